@@ -1,0 +1,1 @@
+"""What at least three services need. It knows nothing of mail."""

@@ -1,0 +1,105 @@
+"""Natural batching: while one batch is in flight the next gathers; a lone item goes at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class QueueFullError(Exception):
+    """The batcher's queue is at its bound; the caller must answer that it is busy."""
+
+
+class Batcher(Generic[Item, Result]):
+    """Runs `work` on lists of items, a few lists at a time, and gives each caller its own result.
+
+    Args:
+        work: Takes a list, returns as many results in order; an element that is an exception is raised to its caller.
+        max_items: Most items in one list.
+        max_octets: Most octets in one list, by `size`; a larger single item goes alone.
+        max_queued: Most items waiting; beyond, `submit` raises `QueueFullError`.
+        concurrency: Lists in flight at once.
+        size: Octets of an item.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[list[Item]], Awaitable[Sequence[Result | BaseException]]],
+        *,
+        max_items: int = 64,
+        max_octets: int = 8 << 20,
+        max_queued: int = 10_000,
+        concurrency: int = 1,
+        size: Callable[[Item], int] = lambda _item: 0,
+    ) -> None:
+        self._work = work
+        self._max_items = max_items
+        self._max_octets = max_octets
+        self._max_queued = max_queued
+        self._concurrency = concurrency
+        self._size = size
+        self._queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def queued(self) -> int:
+        """Items that wait for a place in a batch."""
+        return len(self._queue)
+
+    def submit(self, item: Item) -> asyncio.Future[Result]:
+        """Queue an item; the future gives its result or its error."""
+        if len(self._queue) >= self._max_queued:
+            raise QueueFullError
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._queue.append((item, future))
+        if len(self._running) < self._concurrency:
+            self._start()
+        return future
+
+    def _start(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._run())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self) -> None:
+        # One turn of the loop lets every reader that is ready join this batch; it costs no time when there is none.
+        await asyncio.sleep(0)
+        while self._queue:
+            batch: list[tuple[Item, asyncio.Future[Result]]] = []
+            octets = 0
+            while self._queue and len(batch) < self._max_items:
+                octets += self._size(self._queue[0][0])
+                if batch and octets > self._max_octets:
+                    break
+                batch.append(self._queue.popleft())
+            await self._one(batch)
+
+    async def _one(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._work([item for item, _ in batch])
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 — every caller of the batch must learn of it
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():
+                continue
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    async def close(self) -> None:
+        """Wait until all that is queued is done."""
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)

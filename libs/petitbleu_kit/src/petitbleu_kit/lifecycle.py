@@ -1,0 +1,85 @@
+"""Start and stop of a service's process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import uvloop
+
+from petitbleu_kit.logs import configure_logging, get_logger
+from petitbleu_kit.telemetry import configure_tracing, shutdown_tracing
+
+
+class StartupError(Exception):
+    """The service cannot start; its text is one clear line for the operator and holds no secret."""
+
+
+async def _main(body: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await body(stop)
+
+
+def run_service(name: str, log_level: str, body: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run a service until SIGTERM or SIGINT, then let it drain.
+
+    Args:
+        name: The service.
+        log_level: Least level logged.
+        body: Starts everything, awaits the event, and stops everything in the opposite order.
+    """
+    configure_logging(name, log_level)
+    configure_tracing(name)
+    log = get_logger(__name__)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_main(body))
+    except StartupError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)  # noqa: T201 — the one clear line
+        sys.exit(1)
+    except Exception:
+        log.critical("service crashed", exc_info=True)
+        sys.exit(1)
+    finally:
+        shutdown_tracing()
+
+
+@contextlib.asynccontextmanager
+async def background(*tasks: Awaitable[None]) -> AsyncIterator[None]:
+    """Run endless coroutines beside the body; all are cancelled and awaited at its end."""
+    running = [asyncio.ensure_future(task) for task in tasks]
+    try:
+        yield
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def forever(name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    """Do `work` every so many seconds; an error is logged and does not end it."""
+    log = get_logger(name)
+    while True:
+        try:
+            await work()
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.warning("periodic work failed", work=name, exc_info=True)
+        await asyncio.sleep(seconds)
+
+
+def remove_stale_socket(address: str) -> None:
+    """Remove the unix socket that a killed predecessor left, so that the address can be bound; make its directory."""
+    if address.startswith("unix:"):
+        path = Path(address.removeprefix("unix:").removeprefix("//"))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()

@@ -1,0 +1,136 @@
+"""PostgreSQL: the pool, migrations, and the refusal to run on a database that may lose what it acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from petitbleu_kit.lifecycle import StartupError
+from petitbleu_kit.logs import get_logger
+
+Result = TypeVar("Result")
+_log = get_logger(__name__)
+
+_MIGRATION_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_LOCK_CLASS: Final = 0x7062  # "pb": the advisory lock under which a schema migrates
+_RETRIED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+# What must be on for "250 means durable" (architecture, promise 1).
+_DURABLE: Final = {
+    "fsync": {"on"},
+    "full_page_writes": {"on"},
+    "synchronous_commit": {"on", "local", "remote_write", "remote_apply"},
+}
+
+
+async def open_pool(dsn: str, schema: str, size: int, *, min_size: int = 1) -> asyncpg.Pool[asyncpg.Record]:
+    """Open a pool whose connections see only `schema`.
+
+    Raises:
+        StartupError: when the database does not let us in.
+    """
+
+    async def prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        for kind in ("json", "jsonb"):
+            await connection.set_type_codec(kind, encoder=str, decoder=str, schema="pg_catalog")
+
+    try:
+        return await asyncpg.create_pool(
+            dsn, min_size=min_size, max_size=size, init=prepare, command_timeout=60, statement_cache_size=512,
+            max_inactive_connection_lifetime=300,
+            server_settings={"search_path": schema, "application_name": f"petitbleu-{schema}", "jit": "off",
+                             "timezone": "UTC", "idle_in_transaction_session_timeout": "60s"},
+        )  # fmt: skip
+    except (OSError, asyncpg.PostgresError, ValueError) as error:
+        raise StartupError(f"PostgreSQL does not answer for role {schema} ({type(error).__name__})") from None
+
+
+async def wait_for_pool(dsn: str, schema: str, size: int, seconds: float = 60) -> asyncpg.Pool[asyncpg.Record]:
+    """Open a pool, waiting for a database that is still starting."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            return await open_pool(dsn, schema, size)
+        except StartupError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.3)
+
+
+async def refuse_unsafe(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    """Refuse a database that acknowledges a commit before it is on stable storage.
+
+    Raises:
+        StartupError: naming the setting.
+    """
+    for name, safe in _DURABLE.items():
+        value = await pool.fetchval("/* cold:kit.durability */ SELECT current_setting($1)", name)
+        if value not in safe:
+            raise StartupError(f"PostgreSQL runs with {name}={value}: acknowledged mail could be lost; set it to on")
+
+
+async def migrate(pool: asyncpg.Pool[asyncpg.Record], schema: str, folder: Path) -> list[str]:
+    """Apply the migrations `NNNN_title.sql` of a folder that are not recorded yet, each in a transaction of its own.
+
+    Returns:
+        The names applied now.
+    """
+    applied: list[str] = []
+    files = [(path, path.read_text()) for path in sorted(folder.glob("*.sql"))]  # noqa: ASYNC240 — once, at start
+    async with pool.acquire() as connection:
+        lock = hash_schema(schema)
+        await connection.execute("SELECT pg_advisory_lock($1, $2)", _LOCK_CLASS, lock)
+        try:
+            await connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {schema}.migration (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+            )
+            known = {row["name"] for row in await connection.fetch(f"SELECT name FROM {schema}.migration")}
+            for path, text in files:
+                if not _MIGRATION_NAME.fullmatch(path.name):
+                    raise StartupError(f"migration {path.name} is not named NNNN_title.sql")
+                if path.name in known:
+                    continue
+                async with connection.transaction():
+                    await connection.execute(text)
+                    await connection.execute(f"INSERT INTO {schema}.migration (name) VALUES ($1)", path.name)
+                applied.append(path.name)
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock($1, $2)", _LOCK_CLASS, lock)
+    if applied:
+        _log.info("migrations applied", schema=schema, names=applied)
+    return applied
+
+
+def hash_schema(schema: str) -> int:
+    """Return a stable 31-bit number for a schema's name, for its advisory lock."""
+    value = 0
+    for byte in schema.encode():
+        value = (value * 131 + byte) & 0x7FFFFFFF
+    return value
+
+
+async def in_transaction(
+    pool: asyncpg.Pool[asyncpg.Record],
+    work: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[Result]],
+    *,
+    tries: int = 5,
+) -> Result:
+    """Run `work` in one transaction; a deadlock or serialization failure runs it again from the start."""
+    for attempt in range(1, tries + 1):
+        try:
+            async with pool.acquire() as connection, connection.transaction():
+                return await work(connection)  # type: ignore[arg-type]
+        except _RETRIED:
+            if attempt == tries:
+                raise
+            await asyncio.sleep(0.005 * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+async def answers(pool: asyncpg.Pool[Any]) -> bool:
+    """Whether the database answers, for a readiness check."""
+    return bool(await pool.fetchval("/* cold:kit.ready */ SELECT true", timeout=2))

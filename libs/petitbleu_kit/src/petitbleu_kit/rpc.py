@@ -1,0 +1,239 @@
+"""gRPC between services: deadlines, identity, retries with a budget, and one place that refuses strangers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import grpc
+import grpc.aio
+from prometheus_client import Counter
+
+from petitbleu_kit.identity import IdentityError, OperatorToken, Principal, PrincipalVerifier, Signer, Verifier
+from petitbleu_kit.logs import get_logger
+from petitbleu_kit.telemetry import current_traceparent
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+MAX_MESSAGE_OCTETS: Final = 80 << 20
+OPERATOR: Final = "operator"
+
+_refused = Counter("petitbleu_grpc_refused_total", "Calls refused for their identity", ["method", "why"])
+_log = get_logger(__name__)
+
+# Retries: at most 4 tries, and no more than one retry in ten calls once the budget of ten is spent (gRFC A6).
+_SERVICE_CONFIG: Final = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{}],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.05s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+    }
+)
+
+_LIMITS: Final = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_OCTETS),
+    ("grpc.max_send_message_length", MAX_MESSAGE_OCTETS),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes the call being served."""
+
+    service: str
+    principal: Principal | None
+    traceparent: str
+
+
+_caller: ContextVar[Caller] = ContextVar("petitbleu_caller")
+
+
+def caller() -> Caller:
+    """Who makes the call being served (inside a handler)."""
+    return _caller.get()
+
+
+class Peer:
+    """A channel to one service, with this service's identity on every call.
+
+    Every method of our contracts is idempotent by a key or by its nature, so a call whose connection broke is tried again
+    by gRPC itself, within the budget above and the call's deadline.
+    """
+
+    def __init__(self, target: str, service: str, signer: Signer | None = None, operator_token: str = "") -> None:
+        self.target = target
+        self.service = service
+        self._signer = signer
+        self._operator_token = operator_token
+        self.channel = grpc.aio.insecure_channel(
+            target,
+            options=[
+                *_LIMITS,
+                ("grpc.service_config", _SERVICE_CONFIG),
+                ("grpc.enable_retries", 1),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.min_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 2000),
+                ("grpc.default_authority", "petitbleu"),
+            ],
+        )
+
+    def metadata(self, principal: str = "") -> list[tuple[str, str]]:
+        """Return the metadata of a call: identity, the person's principal, the trace."""
+        if self._signer is not None:
+            pairs = [("authorization", f"Bearer {self._signer.service_token(self.service)}")]
+        else:
+            pairs = [("authorization", f"Operator {self._operator_token}")]
+        if principal:
+            pairs.append(("x-principal", principal))
+        traceparent = current_traceparent()
+        if traceparent:
+            pairs.append(("traceparent", traceparent))
+        return pairs
+
+    async def call(
+        self,
+        method: Callable[..., Awaitable[Response]],
+        request: Any,
+        *,
+        timeout: float,  # noqa: ASYNC109 — the deadline travels with the call
+        principal: str = "",
+    ) -> Response:
+        """Call a unary method of a stub made on `channel`.
+
+        Args:
+            method: `stub.Method`.
+            request: Its request.
+            timeout: Seconds until the deadline; it is sent to the peer.
+            principal: Signed principal when the call is for a person.
+
+        Raises:
+            grpc.aio.AioRpcError: as the peer answered, or UNAVAILABLE, or DEADLINE_EXCEEDED.
+        """
+        return await method(request, timeout=timeout, metadata=self.metadata(principal))
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self.channel.close(None)
+
+
+class IdentityInterceptor(grpc.aio.ServerInterceptor[Any, Any]):
+    """Lets a call in only when its caller is on the method's list.
+
+    Args:
+        service: This service's name, the audience of tokens.
+        verifier: Verifies service tokens.
+        principals: Verifies principals.
+        operator: The operator's token.
+        allowed: Method (`/package.Service/Method`) or whole service (`/package.Service/`) → callers allowed; `operator` is
+            the command line. What is not listed is refused.
+        person_methods: Methods or whole services that need a principal.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        verifier: Verifier,
+        principals: PrincipalVerifier,
+        operator: OperatorToken,
+        allowed: Mapping[str, frozenset[str]],
+        person_methods: frozenset[str] = frozenset(),
+    ) -> None:
+        self._service = service
+        self._verifier = verifier
+        self._principals = principals
+        self._operator = operator
+        self._allowed = allowed
+        self._person_methods = person_methods
+
+    def _identify(self, method: str, metadata: Mapping[str, str]) -> Caller:
+        scheme, _, token = metadata.get("authorization", "").partition(" ")
+        if scheme == "Bearer":
+            name = str(self._verifier.verify(token, use="service")["iss"])
+        elif scheme == "Operator" and self._operator.matches(token):
+            name = OPERATOR
+        else:
+            raise IdentityError("no identity")
+        group = method[: method.rindex("/") + 1]
+        callers = self._allowed.get(method, self._allowed.get(group, frozenset()))
+        if name not in callers:
+            raise IdentityError("caller not allowed")
+        principal = None
+        if method in self._person_methods or group in self._person_methods:
+            principal = self._principals.principal(metadata.get("x-principal", ""))
+        elif metadata.get("x-principal"):
+            principal = self._principals.principal(metadata["x-principal"])
+        return Caller(name, principal, metadata.get("traceparent", ""))
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Identify the caller, or answer UNAUTHENTICATED or PERMISSION_DENIED."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        metadata = {key: value for key, value in handler_call_details.invocation_metadata if isinstance(value, str)}
+        try:
+            _caller.set(self._identify(method, metadata))
+        except IdentityError as error:
+            _refused.labels(method=method if handler is not None else "unknown", why=str(error)).inc()
+            _log.warning("call refused", method=method if handler is not None else "unknown", why=str(error))
+            return _refusal(handler, str(error))  # type: ignore[no-any-return]
+        return handler
+
+
+def _refusal(handler: Any, why: str) -> Any:
+    code = grpc.StatusCode.PERMISSION_DENIED if "allowed" in why else grpc.StatusCode.UNAUTHENTICATED
+
+    async def unary(_request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        await context.abort(code, why)
+
+    async def stream(_request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        await context.abort(code, why)
+        yield  # type: ignore[unreachable]  # makes it a generator, as a streaming answer must be
+
+    if handler is None:
+        return grpc.unary_unary_rpc_method_handler(unary)
+    if handler.request_streaming and handler.response_streaming:
+        return grpc.stream_stream_rpc_method_handler(stream)
+    if handler.request_streaming:
+        return grpc.stream_unary_rpc_method_handler(unary)
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(stream)
+    return grpc.unary_unary_rpc_method_handler(unary)
+
+
+def make_server(interceptor: IdentityInterceptor) -> grpc.aio.Server:
+    """Return a gRPC server that lets in whom the interceptor lets in. The caller adds servicers, binds and starts it."""
+    return grpc.aio.server(
+        interceptors=[interceptor],
+        options=[*_LIMITS, ("grpc.so_reuseport", 0), ("grpc.max_concurrent_streams", 2000)],
+    )
+
+
+def retryable(error: BaseException) -> bool:
+    """Whether a call may succeed when repeated later."""
+    return isinstance(error, grpc.aio.AioRpcError) and error.code() in {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    }
