@@ -1,0 +1,1 @@
+"""Keeps mail: accepted messages, bodies, mailboxes."""

@@ -1,0 +1,52 @@
+"""What both halves of the store share, made once by bootstrap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from nats.aio.client import Client
+from petitbleu_kit.identity import Verifier
+from petitbleu_kit.outbox import Outbox
+
+from petitbleu_store.adapters.s3 import Objects
+from petitbleu_store.config import StoreSettings
+from petitbleu_store.service.account_keys import AccountKeys
+from petitbleu_store.service.bodies import Bodies
+from petitbleu_store.service.intake import Intake
+from petitbleu_store.service.recipients import Recipients
+from petitbleu_store.service.ring import Ring
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The shared parts.
+
+    Attributes:
+        settings: The settings.
+        pool: PostgreSQL for hot statements: plans are generic and use indexes only (no planning per call, no scan of a table).
+        cold: PostgreSQL for everything else.
+        outbox: Facts that leave for the bus (`insert` in the transaction, `published_soon` after it).
+        bus: The bus.
+        objects: S3.
+        intake: Keys and envelopes of accepted messages: `intake.load(connection, ids)`.
+        account_keys: Account keys: `generate`, `unwrap`, `forget`.
+        bodies: Reading sealed bodies (`read_many`, `stream`) and writing hot ones (`insert_hot`).
+        ring: The hot tables; `ring.slot` is where to write now.
+        recipients: Open recipients: `list_open`, `settle(connection, items)`.
+        decisions: Verifies tokens made for the store, such as decisions of junior-guard.
+    """
+
+    settings: StoreSettings
+    pool: asyncpg.Pool[Any]
+    cold: asyncpg.Pool[Any]
+    outbox: Outbox
+    bus: Client
+    objects: Objects
+    intake: Intake
+    account_keys: AccountKeys
+    bodies: Bodies
+    ring: Ring
+    recipients: Recipients
+    decisions: Verifier

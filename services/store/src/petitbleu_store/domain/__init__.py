@@ -1,0 +1,1 @@
+"""Plain data and rules, without I/O."""

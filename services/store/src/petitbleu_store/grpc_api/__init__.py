@@ -1,0 +1,1 @@
+"""Translation between gRPC and the use cases."""
