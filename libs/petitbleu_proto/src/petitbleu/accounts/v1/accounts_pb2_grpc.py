@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DirectoryServiceStub:
-    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard.
+    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard, operator.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class DirectoryServiceStub:
 
 
 class DirectoryServiceServicer:
-    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard.
+    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard, operator.
     """
 
     def Resolve(self, request, context):
@@ -87,7 +87,7 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DirectoryService:
-    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard.
+    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard, operator.
     """
 
     @staticmethod
@@ -390,6 +390,16 @@ class AdminServiceStub:
                 request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CreateAppPasswordRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CreateAppPasswordResponse.FromString,
                 _registered_method=True)
+        self.PutMark = channel.unary_unary(
+                '/petitbleu.accounts.v1.AdminService/PutMark',
+                request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutMarkRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutMarkResponse.FromString,
+                _registered_method=True)
+        self.ListMarks = channel.unary_unary(
+                '/petitbleu.accounts.v1.AdminService/ListMarks',
+                request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListMarksRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListMarksResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -494,6 +504,20 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutMark(self, request, context):
+        """PutMark records that a step of setting a tenant up is done, so that it is not done twice. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMarks(self, request, context):
+        """ListMarks lists the steps recorded for a tenant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -566,6 +590,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CreateAppPassword,
                     request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CreateAppPasswordRequest.FromString,
                     response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CreateAppPasswordResponse.SerializeToString,
+            ),
+            'PutMark': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutMark,
+                    request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutMarkRequest.FromString,
+                    response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutMarkResponse.SerializeToString,
+            ),
+            'ListMarks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMarks,
+                    request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListMarksRequest.FromString,
+                    response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListMarksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -947,6 +981,60 @@ class AdminService:
             '/petitbleu.accounts.v1.AdminService/CreateAppPassword',
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CreateAppPasswordRequest.SerializeToString,
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CreateAppPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutMark(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.accounts.v1.AdminService/PutMark',
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutMarkRequest.SerializeToString,
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutMarkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMarks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.accounts.v1.AdminService/ListMarks',
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListMarksRequest.SerializeToString,
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListMarksResponse.FromString,
             options,
             channel_credentials,
             insecure,

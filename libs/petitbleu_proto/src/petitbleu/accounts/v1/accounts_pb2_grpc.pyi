@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DirectoryServiceStub:
-    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard."""
+    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard, operator."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,7 +40,7 @@ class DirectoryServiceStub:
 
 @_typing.type_check_only
 class DirectoryServiceAsyncStub(DirectoryServiceStub):
-    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard."""
+    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard, operator."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Resolve: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ResolveRequest, _accounts_pb2.ResolveResponse]  # type: ignore[assignment]
@@ -49,7 +49,7 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     """GetAccounts describes accounts by id. At most 1,000."""
 
 class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard."""
+    """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard, operator."""
 
     @_abc_1.abstractmethod
     def Resolve(
@@ -165,6 +165,10 @@ class AdminServiceStub:
     """SetCatchAll sets or clears the account that gets mail for unknown addresses of a domain."""
     CreateAppPassword: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CreateAppPasswordRequest, _accounts_pb2.CreateAppPasswordResponse]
     """CreateAppPassword makes a random password for one account; it is shown once."""
+    PutMark: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.PutMarkRequest, _accounts_pb2.PutMarkResponse]
+    """PutMark records that a step of setting a tenant up is done, so that it is not done twice. Idempotent."""
+    ListMarks: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListMarksRequest, _accounts_pb2.ListMarksResponse]
+    """ListMarks lists the steps recorded for a tenant."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -199,6 +203,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """SetCatchAll sets or clears the account that gets mail for unknown addresses of a domain."""
     CreateAppPassword: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CreateAppPasswordRequest, _accounts_pb2.CreateAppPasswordResponse]  # type: ignore[assignment]
     """CreateAppPassword makes a random password for one account; it is shown once."""
+    PutMark: _aio.UnaryUnaryMultiCallable[_accounts_pb2.PutMarkRequest, _accounts_pb2.PutMarkResponse]  # type: ignore[assignment]
+    """PutMark records that a step of setting a tenant up is done, so that it is not done twice. Idempotent."""
+    ListMarks: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListMarksRequest, _accounts_pb2.ListMarksResponse]  # type: ignore[assignment]
+    """ListMarks lists the steps recorded for a tenant."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """AdminService is the operator's door. Callers: operator."""
@@ -314,5 +322,21 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.CreateAppPasswordResponse, _abc.Awaitable[_accounts_pb2.CreateAppPasswordResponse]]:
         """CreateAppPassword makes a random password for one account; it is shown once."""
+
+    @_abc_1.abstractmethod
+    def PutMark(
+        self,
+        request: _accounts_pb2.PutMarkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.PutMarkResponse, _abc.Awaitable[_accounts_pb2.PutMarkResponse]]:
+        """PutMark records that a step of setting a tenant up is done, so that it is not done twice. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def ListMarks(
+        self,
+        request: _accounts_pb2.ListMarksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ListMarksResponse, _abc.Awaitable[_accounts_pb2.ListMarksResponse]]:
+        """ListMarks lists the steps recorded for a tenant."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
