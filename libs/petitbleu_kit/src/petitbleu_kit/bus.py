@@ -106,6 +106,8 @@ class Consumer:
         self._credit = 0
         self._pull_expires = 0.0
         self._broken = True
+        self._draining = False
+        self._ended = asyncio.Event()
 
     async def _ensure(self) -> None:
         stream = self._client.jetstream()
@@ -145,11 +147,11 @@ class Consumer:
         self._pull_expires = now + _PULL_SECONDS + 2
 
     async def run(self) -> None:
-        """Consume until cancelled."""
+        """Consume until cancelled or drained."""
         inbox = self._client.new_inbox()
         subscription = await self._client.subscribe(inbox, cb=self._on_message)
         try:
-            while True:
+            while not self._draining:
                 try:
                     if not self._client.is_connected:
                         self._broken = True
@@ -173,6 +175,17 @@ class Consumer:
         finally:
             with contextlib.suppress(Exception):
                 await subscription.unsubscribe()
+            with contextlib.suppress(NatsError, OSError):
+                while self._queue:  # whoever comes next gets them at once instead of after `ack_seconds`
+                    await self._client.publish(self._queue.popleft().reply, b"-NAK")
+                await self._client.flush(1)
+            self._ended.set()
+
+    async def drain(self) -> None:
+        """Take no more, let the list in hand be answered, give the others back, and end `run`."""
+        self._draining = True
+        self._arrived.set()
+        await self._ended.wait()
 
     async def _handle(self) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._max_events))]
