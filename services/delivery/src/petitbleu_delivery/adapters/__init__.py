@@ -1,0 +1,1 @@
+"""The peers behind the ports."""

@@ -1,0 +1,49 @@
+"""accounts' DirectoryService behind the port `Directory`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from petitbleu.accounts.v1 import accounts_pb2 as pb
+from petitbleu.accounts.v1 import accounts_pb2_grpc
+from petitbleu_delivery.adapters.calls import ask, same_length
+from petitbleu_delivery.domain.model import Route, Status, Target
+from petitbleu_delivery.errors import Peer
+from petitbleu_kit.rpc import Peer as Channel
+
+_STATUS: Final = {
+    pb.ADDRESS_STATUS_LOCAL: Status.LOCAL,
+    pb.ADDRESS_STATUS_UNKNOWN: Status.UNKNOWN,
+    pb.ADDRESS_STATUS_DISABLED: Status.DISABLED,
+    pb.ADDRESS_STATUS_REMOTE: Status.REMOTE,
+}
+
+
+class AccountsDirectory:
+    """Calls accounts.
+
+    Args:
+        channel: The channel to accounts.
+        call_seconds: Deadline of a call.
+    """
+
+    def __init__(self, channel: Channel, call_seconds: float) -> None:
+        self._channel = channel
+        self._stub = accounts_pb2_grpc.DirectoryServiceStub(channel.channel)
+        self._call_seconds = call_seconds
+
+    async def resolve(self, addresses: Sequence[str]) -> list[Route]:
+        """Say where addresses lead."""
+        request = pb.ResolveRequest(addresses=addresses)
+        response = await ask(self._channel, Peer.ACCOUNTS, self._stub.Resolve, request, self._call_seconds)
+        same_length(Peer.ACCOUNTS, len(addresses), len(response.resolutions))
+        return [
+            Route(
+                _STATUS.get(found.status, Status.UNCLEAR),
+                tuple(Target(target.account_id, target.guarded) for target in found.targets),
+                found.domain_id,
+                any(target.via_id for target in found.targets),
+            )
+            for found in response.resolutions
+        ]

@@ -1,0 +1,89 @@
+"""store's FilingService behind the port `Filing`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from petitbleu.store.v1 import filing_pb2 as pb
+from petitbleu.store.v1 import filing_pb2_grpc
+from petitbleu_delivery.adapters.calls import ask, same_length
+from petitbleu_delivery.domain.model import Filed, Message, Outcome, Placement, Recipient, Settlement
+from petitbleu_delivery.domain.prefix import prefix
+from petitbleu_delivery.errors import Peer
+from petitbleu_kit.rpc import Peer as Channel
+
+_FILED: Final = {
+    pb.FILE_STATUS_FILED: Filed.FILED,
+    pb.FILE_STATUS_HELD: Filed.HELD,
+    pb.FILE_STATUS_DECISION_REQUIRED: Filed.DECISION_REQUIRED,
+    pb.FILE_STATUS_NO_ACCOUNT: Filed.NO_ACCOUNT,
+    pb.FILE_STATUS_UNREADABLE: Filed.UNREADABLE,
+}
+_OUTCOME: Final = {
+    Outcome.OPEN: pb.OUTCOME_OPEN,
+    Outcome.FILED: pb.OUTCOME_FILED,
+    Outcome.HELD: pb.OUTCOME_HELD,
+    Outcome.PARKED: pb.OUTCOME_PARKED,
+}
+
+
+class StoreFiling:
+    """Calls store.
+
+    Args:
+        channel: The channel to store.
+        call_seconds: Deadline of a look-up.
+        commit_seconds: Deadline of what commits.
+    """
+
+    def __init__(self, channel: Channel, call_seconds: float, commit_seconds: float) -> None:
+        self._channel = channel
+        self._stub = filing_pb2_grpc.FilingServiceStub(channel.channel)
+        self._call_seconds = call_seconds
+        self._commit_seconds = commit_seconds
+
+    async def list_open(self, accepted_ids: Sequence[bytes]) -> list[Recipient]:
+        """Give the open recipients of accepted messages."""
+        request = pb.ListOpenRequest(accepted_ids=accepted_ids)
+        response = await ask(self._channel, Peer.STORE, self._stub.ListOpen, request, self._call_seconds)
+        recipients = []
+        for found in response.messages:
+            message = Message(
+                found.accepted_id, found.mail_from, found.header_from, found.from_authenticated, found.traceparent
+            )
+            recipients += [Recipient(message, r.recipient_no, r.address, r.attempts) for r in found.recipients]
+        return recipients
+
+    async def file(self, placements: Sequence[Placement]) -> list[Filed]:
+        """Put messages in accounts, in the inbox."""
+        request = pb.FileRequest()
+        add = request.items.add
+        for placement in placements:
+            recipient = placement.recipient
+            message = recipient.message
+            item = add(
+                account_id=placement.account_id,
+                decision_token=placement.token,
+                prefix=prefix(message.mail_from, recipient.address),
+            )
+            item.recipient.accepted_id = message.accepted_id
+            item.recipient.recipient_no = recipient.number
+        response = await ask(self._channel, Peer.STORE, self._stub.File, request, self._commit_seconds)
+        same_length(Peer.STORE, len(placements), len(response.results))
+        return [_FILED.get(result.status, Filed.FAILED) for result in response.results]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Record outcomes."""
+        request = pb.SettleRequest()
+        add = request.items.add
+        for settlement in settlements:
+            item = add(
+                outcome=_OUTCOME[settlement.outcome],
+                account_ids=settlement.account_ids,
+                reason=settlement.reason.value,
+                retry_after_ms=int(settlement.retry_seconds * 1000),
+            )
+            item.recipient.accepted_id = settlement.recipient.message.accepted_id
+            item.recipient.recipient_no = settlement.recipient.number
+        await ask(self._channel, Peer.STORE, self._stub.Settle, request, self._commit_seconds)

@@ -1,0 +1,43 @@
+"""Settings of delivery, read from `PETITBLEU_…` variables."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from petitbleu_kit.config import ServiceSettings
+
+
+class DeliverySettings(ServiceSettings):
+    """What an operator may set. Defaults suit the embedded stack and a cluster alike."""
+
+    delivery_round_recipients: int = Field(
+        256, ge=1, le=1000,
+        description="Most recipients in one round; halved after a round that failed, doubled back by rounds that work. "
+        "store takes at most 1,000 items a call.",
+    )  # fmt: skip
+    delivery_events: int = Field(
+        128, ge=1, le=1000,
+        description="Most events handled as one list. An event names up to 1,000 messages and is acknowledged only when "
+        "all of the list is settled, so a larger figure needs a longer `delivery_ack_seconds`.",
+    )  # fmt: skip
+    delivery_ack_seconds: int = Field(
+        30, ge=5, le=600,
+        description="After this long the bus hands an unanswered event out again: the time that mail waits when a "
+        "process of delivery was killed.",
+    )  # fmt: skip
+    delivery_cache_seconds: float = Field(
+        60, ge=0, le=60,
+        description="How long an answer of the directory is believed; events of accounts make it shorter. 0 remembers nothing.",
+    )  # fmt: skip
+    delivery_cache_entries: int = Field(
+        20_000, ge=0,
+        description="Most addresses and targets remembered, counted together: about 0.5 KB each.",
+    )  # fmt: skip
+    delivery_call_seconds: float = Field(5, gt=0, description="Deadline of a look-up at store or accounts.")
+    delivery_commit_seconds: float = Field(15, gt=0, description="Deadline of a call to store that commits.")
+    delivery_guard_seconds: float = Field(
+        2, gt=0, description="Deadline of a question to junior-guard; without an answer the recipient waits."
+    )
+    delivery_drain_seconds: float = Field(
+        8, gt=0, description="At SIGTERM, seconds for the list in hand to be settled."
+    )

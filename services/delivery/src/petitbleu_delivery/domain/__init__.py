@@ -1,0 +1,1 @@
+"""Rules of routing, without I/O."""

@@ -1,0 +1,115 @@
+"""The recipients that are routed, where they lead, and what became of them."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+
+class Reason(StrEnum):
+    """Why a recipient is parked or waits: codes for operators and `petitbleu trace`; README lists what to do for each."""
+
+    NONE = ""
+    NO_SUCH_ADDRESS = "no-such-address"
+    ACCOUNT_DISABLED = "account-disabled"
+    NOT_HOSTED = "not-hosted"
+    NO_TARGET = "no-target"
+    UNRESOLVABLE = "unresolvable"
+    NO_ACCOUNT = "no-account"
+    UNREADABLE = "unreadable"
+    STORE_REFUSED = "store-refused"
+    STORE_FAILED = "store-failed"
+    GUARD_REFUSED = "guard-refused"
+    DELIVERY_FAILED = "delivery-failed"
+    WAITS_FOR_GUARD = "waits-for-guard"
+    PARTLY_HELD = "partly-held"
+
+
+class Status(IntEnum):
+    """What the directory says an address is."""
+
+    LOCAL = 1
+    UNKNOWN = 2
+    DISABLED = 3
+    REMOTE = 4
+    UNCLEAR = 5
+
+
+class Target(NamedTuple):
+    """An account that an address reaches; guarded when it is a child's."""
+
+    account_id: int
+    guarded: bool
+
+
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """The directory's answer for one address."""
+
+    status: Status
+    targets: tuple[Target, ...] = ()
+    domain_id: int = 0
+    indirect: bool = False
+    """Whether an alias, a group or a catch-all led there, so that a change elsewhere may concern it."""
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """An accepted message, as far as routing needs it. The id has 16 octets; `mail_from` is empty for the null path."""
+
+    accepted_id: bytes
+    mail_from: str
+    header_from: str
+    authenticated: bool
+    traceparent: str = ""
+
+
+class Recipient(msgspec.Struct, frozen=True, gc=False):
+    """An open recipient: its number in the envelope, its mailbox as received, and the attempts so far."""
+
+    message: Message
+    number: int
+    address: str
+    attempts: int
+
+
+class Filed(IntEnum):
+    """What store answered for one message in one account, or why it was not asked."""
+
+    FILED = 1
+    HELD = 2
+    DECISION_REQUIRED = 3
+    NO_ACCOUNT = 4
+    UNREADABLE = 5
+    REFUSED = 6
+    FAILED = 7
+    GUARD_REFUSED = 8
+
+
+class Placement(msgspec.Struct):
+    """One message for one account; the same one for each of the message's recipients that lead there."""
+
+    recipient: Recipient
+    account_id: int
+    guarded: bool
+    token: str = ""
+    filed: Filed = Filed.DECISION_REQUIRED
+
+
+class Outcome(IntEnum):
+    """Where a recipient stands after a round."""
+
+    OPEN = 1
+    FILED = 2
+    HELD = 3
+    PARKED = 6
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """The outcome to record for one recipient. `retry_seconds` counts for OPEN only, and counts an attempt."""
+
+    recipient: Recipient
+    outcome: Outcome
+    reason: Reason = Reason.NONE
+    account_ids: tuple[int, ...] = ()
+    retry_seconds: float = 0

@@ -1,0 +1,1 @@
+"""Use cases: rounds of recipients from open to settled."""

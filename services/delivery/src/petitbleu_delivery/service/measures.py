@@ -1,0 +1,76 @@
+"""What delivery counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from petitbleu_delivery.domain.model import Outcome, Reason, Settlement
+
+ROUNDS: Final = Counter("petitbleu_delivery_rounds_total", "Rounds of recipients", ["result"])
+ROUND_RECIPIENTS: Final = Histogram(
+    "petitbleu_delivery_round_recipients",
+    "Recipients in a round",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000),
+)
+STAGE_SECONDS: Final = Histogram(
+    "petitbleu_delivery_stage_seconds", "Time of each stage of a round", ["stage"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15),
+)  # fmt: skip
+OUTCOMES: Final = Counter("petitbleu_delivery_outcomes_total", "Outcomes recorded", ["outcome", "reason"])
+IN_FLIGHT: Final = Gauge("petitbleu_delivery_in_flight", "Recipients in the round under way")
+WAITING: Final = Gauge("petitbleu_delivery_waiting_for_guard", "Recipients that wait for junior-guard's answer")
+BAD_EVENTS: Final = Counter("petitbleu_delivery_bad_events_total", "Events that could not be read, skipped")
+UNLISTED: Final = Counter(
+    "petitbleu_delivery_unlisted_total", "Accepted messages whose recipients store refused to list; they stay open"
+)
+
+_MAX_WAITING: Final = 100_000
+
+
+class Tally:
+    """Counts since start, for the operator's status; bounded whatever waits."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.settled = 0
+        self.parked = 0
+        self._waiting: dict[tuple[bytes, int], None] = {}
+
+    @property
+    def waiting_for_guard(self) -> int:
+        """Recipients that this process has seen waiting for junior-guard and not settled since (at most 100,000)."""
+        return len(self._waiting)
+
+    def begin(self, recipients: int) -> None:
+        """Begin a round."""
+        self.in_flight += recipients
+        IN_FLIGHT.set(self.in_flight)
+        ROUND_RECIPIENTS.observe(recipients)
+
+    def end(self, recipients: int) -> None:
+        """End a round, however it went."""
+        self.in_flight -= recipients
+        IN_FLIGHT.set(self.in_flight)
+
+    def recorded(self, settlements: Iterable[Settlement]) -> None:
+        """Count outcomes that store has recorded."""
+        groups: dict[tuple[Outcome, Reason], int] = {}
+        for settlement in settlements:
+            kind = (settlement.outcome, settlement.reason)
+            groups[kind] = groups.get(kind, 0) + 1
+            recipient = settlement.recipient
+            if settlement.reason is Reason.WAITS_FOR_GUARD:
+                if len(self._waiting) < _MAX_WAITING:
+                    self._waiting[recipient.message.accepted_id, recipient.number] = None
+            elif self._waiting:
+                self._waiting.pop((recipient.message.accepted_id, recipient.number), None)
+        for (outcome, reason), count in groups.items():
+            OUTCOMES.labels(outcome=outcome.name.lower(), reason=reason.value).inc(count)
+            if outcome is not Outcome.OPEN:
+                self.settled += count
+            if outcome is Outcome.PARKED:
+                self.parked += count
+        WAITING.set(len(self._waiting))

@@ -1,0 +1,221 @@
+"""A round: open recipients are listed, routed, decided on, filed and settled, one call a stage for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Final
+
+from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason, Recipient, Settlement
+from petitbleu_delivery.domain.verdict import outcome_of, try_again, unroutable
+from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
+from petitbleu_delivery.ports import Filing
+from petitbleu_delivery.service import measures
+from petitbleu_delivery.service.gate import Gate
+from petitbleu_delivery.service.halving import by_halves
+from petitbleu_delivery.service.router import Router
+from petitbleu_kit.logs import get_logger
+from petitbleu_kit.telemetry import links_to, tracer, tracing_on
+
+_log = get_logger(__name__)
+MAX_ITEMS: Final = 1000
+_FILE_ITEMS: Final = 512
+"""Items a File call: a group's thousands of members become several commits, each short."""
+
+_STAGES: Final = {
+    name: measures.STAGE_SECONDS.labels(stage=name) for name in ("list", "resolve", "guard", "file", "settle")
+}
+
+
+@contextmanager
+def _timed(stage: str) -> Iterator[None]:
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        _STAGES[stage].observe(perf_counter() - start)
+
+
+class Rounds:
+    """Delivers accepted messages.
+
+    Args:
+        filing: store.
+        router: Where addresses lead.
+        gate: junior-guard.
+        tally: Counts.
+        most: Most recipients in a round.
+    """
+
+    def __init__(self, filing: Filing, router: Router, gate: Gate, tally: measures.Tally, most: int) -> None:
+        self._filing = filing
+        self._router = router
+        self._gate = gate
+        self._tally = tally
+        self._most = most
+        self._size = most
+
+    async def deliver(self, accepted_ids: Sequence[bytes]) -> None:
+        """Deliver messages by their accepted ids (16 octets each; doubles and settled ones cost nothing).
+
+        When it returns, each open recipient has an outcome or a time at which it is tried again, recorded by store.
+
+        Raises:
+            PeerUnavailableError: a peer that all need does not answer; what was done stays done, the rest stays open.
+        """
+        todo = list(dict.fromkeys(accepted_ids))
+        start = 0
+        while start < len(todo):
+            part = todo[start : start + self._size]
+            try:
+                await self._deliver_part(part)
+            except BaseException:
+                # A batch that fails is halved: a lighter one may fit in the deadline, or leave the bad one out.
+                self._size = max(1, self._size // 2)
+                measures.ROUNDS.labels(result="failed").inc()
+                raise
+            start += len(part)
+            self._size = min(self._most, self._size * 2)
+
+    async def _deliver_part(self, accepted_ids: Sequence[bytes]) -> None:
+        with _timed("list"):
+            recipients = await self._list_open(accepted_ids)
+        for start in range(0, len(recipients), self._most):
+            await self._round(recipients[start : start + self._most])
+
+    async def _list_open(self, accepted_ids: Sequence[bytes]) -> list[Recipient]:
+        async def listed(part: Sequence[bytes]) -> list[list[Recipient]]:
+            return [await self._filing.list_open(part)]  # one element for the whole part
+
+        recipients: list[Recipient] = []
+        for result in await by_halves(accepted_ids, listed, MAX_ITEMS):
+            if isinstance(result, PeerRefusedError):
+                # Its recipients are not known, so none can be parked: they stay open, and store offers them again.
+                measures.UNLISTED.inc()
+                _log.error("store refused to list a message", code=result.code)
+            else:
+                recipients.extend(result)
+        return recipients
+
+    async def _round(self, recipients: Sequence[Recipient]) -> None:
+        self._tally.begin(len(recipients))
+        try:
+            await self._traced(recipients)
+        except PeerUnavailableError:
+            raise
+        except Exception:  # noqa: BLE001 — the recipients that did not cause it go on
+            # An error of our own: whoever causes it must not hold up the others (architecture, promise 3).
+            _log.exception("round failed", recipients=len(recipients))
+            measures.ROUNDS.labels(result="failed").inc()
+            if len(recipients) == 1:
+                await self._settle([try_again(recipients[0], Reason.DELIVERY_FAILED)])
+            else:
+                middle = len(recipients) // 2
+                await self._round(recipients[:middle])
+                await self._round(recipients[middle:])
+        finally:
+            self._tally.end(len(recipients))
+
+    async def _traced(self, recipients: Sequence[Recipient]) -> None:
+        if not tracing_on():
+            await self._work(recipients)
+            return
+        messages = {id(recipient.message): recipient.message for recipient in recipients}.values()
+        links = links_to(message.traceparent for message in messages)
+        with tracer().start_as_current_span("delivery.round", links=links) as span:
+            span.set_attribute("petitbleu.recipients", len(recipients))
+            await self._work(recipients)
+
+    async def _work(self, recipients: Sequence[Recipient]) -> None:
+        with _timed("resolve"):
+            routes = await self._router.routes([recipient.address for recipient in recipients])
+        settlements: list[Settlement] = []
+        # Two recipients of a message that lead to one account share a placement, so the account gets one message.
+        placements: dict[tuple[bytes, int], Placement] = {}
+        reached: list[tuple[Recipient, list[Placement]]] = []
+        for recipient in recipients:
+            route = routes[recipient.address]
+            parked = unroutable(recipient, route)
+            if parked is not None:
+                settlements.append(parked)
+                continue
+            mine = []
+            accepted_id = recipient.message.accepted_id
+            for account_id, guarded in route.targets:
+                key = (accepted_id, account_id)
+                placement = placements.get(key)
+                if placement is None:
+                    placement = placements[key] = Placement(recipient, account_id, guarded)
+                elif guarded:
+                    placement.guarded = True
+                mine.append(placement)
+            reached.append((recipient, mine))
+        await self._place(list(placements.values()))
+        settlements.extend(outcome_of(recipient, mine) for recipient, mine in reached)
+        self._distrust(reached)
+        await self._settle(settlements)
+        measures.ROUNDS.labels(result="done").inc()
+
+    async def _place(self, placements: Sequence[Placement]) -> None:
+        guarded = [placement for placement in placements if placement.guarded]
+        if guarded:
+            free = [placement for placement in placements if not placement.guarded]
+            # A silent guard must not hold up the others: their commit does not wait for its answer.
+            done = await asyncio.gather(self._file(free), self._file_guarded(guarded), return_exceptions=True)
+            for error in done:
+                if error is not None:
+                    raise error
+        else:
+            await self._file(placements)
+        # store knows of a guard that the directory's answer did not yet show, or the decision went stale: ask once more.
+        undecided = [p for p in placements if p.filed is Filed.DECISION_REQUIRED and (p.token or not p.guarded)]
+        if undecided:
+            await self._file_guarded(undecided)
+
+    async def _file_guarded(self, placements: Sequence[Placement]) -> None:
+        with _timed("guard"):
+            decided = await self._gate.decide(placements)
+        await self._file(decided)
+
+    async def _file(self, placements: Sequence[Placement]) -> None:
+        if not placements:
+            return
+        with _timed("file"):
+            results = await by_halves(placements, self._filing.file, _FILE_ITEMS)
+        for placement, result in zip(placements, results, strict=True):
+            if isinstance(result, PeerRefusedError):
+                placement.filed = Filed.REFUSED if result.lasting else Filed.FAILED
+            else:
+                placement.filed = result
+
+    def _distrust(self, reached: Sequence[tuple[Recipient, list[Placement]]]) -> None:
+        """Forget routes that store contradicts, so that the next attempt asks the directory."""
+        for recipient, placements in reached:
+            for placement in placements:
+                unknown_guard = placement.filed is Filed.DECISION_REQUIRED and not placement.guarded
+                if placement.filed is Filed.NO_ACCOUNT or unknown_guard:
+                    self._router.forget([recipient.address])
+
+    async def _settle(self, settlements: Sequence[Settlement]) -> None:
+        async def settle(part: Sequence[Settlement]) -> list[bool]:
+            await self._filing.settle(part)
+            return [True] * len(part)
+
+        with _timed("settle"):
+            results = await by_halves(settlements, settle, MAX_ITEMS)
+        recorded = []
+        for settlement, result in zip(settlements, results, strict=True):
+            message = settlement.recipient.message
+            if isinstance(result, PeerRefusedError):
+                # It stays open, and store offers it again: nothing is lost, and nobody else waits for it.
+                _log.error("store refused an outcome", accepted_id=message.accepted_id.hex(), code=result.code)
+                continue
+            recorded.append(settlement)
+            if settlement.outcome is Outcome.PARKED:
+                _log.warning(
+                    "recipient parked", accepted_id=message.accepted_id.hex(),
+                    recipient_no=settlement.recipient.number, reason=settlement.reason.value,
+                )  # fmt: skip
+        self._tally.recorded(recorded)
