@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -27,6 +29,21 @@ _DURABLE: Final = {
 }
 
 
+# Names a file to which each new statement text (never its parameters) is appended, for the test of promise 5.
+STATEMENT_LOG: Final = "PETITBLEU_STATEMENT_LOG"
+_recorded: set[str] = set()
+
+
+def _recorder(path: Path) -> Callable[[Any], Awaitable[None]]:
+    async def record(query: Any) -> None:
+        if query.query not in _recorded:
+            _recorded.add(query.query)
+            with path.open("a") as log:  # noqa: ASYNC230 — a few hundred short lines in a test run
+                log.write(json.dumps(query.query) + "\n")
+
+    return record
+
+
 async def open_pool(dsn: str, schema: str, size: int, *, min_size: int = 1) -> asyncpg.Pool[asyncpg.Record]:
     """Open a pool whose connections see only `schema`.
 
@@ -37,6 +54,9 @@ async def open_pool(dsn: str, schema: str, size: int, *, min_size: int = 1) -> a
     async def prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         for kind in ("json", "jsonb"):
             await connection.set_type_codec(kind, encoder=str, decoder=str, schema="pg_catalog")
+        record_to = os.environ.get(STATEMENT_LOG)
+        if record_to:
+            connection.add_query_logger(_recorder(Path(record_to)))
 
     try:
         return await asyncpg.create_pool(

@@ -1,0 +1,220 @@
+"""Load, and the eyes that see a mail arrive: smtp-source, a lone sender, JMAP and IMAP counters."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import imaplib
+import json
+import multiprocessing
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Eyes(Protocol):
+    """Counts the messages that a client of one account can see."""
+
+    def count(self) -> int:
+        """Return the number of messages in the inbox."""
+        ...
+
+    def close(self) -> None:
+        """Hang up."""
+        ...
+
+
+class JmapEyes:
+    """Sees by JMAP `Mailbox/get`, over one kept HTTP connection."""
+
+    def __init__(self, port: int, login: str, password: str) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        token = base64.b64encode(f"{login}:{password}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+        session = self._request("GET", "/.well-known/jmap")
+        self.account = next(iter(session["accounts"]))
+        self._path = "/" + session["apiUrl"].split("/", 3)[3]
+        boxes = self.call([["Mailbox/get", {"accountId": self.account, "ids": None}, "0"]])[0][1]["list"]
+        self.inbox = next(box["id"] for box in boxes if box["role"] == "inbox")
+
+    def _request(self, method: str, path: str, body: bytes | None = None) -> Any:
+        for _ in range(4):
+            self._connection.request(method, path, body, self._headers)
+            answer = self._connection.getresponse()
+            text = answer.read()
+            if answer.status in {301, 302, 307, 308}:
+                path = answer.headers["Location"]
+                continue
+            if answer.status != 200:
+                raise RuntimeError(f"HTTP {answer.status}: {text[:200]!r}")
+            return json.loads(text)
+        raise RuntimeError("too many redirects")
+
+    def call(self, calls: list[Any]) -> Any:
+        """Return the method responses of one JMAP request."""
+        body = {"using": ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"], "methodCalls": calls}
+        return self._request("POST", self._path, json.dumps(body).encode())["methodResponses"]
+
+    def count(self) -> int:
+        """Return the inbox's totalEmails."""
+        request = {"accountId": self.account, "ids": [self.inbox], "properties": ["totalEmails"]}
+        return int(self.call([["Mailbox/get", request, "0"]])[0][1]["list"][0]["totalEmails"])
+
+    def list_fifty(self) -> int:
+        """Read the newest 50 of the inbox as a client's list does; return how many came."""
+        query = {
+            "accountId": self.account, "filter": {"inMailbox": self.inbox}, "limit": 50,
+            "sort": [{"property": "receivedAt", "isAscending": False}],
+        }  # fmt: skip
+        get = {
+            "accountId": self.account, "#ids": {"resultOf": "0", "name": "Email/query", "path": "/ids"},
+            "properties": ["id", "threadId", "mailboxIds", "keywords", "from", "to", "subject", "receivedAt", "size",
+                           "preview", "hasAttachment"],
+        }  # fmt: skip
+        return len(self.call([["Email/query", query, "0"], ["Email/get", get, "1"]])[1][1]["list"])
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+
+class ImapEyes:
+    """Sees by IMAP `NOOP` in the selected inbox."""
+
+    def __init__(self, port: int, login: str, password: str) -> None:
+        self._client = imaplib.IMAP4("127.0.0.1", port)
+        self._client.login(login, password)
+        self._exists = int(self._client.select("INBOX")[1][0] or 0)
+
+    def count(self) -> int:
+        """Return the newest EXISTS."""
+        self._client.noop()
+        answer = self._client.response("EXISTS")[1]
+        if answer and answer[-1] is not None:
+            self._exists = int(answer[-1])
+        return self._exists
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.logout()
+
+
+@dataclass(frozen=True)
+class Load:
+    """One cell of the benchmark."""
+
+    octets: int
+    sessions: int
+    kept: bool
+
+    @property
+    def name(self) -> str:
+        """How the table calls it."""
+        return f"{self.octets // 1024} KiB, {self.sessions} session{'s' * (self.sessions > 1)}, {'kept' if self.kept else 'one mail a connection'}"
+
+
+def smtp_source(port: int, recipient: str, load: Load, count: int) -> None:
+    """Send `count` mails by Postfix's smtp-source.
+
+    Raises:
+        RuntimeError: when it reports a failure: a benchmark with lost mail measures nothing.
+    """
+    command = ["/usr/sbin/smtp-source", "-s", str(load.sessions), "-m", str(count), "-l", str(load.octets),
+               "-f", "bench@sender.example", "-t", recipient, f"127.0.0.1:{port}"]  # fmt: skip
+    if load.kept:
+        command.insert(1, "-d")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode or "fatal" in done.stderr or "error" in done.stderr.lower():
+        raise RuntimeError(f"smtp-source: {done.stderr[-500:]}")
+
+
+def wait_for(eyes: Eyes, wanted: int, seconds: float = 300, pause: float = 0.05) -> None:
+    """Poll until so many messages are visible."""
+    deadline = time.monotonic() + seconds
+    while (seen := eyes.count()) < wanted:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{seen} of {wanted} visible after {seconds} s")
+        time.sleep(pause)
+
+
+def message(number: int, octets: int, recipient: str) -> bytes:
+    """One plain mail of about so many octets, unlike any other."""
+    head = (
+        f"From: Bench <bench@sender.example>\r\nTo: {recipient}\r\nSubject: Message {number}\r\n"
+        f"Date: Sun, 22 Nov 2026 09:{number // 60 % 60:02}:{number % 60:02} +0000\r\n"
+        f"Message-ID: <{number}.{time.time_ns()}@sender.example>\r\n\r\n"
+    ).encode()
+    line = b"The quick brown fox of line %06d jumps over the lazy dog once more.\r\n"
+    lines = [line % index for index in range(max(1, (octets - len(head)) // len(line % 0)))]
+    return head + b"".join(lines)
+
+
+class Sender:
+    """A plain blocking SMTP client over one connection."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), 60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._file = self._socket.makefile("rb")
+        self._expect(b"220")
+        self._say(b"EHLO sender.example\r\n", b"250")
+
+    def _expect(self, code: bytes) -> None:
+        while True:
+            line = self._file.readline()
+            if not line.startswith(code):
+                raise RuntimeError(f"unexpected answer {line!r}")
+            if line[3:4] != b"-":
+                return
+
+    def _say(self, line: bytes, code: bytes) -> None:
+        self._socket.sendall(line)
+        self._expect(code)
+
+    def send(self, recipient: str, body: bytes) -> float:
+        """Send one mail; return the seconds from the last octet to its 250."""
+        self._say(b"MAIL FROM:<bench@sender.example>\r\n", b"250")
+        self._say(f"RCPT TO:<{recipient}>\r\n".encode(), b"250")
+        self._say(b"DATA\r\n", b"354")
+        self._socket.sendall(body)
+        started = time.perf_counter()
+        self._say(b".\r\n", b"250")
+        return time.perf_counter() - started
+
+    def close(self) -> None:
+        """QUIT."""
+        self._say(b"QUIT\r\n", b"221")
+        self._socket.close()
+
+
+def _send_many(port: int, recipients: Sequence[str], octets: int, first: int) -> None:
+    sender = Sender(port)
+    for index, recipient in enumerate(recipients):
+        sender.send(recipient, message(first + index, octets, recipient))
+    sender.close()
+
+
+def send_spread(port: int, recipients: Sequence[str], octets: int, sessions: int = 20) -> None:
+    """Send one mail to each recipient over kept connections of a process of our own, which is not measured."""
+    context = multiprocessing.get_context("fork")
+    # Threads in one child: the sender waits most of the time, and costs the same for every size of directory.
+    process = context.Process(target=_spread, args=(port, list(recipients), octets, sessions))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError("the sender failed")
+
+
+def _spread(port: int, recipients: list[str], octets: int, sessions: int) -> None:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 — only the child needs it
+
+    with ThreadPoolExecutor(sessions) as pool:
+        futures = [
+            pool.submit(_send_many, port, recipients[index::sessions], octets, index * 1_000_000)
+            for index in range(sessions)
+        ]
+        for future in futures:
+            future.result()

@@ -1,0 +1,72 @@
+"""Our own side of the benchmark: the embedded stack with its shipped defaults, on a data directory of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from petitbleu_dev.stack import Stack
+
+PASSWORD = "petit-bleu-bench"
+
+
+class Ours:
+    """The whole embedded stack.
+
+    Args:
+        root: Its data directory.
+        offset: Added to every port.
+    """
+
+    def __init__(self, root: Path, offset: int) -> None:
+        self._root = root
+        self._stack = Stack(root, port_offset=offset)
+        self.smtp_port = 2525 + offset
+        self.http_port = 8080 + offset
+
+    def start(self) -> None:
+        """Start it, with a tenant and the domain demo.test."""
+        self._stack.start()
+        self._stack.wait_ready()
+        self.cli("tenant", "create", "bench")
+        self.cli("domain", "create", "demo.test", "--tenant", "bench")
+
+    def cli(self, *arguments: str) -> str:
+        """Run the operator's command line; return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "petitbleu_cli", *arguments], env=self._stack.environment(), capture_output=True,
+            text=True, check=False, timeout=3600,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"petitbleu {' '.join(arguments)}: {done.stdout} {done.stderr}")
+        return done.stdout
+
+    def create(self, user: str) -> None:
+        """Make an account that can log in."""
+        self.cli("account", "create", f"{user}@demo.test", "--password", PASSWORD)
+
+    def create_many(self, pattern: str, count: int) -> None:
+        """Make accounts that only receive."""
+        self.cli("account", "create", f"{pattern}@demo.test", "--count", str(count), "--no-password")
+
+    def status(self) -> dict[str, int]:
+        """Return store's counts."""
+        return {key: int(value) for key, value in json.loads(self.cli("store", "status", "--json")).items()}
+
+    def roots(self) -> dict[str, int]:
+        """Return the process id of each part: services and backends."""
+        return self._stack.pids()
+
+    def pids(self) -> list[int]:
+        """Return the root of all its processes."""
+        return list(self.roots().values())
+
+    def metric(self, service: str, name: str) -> float:
+        """Return the sum of a metric's samples on a service's health port."""
+        return self._stack.metric(service, name)
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._stack.stop()
