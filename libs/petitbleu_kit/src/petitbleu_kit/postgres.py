@@ -38,7 +38,7 @@ def _recorder(path: Path) -> Callable[[Any], Awaitable[None]]:
     async def record(query: Any) -> None:
         if query.query not in _recorded:
             _recorded.add(query.query)
-            with path.open("a") as log:  # noqa: ASYNC230 — a few hundred short lines in a test run
+            with path.open("a") as log:
                 log.write(json.dumps(query.query) + "\n")
 
     return record
