@@ -1,0 +1,1 @@
+"""The embedded stack of Petit Bleu: four backends from wheels, every service, one supervisor."""

@@ -1,0 +1,1 @@
+"""The four backends, each as a program to supervise."""

@@ -1,0 +1,125 @@
+"""NATS with JetStream: carries facts, owns nothing. Each service has a user that may do what its events need."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+from petitbleu_dev import binaries, credentials
+from petitbleu_dev.backends.context import Context
+from petitbleu_dev.process import Program
+
+STREAM_OWNERS = {"MAIL": "store", "ACCOUNTS": "accounts"}
+"""Who makes a stream and publishes in it."""
+
+STREAM_SUBJECTS = {"MAIL": "mail.>", "ACCOUNTS": "accounts.>"}
+
+ADMINISTRATOR = "operator"
+"""User with every right, for the operator's tools and for tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a service does on the bus: streams that it pulls from by its durable consumer, subjects that it listens to."""
+
+    pulls: tuple[str, ...] = ()
+    listens: tuple[str, ...] = ()
+
+
+ACCESS = {
+    "ingest": Access(listens=("accounts.>",)),
+    "store": Access(pulls=("ACCOUNTS",)),
+    "delivery": Access(pulls=("MAIL", "ACCOUNTS"), listens=("accounts.>",)),
+    "junior-guard": Access(pulls=("MAIL", "ACCOUNTS")),
+    "accounts": Access(pulls=("MAIL",), listens=("accounts.>",)),
+    "gateway": Access(listens=("accounts.>", "mail.>")),
+}
+
+MEMORY_LIMIT = "192MiB"
+
+
+def url(context: Context) -> str:
+    """Address for clients."""
+    return f"nats://127.0.0.1:{context.ports.of('nats')}"
+
+
+def password(context: Context, user: str) -> str:
+    """Password of a service's user."""
+    return credentials.password(context.layout.secrets, f"nats-{user}")
+
+
+def permissions(service: str) -> dict[str, list[str]]:
+    """Subjects that a service may publish to and subscribe to (NATS authorization, JetStream wire API)."""
+    access = ACCESS[service]
+    owned = [stream for stream, owner in STREAM_OWNERS.items() if owner == service]
+    publish = ["$JS.API.INFO", "$JS.API.STREAM.NAMES"]
+    for stream in owned:
+        publish += [STREAM_SUBJECTS[stream]]
+        publish += [f"$JS.API.STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE")]
+    for stream in sorted({*owned, *access.pulls}):
+        publish += [f"$JS.API.STREAM.INFO.{stream}"]
+    for stream in access.pulls:
+        publish += [
+            f"$JS.API.CONSUMER.CREATE.{stream}.{service}",
+            f"$JS.API.CONSUMER.CREATE.{stream}.{service}.>",
+            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{service}",
+            f"$JS.API.CONSUMER.INFO.{stream}.{service}",
+            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{service}",
+            f"$JS.ACK.{stream}.{service}.>",
+        ]
+    return {"publish": publish, "subscribe": ["_INBOX.>", *access.listens]}
+
+
+def configuration(context: Context) -> str:
+    """The server's configuration file; NATS reads JSON."""
+    users: list[dict[str, object]] = [
+        {"user": service, "password": password(context, service), "permissions": permissions(service)}
+        for service in ACCESS
+    ]
+    users.append({"user": ADMINISTRATOR, "password": password(context, ADMINISTRATOR)})
+    settings = {
+        "listen": f"127.0.0.1:{context.ports.of('nats')}",
+        "server_name": "petitbleu",
+        "jetstream": {
+            "store_dir": str(context.layout.nats),
+            "max_memory_store": 16 * 1024 * 1024,
+            "max_file_store": 4 * 1024 * 1024 * 1024,
+        },
+        "max_connections": 256,
+        "max_payload": 1024 * 1024,
+        "max_pending": 64 * 1024 * 1024,
+        "logtime": True,
+        "authorization": {"users": users, "timeout": 5},
+    }
+    return json.dumps(settings, indent=1)
+
+
+def program(context: Context) -> Program:
+    """NATS as a program to supervise."""
+    file = context.layout.run / "nats.conf"
+
+    async def prepare() -> None:
+        context.layout.nats.mkdir(mode=0o700, exist_ok=True)
+        credentials.write_private(file, configuration(context).encode())
+
+    return Program(
+        name="nats",
+        argv=(str(binaries.nats_server()), "--config", str(file)),
+        environment={**context.environment, "GOMEMLIMIT": MEMORY_LIMIT},
+        log=context.layout.log("nats"),
+        probe=lambda: _answers(context),
+        prepare=prepare,
+        stop_seconds=5,
+    )
+
+
+async def _answers(context: Context) -> bool:
+    """Whether the server greets and has JetStream, which it does once the streams are recovered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", context.ports.of("nats"))
+    try:
+        greeting = await reader.readline()
+    finally:
+        writer.close()
+    kind, _, body = greeting.partition(b" ")
+    return kind == b"INFO" and bool(json.loads(body).get("jetstream"))

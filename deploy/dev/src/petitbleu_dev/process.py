@@ -1,0 +1,239 @@
+"""One supervised program: started, watched, restarted with back-off, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from petitbleu_dev import proctable
+from petitbleu_dev.errors import StackError
+from petitbleu_dev.logfile import last_line
+from petitbleu_dev.offspring import Offspring
+
+FIRST_BACKOFF_SECONDS = 0.1
+LAST_BACKOFF_SECONDS = 10.0
+STEADY_SECONDS = 20.0
+"""A process that lived this long starts its next back-off from the beginning."""
+
+PROBE_SECONDS = 0.1
+PROBE_TIMEOUT_SECONDS = 3.0
+TROUBLE_AFTER_FAILURES = 3
+"""Deaths in a row after which each further one is still said, with the last line of the log."""
+
+
+class State(enum.StrEnum):
+    """Where a process is in its life."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    BACKOFF = "backoff"
+    STOPPED = "stopped"
+
+
+async def _nothing() -> None:
+    """Do nothing: the default of the optional steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run and how to know that it runs.
+
+    `prepare` comes before each start and `settle` once it first answers `probe`; either raises StackError with a line.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+    probe: Callable[[], Awaitable[bool]]
+    needs: tuple[str, ...] = ()
+    prepare: Callable[[], Awaitable[None]] = _nothing
+    settle: Callable[[], Awaitable[None]] = _nothing
+    cleanup: Callable[[], None] = lambda: None
+    shim: tuple[str, ...] = ()
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: float = 10.0
+    crash_signal: signal.Signals = signal.SIGKILL
+    """What the process gets when the supervisor is no more."""
+    tier: int = 1
+    """Stopped from the highest tier down: services 2, what uses PostgreSQL 1, PostgreSQL 0."""
+
+
+@dataclass(slots=True)
+class Process:
+    """A program under supervision; `run` lives as long as the stack."""
+
+    program: Program
+    offspring: Offspring
+    say: Callable[[str], None]
+    state: State = State.WAITING
+    pid: int | None = None
+    restarts: int = 0
+    extra_environment: dict[str, str] = field(default_factory=dict)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    _settled: bool = False
+    _failures: int = 0
+    _stopping: bool = False
+    _preparing: asyncio.Task[None] | None = None
+
+    async def run(self, needs_met: Awaitable[None]) -> None:
+        """Keep the program alive until cancelled; `needs_met` is over when it may start for the first time."""
+        await needs_met
+        while True:
+            await self._wanted.wait()
+            if await self._live_once():
+                self.restarts += 1
+                await self._become(State.BACKOFF)
+                delay = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** max(0, self._failures - 1))
+                await self._pause(delay)
+            elif not self._wanted.is_set():
+                await self._become(State.STOPPED)
+
+    def start(self) -> None:
+        """Let it run."""
+        self._stopping = False
+        self._wanted.set()
+
+    async def stop(self) -> None:
+        """Stop it and keep it stopped; the program's own signal first, SIGKILL once its time is over."""
+        self._wanted.clear()
+        async with self.changed:
+            self._stopping = True
+            self.changed.notify_all()
+        if self._preparing is not None:
+            self._preparing.cancel()
+        if self.pid is not None:
+            self.send(self.program.stop_signal)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.program.stop_seconds):
+                    await self.until(lambda: self.pid is None)
+        if self.pid is not None:
+            self.kill_group()
+            await self.until(lambda: self.pid is None)
+        await self.until(lambda: self.state in {State.STOPPED, State.WAITING, State.BACKOFF})
+        await self._become(State.STOPPED)
+
+    def send(self, signum: signal.Signals) -> None:
+        """Signal the program itself, not its children."""
+        if self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signum)
+
+    def kill_group(self) -> None:
+        """SIGKILL to the program and all that descends from it."""
+        if self.pid is not None:
+            proctable.send(proctable.family([self.pid], proctable.entries()), signal.SIGKILL)
+
+    async def until_ready(self) -> None:
+        """Wait until it answers."""
+        await self.until(lambda: self.state is State.READY)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something about this process."""
+        async with self.changed:
+            await self.changed.wait_for(condition)
+
+    async def _become(self, state: State) -> None:
+        async with self.changed:
+            self.state = state
+            self.changed.notify_all()
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but no longer than it is wanted to run or told to stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.until(lambda: self._stopping)
+
+    async def _live_once(self) -> bool:
+        """One life from start to death; True when it died unasked."""
+        await self._become(State.STARTING)
+        try:
+            if not await self._prepared():
+                return False
+            started = time.monotonic()
+            child = await self._spawn()
+        except (StackError, OSError) as error:
+            self._failures += 1
+            self.say(f"{self.program.name}: {error}")
+            return True
+        probing = asyncio.create_task(self._probe_until_ready())
+        try:
+            code = await child.wait()
+        finally:
+            probing.cancel()
+            await asyncio.wait([probing])
+        await self.offspring.bury(child.pid)
+        self.program.cleanup()
+        await self._born(None)
+        if self._stopping or not self._wanted.is_set():
+            return False
+        steady = time.monotonic() - started >= STEADY_SECONDS
+        self._failures = 1 if steady else self._failures + 1
+        self._tell_death(code)
+        return True
+
+    async def _prepared(self) -> bool:
+        """Run the step before a start; False when a stop came in between."""
+        self._preparing = asyncio.ensure_future(self.program.prepare())
+        try:
+            await asyncio.wait([self._preparing])
+            if self._preparing.cancelled() or self._stopping:
+                return False
+            self._preparing.result()
+        finally:
+            self._preparing = None
+        return True
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        program = self.program
+        child = await self.offspring.spawn(
+            program.argv,
+            {**program.environment, **self.extra_environment},
+            program.log,
+            options=program.shim,
+            crash_signal=program.crash_signal,
+        )
+        await self._born(child.pid)
+        return child
+
+    async def _born(self, pid: int | None) -> None:
+        async with self.changed:
+            self.pid = pid
+            self.changed.notify_all()
+
+    async def _probe_until_ready(self) -> None:
+        trouble = ""
+        while True:
+            try:
+                async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                    alive = await self.program.probe()
+                if alive and not self._settled:
+                    await self.program.settle()
+                    self._settled = True
+                if alive:
+                    await self._become(State.READY)
+                    return
+            except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                pass  # not yet: what it waits for is on the progress line
+            except StackError as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    self.say(f"{self.program.name}: {error}")
+            await asyncio.sleep(PROBE_SECONDS)
+
+    def _tell_death(self, code: int) -> None:
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        wait = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** max(0, self._failures - 1))
+        text = f"{self.program.name} {how}; starting it again in {wait:.1f} s"
+        if self._failures >= TROUBLE_AFTER_FAILURES or code > 0:
+            text += f" (its log ends: {last_line(self.program.log)})"
+        self.say(text)
