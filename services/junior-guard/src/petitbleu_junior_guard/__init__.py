@@ -1,0 +1,1 @@
+"""junior-guard: what reaches a child is decided here, by rules that its guardians set, and nowhere else."""

@@ -1,0 +1,1 @@
+"""PostgreSQL and store behind the ports."""

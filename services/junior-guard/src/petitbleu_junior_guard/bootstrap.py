@@ -1,0 +1,103 @@
+"""Wires junior-guard together, runs it and drains it."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from typing import Final
+
+import asyncpg
+
+from petitbleu.junior_guard.v1 import junior_guard_pb2_grpc
+from petitbleu_junior_guard.adapters.key_file import read_key
+from petitbleu_junior_guard.adapters.records import PostgresRecords
+from petitbleu_junior_guard.adapters.store import StoreHeldMail
+from petitbleu_junior_guard.config import JuniorGuardSettings
+from petitbleu_junior_guard.domain.seal import Seal
+from petitbleu_junior_guard.grpc_api import ALLOWED, AdminServicer, GuardServicer
+from petitbleu_junior_guard.service.guard import Guard
+from petitbleu_kit.health import HealthServer
+from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Verifier
+from petitbleu_kit.lifecycle import StartupError, remove_stale_socket
+from petitbleu_kit.logs import get_logger
+from petitbleu_kit.postgres import answers, migrate, refuse_unsafe, wait_for_pool
+from petitbleu_kit.rpc import IdentityInterceptor, Peer, make_server
+
+NAME: Final = "junior-guard"
+SCHEMA: Final = "junior_guard"
+_DRAIN_SECONDS: Final = 8
+_log = get_logger(__name__)
+
+
+async def open_seal(pool: asyncpg.Pool[asyncpg.Record], settings: JuniorGuardSettings) -> Seal:
+    """Read the key and compare it with the one that the records were made under.
+
+    Raises:
+        StartupError: it is missing or another one: every approved correspondent would look unknown.
+    """
+    select = "/* cold:junior-guard.key_check */ SELECT fingerprint FROM key_check WHERE key_id = 1"
+    known = await pool.fetchval(select)
+    seal = Seal(read_key(settings.key_file(), may_make=known is None))
+    if known is None:
+        await pool.execute(
+            "/* cold:junior-guard.key_record */ INSERT INTO key_check (key_id, fingerprint) VALUES (1, $1) "
+            "ON CONFLICT (key_id) DO NOTHING", seal.fingerprint,
+        )  # fmt: skip
+        known = await pool.fetchval(select)
+    if not hmac.compare_digest(known, seal.fingerprint):
+        raise StartupError(
+            "the key of junior-guard is not the one that its records were made under; restore the right one"
+        )
+    return seal
+
+
+async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set.
+
+    Raises:
+        StartupError: a setting is wrong, or the database never answers.
+    """
+    if settings.identity_key is None or settings.identity_dir is None:
+        raise StartupError("PETITBLEU_IDENTITY_KEY and PETITBLEU_IDENTITY_DIR must be set")
+    try:
+        signer = Signer.from_file(NAME, settings.identity_key)
+    except (OSError, ValueError) as error:
+        raise StartupError(f"the identity key cannot be read ({type(error).__name__})") from None
+    pool = await wait_for_pool(settings.pg_dsn, SCHEMA, settings.pg_pool_size)
+    await refuse_unsafe(pool)
+    await migrate(pool, SCHEMA, settings.migrations_dir)
+    seal = await open_seal(pool, settings)
+    store = Peer(settings.target("store"), "store", signer)
+    guard = Guard(
+        PostgresRecords(pool), StoreHeldMail(store, settings.junior_guard_store_seconds), seal, signer,
+        settings.junior_guard_token_seconds,
+    )  # fmt: skip
+    server = make_server(
+        IdentityInterceptor(
+            NAME, Verifier(NAME, settings.identity_dir), PrincipalVerifier(settings.identity_dir),
+            OperatorToken(settings.operator_token_file), ALLOWED,
+        )
+    )  # fmt: skip
+    junior_guard_pb2_grpc.add_GuardServiceServicer_to_server(GuardServicer(guard), server)
+    junior_guard_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(guard), server)
+
+    async def database_answers() -> bool:
+        return await answers(pool)
+
+    health = HealthServer({"postgresql": database_answers}, settings.health_host, settings.health_port)
+    address = settings.listen_address(NAME)
+    remove_stale_socket(address)
+    try:
+        server.add_insecure_port(address)
+        await health.start()
+    except (OSError, RuntimeError) as error:
+        raise StartupError(f"cannot bind its doors ({type(error).__name__})") from None
+    await server.start()
+    _log.info("junior-guard runs")
+    await stop.wait()
+    health.draining = True
+    await server.stop(_DRAIN_SECONDS)
+    await health.stop()
+    await store.close()
+    await pool.close()
+    _log.info("junior-guard stopped")

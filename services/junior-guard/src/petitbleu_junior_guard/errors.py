@@ -1,0 +1,25 @@
+"""What junior-guard refuses, each mapped once to gRPC in `grpc_api`."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Fault(Enum):
+    """Why a request is refused; the value is shown to the caller and names no address."""
+
+    BAD_REQUEST = "the request is malformed"
+    BAD_ADDRESS = "not a mail address"
+    NOT_A_CHILD = "the account is not registered as a child's"
+    NOT_HELD = "no such message is held for this account"
+    DECIDED_OTHERWISE = "the message was already decided on otherwise"
+    DATABASE_AWAY = "the database does not answer"
+    STORE_AWAY = "store does not answer; repeat the decision"
+
+
+class GuardError(Exception):
+    """A request is refused; `fault` says why."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.value)
+        self.fault = fault

@@ -1,0 +1,1 @@
+"""Use cases: checking mail, registering children, approving correspondents, deciding on held mail."""

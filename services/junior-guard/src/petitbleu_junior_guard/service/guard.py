@@ -1,0 +1,126 @@
+"""Checking mail for children, and what the operator may change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from prometheus_client import Counter
+
+from petitbleu_junior_guard.domain.rules import Item, Reason, Verdict, canonical, judge
+from petitbleu_junior_guard.domain.seal import Seal
+from petitbleu_junior_guard.errors import Fault, GuardError
+from petitbleu_junior_guard.ports import Correspondent, HeldMail, Records, Ruling
+from petitbleu_kit.identity import Signer
+from petitbleu_kit.logs import get_logger
+
+_log = get_logger(__name__)
+_checked = Counter("petitbleu_junior_guard_checks_total", "Messages decided on by rule", ["verdict", "reason"])
+_decided = Counter("petitbleu_junior_guard_decisions_total", "Held messages decided on by a person", ["verdict"])
+
+MAX_ITEMS: Final = 1000
+MAX_GUARDIANS: Final = 16
+_WORD: Final = {Verdict.DELIVER: "deliver", Verdict.HOLD: "hold", Verdict.DESTROY: "destroy"}
+
+
+def decision_claims(account_id: int, accepted_id: bytes, verdict: Verdict) -> dict[str, object]:
+    """Claims of a decision's token: the account, the accepted id in hexadecimal, and the verdict."""
+    return {"use": "decision", "account": account_id, "accepted": accepted_id.hex(), "verdict": _WORD[verdict]}
+
+
+class Guard:
+    """The use cases.
+
+    Args:
+        records: What is kept.
+        held: store's door for decisions.
+        seal: Hashes and seals addresses.
+        signer: Signs decisions for store.
+        token_seconds: How long store accepts one.
+    """
+
+    def __init__(self, records: Records, held: HeldMail, seal: Seal, signer: Signer, token_seconds: int) -> None:
+        self._records = records
+        self._held = held
+        self._seal = seal
+        self._signer = signer
+        self._token_seconds = token_seconds
+
+    def _token(self, account_id: int, accepted_id: bytes, verdict: Verdict) -> str:
+        return self._signer.sign("store", decision_claims(account_id, accepted_id, verdict), self._token_seconds)
+
+    async def check(self, items: Sequence[Item]) -> list[tuple[Verdict, str]]:
+        """Decide on messages for guarded accounts: the verdict and its token, in order.
+
+        Raises:
+            GuardError: BAD_REQUEST, or DATABASE_AWAY: without its records the guard decides nothing.
+        """
+        if len(items) > MAX_ITEMS or any(len(item.accepted_id) != 16 or item.account_id <= 0 for item in items):
+            raise GuardError(Fault.BAD_REQUEST)
+        senders = [canonical(item.header_from) if item.header_from else None for item in items]
+        hashes = [
+            self._seal.hash(item.account_id, sender) if sender is not None else b""
+            for item, sender in zip(items, senders, strict=True)
+        ]
+        known = await self._records.knowledge(items, hashes)
+        rulings: list[Ruling] = []
+        for item, knowledge, sender in zip(items, known, senders, strict=True):
+            verdict, reason = judge(item, knowledge, sender)
+            rulings.append(Ruling(item.account_id, item.accepted_id, verdict, reason))
+            _checked.labels(verdict=_WORD[verdict], reason=reason.value).inc()
+            if reason is Reason.NOT_A_CHILD:
+                _log.error("guarded account is not registered: its mail is held", account_id=item.account_id)
+        await self._records.record(rulings)
+        return [(r.verdict, self._token(r.account_id, r.accepted_id, r.verdict)) for r in rulings]
+
+    def _correspondent(self, account_id: int, address: str) -> Correspondent:
+        known = canonical(address)
+        if known is None:
+            raise GuardError(Fault.BAD_ADDRESS)
+        return Correspondent(self._seal.hash(account_id, known), self._seal.seal(account_id, known))
+
+    async def register_child(
+        self, account_id: int, tenant_id: int, guardian_ids: Sequence[int], addresses: Sequence[str]
+    ) -> None:
+        """Say that an account is a child's and who all its guardians are; their addresses become approved correspondents.
+
+        Raises:
+            GuardError: BAD_REQUEST, BAD_ADDRESS or DATABASE_AWAY.
+        """
+        if account_id <= 0 or len(guardian_ids) != len(addresses) or len(guardian_ids) > MAX_GUARDIANS:
+            raise GuardError(Fault.BAD_REQUEST)
+        if any(guardian <= 0 or guardian == account_id for guardian in guardian_ids):
+            raise GuardError(Fault.BAD_REQUEST)
+        guardians = {
+            guardian: self._correspondent(account_id, address) if address else None
+            for guardian, address in zip(guardian_ids, addresses, strict=True)
+        }
+        await self._records.register(account_id, tenant_id, guardians)
+
+    async def approve(self, account_id: int, address: str, actor: str) -> None:
+        """Let a correspondent write to a child. What is already held stays held until it is decided on.
+
+        Raises:
+            GuardError: BAD_REQUEST, BAD_ADDRESS, NOT_A_CHILD or DATABASE_AWAY.
+        """
+        if account_id <= 0:
+            raise GuardError(Fault.BAD_REQUEST)
+        if not await self._records.approve(account_id, self._correspondent(account_id, address), actor):
+            raise GuardError(Fault.NOT_A_CHILD)
+
+    async def decide(self, account_id: int, accepted_id: bytes, *, deliver: bool, actor: str) -> None:
+        """Release or destroy a held message: recorded first, then done by store, so that a repeat completes it.
+
+        Raises:
+            GuardError: BAD_REQUEST, NOT_HELD, DECIDED_OTHERWISE, DATABASE_AWAY or STORE_AWAY.
+        """
+        if account_id <= 0 or len(accepted_id) != 16:
+            raise GuardError(Fault.BAD_REQUEST)
+        verdict = Verdict.DELIVER if deliver else Verdict.DESTROY
+        stands = await self._records.decide(account_id, accepted_id, verdict, actor)
+        if stands is None:
+            raise GuardError(Fault.NOT_HELD)
+        if stands is not verdict:
+            raise GuardError(Fault.DECIDED_OTHERWISE)
+        await self._held.decide(account_id, accepted_id, self._token(account_id, accepted_id, verdict))
+        _decided.labels(verdict=_WORD[verdict]).inc()
