@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -44,8 +44,21 @@ def _recorder(path: Path) -> Callable[[Any], Awaitable[None]]:
     return record
 
 
-async def open_pool(dsn: str, schema: str, size: int, *, min_size: int = 1) -> asyncpg.Pool[asyncpg.Record]:
-    """Open a pool whose connections see only `schema`.
+class _Connection(asyncpg.Connection):  # type: ignore[type-arg]  # not generic at run time
+    """A connection that goes back to its pool without the query that resets a session.
+
+    Our code changes no session state, and an open transaction is rolled back all the same; the query would cost as much as
+    a small statement each time.
+    """
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+async def open_pool(
+    dsn: str, schema: str, size: int, *, min_size: int = 1, settings: Mapping[str, str] | None = None
+) -> asyncpg.Pool[asyncpg.Record]:
+    """Open a pool whose connections see only `schema`; `settings` are PostgreSQL parameters of its sessions.
 
     Raises:
         StartupError: when the database does not let us in.
@@ -61,20 +74,22 @@ async def open_pool(dsn: str, schema: str, size: int, *, min_size: int = 1) -> a
     try:
         return await asyncpg.create_pool(
             dsn, min_size=min_size, max_size=size, init=prepare, command_timeout=60, statement_cache_size=512,
-            max_inactive_connection_lifetime=300,
+            max_inactive_connection_lifetime=300, connection_class=_Connection,
             server_settings={"search_path": schema, "application_name": f"petitbleu-{schema}", "jit": "off",
-                             "timezone": "UTC", "idle_in_transaction_session_timeout": "60s"},
+                             "timezone": "UTC", "idle_in_transaction_session_timeout": "60s", **(settings or {})},
         )  # fmt: skip
     except (OSError, asyncpg.PostgresError, ValueError) as error:
         raise StartupError(f"PostgreSQL does not answer for role {schema} ({type(error).__name__})") from None
 
 
-async def wait_for_pool(dsn: str, schema: str, size: int, seconds: float = 60) -> asyncpg.Pool[asyncpg.Record]:
+async def wait_for_pool(
+    dsn: str, schema: str, size: int, seconds: float = 60, *, settings: Mapping[str, str] | None = None
+) -> asyncpg.Pool[asyncpg.Record]:
     """Open a pool, waiting for a database that is still starting."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
         try:
-            return await open_pool(dsn, schema, size)
+            return await open_pool(dsn, schema, size, settings=settings)
         except StartupError:
             if asyncio.get_running_loop().time() > deadline:
                 raise
