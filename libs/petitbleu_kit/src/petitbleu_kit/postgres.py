@@ -44,7 +44,7 @@ def _recorder(path: Path) -> Callable[[Any], Awaitable[None]]:
     return record
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[type-arg]  # not generic at run time
+class _Connection(asyncpg.Connection):  # not generic at run time
     """A connection that goes back to its pool without the query that resets a session.
 
     Our code changes no session state, and an open transaction is rolled back all the same; the query would cost as much as
