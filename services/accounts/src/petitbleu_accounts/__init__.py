@@ -1,0 +1,1 @@
+"""Tenants, domains, people, addresses, credentials and sessions."""

@@ -1,0 +1,108 @@
+"""Writing aliases and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import asyncpg
+
+from petitbleu_accounts.adapters.facts import directory_changed
+from petitbleu_accounts.domain.addresses import retired_digest
+from petitbleu_accounts.domain.resolution import MAX_ALIAS_DEPTH, HostedDomain
+from petitbleu_accounts.errors import AccountsError, Fault
+from petitbleu_kit.ids import new_row_id
+from petitbleu_kit.outbox import Outbox, OutboxRow
+from petitbleu_kit.postgres import in_transaction
+
+Pool = asyncpg.Pool[asyncpg.Record]
+Connection = asyncpg.Connection[asyncpg.Record]
+
+# Two changes of aliases of one tenant at once could make a loop that neither sees.
+_LOCK: Final = "/* cold:accounts.lock_aliases reference */ SELECT pg_advisory_xact_lock($1)"
+_KNOWN: Final = """/* cold:accounts.alias_by_address reference */
+SELECT alias_id, account_id FROM address WHERE address = $1"""
+_RETIRED: Final = "/* cold:accounts.is_retired reference */ SELECT true FROM retired_address WHERE digest = $1"
+_PUT: Final = """/* cold:accounts.put_alias reference */
+INSERT INTO address (address, domain_id, alias_id) VALUES ($1, $2, $3) ON CONFLICT (address) DO NOTHING RETURNING true"""
+_CLEAR: Final = "/* cold:accounts.clear_alias reference */ DELETE FROM alias_member WHERE alias_id = $1"
+_FILL: Final = """/* cold:accounts.fill_alias reference */
+INSERT INTO alias_member (alias_id, member) SELECT $1, member FROM unnest($2::text[]) AS n (member)"""
+_BELOW: Final = """/* cold:accounts.aliases_below reference */
+SELECT DISTINCT a.alias_id FROM alias_member m JOIN address a ON a.address = m.member
+WHERE m.alias_id = ANY($1::bigint[]) AND a.alias_id IS NOT NULL"""
+_ABOVE: Final = """/* cold:accounts.aliases_above reference */
+SELECT DISTINCT m.alias_id FROM address a JOIN alias_member m ON m.member = a.address
+WHERE a.alias_id = ANY($1::bigint[])"""
+_DELETE: Final = """/* cold:accounts.delete_alias reference */
+DELETE FROM address WHERE address = $1 AND alias_id IS NOT NULL RETURNING alias_id"""
+
+
+class PostgresAliases:
+    """Aliases and groups of the directory."""
+
+    def __init__(self, pool: Pool, outbox: Outbox) -> None:
+        self._pool = pool
+        self._outbox = outbox
+
+    async def put(self, domain: HostedDomain, address: str, members: Sequence[str]) -> int:
+        """Make or replace an alias; members are addresses that exist. Return its id.
+
+        Raises:
+            AccountsError: ALREADY_EXISTS for an address of an account, REFUSED for a loop, too deep, or retired.
+        """
+
+        async def work(connection: Connection) -> tuple[int, OutboxRow]:
+            await connection.execute(_LOCK, domain.tenant_id)
+            known = await connection.fetchrow(_KNOWN, address)
+            if known is not None and known["account_id"] is not None:
+                raise AccountsError(Fault.ALREADY_EXISTS, "the address is an account's")
+            alias_id = new_row_id() if known is None else int(known["alias_id"])
+            if known is None and not await connection.fetchval(_PUT, address, domain.domain_id, alias_id):
+                raise AccountsError(Fault.ALREADY_EXISTS, "the address is an account's")
+            if await connection.fetchval(_RETIRED, retired_digest(address)):
+                raise AccountsError(Fault.REFUSED, "the address belonged to an account that was closed")
+            await connection.execute(_CLEAR, alias_id)
+            await connection.execute(_FILL, alias_id, sorted(set(members)))
+            below = await self._height(connection, alias_id, _BELOW)
+            above = await self._height(connection, alias_id, _ABOVE)
+            if below + above + 1 > MAX_ALIAS_DEPTH:
+                raise AccountsError(Fault.REFUSED, f"aliases may stand {MAX_ALIAS_DEPTH} behind each other, not more")
+            event = directory_changed(domain.tenant_id, (), (domain.domain_id,))
+            await self._outbox.insert(connection, [event])
+            return alias_id, event
+
+        alias_id, event = await in_transaction(self._pool, work)
+        self._outbox.published_soon([event])
+        return alias_id
+
+    async def delete(self, domain: HostedDomain, address: str) -> None:
+        """Remove an alias, also from the groups that it is in. Raises `AccountsError` NOT_FOUND."""
+
+        async def work(connection: Connection) -> OutboxRow:
+            await connection.execute(_LOCK, domain.tenant_id)
+            alias_id = await connection.fetchval(_DELETE, address)
+            if alias_id is None:
+                raise AccountsError(Fault.NOT_FOUND, "no alias has this address")
+            await connection.execute(_CLEAR, alias_id)
+            await connection.execute(
+                "/* cold:accounts.drop_alias_memberships reference */ DELETE FROM alias_member WHERE member = $1",
+                address,
+            )
+            event = directory_changed(domain.tenant_id, (), (domain.domain_id,))
+            await self._outbox.insert(connection, [event])
+            return event
+
+        self._outbox.published_soon([await in_transaction(self._pool, work)])
+
+    @staticmethod
+    async def _height(connection: Connection, alias_id: int, statement: str) -> int:
+        """Levels of aliases below or above one. Raises `AccountsError` REFUSED when it meets itself."""
+        level: Collection[int] = [alias_id]
+        for height in range(MAX_ALIAS_DEPTH + 1):
+            level = [row["alias_id"] for row in await connection.fetch(statement, list(level))]
+            if not level:
+                return height
+            if alias_id in level:
+                raise AccountsError(Fault.REFUSED, "the aliases would lead back to themselves")
+        return MAX_ALIAS_DEPTH + 1

@@ -1,0 +1,128 @@
+"""Reading and touching credentials and sessions: every statement is about one account, in its partition."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import asyncpg
+
+Pool = asyncpg.Pool[asyncpg.Record]
+
+_LOGIN: Final = """/* hot:accounts.login reference */
+SELECT c.account_id, c.partition, c.state FROM address a JOIN account c ON c.account_id = a.account_id
+WHERE a.address = $1"""
+_CREDENTIAL: Final = """/* hot:accounts.credential */
+SELECT p.password_hash, s.app_password_id, s.protocols, s.last_used_at < now() - interval '1 hour' AS stale,
+s.last_used_at IS NULL AS unused
+FROM person p LEFT JOIN app_password s ON s.partition = p.partition AND s.account_id = p.account_id AND s.digest = $3
+WHERE p.partition = $1 AND p.account_id = $2"""
+_REHASH: Final = """/* cold:accounts.rehash */ UPDATE person SET password_hash = $4
+WHERE partition = $1 AND account_id = $2 AND password_hash = $3"""
+_TOUCH_APP: Final = """/* cold:accounts.touch_app_password */ UPDATE app_password SET last_used_at = now()
+WHERE partition = $1 AND account_id = $2 AND app_password_id = $3"""
+_NEW_APP: Final = """/* cold:accounts.new_app_password */
+INSERT INTO app_password (partition, account_id, app_password_id, digest, label, protocols) VALUES ($1, $2, $3, $4, $5, $6)"""
+_SESSION: Final = """/* hot:accounts.session */
+SELECT account_id, session_id, ends_at < now() OR idle_ends_at < now() AS over,
+used_at < now() - make_interval(secs => $3) AS stale,
+extract(epoch FROM least(ends_at, idle_ends_at))::bigint AS ends
+FROM session WHERE partition = $1 AND digest = $2"""
+_TOUCH_SESSION: Final = """/* cold:accounts.touch_session */
+UPDATE session SET used_at = now(), idle_ends_at = least(ends_at, now() + make_interval(secs => $3))
+WHERE partition = $1 AND digest = $2"""
+_NEW_SESSION: Final = """/* cold:accounts.new_session */
+INSERT INTO session (partition, account_id, session_id, digest, label, idle_ends_at, ends_at)
+VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), now() + make_interval(secs => $7))
+RETURNING extract(epoch FROM least(ends_at, idle_ends_at))::bigint"""
+_PRUNE: Final = "/* cold:accounts.prune_sessions */ DELETE FROM session WHERE idle_ends_at < now() - interval '1 day'"
+
+
+class LoginRow(NamedTuple):
+    """The account of a login."""
+
+    account_id: int
+    partition: int
+    state: int
+
+
+class CredentialRow(NamedTuple):
+    """What a password is compared with; the app password is there when the given one is it."""
+
+    password_hash: str | None
+    app_password_id: int | None
+    protocols: list[str] | None
+    stale: bool
+
+
+class SessionRow(NamedTuple):
+    """A session of a token."""
+
+    account_id: int
+    session_id: int
+    over: bool
+    stale: bool
+    ends: int
+
+
+class PostgresCredentials:
+    """Credentials and sessions."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def login(self, address: str) -> LoginRow | None:
+        """The account that a login belongs to."""
+        row = await self._pool.fetchrow(_LOGIN, address)
+        return None if row is None else LoginRow(*row.values())
+
+    async def credential(self, partition: int, account_id: int, app_digest: bytes) -> CredentialRow:
+        """What the account's password is compared with; empty when there is no such account."""
+        row = await self._pool.fetchrow(_CREDENTIAL, partition, account_id, app_digest)
+        if row is None:
+            return CredentialRow(None, None, None, False)
+        return CredentialRow(
+            row["password_hash"], row["app_password_id"], row["protocols"], bool(row["stale"] or row["unused"])
+        )
+
+    async def replace_hash(self, partition: int, account_id: int, old: str, new: str) -> None:
+        """Store a hash made with today's parameters, unless the password changed meanwhile."""
+        await self._pool.execute(_REHASH, partition, account_id, old, new)
+
+    async def touch_app_password(self, partition: int, account_id: int, app_password_id: int) -> None:
+        """Record that an app password was used."""
+        await self._pool.execute(_TOUCH_APP, partition, account_id, app_password_id)
+
+    async def new_app_password(
+        self, partition: int, account_id: int, app_password_id: int, digest: bytes, label: str, protocols: list[str]
+    ) -> None:
+        """Keep a new app password's digest."""
+        await self._pool.execute(_NEW_APP, partition, account_id, app_password_id, digest, label, protocols)
+
+    async def session(self, partition: int, digest: bytes, stale_seconds: float) -> SessionRow | None:
+        """The session of a token; `stale` when its last use was recorded longer ago than so many seconds."""
+        row = await self._pool.fetchrow(_SESSION, partition, digest, stale_seconds)
+        return None if row is None else SessionRow(*row.values())
+
+    async def touch_session(self, partition: int, digest: bytes, idle_seconds: int) -> None:
+        """Move a session's sliding end on."""
+        await self._pool.execute(_TOUCH_SESSION, partition, digest, idle_seconds)
+
+    async def new_session(
+        self,
+        partition: int,
+        account_id: int,
+        session_id: int,
+        digest: bytes,
+        label: str,
+        idle_seconds: int,
+        seconds: int,
+    ) -> int:
+        """Keep a new session; return the Unix second at which it ends by itself."""
+        ends: int = await self._pool.fetchval(
+            _NEW_SESSION, partition, account_id, session_id, digest, label, idle_seconds, seconds
+        )
+        return ends
+
+    async def prune_sessions(self) -> None:
+        """Delete sessions that ended a day ago."""
+        await self._pool.execute(_PRUNE)

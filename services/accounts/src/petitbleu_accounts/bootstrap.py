@@ -1,0 +1,127 @@
+"""The one place where the service is put together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from petitbleu.accounts.v1 import accounts_pb2_grpc
+from petitbleu_accounts.adapters.argon2_pool import PasswordPool
+from petitbleu_accounts.adapters.peers import GuardPeer, StorePeer
+from petitbleu_accounts.adapters.postgres_accounts import PostgresAccounts
+from petitbleu_accounts.adapters.postgres_aliases import PostgresAliases
+from petitbleu_accounts.adapters.postgres_changes import PostgresChanges
+from petitbleu_accounts.adapters.postgres_creation import PostgresCreation
+from petitbleu_accounts.adapters.postgres_credentials import PostgresCredentials
+from petitbleu_accounts.adapters.postgres_directory import PostgresDirectory
+from petitbleu_accounts.adapters.windows import MemoryWindows, RedisWindows
+from petitbleu_accounts.config import Settings
+from petitbleu_accounts.consumers import DirectoryNews
+from petitbleu_accounts.grpc_api.admin import AdminApi
+from petitbleu_accounts.grpc_api.authentication import AuthenticationApi
+from petitbleu_accounts.grpc_api.directory import DirectoryApi
+from petitbleu_accounts.service.administration import Administration
+from petitbleu_accounts.service.authentication import Authentication
+from petitbleu_accounts.service.creation import Creation
+from petitbleu_accounts.service.limits import LoginLimits
+from petitbleu_accounts.service.memory import CredentialMemory
+from petitbleu_accounts.service.resolve import Resolver
+from petitbleu_kit import bus
+from petitbleu_kit.health import HealthServer
+from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Verifier
+from petitbleu_kit.lifecycle import StartupError, background, forever, remove_stale_socket
+from petitbleu_kit.logs import get_logger
+from petitbleu_kit.outbox import Outbox
+from petitbleu_kit.postgres import answers, migrate, refuse_unsafe, wait_for_pool
+from petitbleu_kit.rpc import OPERATOR, IdentityInterceptor, Peer, make_server
+
+SERVICE: Final = "accounts"
+_DRAIN_SECONDS: Final = 6.0
+_log = get_logger(__name__)
+
+ALLOWED: Final = {
+    "/petitbleu.accounts.v1.DirectoryService/": frozenset({"ingest", "delivery", "gateway", "junior-guard", OPERATOR}),
+    "/petitbleu.accounts.v1.AuthenticationService/": frozenset({"gateway", "ingest"}),
+    "/petitbleu.accounts.v1.AdminService/": frozenset({OPERATOR}),
+}
+PERSON_METHODS: Final = frozenset(
+    {
+        "/petitbleu.accounts.v1.AuthenticationService/CreateSession",
+        "/petitbleu.accounts.v1.AuthenticationService/RevokeSession",
+    }
+)
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop`, then drain.
+
+    Raises:
+        StartupError: when a setting is missing or the database is not fit.
+    """
+    if settings.identity_key is None or settings.identity_dir is None:
+        raise StartupError("PETITBLEU_IDENTITY_KEY and PETITBLEU_IDENTITY_DIR must be set")
+    if not settings.pg_dsn:
+        raise StartupError("PETITBLEU_PG_DSN must be set")
+    signer = Signer.from_file(SERVICE, settings.identity_key)
+    pool = await wait_for_pool(settings.pg_dsn, SERVICE, settings.pg_pool_size)
+    await refuse_unsafe(pool)
+    await migrate(pool, SERVICE, settings.migrations_dir)
+    client = await bus.connect(settings, SERVICE)
+    outbox = Outbox(pool, client, SERVICE, "ACCOUNTS")
+    store_peer = Peer(settings.target("store"), "store", signer)
+    guard_peer = Peer(settings.target("junior-guard"), "junior-guard", signer)
+    store, guard = StorePeer(store_peer), GuardPeer(guard_peer)
+
+    directory, accounts, credentials = PostgresDirectory(pool), PostgresAccounts(pool), PostgresCredentials(pool)
+    changes, aliases = PostgresChanges(pool, outbox), PostgresAliases(pool, outbox)
+    passwords = PasswordPool(settings)
+    await passwords.start()
+    memory = CredentialMemory(settings.remembered)
+    windows = (
+        RedisWindows(settings.redis_url, settings.login_window_seconds)
+        if settings.redis_url
+        else MemoryWindows(settings.login_window_seconds)
+    )
+    creation = Creation(settings, directory, accounts, PostgresCreation(pool, outbox), passwords, store, guard)
+    administration = Administration(
+        settings, directory, accounts, changes, aliases, credentials, passwords, store, memory
+    )
+    authentication = Authentication(
+        settings, credentials, accounts, changes, passwords, LoginLimits(settings, windows), memory, signer
+    )
+
+    interceptor = IdentityInterceptor(
+        SERVICE, Verifier(SERVICE, settings.identity_dir), PrincipalVerifier(settings.identity_dir),
+        OperatorToken(settings.operator_token_file), ALLOWED, PERSON_METHODS,
+    )  # fmt: skip
+    server = make_server(interceptor)
+    accounts_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryApi(Resolver(directory), accounts), server)
+    accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(AuthenticationApi(authentication), server)
+    accounts_pb2_grpc.add_AdminServiceServicer_to_server(AdminApi(administration, creation), server)
+    health = HealthServer({"postgresql": lambda: answers(pool)}, settings.health_host, settings.health_port)
+    address = settings.listen_address(SERVICE)
+    remove_stale_socket(address)
+    server.add_insecure_port(address)
+
+    async with background(
+        outbox.run(),
+        DirectoryNews(client, memory).run(),
+        forever("accounts.pending", settings.sweep_seconds, creation.sweep),
+        forever("accounts.closing", settings.sweep_seconds, administration.sweep_closing),
+        forever("accounts.sessions", 3600, credentials.prune_sessions),
+    ):
+        await server.start()
+        await health.start()
+        _log.info("ready")
+        await stop.wait()
+        health.draining = True
+        await server.stop(_DRAIN_SECONDS)
+    await outbox.drain()
+    await health.stop()
+    await store_peer.close()
+    await guard_peer.close()
+    passwords.close()
+    if isinstance(windows, RedisWindows):
+        await windows.close()
+    await client.close()
+    await pool.close()

@@ -1,0 +1,57 @@
+"""Settings of the service, from `PETITBLEU_…` variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from petitbleu_kit.config import ServiceSettings
+
+
+def _migrations() -> Path:
+    packaged = Path(__file__).parent / "migrations"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "migrations"
+
+
+class Settings(ServiceSettings):
+    """Everything that an operator may change."""
+
+    migrations_dir: Path = Field(default_factory=_migrations, description="Folder of the schema's migrations.")
+
+    # RFC 9106 §4, second recommended option: 3 passes over 64 MiB with 4 lanes, salt of 128 bits, tag of 256.
+    argon2_passes: int = Field(3, ge=1, description="Passes over the memory (RFC 9106 §4).")
+    argon2_memory_kib: int = Field(65536, ge=8, description="Memory of one hash in KiB (RFC 9106 §4).")
+    argon2_lanes: int = Field(4, ge=1, description="Lanes of one hash (RFC 9106 §4).")
+    password_threads: int = Field(2, ge=1, description="Hashes made at once; each takes `argon2_memory_kib`.")
+    password_queue: int = Field(64, ge=1, description="Logins that may wait for a hash; beyond, the answer is busy.")
+    password_min_length: int = Field(8, ge=1, description="Fewest characters of a new password (NIST SP 800-63B).")
+    remember_success_seconds: float = Field(
+        300, ge=0, le=300, description="How long a right password is known without hashing it again; at most 5 minutes."
+    )
+    remember_session_seconds: float = Field(
+        5, ge=0, le=30, description="How long a session is known without asking the database."
+    )
+    remembered: int = Field(50_000, ge=1, description="Credentials remembered at once.")
+
+    principal_seconds: int = Field(300, ge=30, le=300, description="Life of a signed principal.")
+    session_idle_seconds: int = Field(14 * 86_400, ge=60, description="A session unused for so long ends.")
+    session_seconds: int = Field(90 * 86_400, ge=60, description="A session ends after so long, used or not.")
+
+    login_window_seconds: int = Field(900, ge=1, description="Window in which failed logins are counted.")
+    login_failures_per_account: int = Field(
+        50, ge=1, description="Failed logins a window for one login, from anywhere."
+    )
+    login_failures_per_ip: int = Field(
+        100, ge=1, description="Failed logins a window from one client address (IPv6: /64)."
+    )
+    login_failures_per_pair: int = Field(10, ge=1, description="Failed logins a window for one login from one address.")
+
+    default_quota_octets: int = Field(
+        10 << 30, ge=0, description="Quota of an account when none is given; 0: no limit."
+    )
+    default_language: str = Field("fr", description="Language of an account when none is given (BCP 47).")
+    sweep_seconds: float = Field(10, gt=0, description="Pause between sweeps for accounts half made or half closed.")
+    sweep_after_seconds: float = Field(
+        30, gt=0, description="Age at which a half-made account is taken up by the sweep."
+    )

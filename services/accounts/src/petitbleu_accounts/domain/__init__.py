@@ -1,0 +1,1 @@
+"""Plain facts and rules, without I/O."""

@@ -1,0 +1,53 @@
+"""Addresses as the directory knows them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from petitbleu_mail.addresses import AddressError, canonical_domain, parse_mailbox
+
+# RFC 2142 §5 and RFC 5321 §4.5.1: these reach somebody at every hosted domain.
+OFFICES: Final = frozenset({"postmaster", "abuse"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An address to look up; `base` is the address without its detail, the same when there is none."""
+
+    address: str
+    domain: str
+    local: str
+    base: str
+    detail: str
+
+
+# RFC 5321 §4.5.1: a recipient of just "postmaster" is ours whatever the domain.
+BARE_POSTMASTER: Final = Wanted("postmaster", "", "postmaster", "postmaster", "")
+
+
+def wanted(text: str) -> Wanted | None:
+    """Return an address, as received or typed, in the form for look-up; None when it is no address at all."""
+    try:
+        canonical = parse_mailbox(text).canonical()
+    except AddressError:
+        return BARE_POSTMASTER if text.lower() == "postmaster" else None
+    address = f"{canonical.local}@{canonical.domain}"
+    if canonical.detail is None:
+        return Wanted(address, canonical.domain, canonical.local, address, "")
+    return Wanted(address, canonical.domain, canonical.local, f"{canonical.base}@{canonical.domain}", canonical.detail)
+
+
+def hosted_domain(text: str) -> str | None:
+    """Return a domain that may be hosted, as A-labels; None for rubbish and address literals."""
+    try:
+        name = canonical_domain(text.strip().removesuffix("."))
+    except AddressError:
+        return None
+    return None if not name or name.startswith("[") else name
+
+
+def retired_digest(address: str) -> bytes:
+    """Return what stays of the address of a closed account."""
+    return hashlib.sha256(address.encode()).digest()

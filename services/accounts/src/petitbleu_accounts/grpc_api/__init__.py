@@ -1,0 +1,1 @@
+"""The contract, translated to use cases and back."""

@@ -1,0 +1,65 @@
+"""DirectoryService of the contract."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
+from petitbleu_accounts.adapters.postgres_accounts import PostgresAccounts
+from petitbleu_accounts.domain.people import AccountInfo
+from petitbleu_accounts.domain.resolution import Resolution
+from petitbleu_accounts.errors import AccountsError, Fault
+from petitbleu_accounts.grpc_api.answer import answered
+from petitbleu_accounts.service.resolve import Resolver
+
+MAX_BATCH: Final = 1_000
+
+
+def account_message(account: AccountInfo) -> accounts_pb2.Account:
+    """Return an account as the contract has it."""
+    return accounts_pb2.Account(
+        account_id=account.account_id, tenant_id=account.tenant_id, address=account.address,
+        display_name=account.display_name, state=accounts_pb2.AccountState.ValueType(int(account.state)),
+        roles=[accounts_pb2.Role.ValueType(int(role)) for role in account.roles], quota_octets=account.quota_octets,
+        guarded=account.guarded, other_addresses=account.other_addresses, language=account.language,
+    )  # fmt: skip
+
+
+def _resolution(found: Resolution) -> accounts_pb2.Resolution:
+    return accounts_pb2.Resolution(
+        status=accounts_pb2.AddressStatus.ValueType(int(found.status)), domain_id=found.domain_id,
+        tenant_id=found.tenant_id,
+        targets=[
+            accounts_pb2.Target(
+                account_id=target.account_id, tenant_id=target.tenant_id, guarded=target.guarded, detail=target.detail,
+                via_id=target.via_id,
+            )
+            for target in found.targets
+        ],
+    )  # fmt: skip
+
+
+class DirectoryApi(accounts_pb2_grpc.DirectoryServiceServicer):
+    """Where mail goes and who somebody is."""
+
+    def __init__(self, resolver: Resolver, accounts: PostgresAccounts) -> None:
+        self._resolver = resolver
+        self._accounts = accounts
+
+    @answered
+    async def Resolve(self, request: accounts_pb2.ResolveRequest, _context: Any) -> accounts_pb2.ResolveResponse:
+        """Say where each address leads."""
+        if len(request.addresses) > MAX_BATCH:
+            raise AccountsError(Fault.INVALID, f"at most {MAX_BATCH:,} addresses a call")
+        found = await self._resolver.resolve(request.addresses)
+        return accounts_pb2.ResolveResponse(resolutions=[_resolution(one) for one in found])
+
+    @answered
+    async def GetAccounts(
+        self, request: accounts_pb2.GetAccountsRequest, _context: Any
+    ) -> accounts_pb2.GetAccountsResponse:
+        """Describe accounts by id."""
+        if len(request.account_ids) > MAX_BATCH:
+            raise AccountsError(Fault.INVALID, f"at most {MAX_BATCH:,} accounts a call")
+        found = await self._accounts.get(request.account_ids)
+        return accounts_pb2.GetAccountsResponse(accounts=[account_message(account) for account in found])

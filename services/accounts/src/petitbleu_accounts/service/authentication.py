@@ -1,0 +1,211 @@
+"""Who is it: passwords, app passwords and bearer sessions, and the principals signed for them.
+
+Every refusal is the same answer after the same work: an unknown login costs a hash as a wrong password does.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import Counter
+
+from petitbleu_accounts.adapters.argon2_pool import PasswordPool
+from petitbleu_accounts.adapters.postgres_accounts import PostgresAccounts
+from petitbleu_accounts.adapters.postgres_changes import PostgresChanges
+from petitbleu_accounts.adapters.postgres_credentials import CredentialRow, LoginRow, PostgresCredentials
+from petitbleu_accounts.config import Settings
+from petitbleu_accounts.domain.addresses import wanted
+from petitbleu_accounts.domain.people import AccountInfo, State
+from petitbleu_accounts.domain.secrets import app_password_digest, new_token, open_token, prepare_password
+from petitbleu_accounts.errors import AccountsError, Fault, wrong_credential
+from petitbleu_accounts.service.limits import LoginLimits
+from petitbleu_accounts.service.memory import CredentialMemory, Known
+from petitbleu_kit.identity import Principal, Signer, principal_claims
+from petitbleu_kit.ids import new_row_id, partition_of_account
+from petitbleu_kit.logs import security_logger
+
+_checked = Counter("petitbleu_accounts_logins_total", "Credentials checked", ["kind", "outcome"])
+# Read with the account so that an unknown login asks the same of the database as a known one.
+_NOBODY: Final = LoginRow(0, 0, State.CLOSING)
+_NO_DIGEST: Final = b""
+# A session's last use is written down once in so many seconds.
+_TOUCH_SECONDS: Final = 600.0
+# A principal is signed again when less than this share of its life is left.
+_FRESH_SHARE: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """Somebody, with the signed principal to show to other services."""
+
+    principal: str
+    account: AccountInfo
+    session_id: int
+    expires_at: int
+
+
+class Authentication:
+    """Checks credentials and keeps sessions."""
+
+    def __init__(
+        self, settings: Settings, credentials: PostgresCredentials, accounts: PostgresAccounts, changes: PostgresChanges,
+        passwords: PasswordPool, limits: LoginLimits, memory: CredentialMemory, signer: Signer,
+    ) -> None:  # fmt: skip
+        self._settings = settings
+        self._credentials = credentials
+        self._accounts = accounts
+        self._changes = changes
+        self._passwords = passwords
+        self._limits = limits
+        self._memory = memory
+        self._signer = signer
+        self._principals: dict[tuple[int, int], tuple[Known, str, int]] = {}
+
+    async def by_password(self, login: str, password: str, protocol: str, client_ip: str) -> Authenticated:
+        """Check an address and its main password or an app password.
+
+        Raises:
+            AccountsError: WRONG_CREDENTIAL, or LIMITED after too many tries or when too many checks wait.
+        """
+        fingerprint = self._memory.fingerprint("password", login, password, protocol)
+        known = self._memory.find(fingerprint)
+        if known is None:
+            generation = self._memory.generation
+            want = wanted(login)
+            address = want.address if want is not None and want.domain else ""
+            taken = await self._limits.take(address or login[:320], client_ip)
+            try:
+                known = await self._check_password(address, password, protocol)
+            except AccountsError as error:
+                if error.fault is Fault.WRONG_CREDENTIAL:
+                    self._note_failure("password", client_ip, protocol)
+                else:
+                    await self._limits.give_back(taken)
+                raise
+            await self._limits.give_back(taken)
+            self._memory.remember(fingerprint, known, self._settings.remember_success_seconds, generation)
+        _checked.labels(kind="password", outcome="right").inc()
+        return self._signed(known)
+
+    async def _check_password(self, address: str, password: str, protocol: str) -> Known:
+        login = (await self._credentials.login(address)) or _NOBODY
+        digest = app_password_digest(login.account_id, password) or _NO_DIGEST
+        row = await self._credentials.credential(login.partition, login.account_id, digest)
+        if row.app_password_id is not None and (not row.protocols or protocol in row.protocols):
+            right = True
+        else:
+            right = await self._check_main(login, row, password)
+        # The state is looked at last: a disabled account costs the same time as a wrong password.
+        if not right or login.state != State.ACTIVE:
+            raise wrong_credential()
+        if row.app_password_id is not None and row.stale:
+            await self._credentials.touch_app_password(login.partition, login.account_id, row.app_password_id)
+        return Known(await self._account(login.account_id))
+
+    async def _check_main(self, login: LoginRow, row: CredentialRow, password: str) -> bool:
+        prepared = prepare_password(password)
+        right = await self._passwords.verify(row.password_hash, prepared or "-")
+        if not right or prepared is None or row.password_hash is None:
+            return False
+        if self._passwords.outdated(row.password_hash):
+            new = await self._passwords.hash(prepared)
+            await self._credentials.replace_hash(login.partition, login.account_id, row.password_hash, new)
+        return True
+
+    async def by_token(self, token: str, client_ip: str) -> Authenticated:
+        """Check a bearer token of a session.
+
+        Raises:
+            AccountsError: WRONG_CREDENTIAL; LIMITED after too many wrong ones from one address.
+        """
+        fingerprint = self._memory.fingerprint("bearer", token)
+        known = self._memory.find(fingerprint)
+        if known is None:
+            generation = self._memory.generation
+            taken = await self._limits.take("", client_ip)
+            known = await self._check_token(token)
+            if known is None:
+                self._note_failure("bearer", client_ip, "")
+                raise wrong_credential()
+            await self._limits.give_back(taken)
+            self._memory.remember(fingerprint, known, self._settings.remember_session_seconds, generation)
+        _checked.labels(kind="bearer", outcome="right").inc()
+        return self._signed(known)
+
+    async def _check_token(self, token: str) -> Known | None:
+        opened = open_token(token)
+        if opened is None:
+            return None
+        # The look-up is by SHA-256 of 256 random bits: what its time tells is nothing that helps to guess.
+        session = await self._credentials.session(*opened, _TOUCH_SECONDS)
+        if session is None or session.over:
+            return None
+        account = await self._account(session.account_id)
+        if account.state is not State.ACTIVE:
+            return None
+        if session.stale:
+            await self._credentials.touch_session(*opened, self._settings.session_idle_seconds)
+        return Known(account, session.session_id)
+
+    async def _account(self, account_id: int) -> AccountInfo:
+        found = await self._accounts.get([account_id])
+        if not found:
+            raise wrong_credential()
+        return found[0]
+
+    def _signed(self, known: Known) -> Authenticated:
+        """Return the principal of somebody, signed now or not long ago."""
+        now = int(time.time())
+        slot = (known.account.account_id, known.session_id)
+        kept = self._principals.get(slot)
+        seconds = self._settings.principal_seconds
+        if kept is None or kept[0] is not known or kept[2] - now < seconds * _FRESH_SHARE:
+            account = known.account
+            principal = Principal(
+                account.account_id, account.tenant_id, tuple(role.claim for role in account.roles), known.session_id,
+                account.guarded,
+            )  # fmt: skip
+            kept = (known, self._signer.sign("petitbleu", principal_claims(principal), seconds), now + seconds)
+            if len(self._principals) >= self._settings.remembered:
+                self._principals.clear()
+            self._principals[slot] = kept
+        return Authenticated(kept[1], known.account, known.session_id, kept[2])
+
+    async def open_session(self, who: Principal, label: str, client_ip: str) -> tuple[str, int, int]:
+        """Make a session for a principal; return its token, id and end (Unix seconds)."""
+        if who.session_id:
+            raise AccountsError(Fault.REFUSED, "a session cannot open another")
+        account = await self._account(who.account_id)
+        if account.state is not State.ACTIVE:
+            raise wrong_credential()
+        partition = partition_of_account(who.account_id)
+        token = new_token(partition)
+        opened = open_token(token)
+        if opened is None:
+            raise AssertionError("a token of ours always opens")
+        session_id = new_row_id()
+        ends = await self._credentials.new_session(
+            partition, who.account_id, session_id, opened[1], label[:200], self._settings.session_idle_seconds,
+            self._settings.session_seconds,
+        )  # fmt: skip
+        security_logger().info(
+            "session opened", account_id=who.account_id, session_id=session_id, **self._ip(client_ip)
+        )
+        return token, session_id, ends
+
+    async def end_session(self, who: Principal, session_id: int) -> None:
+        """End a session of the principal's own account. Raises `AccountsError` NOT_FOUND."""
+        partition = partition_of_account(who.account_id)
+        if not await self._changes.end_session(who.tenant_id, who.account_id, partition, session_id):
+            raise AccountsError(Fault.NOT_FOUND, "no such session")
+        self._memory.forget([who.account_id])
+
+    def _ip(self, client_ip: str) -> dict[str, str]:
+        return {"client_ip": client_ip} if client_ip and self._settings.security_log_ips else {}
+
+    def _note_failure(self, kind: str, client_ip: str, protocol: str) -> None:
+        """Write a failed login to the security log, without its login."""
+        _checked.labels(kind=kind, outcome="wrong").inc()
+        security_logger().warning("login failed", kind=kind, protocol=protocol[:16], **self._ip(client_ip))
