@@ -58,7 +58,7 @@ def _or_away(
     """Turn any failure of the database into DATABASE_AWAY: the caller waits and asks again, nothing is guessed."""
 
     @wraps(work)
-    async def wrapped(self: Any, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    async def wrapped(self: Any, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
             return await work(self, *args, **kwargs)
         except _AWAY as error:
