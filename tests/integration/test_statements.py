@@ -13,7 +13,7 @@ import pytest
 
 from petitbleu_kit.postgres import STATEMENT_LOG
 
-NAMED = re.compile(r"/\* (hot|cold):([a-z_.-]+[a-z0-9_.-]*) \*/")
+NAMED = re.compile(r"/\* (hot|cold|reference):([a-z_.-]+[a-z0-9_.-]*) \*/")
 # asyncpg's own, transactions and what migrations are made of carry no name.
 UNNAMED_ALLOWED = re.compile(
     r"\s*(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET |SHOW |SELECT pg_advisory|SELECT name FROM \w+\.migration"
@@ -23,6 +23,9 @@ UNNAMED_ALLOWED = re.compile(
 )
 # The statements without which a message cannot be accepted and filed: when one is missing, nothing was looked at.
 MUST_HAVE_RUN = ("store.", "accounts.")
+# The directory's small, global tables, whole on every node of a distributed engine: the only ones without a partition.
+REFERENCE_TABLES = {"tenant", "tenant_mark", "domain", "account", "address", "alias_member", "retired_address"}
+TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING)\s+(?!unnest\b)([a-z_]+)\b(?!\s*\()")
 LOCKING = re.compile(r"FOR\s+(UPDATE|SHARE|NO KEY UPDATE|KEY SHARE)", re.IGNORECASE)
 
 
@@ -30,8 +33,15 @@ def offences(statement: str) -> list[str]:
     """Say in what a statement breaks promise 5."""
     name = NAMED.search(statement)
     if name is None:
-        return [] if UNNAMED_ALLOWED.match(statement) else ["carries no /* hot:… */ or /* cold:… */ name"]
+        return (
+            []
+            if UNNAMED_ALLOWED.match(statement)
+            else ["carries no /* hot:… */, /* cold:… */ or /* reference:… */ name"]
+        )
     found = []
+    if name.group(1) == "reference":
+        others = set(TABLE.findall(NAMED.sub("", statement))) - REFERENCE_TABLES
+        found += [f"is no statement on reference tables alone: {table}" for table in sorted(others)]
     if name.group(1) == "hot":
         text = NAMED.sub("", statement)
         if "partition" not in text:
@@ -56,7 +66,12 @@ def offences(statement: str) -> list[str]:
         ("/* hot:x.b */ SELECT 1 FROM m WHERE partition = ANY($1) FOR UPDATE", ["locks rows without partition = $1"]),
         ("/* hot:x.c */ SELECT 1 FROM m WHERE partition = $1 AND id = $2 FOR UPDATE SKIP LOCKED", []),
         ("/* hot:x.d */ INSERT INTO m (partition, id) SELECT * FROM unnest($1::smallint[], $2::bigint[])", []),
-        ("SELECT secret FROM m", ["carries no /* hot:… */ or /* cold:… */ name"]),
+        ("/* reference:x.e */ SELECT 1 FROM address a JOIN account c USING (account_id)", []),
+        (
+            "/* reference:x.f */ SELECT 1 FROM address JOIN person ON true",
+            ["is no statement on reference tables alone: person"],
+        ),
+        ("SELECT secret FROM m", ["carries no /* hot:… */, /* cold:… */ or /* reference:… */ name"]),
     ],
 )
 def test_the_rule_catches_what_breaks_it(statement: str, expected: list[str]) -> None:

@@ -19,22 +19,22 @@ Pool = asyncpg.Pool[asyncpg.Record]
 Connection = asyncpg.Connection[asyncpg.Record]
 
 # Two changes of aliases of one tenant at once could make a loop that neither sees.
-_LOCK: Final = "/* cold:accounts.lock_aliases reference */ SELECT pg_advisory_xact_lock($1)"
-_KNOWN: Final = """/* cold:accounts.alias_by_address reference */
+_LOCK: Final = "/* reference:accounts.lock_aliases */ SELECT pg_advisory_xact_lock($1)"
+_KNOWN: Final = """/* reference:accounts.alias_by_address */
 SELECT alias_id, account_id FROM address WHERE address = $1"""
-_RETIRED: Final = "/* cold:accounts.is_retired reference */ SELECT true FROM retired_address WHERE digest = $1"
-_PUT: Final = """/* cold:accounts.put_alias reference */
+_RETIRED: Final = "/* reference:accounts.is_retired */ SELECT true FROM retired_address WHERE digest = $1"
+_PUT: Final = """/* reference:accounts.put_alias */
 INSERT INTO address (address, domain_id, alias_id) VALUES ($1, $2, $3) ON CONFLICT (address) DO NOTHING RETURNING true"""
-_CLEAR: Final = "/* cold:accounts.clear_alias reference */ DELETE FROM alias_member WHERE alias_id = $1"
-_FILL: Final = """/* cold:accounts.fill_alias reference */
+_CLEAR: Final = "/* reference:accounts.clear_alias */ DELETE FROM alias_member WHERE alias_id = $1"
+_FILL: Final = """/* reference:accounts.fill_alias */
 INSERT INTO alias_member (alias_id, member) SELECT $1, member FROM unnest($2::text[]) AS n (member)"""
-_BELOW: Final = """/* cold:accounts.aliases_below reference */
+_BELOW: Final = """/* reference:accounts.aliases_below */
 SELECT DISTINCT a.alias_id FROM alias_member m JOIN address a ON a.address = m.member
 WHERE m.alias_id = ANY($1::bigint[]) AND a.alias_id IS NOT NULL"""
-_ABOVE: Final = """/* cold:accounts.aliases_above reference */
+_ABOVE: Final = """/* reference:accounts.aliases_above */
 SELECT DISTINCT m.alias_id FROM address a JOIN alias_member m ON m.member = a.address
 WHERE a.alias_id = ANY($1::bigint[])"""
-_DELETE: Final = """/* cold:accounts.delete_alias reference */
+_DELETE: Final = """/* reference:accounts.delete_alias */
 DELETE FROM address WHERE address = $1 AND alias_id IS NOT NULL RETURNING alias_id"""
 
 
@@ -86,7 +86,7 @@ class PostgresAliases:
                 raise AccountsError(Fault.NOT_FOUND, "no alias has this address")
             await connection.execute(_CLEAR, alias_id)
             await connection.execute(
-                "/* cold:accounts.drop_alias_memberships reference */ DELETE FROM alias_member WHERE member = $1",
+                "/* reference:accounts.drop_alias_memberships */ DELETE FROM alias_member WHERE member = $1",
                 address,
             )
             event = directory_changed(domain.tenant_id, (), (domain.domain_id,))

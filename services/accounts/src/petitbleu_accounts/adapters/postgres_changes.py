@@ -19,17 +19,17 @@ from petitbleu_kit.postgres import in_transaction
 Pool = asyncpg.Pool[asyncpg.Record]
 Connection = asyncpg.Connection[asyncpg.Record]
 
-_SET_STATE: Final = """/* cold:accounts.set_state reference */
+_SET_STATE: Final = """/* reference:accounts.set_state */
 UPDATE account SET state = $2, changed_at = now() WHERE account_id = $1 AND state IN (1, 2)"""
-_CLOSE: Final = """/* cold:accounts.close reference */
+_CLOSE: Final = """/* reference:accounts.close */
 UPDATE account SET state = 3, administers = false, changed_at = now() WHERE account_id = $1 AND state <> 3"""
-_DROP_ADDRESSES: Final = """/* cold:accounts.drop_addresses reference */
+_DROP_ADDRESSES: Final = """/* reference:accounts.drop_addresses */
 DELETE FROM address WHERE account_id = $1 RETURNING address"""
-_RETIRE: Final = """/* cold:accounts.retire_addresses reference */
+_RETIRE: Final = """/* reference:accounts.retire_addresses */
 INSERT INTO retired_address (digest) SELECT unnest($1::bytea[]) ON CONFLICT DO NOTHING"""
-_DROP_MEMBERSHIPS: Final = """/* cold:accounts.drop_memberships reference */
+_DROP_MEMBERSHIPS: Final = """/* reference:accounts.drop_memberships */
 DELETE FROM alias_member WHERE member = ANY($1::text[])"""
-_DROP_CATCH_ALL: Final = """/* cold:accounts.drop_catch_all reference */
+_DROP_CATCH_ALL: Final = """/* reference:accounts.drop_catch_all */
 UPDATE domain SET catch_all_account_id = NULL WHERE catch_all_account_id = $1 RETURNING domain_id"""
 _FORGET_PERSON: Final = """/* cold:accounts.forget_person */
 UPDATE person SET display_name = '', password_hash = NULL, roles = '{}', pending_guardians = '{}'
@@ -43,7 +43,7 @@ _REPLACE_HASH: Final = """/* cold:accounts.set_password */
 UPDATE person SET password_hash = $3 WHERE partition = $1 AND account_id = $2"""
 _SET_QUOTA: Final = """/* cold:accounts.set_quota */
 UPDATE person SET quota_octets = $3 WHERE partition = $1 AND account_id = $2"""
-_CLOSING: Final = """/* cold:accounts.closing reference */
+_CLOSING: Final = """/* reference:accounts.closing */
 SELECT account_id, partition FROM account WHERE state = 3 ORDER BY changed_at LIMIT 100"""
 
 
@@ -75,7 +75,7 @@ class PostgresChanges:
         """Make a tenant. Raises `AccountsError` ALREADY_EXISTS."""
         tenant = TenantRow(new_row_id(), name)
         done = await self._pool.fetchval(
-            "/* cold:accounts.create_tenant reference */ INSERT INTO tenant (tenant_id, name) VALUES ($1, $2) "
+            "/* reference:accounts.create_tenant */ INSERT INTO tenant (tenant_id, name) VALUES ($1, $2) "
             "ON CONFLICT (name) DO NOTHING RETURNING true", *tenant,
         )  # fmt: skip
         if not done:
@@ -85,14 +85,14 @@ class PostgresChanges:
     async def tenants(self) -> list[TenantRow]:
         """All tenants by name."""
         rows = await self._pool.fetch(
-            "/* cold:accounts.tenants reference */ SELECT tenant_id, name FROM tenant ORDER BY name"
+            "/* reference:accounts.tenants */ SELECT tenant_id, name FROM tenant ORDER BY name"
         )
         return [TenantRow(*row.values()) for row in rows]
 
     async def tenant(self, name: str) -> TenantRow:
         """The tenant of a name. Raises `AccountsError` NOT_FOUND."""
         row = await self._pool.fetchrow(
-            "/* cold:accounts.tenant reference */ SELECT tenant_id, name FROM tenant WHERE name = $1", name
+            "/* reference:accounts.tenant */ SELECT tenant_id, name FROM tenant WHERE name = $1", name
         )
         if row is None:
             raise AccountsError(Fault.NOT_FOUND, "no tenant has this name")
@@ -101,14 +101,14 @@ class PostgresChanges:
     async def put_mark(self, tenant_id: int, name: str) -> None:
         """Record a step of setting a tenant up."""
         await self._pool.execute(
-            "/* cold:accounts.put_mark reference */ INSERT INTO tenant_mark (tenant_id, name) VALUES ($1, $2) "
+            "/* reference:accounts.put_mark */ INSERT INTO tenant_mark (tenant_id, name) VALUES ($1, $2) "
             "ON CONFLICT DO NOTHING", tenant_id, name,
         )  # fmt: skip
 
     async def marks(self, tenant_id: int) -> list[str]:
         """The steps recorded for a tenant."""
         rows = await self._pool.fetch(
-            "/* cold:accounts.marks reference */ SELECT name FROM tenant_mark WHERE tenant_id = $1 ORDER BY name",
+            "/* reference:accounts.marks */ SELECT name FROM tenant_mark WHERE tenant_id = $1 ORDER BY name",
             tenant_id,
         )
         return [row["name"] for row in rows]
@@ -119,7 +119,7 @@ class PostgresChanges:
 
         async def work(connection: Connection) -> list[OutboxRow]:
             done = await connection.fetchval(
-                "/* cold:accounts.create_domain reference */ INSERT INTO domain (domain_id, tenant_id, name) "
+                "/* reference:accounts.create_domain */ INSERT INTO domain (domain_id, tenant_id, name) "
                 "VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING RETURNING true", domain.domain_id, tenant_id, name,
             )  # fmt: skip
             if not done:
@@ -132,7 +132,7 @@ class PostgresChanges:
     async def domains(self, tenant_id: int | None) -> list[HostedDomain]:
         """Domains of a tenant or all, by name."""
         rows = await self._pool.fetch(
-            "/* cold:accounts.list_domains reference */ SELECT domain_id, tenant_id, name, catch_all_account_id "
+            "/* reference:accounts.list_domains */ SELECT domain_id, tenant_id, name, catch_all_account_id "
             "FROM domain WHERE $1::bigint IS NULL OR tenant_id = $1 ORDER BY name", tenant_id,
         )  # fmt: skip
         return [HostedDomain(*row.values()) for row in rows]
@@ -142,7 +142,7 @@ class PostgresChanges:
 
         async def work(connection: Connection) -> list[OutboxRow]:
             await connection.execute(
-                "/* cold:accounts.set_catch_all reference */ UPDATE domain SET catch_all_account_id = $2 "
+                "/* reference:accounts.set_catch_all */ UPDATE domain SET catch_all_account_id = $2 "
                 "WHERE domain_id = $1", domain.domain_id, account_id,
             )  # fmt: skip
             return await self._tell(connection, directory_changed(domain.tenant_id, (), (domain.domain_id,)))
@@ -152,7 +152,7 @@ class PostgresChanges:
     async def account(self, address: str) -> AccountKey | None:
         """The account of an address of its own, pending ones included."""
         row = await self._pool.fetchrow(
-            "/* cold:accounts.account_by_address reference */ SELECT c.account_id, c.partition, c.tenant_id, "
+            "/* reference:accounts.account_by_address */ SELECT c.account_id, c.partition, c.tenant_id, "
             "c.domain_id, c.state FROM address a JOIN account c ON c.account_id = a.account_id WHERE a.address = $1",
             address,
         )
@@ -230,7 +230,7 @@ class PostgresChanges:
                 partition, account_id,
             )  # fmt: skip
             await connection.execute(
-                "/* cold:accounts.delete_account reference */ DELETE FROM account WHERE account_id = $1 AND state = 3",
+                "/* reference:accounts.delete_account */ DELETE FROM account WHERE account_id = $1 AND state = 3",
                 account_id,
             )
 

@@ -17,16 +17,16 @@ from petitbleu_kit.postgres import in_transaction
 Pool = asyncpg.Pool[asyncpg.Record]
 Connection = asyncpg.Connection[asyncpg.Record]
 
-_RESERVE: Final = """/* cold:accounts.reserve_address reference */
+_RESERVE: Final = """/* reference:accounts.reserve_address */
 INSERT INTO address (address, domain_id, account_id, main)
 SELECT address, domain_id, account_id, true
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n (address, domain_id, account_id) ORDER BY address
 ON CONFLICT (address) DO NOTHING RETURNING address"""
 # A statement of its own: it sees what a closing that the INSERT waited for has committed.
-_RETIRED: Final = """/* cold:accounts.refuse_retired reference */
+_RETIRED: Final = """/* reference:accounts.refuse_retired */
 DELETE FROM address a USING retired_address r WHERE a.address = ANY($1::text[])
 AND r.digest = sha256(convert_to(a.address, 'UTF8')) RETURNING a.address"""
-_ACCOUNT: Final = """/* cold:accounts.reserve_account reference */
+_ACCOUNT: Final = """/* reference:accounts.reserve_account */
 INSERT INTO account (account_id, partition, tenant_id, domain_id, state, guarded, administers)
 SELECT account_id, partition, tenant_id, domain_id, 0, guarded, administers
 FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bool[], $6::bool[])
@@ -44,7 +44,7 @@ FROM account c JOIN address a ON a.account_id = c.account_id AND a.main
 JOIN person p ON p.partition = c.partition AND p.account_id = c.account_id WHERE c.state = 0"""
 _PENDING_BY_ADDRESS: Final = _PENDING + " AND a.address = ANY($1::text[])"
 _PENDING_OLD: Final = _PENDING + " AND c.changed_at < now() - make_interval(secs => $1) ORDER BY c.changed_at LIMIT 500"
-_ACTIVATE: Final = """/* cold:accounts.activate reference */
+_ACTIVATE: Final = """/* reference:accounts.activate */
 UPDATE account SET state = 1, changed_at = now() WHERE account_id = ANY($1::bigint[]) AND state = 0
 RETURNING account_id"""
 _SETTLE_PERSON: Final = """/* cold:accounts.settle_person */

@@ -8,7 +8,7 @@ import asyncpg
 
 Pool = asyncpg.Pool[asyncpg.Record]
 
-_LOGIN: Final = """/* hot:accounts.login reference */
+_LOGIN: Final = """/* reference:accounts.login */
 SELECT c.account_id, c.partition, c.state FROM address a JOIN account c ON c.account_id = a.account_id
 WHERE a.address = $1"""
 _CREDENTIAL: Final = """/* hot:accounts.credential */

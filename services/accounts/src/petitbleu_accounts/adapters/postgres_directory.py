@@ -17,22 +17,22 @@ _ACCOUNT_ENTRY: Final = (
     "'' AS address, c.domain_id, NULL::bigint AS alias_id, c.account_id, c.tenant_id, c.state, c.guarded"
 )
 
-_DOMAINS: Final = """/* hot:accounts.domains reference */
+_DOMAINS: Final = """/* reference:accounts.domains */
 SELECT domain_id, tenant_id, name, catch_all_account_id FROM domain WHERE name = ANY($1::text[])"""
-_ENTRIES: Final = f"""/* hot:accounts.entries reference */
+_ENTRIES: Final = f"""/* reference:accounts.entries */
 SELECT {_ENTRY} FROM address a LEFT JOIN account c ON c.account_id = a.account_id WHERE a.address = ANY($1::text[])"""
-_MEMBERS: Final = f"""/* hot:accounts.members reference */
+_MEMBERS: Final = f"""/* reference:accounts.members */
 SELECT m.alias_id AS owner, {_ENTRY} FROM alias_member m JOIN address a ON a.address = m.member
 LEFT JOIN account c ON c.account_id = a.account_id WHERE m.alias_id = ANY($1::bigint[]) ORDER BY m.alias_id, m.member"""
-_BY_ID: Final = f"""/* hot:accounts.entries_by_id reference */
+_BY_ID: Final = f"""/* reference:accounts.entries_by_id */
 SELECT {_ACCOUNT_ENTRY} FROM account c WHERE c.account_id = ANY($1::bigint[])"""
-_ADMINISTRATORS: Final = f"""/* hot:accounts.administrators reference */
+_ADMINISTRATORS: Final = f"""/* reference:accounts.administrators */
 SELECT {_ACCOUNT_ENTRY} FROM account c
 WHERE c.tenant_id = ANY($1::bigint[]) AND c.administers AND c.state = 1 ORDER BY c.account_id"""
-_FIRST_TENANT: Final = """/* cold:accounts.first_tenant reference */
+_FIRST_TENANT: Final = """/* reference:accounts.first_tenant */
 SELECT d.domain_id, d.tenant_id, d.name, d.catch_all_account_id FROM domain d JOIN tenant t USING (tenant_id)
 ORDER BY t.created_at, t.tenant_id, d.created_at, d.domain_id LIMIT 1"""
-_FIRST_ADULT: Final = f"""/* cold:accounts.first_adult reference */
+_FIRST_ADULT: Final = f"""/* reference:accounts.first_adult */
 SELECT {_ACCOUNT_ENTRY} FROM account c WHERE c.domain_id = $1 AND c.state = 1 AND NOT c.guarded
 ORDER BY c.account_id LIMIT 1"""
 
