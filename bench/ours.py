@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 from petitbleu_dev.stack import Stack
@@ -36,7 +38,7 @@ class Ours:
     def cli(self, *arguments: str) -> str:
         """Run the operator's command line; return what it printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "petitbleu_cli", *arguments], env=self._stack.environment(), capture_output=True,
+            [sys.executable, "-m", "petitbleu_cli", *arguments], env={**os.environ, "PETITBLEU_DATA": str(self._root)}, capture_output=True,
             text=True, check=False, timeout=3600,
         )  # fmt: skip
         if done.returncode:
@@ -57,7 +59,8 @@ class Ours:
 
     def roots(self) -> dict[str, int]:
         """Return the process id of each part: services and backends."""
-        return self._stack.pids()
+        rows: dict[str, dict[str, int | None]] = self._stack.status()["processes"]
+        return {name: row["pid"] for name, row in rows.items() if row["pid"] is not None}
 
     def pids(self) -> list[int]:
         """Return the root of all its processes."""
@@ -65,7 +68,10 @@ class Ours:
 
     def metric(self, service: str, name: str) -> float:
         """Return the sum of a metric's samples on a service's health port."""
-        return self._stack.metric(service, name)
+        port = int(self._stack.environment(service)["PETITBLEU_HEALTH_PORT"])
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
     def stop(self) -> None:
         """Stop it."""
