@@ -7,6 +7,7 @@ import re
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from petitbleu_mail.dotstuff import DotDecoder, LineCheck, stuff
 
 RAGGED = st.lists(

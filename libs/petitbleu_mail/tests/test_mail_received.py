@@ -8,6 +8,7 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from petitbleu_mail.addresses import Mailbox
 from petitbleu_mail.received import delivered_to, protocol, received_line, return_path, rfc5322_date
 

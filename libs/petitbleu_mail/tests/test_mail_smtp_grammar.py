@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from petitbleu_mail.addresses import Mailbox
 from petitbleu_mail.smtp_grammar import (
     Auth,
