@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from petitbleu_kit.config import ServiceSettings
 from pydantic import Field
+
+from petitbleu_kit.config import ServiceSettings
 
 _HERE = Path(__file__).parent
 
@@ -24,7 +25,9 @@ class StoreSettings(ServiceSettings):
         None, description='Key-encryption keys: JSON {"active": id, "keys": {id: base64 of 32 octets}}, mode 0600.'
     )
 
-    s3_endpoint: str = Field("127.0.0.1:28333", description="`host:port` of the S3 service; it must sync before it answers.")
+    s3_endpoint: str = Field(
+        "127.0.0.1:28333", description="`host:port` of the S3 service; it must sync before it answers."
+    )
     s3_access_key: str = Field("", description="S3 access key.")
     s3_secret_key: str = Field("", description="S3 secret key.")
     s3_bucket: str = Field("petitbleu", description="Bucket of bodies; made when missing and allowed.")
@@ -32,24 +35,38 @@ class StoreSettings(ServiceSettings):
     s3_region: str = Field("us-east-1", description="Region that requests are signed for.")
     s3_threads: int = Field(8, description="S3 requests at once.")
 
-    zstd_level: int = Field(1, description="Compression level: 1 costs 32 µs and 3 costs 43 µs an 7 KiB message, for 2 % of size.")
+    zstd_level: int = Field(
+        1, description="Compression level: 1 costs 32 µs and 3 costs 43 µs an 7 KiB message, for 2 % of size."
+    )
     inline_octets: int = Field(
         128 << 10, description="A sealed body up to this many octets goes in a hot table, a larger one straight to S3."
     )
-    max_body_octets: int = Field(64 << 20, description="Largest body staged, as SIZE of RFC 1870 allows (Postfix: 10 MiB).")
+    max_body_octets: int = Field(
+        64 << 20, description="Largest body staged, as SIZE of RFC 1870 allows (Postfix: 10 MiB)."
+    )
     max_stages: int = Field(32, description="Bodies staged at once; each holds at most 0.5 MiB of memory.")
     spool_octets: int = Field(2 << 30, description="Most octets of sealed bodies in the spool directory.")
-    spool_dir: Path | None = Field(None, description="Where bodies being staged lie, sealed; `{data}/store-spool` when unset.")
+    spool_dir: Path | None = Field(
+        None, description="Where bodies being staged lie, sealed; `{data}/store-spool` when unset."
+    )
     staged_seconds: int = Field(3600, description="What was staged and not accepted after this long is deleted.")
 
-    max_open_recipients: int = Field(2_000_000, description="Open recipients beyond which nothing is accepted (452 4.3.1).")
-    max_hot_octets: int = Field(8 << 30, description="Octets of hot tables beyond which nothing is accepted (452 4.3.1).")
+    max_open_recipients: int = Field(
+        2_000_000, description="Open recipients beyond which nothing is accepted (452 4.3.1)."
+    )
+    max_hot_octets: int = Field(
+        8 << 30, description="Octets of hot tables beyond which nothing is accepted (452 4.3.1)."
+    )
 
     seal_octets: int = Field(16 << 20, description="The written hot table is packed once it holds this much.")
-    seal_seconds: float = Field(900, description="The written hot table is packed once it is this old, if it holds anything.")
+    seal_seconds: float = Field(
+        900, description="The written hot table is packed once it is this old, if it holds anything."
+    )
     segment_octets: int = Field(32 << 20, description="A segment is closed at this size.")
     pack_tick_seconds: float = Field(2, description="How often the packer looks at the ring.")
-    segment_retention_days: float = Field(35, description="A dead segment is deleted only after back-ups that may name it expired.")
+    segment_retention_days: float = Field(
+        35, description="A dead segment is deleted only after back-ups that may name it expired."
+    )
     compact_dead_percent: int = Field(30, description="A segment with more dead octets than this is rewritten.")
 
     retry_open_seconds: int = Field(600, description="A recipient open this long is published again.")

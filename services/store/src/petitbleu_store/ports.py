@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import grpc.aio
+
 from petitbleu.store.v1 import filing_pb2
 from petitbleu_kit.ids import BlobId
 

@@ -1,0 +1,47 @@
+"""What arrives to be accepted, and what became of it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from petitbleu_kit.ids import BlobId
+from petitbleu_store.domain.envelope import Envelope
+
+
+class AcceptedStatus(enum.Enum):
+    """Values are those of petitbleu.store.v1.AcceptStatus."""
+
+    OK = 1
+    REPEAT = 2
+    STAGED_UNKNOWN = 3
+    INVALID = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """A message to accept.
+
+    Attributes:
+        idempotency_key: 32 octets.
+        envelope: Addresses and parameters.
+        recipients: Tenant of each recipient, in the envelope's order.
+        trace: Our trace lines, which come first in the blob.
+        body: The message, unless it is staged.
+        staged_id: The staged body.
+    """
+
+    idempotency_key: bytes
+    envelope: Envelope
+    recipients: tuple[int, ...]
+    trace: bytes = b""
+    body: bytes = b""
+    staged_id: BlobId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of one message: its id when it is durable, the earlier message's for a repeat."""
+
+    status: AcceptedStatus
+    accepted_id: BlobId | None = None

@@ -1,0 +1,108 @@
+"""AcceptService: translation only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc
+from petitbleu_kit.ids import BlobId
+from petitbleu_kit.rpc import caller
+from petitbleu_kit.telemetry import parent_of, tracer, tracing_on
+from petitbleu_store.domain.acceptance import Arriving
+from petitbleu_store.domain.envelope import Envelope, Recipient
+from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.grpc_api.answers import Context, answered
+from petitbleu_store.ports import MailboxParts
+from petitbleu_store.service.acceptance import Acceptance
+from petitbleu_store.service.staging import Staging
+
+MAX_QUOTA_ACCOUNTS = 1000
+
+
+def arriving(item: accept_pb2.AcceptItem) -> Arriving:
+    """Return an item as the service takes it."""
+    envelope = Envelope(
+        item.mail_from,
+        item.header_from,
+        item.verdicts.from_authenticated,
+        tuple(Recipient(one.address, one.notify, one.orcpt) for one in item.recipients),
+        item.parameters.eight_bit,
+        item.parameters.smtputf8,
+        item.parameters.ret,
+        item.parameters.envid,
+        item.traceparent,
+    )
+    staged_id = item.staged_id
+    return Arriving(
+        item.idempotency_key, envelope, tuple(one.tenant_id for one in item.recipients), item.trace, item.body,
+        BlobId(UUID(bytes=staged_id)) if len(staged_id) == 16 else None,
+    )  # fmt: skip
+
+
+class AcceptServicer(accept_pb2_grpc.AcceptServiceServicer):
+    """The way in."""
+
+    def __init__(self, acceptance: Acceptance, staging: Staging, mailboxes: MailboxParts) -> None:
+        self._acceptance = acceptance
+        self._staging = staging
+        self._mailboxes = mailboxes
+
+    @answered
+    async def Accept(self, request: accept_pb2.AcceptRequest, _context: Context) -> accept_pb2.AcceptResponse:
+        """Commit a batch."""
+        items = [arriving(item) for item in request.items]
+        if tracing_on():
+            with tracer().start_as_current_span("store.accept", parent_of(caller().traceparent)):
+                results = await self._acceptance.accept(items, request.seen_keys)
+        else:
+            results = await self._acceptance.accept(items, request.seen_keys)
+        return accept_pb2.AcceptResponse(
+            results=[
+                accept_pb2.AcceptResult(
+                    status=accept_pb2.AcceptStatus.ValueType(result.status.value),
+                    accepted_id=b"" if result.accepted_id is None else result.accepted_id.bytes,
+                )
+                for result in results
+            ]
+        )
+
+    @answered
+    async def Stage(
+        self, request: AsyncIterator[accept_pb2.StageRequest], _context: Context
+    ) -> accept_pb2.StageResponse:
+        """Take a large body."""
+        staged = await self._staging.stage(_pieces(request))
+        return accept_pb2.StageResponse(staged_id=staged.blob_id.bytes)
+
+    @answered
+    async def CheckQuota(
+        self, request: accept_pb2.CheckQuotaRequest, _context: Context
+    ) -> accept_pb2.CheckQuotaResponse:
+        """Say which accounts are over quota."""
+        if len(request.account_ids) > MAX_QUOTA_ACCOUNTS:
+            raise StoreError(Problem.INVALID, "too many accounts")
+        return accept_pb2.CheckQuotaResponse(
+            over_quota_account_ids=await self._mailboxes.over_quota(list(request.account_ids))
+        )
+
+
+async def _pieces(request: AsyncIterator[accept_pb2.StageRequest]) -> AsyncIterator[bytes]:
+    octets = 0
+    begun = ended = False
+    async for part in request:
+        match part.WhichOneof("part"):
+            case "header" if not begun:
+                begun = True
+                yield part.header.trace
+            case "data" if begun and not ended:
+                octets += len(part.data)
+                yield part.data
+            case "end" if begun and not ended:
+                ended = True
+                if part.end.octets != octets:
+                    raise StoreError(Problem.INVALID, "octets do not add up")
+            case _:
+                raise StoreError(Problem.INVALID, "parts out of order")
+    if not ended:
+        raise StoreError(Problem.INVALID, "the body does not end")

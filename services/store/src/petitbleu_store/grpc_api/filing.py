@@ -1,0 +1,103 @@
+"""FilingService: translation only. File and DecideHeld belong to the mailbox half."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from petitbleu.store.v1 import filing_pb2, filing_pb2_grpc
+from petitbleu_kit.ids import BlobId
+from petitbleu_kit.postgres import in_transaction
+from petitbleu_store.adapters.postgres import Pool
+from petitbleu_store.domain.outcome import Outcome
+from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.grpc_api.answers import Context, answered
+from petitbleu_store.ports import MailboxParts
+from petitbleu_store.service.recipients import OpenMessage, Recipients, Settlement
+
+MAX_ITEMS = 1000
+
+
+def blob_id_of(octets: bytes) -> BlobId:
+    """Return an id from its 16 octets.
+
+    Raises:
+        StoreError: INVALID.
+    """
+    if len(octets) != 16:
+        raise StoreError(Problem.INVALID, "an id is 16 octets")
+    return BlobId(UUID(bytes=octets))
+
+
+def _settlement(item: filing_pb2.SettleItem) -> Settlement:
+    try:
+        outcome = Outcome(item.outcome)
+    except ValueError:
+        raise StoreError(Problem.INVALID, "no outcome") from None
+    return Settlement(
+        blob_id_of(item.recipient.accepted_id), item.recipient.recipient_no, outcome, list(item.account_ids), item.reason,
+        item.retry_after_ms / 1000,
+    )  # fmt: skip
+
+
+def _open_message(found: OpenMessage) -> filing_pb2.OpenMessage:
+    message = found.message
+    envelope = message.envelope
+    return filing_pb2.OpenMessage(
+        accepted_id=message.blob_id.bytes,
+        mail_from=envelope.mail_from,
+        header_from=envelope.header_from,
+        from_authenticated=envelope.from_authenticated,
+        size=message.size,
+        received_at_ms=int(message.received_at.timestamp() * 1000),
+        recipients=[
+            filing_pb2.OpenRecipient(
+                recipient_no=one.recipient_no,
+                address=envelope.recipients[one.recipient_no].address,
+                attempts=one.attempts,
+            )
+            for one in found.recipients
+        ],
+        traceparent=envelope.traceparent,
+    )
+
+
+class FilingServicer(filing_pb2_grpc.FilingServiceServicer):
+    """From accepted to filed."""
+
+    def __init__(self, pool: Pool, recipients: Recipients, mailboxes: MailboxParts) -> None:
+        self._pool = pool
+        self._recipients = recipients
+        self._mailboxes = mailboxes
+
+    @answered
+    async def ListOpen(self, request: filing_pb2.ListOpenRequest, _context: Context) -> filing_pb2.ListOpenResponse:
+        """Give open recipients."""
+        if len(request.accepted_ids) > MAX_ITEMS:
+            raise StoreError(Problem.INVALID, "too many ids")
+        ids = [blob_id_of(octets) for octets in request.accepted_ids]
+        found = await self._recipients.list_open(self._pool, ids)
+        return filing_pb2.ListOpenResponse(messages=[_open_message(message) for message in found])
+
+    @answered
+    async def File(self, request: filing_pb2.FileRequest, _context: Context) -> filing_pb2.FileResponse:
+        """File or hold."""
+        return await self._mailboxes.file(request)
+
+    @answered
+    async def Settle(self, request: filing_pb2.SettleRequest, _context: Context) -> filing_pb2.SettleResponse:
+        """Record outcomes."""
+        if len(request.items) > MAX_ITEMS:
+            raise StoreError(Problem.INVALID, "too many items")
+        items = [_settlement(item) for item in request.items]
+        if any(item.outcome is Outcome.PARKED for item in items):
+            await in_transaction(self._pool, lambda connection: self._recipients.settle(connection, items))
+        else:
+            await self._recipients.settle(self._pool, items)
+        return filing_pb2.SettleResponse()
+
+    @answered
+    async def DecideHeld(
+        self, request: filing_pb2.DecideHeldRequest, _context: Context
+    ) -> filing_pb2.DecideHeldResponse:
+        """File or destroy held mail."""
+        return await self._mailboxes.decide_held(request)
