@@ -1,21 +1,20 @@
-"""One embedded stack for the fault tests."""
+"""A stack of their own for the fault tests, which break it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from tests.faults.fault_stack import OFFSET, FaultStack
+from tests.live_stack import LiveStack
+
+OFFSET = 300
 
 
 @pytest.fixture(scope="session")
-def fault_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultStack]:
-    stack = FaultStack(tmp_path_factory.mktemp("faults") / "data", OFFSET)
-    stack.start()
+def fault_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    stack = LiveStack(tmp_path_factory.mktemp("faults") / "data", OFFSET)
     try:
-        stack.wait_ready()
-        stack.cli("tenant", "create", "fault")
-        stack.cli("domain", "create", "fault.test", "--tenant", "fault")
+        stack.begin()
         yield stack
     finally:
         stack.stop()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.faults.fault_stack import FaultStack
+from tests.live_stack import LiveStack
 
 CALLS = "read,recvfrom,recvmsg,write,writev,sendto,sendmsg,fsync,fdatasync,ftruncate"
 LINE = re.compile(r"(?P<pid>\d+)\s+(?P<at>\d+\.\d+) (?P<rest>.*)")
@@ -37,7 +37,7 @@ class Trace:
         return self.times(owner, r"^(<\.\.\. )?f(data)?sync(\(| resumed).*= 0$")
 
 
-def _pids(stack: FaultStack, name: str) -> list[int]:
+def _pids(stack: LiveStack, name: str) -> list[int]:
     pid = stack.pid(name)
     assert pid is not None
     root = psutil.Process(pid)
@@ -45,7 +45,7 @@ def _pids(stack: FaultStack, name: str) -> list[int]:
 
 
 @contextmanager
-def traced(stack: FaultStack, names: list[str], out: Path) -> Iterator[Trace]:
+def traced(stack: LiveStack, names: list[str], out: Path) -> Iterator[Trace]:
     """Attach strace to programs of the stack, and read what it saw at the end."""
     if shutil.which("strace") is None:
         pytest.skip("NO STRACE: durability is not shown on this machine")
@@ -99,7 +99,7 @@ def _send_slowly(port: int, recipient: str, octets: int, mark: str) -> None:
 
 @pytest.mark.parametrize(("octets", "keepers"), [(2_000, ["postgres"]), (2_000_000, ["seaweedfs", "postgres"])])
 def test_the_sync_comes_between_the_last_body_octet_and_the_250(
-    fault_stack: FaultStack, octets: int, keepers: list[str], tmp_path: Path
+    fault_stack: LiveStack, octets: int, keepers: list[str], tmp_path: Path
 ) -> None:
     login = fault_stack.new_account()
     mark = f"LAST-{secrets.token_hex(6)}"
@@ -118,7 +118,7 @@ def test_the_sync_comes_between_the_last_body_octet_and_the_250(
         assert body < record, "the record was synced before the body that it speaks of"
 
 
-def test_a_segment_is_synced_before_its_hot_bodies_end(fault_stack: FaultStack, tmp_path: Path) -> None:
+def test_a_segment_is_synced_before_its_hot_bodies_end(fault_stack: LiveStack, tmp_path: Path) -> None:
     login = fault_stack.new_account()
     for _ in range(5):
         _send_slowly(fault_stack.smtp_port, login, 3_000, "end")

@@ -15,14 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from tests.faults.fault_stack import FaultStack
 from tests.faults.mailstream import MailStream, Reader, reckon
+from tests.live_stack import LiveStack
 
 INSTANTS = int(os.environ.get("PETITBLEU_FAULT_INSTANTS", "2"))
 SEED = int(os.environ.get("PETITBLEU_FAULT_SEED", str(random.SystemRandom().randrange(1 << 32))))
 S3_REFUSES_SECONDS = float(os.environ.get("PETITBLEU_FAULT_S3_SECONDS", "4"))
 
-Fault = Callable[[FaultStack, random.Random], None]
+Fault = Callable[[LiveStack, random.Random], None]
 
 
 @dataclass(frozen=True)
@@ -32,40 +32,40 @@ class Scenario:
 
 
 def _killed(name: str) -> Scenario:
-    def fault(stack: FaultStack, chooser: random.Random) -> None:
+    def fault(stack: LiveStack, chooser: random.Random) -> None:
         stack.kill(name, signal.SIGKILL)
 
     return Scenario(f"kill-{name}", fault)
 
 
 def _restarted(name: str) -> Scenario:
-    def fault(stack: FaultStack, chooser: random.Random) -> None:
+    def fault(stack: LiveStack, chooser: random.Random) -> None:
         stack.restart(name)
 
     return Scenario(f"restart-{name}", fault)
 
 
-def _wiped_bus(stack: FaultStack, chooser: random.Random) -> None:
+def _wiped_bus(stack: LiveStack, chooser: random.Random) -> None:
     stack.stop_process("nats")
     shutil.rmtree(stack.data / "nats", ignore_errors=True)
     stack.start_process("nats")
 
 
-def _s3_refuses(stack: FaultStack, chooser: random.Random) -> None:
+def _s3_refuses(stack: LiveStack, chooser: random.Random) -> None:
     stack.stop_process("seaweedfs")
     stack.pack_quietly()  # a packer that meets the refusal must lose nothing
     time.sleep(S3_REFUSES_SECONDS)
     stack.start_process("seaweedfs")
 
 
-def _killed_while_packing(stack: FaultStack, chooser: random.Random) -> None:
+def _killed_while_packing(stack: LiveStack, chooser: random.Random) -> None:
     packing = stack.pack_in_background()
     time.sleep(chooser.random() * 0.3)
     stack.kill("store", signal.SIGKILL)
     packing.join(30)
 
 
-def _doubled_and_shuffled_events(stack: FaultStack, chooser: random.Random) -> None:
+def _doubled_and_shuffled_events(stack: LiveStack, chooser: random.Random) -> None:
     stack.replay_events(chooser)
 
 
@@ -82,7 +82,7 @@ SCENARIOS = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_nothing_acknowledged_is_lost_doubled_or_altered(
-    fault_stack: FaultStack, scenario: Scenario, record_property: Callable[[str, object], None]
+    fault_stack: LiveStack, scenario: Scenario, record_property: Callable[[str, object], None]
 ) -> None:
     chooser = random.Random(f"{SEED}-{scenario.name}")
     login = fault_stack.new_account()

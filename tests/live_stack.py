@@ -1,4 +1,4 @@
-"""The embedded stack as the fault tests handle it: the operator's command line, and a hand on the bus."""
+"""The whole embedded stack as tests handle it: the operator's command line, and a hand on the bus."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from nats.errors import TimeoutError as NatsTimeoutError
 
 from petitbleu_dev.stack import Stack
 
-OFFSET = 300
-PASSWORD = "petit-bleu-fault"
+PASSWORD = "petit-bleu-test"
+DOMAIN = "live.test"
 
 
-class FaultStack(Stack):
+class LiveStack(Stack):
     """The embedded stack, an operator's command line, and a hand on the bus."""
 
     password = PASSWORD
@@ -45,9 +45,16 @@ class FaultStack(Stack):
         assert done.returncode == 0, f"petitbleu {' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def begin(self) -> None:
+        """Start, wait until all is ready, and make a tenant with one domain."""
+        self.start()
+        self.wait_ready()
+        self.cli("tenant", "create", "live")
+        self.cli("domain", "create", DOMAIN, "--tenant", "live")
+
     def new_account(self) -> str:
         self._accounts += 1
-        login = f"fault{self._accounts}@fault.test"
+        login = f"person{self._accounts}@{DOMAIN}"
         self.cli("account", "create", login, "--password", PASSWORD)
         return login
 
