@@ -72,9 +72,20 @@ class Peer:
 
     Every method of our contracts is idempotent by a key or by its nature, so a call whose connection broke is tried again
     by gRPC itself, within the budget above and the call's deadline.
+
+    `own_connection` keeps gRPC from sharing the connection with other peers of the same target, so that the flow control of
+    long streams never holds up short calls.
     """
 
-    def __init__(self, target: str, service: str, signer: Signer | None = None, operator_token: str = "") -> None:
+    def __init__(
+        self,
+        target: str,
+        service: str,
+        signer: Signer | None = None,
+        operator_token: str = "",
+        *,
+        own_connection: bool = False,
+    ) -> None:
         self.target = target
         self.service = service
         self._signer = signer
@@ -89,6 +100,7 @@ class Peer:
                 ("grpc.min_reconnect_backoff_ms", 100),
                 ("grpc.max_reconnect_backoff_ms", 2000),
                 ("grpc.default_authority", "petitbleu"),
+                ("grpc.use_local_subchannel_pool", int(own_connection)),
             ],
         )
 
