@@ -28,15 +28,11 @@ MAX_LINE = 998
 
 def corpus() -> list[Path]:
     """Every message file of mime/, dkim/ and spam/."""
-    folders = [DATA / "mime", DATA / "dkim", DATA / "spam"]
-    skipped = {".json", ".txt", ""} - {""}
     return sorted(
         path
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.name not in {"LICENSE", "NOTICE", "README.md"}
-        and path.suffix not in skipped - {".txt"}
+        for folder in ("mime", "dkim", "spam")
+        for path in (DATA / folder).rglob("*")
+        if path.is_file() and path.name not in {"LICENSE", "NOTICE", "README.md"} and path.suffix != ".json"
     )
 
 
