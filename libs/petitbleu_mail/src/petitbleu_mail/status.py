@@ -38,6 +38,7 @@ class Status(StrEnum):
     # X.4.X, network and routing
     NO_ANSWER = "4.4.1"
     BAD_CONNECTION = "4.4.2"
+    DIRECTORY_FAILED = "4.4.3"
     NO_ROUTE = "5.4.4"
     ROUTING_LOOP = "5.4.6"
     EXPIRED = "4.4.7"
