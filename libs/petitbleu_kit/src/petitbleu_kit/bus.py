@@ -31,14 +31,22 @@ _waiting = Gauge("petitbleu_bus_events_waiting", "Events fetched and not yet han
 STREAMS: Final = {"MAIL": ["mail.>"], "ACCOUNTS": ["accounts.>"]}
 _DAY: Final = 86_400
 _PULL_SECONDS: Final = 30
+_ERROR_LOG_SECONDS: Final = 10
 _LOOK_SECONDS: Final = 1.0  # how soon a lost connection or a pull that ran out is noticed when nothing arrives
 
 
 async def connect(settings: ServiceSettings, name: str) -> Client:
     """Connect to NATS and keep connecting for ever; while it is away, publishing raises and consumers wait."""
 
+    said = -_DAY * 1.0
+
     async def on_error(error: Exception) -> None:
-        _log.warning("bus error", error_type=type(error).__qualname__)
+        # while the bus is away this comes three times a second
+        nonlocal said
+        now = asyncio.get_running_loop().time()
+        if now - said >= _ERROR_LOG_SECONDS:
+            said = now
+            _log.warning("bus error", error_type=type(error).__qualname__)
 
     return await nats.connect(
         servers=settings.nats_url.split(","), name=f"petitbleu-{name}", user=settings.nats_user or None,
