@@ -1,0 +1,1 @@
+"""The door of the platform: ESMTP in, durable messages out."""

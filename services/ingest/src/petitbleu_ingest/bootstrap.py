@@ -1,0 +1,186 @@
+"""Wiring: the one place that makes things and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hmac
+from collections.abc import Awaitable, Callable
+
+import grpc
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from petitbleu_ingest import consumers, metrics
+from petitbleu_ingest.adapters.accounts import GrpcDirectory
+from petitbleu_ingest.adapters.store import GrpcStore
+from petitbleu_ingest.config import IngestSettings, networks
+from petitbleu_ingest.service.acceptance import Acceptance
+from petitbleu_ingest.service.admission import Admission
+from petitbleu_ingest.service.memory import ByteBudget
+from petitbleu_ingest.service.recipients import RecipientBook
+from petitbleu_ingest.smtp.door import Door
+from petitbleu_ingest.smtp.exchanger import MailExchanger
+from petitbleu_ingest.smtp.message_log import MessageLog
+from petitbleu_ingest.smtp.tls import Certificate
+from petitbleu_ingest.smtp.wire import Wire
+from petitbleu_kit.health import HealthServer
+from petitbleu_kit.identity import Signer
+from petitbleu_kit.lifecycle import StartupError, background, forever
+from petitbleu_kit.logs import get_logger
+from petitbleu_kit.rpc import Peer
+from petitbleu_kit.telemetry import tracing_on
+
+_log = get_logger(__name__)
+_BACKLOG = 1024
+_MIN_SECRET = 32
+
+
+def idempotency_secret(settings: IngestSettings) -> bytes:
+    """Return the key of the idempotency HMAC: the file's, or one derived from the service's identity key."""
+    try:
+        if settings.ingest_secret_file is not None:
+            secret = settings.ingest_secret_file.read_bytes().strip()
+            if len(secret) < _MIN_SECRET:
+                raise StartupError(f"PETITBLEU_INGEST_SECRET_FILE holds less than {_MIN_SECRET} octets")
+            return secret
+        if settings.identity_key is None:
+            raise StartupError("PETITBLEU_IDENTITY_KEY is not set")
+        key = load_pem_private_key(settings.identity_key.read_bytes(), None)
+    except (OSError, ValueError) as error:
+        raise StartupError(f"a key file cannot be read: {type(error).__name__}") from None
+    raw = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return hmac.digest(raw, b"petitbleu ingest idempotency key v1", "sha256")
+
+
+def _reachable(peer: Peer) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        state = peer.channel.get_state(try_to_connect=True)
+        while state is not grpc.ChannelConnectivity.READY:
+            await peer.channel.wait_for_state_change(state)
+            state = peer.channel.get_state(try_to_connect=True)
+        return True
+
+    return check
+
+
+def make_door(
+    settings: IngestSettings, directory: GrpcDirectory, store: GrpcStore, secret: bytes, log: MessageLog | None = None
+) -> Door:
+    """Put the parts of a worker together."""
+    return Door(
+        settings=settings,
+        store=store,
+        recipients=RecipientBook(
+            directory, store, seconds=settings.ingest_cache_seconds,
+            refusal_seconds=settings.ingest_cache_unknown_seconds, entries=settings.ingest_cache_entries,
+        ),
+        acceptance=Acceptance(
+            store, items=settings.ingest_batch_items, octets=settings.ingest_batch_octets,
+            queued=max(settings.smtp_connections, 1), concurrency=settings.ingest_batches,
+            mark_seconds=settings.ingest_mark_seconds,
+        ),
+        admission=Admission(
+            settings.smtp_connections, settings.smtp_connections_ip, settings.smtp_rate_ip, networks(settings.smtp_exempt)
+        ),
+        budget=ByteBudget(settings.ingest_memory, settings.ingest_memory_wait),
+        certificate=Certificate(settings.tls_certificate, settings.tls_key),
+        log=log or MessageLog(enabled=settings.log_level.upper() in {"DEBUG", "INFO"}),
+        secret=secret,
+        loop=asyncio.get_running_loop(),
+        hostname=settings.hostname,
+        tracing=tracing_on(),
+    )  # fmt: skip
+
+
+def observe(door: Door) -> None:
+    """Read gauges when they are scraped, so that they cost nothing between."""
+    metrics.sessions_open.set_function(lambda: len(door.sessions))
+    metrics.accept_queued.set_function(lambda: door.acceptance.queued)
+    metrics.cache_entries.set_function(lambda: len(door.recipients))
+    metrics.memory_octets.set_function(lambda: door.budget.used)
+    metrics.memory_peak_octets.set_function(lambda: door.budget.peak)
+
+
+async def sweep(door: Door) -> None:
+    """Look at the time limits of all sessions, and at memory that is waited for."""
+    now = door.loop.time()
+    for session in list(door.sessions):
+        session.expire(now)
+    door.budget.relieve(now)
+
+
+async def listen(door: Door, *, reuse_port: bool) -> asyncio.Server:
+    """Open the port; raises `StartupError` when it is taken."""
+    settings = door.settings
+
+    def session() -> Wire:
+        return Wire(MailExchanger(door), door.buffer)
+
+    try:
+        return await door.loop.create_server(
+            session, settings.smtp_host, settings.port, reuse_port=reuse_port or None, backlog=_BACKLOG
+        )
+    except OSError as error:
+        what = "is in use" if error.errno == errno.EADDRINUSE else "cannot be opened"
+        raise StartupError(f"port {settings.port} of {settings.smtp_host} {what}") from None
+
+
+async def drain(door: Door, server: asyncio.Server) -> None:
+    """Take no session any more, end those that are idle, and give messages in transfer their time."""
+    door.draining = True
+    server.close()
+    until = door.loop.time() + door.settings.smtp_drain_seconds
+    for session in list(door.sessions):
+        session.drain()
+    while door.sessions and door.loop.time() < until:
+        await asyncio.sleep(0.05)
+        for session in list(door.sessions):
+            session.drain()
+    for session in list(door.sessions):
+        session.abort()
+    await door.acceptance.close()
+    door.log.flush()
+
+
+async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
+    """Run one worker until `stop`."""
+    secret = idempotency_secret(settings)
+    if settings.identity_key is None:
+        raise StartupError("PETITBLEU_IDENTITY_KEY is not set")
+    signer = Signer.from_file("ingest", settings.identity_key)
+    accounts = Peer(settings.target("accounts"), "accounts", signer)
+    store_peer = Peer(settings.target("store"), "store", signer)
+    stage_peer = Peer(settings.target("store"), "store", signer, own_connection=True)
+    store = GrpcStore(
+        store_peer, stage_peer, accept_seconds=settings.ingest_accept_seconds,
+        quota_seconds=settings.ingest_lookup_seconds,
+        stage_seconds=settings.smtp_session_seconds + settings.ingest_stage_seconds,
+    )  # fmt: skip
+    door = make_door(settings, GrpcDirectory(accounts, settings.ingest_lookup_seconds), store, secret)
+    await door.certificate.poll()
+    if settings.tls_certificate is not None and door.certificate.context is None:
+        raise StartupError("the TLS certificate or its key cannot be loaded")
+    observe(door)
+    health = HealthServer(
+        {"accounts": _reachable(accounts), "store": _reachable(store_peer)},
+        settings.health_host, settings.worker_health_port,
+    )  # fmt: skip
+    try:
+        await health.start()
+    except OSError:
+        raise StartupError(f"health port {settings.worker_health_port} is in use") from None
+    server = await listen(door, reuse_port=settings.ingest_worker >= 0)
+    _log.info("listening", port=settings.port, worker=settings.ingest_worker)
+    async with background(
+        consumers.listen(settings, door.recipients),
+        forever("sweep", settings.smtp_sweep_seconds, lambda: sweep(door)),
+        forever("certificate", settings.tls_poll_seconds, door.certificate.poll),
+    ):
+        await stop.wait()
+        health.draining = True
+        _log.info("draining", sessions=len(door.sessions))
+        await drain(door, server)
+    await health.stop()
+    for peer in (accounts, store_peer, stage_peer):
+        await peer.close()
+    _log.info("stopped")

@@ -1,0 +1,138 @@
+"""Settings of ingest. Each limit names the clause of RFC 5321 or the Postfix parameter that it answers to."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from petitbleu_kit.config import ServiceSettings
+
+SMTP_PORT = 2525
+HEALTH_PORT = 2801
+# RFC 5321 §4.5.3.1.8
+MIN_RECIPIENTS = 100
+MIB = 1 << 20
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Read a comma-separated list of networks; raises ValueError for what is none."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+class IngestSettings(ServiceSettings):
+    """Settings of ingest, from `PETITBLEU_…`; times in seconds, sizes in octets."""
+
+    smtp_host: str = Field("127.0.0.1", description="Address that the MX listens on.")
+    smtp_port: int = Field(0, ge=0, le=65535, description="Port of the MX; 2525 + `port_offset` when 0.")
+    smtp_hostname: str = Field("", description="Name said in greeting, EHLO and Received; this host's name when empty.")
+    ingest_workers: int = Field(1, ge=1, le=256, description="Processes on the port, by SO_REUSEPORT.")
+    ingest_worker: int = Field(-1, description="Index of this worker; set by the supervising process, -1 otherwise.")
+    ingest_supervisor: int = Field(0, description="Process id of the supervisor; a worker ends when it is gone.")
+
+    tls_certificate: Path | None = Field(None, description="PEM chain for STARTTLS (RFC 3207); none, none offered.")
+    tls_key: Path | None = Field(None, description="PEM private key for STARTTLS.")
+    tls_poll_seconds: float = Field(5, gt=0, description="How often the certificate files are looked at for a change.")
+    tls_handshake_seconds: float = Field(30, gt=0, description="Time for a handshake. Postfix smtpd_starttls_timeout.")
+
+    smtp_message_size: int = Field(
+        50 * MIB, ge=64 << 10,
+        description="Largest message. RFC 5321 §4.5.3.1.7 asks for 64K at least; Postfix message_size_limit is 10 MB; "
+        "50 MiB is what large providers take. Announced by SIZE (RFC 1870), answered by 552 5.3.4.",
+    )  # fmt: skip
+    smtp_text_line: int = Field(
+        MIB, ge=1000,
+        description="Longest line in DATA, CRLF included. RFC 5321 §4.5.3.1.6 obliges us to take 1,000 and §4.5.3.1 asks "
+        "for no limit where possible; mail with longer lines is common, and refusing it loses mail. Postfix's "
+        "smtpd takes any length. This one only bounds what a reader of lines must hold. Answered by 550 5.6.0.",
+    )  # fmt: skip
+    smtp_recipients: int = Field(
+        1000, ge=MIN_RECIPIENTS,
+        description="Recipients of one message; 100 at least (RFC 5321 §4.5.3.1.8), more are told 452 4.5.3 "
+        "(§4.5.3.1.10). Postfix smtpd_recipient_limit 1000.",
+    )  # fmt: skip
+    smtp_received: int = Field(
+        100, ge=1,
+        description="Received fields of a message at most; more is a loop, 554 5.4.6. RFC 5321 §6.3: normally at least 100. "
+        "Postfix hopcount_limit 50.",
+    )  # fmt: skip
+    smtp_errors: int = Field(
+        20, ge=1, description="Bad commands in a session, then 421. Postfix smtpd_hard_error_limit 20."
+    )
+    smtp_junk_commands: int = Field(100, ge=1, description="NOOP, RSET, VRFY, HELP, EHLO without mail between, before they count as bad. Postfix smtpd_junk_command_limit 100.")  # fmt: skip
+    smtp_unknown_recipients: int = Field(10, ge=1, description="Unknown recipients in a session before answers slow down. Postfix smtpd_soft_error_limit 10.")  # fmt: skip
+    smtp_unknown_recipients_hard: int = Field(20, ge=1, description="Unknown recipients in a session, then 421 4.7.0. Postfix smtpd_hard_error_limit 20.")  # fmt: skip
+    smtp_unknown_delay: float = Field(1, ge=0, description="First delay for an unknown recipient too many; it doubles, up to 30. Postfix smtpd_error_sleep_time 1.")  # fmt: skip
+    smtp_messages: int = Field(10_000, ge=1, description="Messages in a session, then 421 4.7.0 at the next MAIL. Postfix has only rates for it; this bounds a session's life.")  # fmt: skip
+
+    smtp_command_seconds: float = Field(300, gt=0, description="Wait for a command. RFC 5321 §4.5.3.2.7: at least 5 minutes. Postfix smtpd_timeout 300.")  # fmt: skip
+    smtp_data_seconds: float = Field(180, gt=0, description="Wait for the next octets of a message. RFC 5321 §4.5.3.2.5: 3 minutes.")  # fmt: skip
+    smtp_session_seconds: float = Field(3600, gt=0, description="Life of a session whatever it does. RFC 5321 has no figure; Postfix bounds requests (smtpd_per_request_deadline). An hour is 14 KiB/s for the largest message.")  # fmt: skip
+    smtp_drain_seconds: float = Field(8, gt=0, description="Time that a message in transfer is given when the service stops.")  # fmt: skip
+    smtp_sweep_seconds: float = Field(1, gt=0, description="How often time limits are looked at; their precision.")
+
+    smtp_connections: int = Field(2000, ge=1, description="Sessions a worker, then 421 4.7.0 (4.3.2 in RFC 5321 §3.8 terms). Postfix default_process_limit 100, a process each.")  # fmt: skip
+    smtp_connections_ip: int = Field(50, ge=1, description="Sessions of one client (IPv6: of one /64) a worker. Postfix smtpd_client_connection_count_limit 50.")  # fmt: skip
+    smtp_rate_ip: int = Field(1200, ge=0, description="New sessions of one client a minute a worker; 0 for no limit. Postfix smtpd_client_connection_rate_limit, 0 there.")  # fmt: skip
+    smtp_exempt: str = Field("127.0.0.0/8,::1", description="Networks free of the limits a client. Postfix smtpd_client_event_limit_exceptions, $mynetworks.")  # fmt: skip
+
+    proxy_protocol: bool = Field(False, description="Whether `proxy_trusted` peers begin with a PROXY protocol v2 header. Postfix smtpd_upstream_proxy_protocol.")  # fmt: skip
+    proxy_trusted: str = Field("", description="Networks of the proxies; others are taken as clients themselves.")
+    proxy_seconds: float = Field(
+        5, gt=0, description="Wait for the PROXY header. Postfix smtpd_upstream_proxy_timeout 5."
+    )
+
+    ingest_inline: int = Field(
+        256 << 10, ge=1024, le=MIB, description="Largest body sent inside Accept; a larger one is staged."
+    )
+    ingest_inline_pressed: int = Field(
+        64 << 10, ge=1024, description="The same, once half of `ingest_memory` is in use."
+    )
+    ingest_session_memory: int = Field(MIB, ge=512 << 10, description="Octets of a message held for one session.")
+    ingest_memory: int = Field(
+        64 * MIB, ge=MIB, description="Octets held for all sessions of a worker; then they wait."
+    )
+    ingest_memory_wait: float = Field(20, gt=0, description="Wait for memory, then the largest holders get 452 4.3.1.")
+
+    ingest_batch_items: int = Field(64, ge=1, le=256, description="Messages in one Accept.")
+    ingest_batch_octets: int = Field(8 * MIB, ge=MIB, le=8 * MIB, description="Octets of bodies in one Accept.")
+    ingest_batches: int = Field(2, ge=1, description="Accept calls in flight.")
+    ingest_accept_seconds: float = Field(
+        30, gt=0, description="Deadline of Accept; RFC 5321 §4.5.3.2.6 gives 10 minutes."
+    )
+    ingest_stage_seconds: float = Field(60, gt=0, description="Time for store to finish a staged body.")
+    ingest_mark_seconds: float = Field(
+        0.2, ge=0, description="Wait for a batch that takes marks along; then they go alone."
+    )
+    ingest_lookup_seconds: float = Field(10, gt=0, description="Deadline of a recipient look-up.")
+    ingest_cache_seconds: float = Field(60, gt=0, le=60, description="Longest life of a recipient's answer.")
+    ingest_cache_unknown_seconds: float = Field(10, gt=0, le=60, description="The same for refusals, quota included.")
+    ingest_cache_entries: int = Field(100_000, ge=1, description="Answers remembered; the oldest go first.")
+    ingest_secret_file: Path | None = Field(None, description="Key of the idempotency HMAC, 32 octets or more, the same for all workers and hosts; derived from `identity_key` when unset.")  # fmt: skip
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        networks(self.smtp_exempt)
+        networks(self.proxy_trusted)
+        return self
+
+    @property
+    def port(self) -> int:
+        """Port of the MX."""
+        return self.smtp_port or SMTP_PORT + self.port_offset
+
+    @property
+    def worker_health_port(self) -> int:
+        """Health port of this worker: ten apart, so that every worker has its own."""
+        base = self.health_port or HEALTH_PORT + self.port_offset
+        return base + 10 * max(self.ingest_worker, 0)
+
+    @property
+    def hostname(self) -> str:
+        """Name that the MX calls itself."""
+        return self.smtp_hostname or socket.getfqdn() or "localhost"

@@ -1,0 +1,93 @@
+"""A message on its way in: envelope, parameters, the key that makes a repeat harmless, and what its header tells."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+
+import msgspec
+
+from petitbleu_mail.address_list import as_addresses
+from petitbleu_mail.addresses import Mailbox
+from petitbleu_mail.headers import scan_headers
+from petitbleu_mail.smtp_grammar import Mail, Notify, Rcpt
+from petitbleu_mail.smtp_parameters import encode_xtext
+
+# Octets of a header that are looked at for loops and for the author; real ones have a few KiB.
+MAX_HEADER_SCAN: Final = 256 << 10
+_NOTIFY_WORDS: Final = (
+    (Notify.NEVER, "NEVER"),
+    (Notify.SUCCESS, "SUCCESS"),
+    (Notify.FAILURE, "FAILURE"),
+    (Notify.DELAY, "DELAY"),
+)
+
+
+class Recipient(msgspec.Struct, frozen=True):
+    """One accepted recipient: `notify` and `orcpt` as they stand in RCPT, empty when absent (RFC 3461 §4)."""
+
+    mailbox: Mailbox
+    address: str
+    notify: str
+    orcpt: str
+    tenant_id: int
+
+
+def recipient_of(command: Rcpt, address: str, tenant_id: int) -> Recipient:
+    """Return the recipient that a RCPT command names."""
+    notify = command.notify
+    orcpt = command.orcpt
+    return Recipient(
+        command.recipient,
+        address,
+        ",".join([word for flag, word in _NOTIFY_WORDS if flag in notify]) if notify else "",
+        f"{orcpt[0]};{encode_xtext(orcpt[1]).decode('ascii')}" if orcpt else "",
+        tenant_id,
+    )
+
+
+class Incoming(msgspec.Struct):
+    """One whole message, ready for `store`. Either `body` or `staged_id` is set."""
+
+    key: bytes
+    mail: Mail
+    recipients: list[Recipient]
+    trace: bytes
+    body: bytes
+    staged_id: bytes
+    header_from: str
+    traceparent: str
+
+    @property
+    def mail_from(self) -> str:
+        """The envelope sender as received; empty for the null path."""
+        sender = self.mail.sender
+        return sender.address if sender is not None else ""
+
+
+def idempotency_key(secret: bytes, mail_from: str, recipients: list[Recipient], body_digest: bytes) -> bytes:
+    """Return HMAC-SHA-256 of the envelope and of the body's SHA-256 (RFC 1047: a sender that missed our 250 repeats).
+
+    Each part is preceded by its length, so that no two envelopes give the same octets. The order of recipients does not
+    count: a sender may sort its queue anew.
+    """
+    parts = [mail_from.encode()]
+    parts.extend(sorted([recipient.address.encode() for recipient in recipients]))
+    text = b"".join([b"%d:%b" % (len(part), part) for part in parts])
+    return hmac.digest(secret, text + body_digest, "sha256")
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a message's header tells: Received fields, and the one address of From, empty when there is not one."""
+
+    received: int
+    header_from: str
+
+
+def read_head(message: bytes) -> Head:
+    """Read the header that `message` begins with, or as much of it as `MAX_HEADER_SCAN` octets hold."""
+    headers = scan_headers(message if len(message) <= MAX_HEADER_SCAN else message[:MAX_HEADER_SCAN])
+    # RFC 5322 §3.6: one From field; RFC 7489 §6.6.1: with several there is no author to speak of
+    fields = headers.all(b"from")
+    addresses = as_addresses(fields[0]) if len(fields) == 1 else []
+    return Head(headers.count(b"received"), addresses[0].email if len(addresses) == 1 else "")

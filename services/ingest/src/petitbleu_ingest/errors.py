@@ -1,0 +1,64 @@
+"""Every refusal that is ingest's own, each with its reply; those of the grammar are `petitbleu_mail.smtp_faults.Fault`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from petitbleu_mail.smtp_faults import Fault
+from petitbleu_mail.status import Reply, Status
+
+_LATER_POLICY: Final = Status("4.7.0")
+
+
+class Refusal(Enum):
+    """A refusal; `value` is its reply, `wire` the reply as sent."""
+
+    # the session
+    SHUTTING_DOWN = Reply(421, Status.NOT_ACCEPTING, "Going down, try again")  # RFC 5321 §3.8
+    TIMEOUT = Reply(421, Status.BAD_CONNECTION, "Waited too long for you")
+    SESSION_TOO_LONG = Reply(421, Status.BAD_CONNECTION, "This session has lasted long enough")
+    TOO_MANY_SESSIONS = Reply(421, _LATER_POLICY, "Too many connections, try again later")
+    TOO_FAST = Reply(421, _LATER_POLICY, "Too many new connections from you, try again later")
+    TOO_MANY_ERRORS = Reply(421, _LATER_POLICY, "Too many errors")
+    TOO_MANY_UNKNOWN = Reply(421, _LATER_POLICY, "Too many unknown recipients")
+    TOO_MANY_MESSAGES = Reply(421, _LATER_POLICY, "Too many messages in this session")
+    # order of commands
+    HELLO_FIRST = Reply(503, Status.BAD_SEQUENCE, "Say EHLO or HELO first")  # RFC 5321 §4.1.4
+    MAIL_FIRST = Reply(503, Status.BAD_SEQUENCE, "MAIL first")
+    MAIL_NESTED = Reply(503, Status.BAD_SEQUENCE, "MAIL was given already")
+    NO_RECIPIENTS = Reply(554, Status.BAD_SEQUENCE, "No valid recipients")  # RFC 5321 §3.3
+    RCPT_FIRST = Reply(503, Status.BAD_SEQUENCE, "RCPT first")
+    CHUNKS_BEGUN = Reply(503, Status.BAD_SEQUENCE, "Not between BDAT chunks")  # RFC 3030 §2
+    NOT_CRLF = Reply(500, Status.BAD_SYNTAX, "Lines end with CRLF")  # RFC 5321 §2.3.8
+    NOT_IMPLEMENTED = Reply(502, Status.BAD_SEQUENCE, "Command not implemented")  # RFC 5321 §4.2.4
+    # TLS
+    TLS_NOT_OFFERED = Reply(502, Status.BAD_SEQUENCE, "STARTTLS is not offered")
+    TLS_ALREADY = Reply(503, Status.BAD_SEQUENCE, "TLS is active already")
+    TLS_PIPELINED = Reply(503, Status.BAD_SEQUENCE, "Nothing may follow STARTTLS before its reply")  # RFC 3207 §4.2
+    # sender
+    PARAMETER_UNAVAILABLE = Reply(555, Status.BAD_ARGUMENTS, "Parameter not available")  # RFC 5321 §4.1.1.11
+    MESSAGE_TOO_BIG = Reply(552, Status.MESSAGE_TOO_BIG, "Message too big")  # RFC 1870 §6.1
+    # recipients
+    UNKNOWN_RECIPIENT = Reply(550, Status.BAD_MAILBOX, "No such mailbox here")
+    OVER_QUOTA = Reply(452, Status.MAILBOX_FULL, "Mailbox full")
+    DISABLED_RECIPIENT = Reply(550, Status.MAILBOX_DISABLED, "Mailbox disabled")
+    RELAY_DENIED = Reply(550, Status.POLICY, "Relaying denied")
+    DIRECTORY_TROUBLE = Reply(451, Status.DIRECTORY_FAILED, "Cannot look that recipient up now")
+    TOO_MANY_RECIPIENTS = Reply(452, Status.TOO_MANY_RECIPIENTS, "Too many recipients")  # RFC 5321 §4.5.3.1.10
+    # message
+    BARE_LINE_END = Reply(550, Status.CONTENT_REFUSED, "Bare CR or LF in message")  # RFC 5321 §2.3.8
+    TEXT_LINE_TOO_LONG = Reply(550, Status.CONTENT_REFUSED, "Line too long in message")
+    LOOP = Reply(554, Status.ROUTING_LOOP, "Too many hops")  # RFC 5321 §6.3
+    SYSTEM_TROUBLE = Reply(451, Status.SYSTEM_TROUBLE, "Cannot take the message now, try again")
+    SYSTEM_FULL = Reply(452, Status.SYSTEM_FULL, "Too much mail in transfer, try again")
+
+    @property
+    def reply(self) -> Reply:
+        """The reply."""
+        return self.value
+
+
+# An Enum hashes slowly and its property is a call; the hot path takes the ready octets.
+REFUSAL_WIRE: Final[dict[Refusal, bytes]] = {refusal: refusal.value.encode() for refusal in Refusal}
+FAULT_WIRE: Final[dict[Fault, bytes]] = {fault: fault.value.encode() for fault in Fault}

@@ -1,0 +1,1 @@
+"""Use cases: recipients, acceptance, admission, memory."""

@@ -1,0 +1,195 @@
+"""Who may be written to: look-ups in batches, remembered for a while, forgotten when accounts says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+from petitbleu.accounts.v1 import accounts_pb2
+from petitbleu_ingest import metrics
+from petitbleu_ingest.ports import Directory, Place, Store
+from petitbleu_kit.batching import Batcher, QueueFullError
+from petitbleu_kit.logs import get_logger
+
+_log = get_logger(__name__)
+_MAX_LOOKUPS: Final = 500
+# RFC 5321 §4.5.1; RFC 2142 §4
+_ROLE_MAILBOXES: Final = frozenset({"postmaster", "abuse"})
+
+
+class Verdict(Enum):
+    """What RCPT is told."""
+
+    WELCOME = "welcome"
+    UNKNOWN = "unknown"
+    OVER_QUOTA = "over_quota"
+    DISABLED = "disabled"
+    REMOTE = "remote"
+    TROUBLE = "trouble"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A verdict and what it hangs on."""
+
+    verdict: Verdict
+    tenant_id: int = 0
+    domain_id: int = 0
+    account_ids: tuple[int, ...] = ()
+
+
+TROUBLE: Final = Answer(Verdict.TROUBLE)
+
+
+def is_role(address: str) -> bool:
+    """Whether an address is one that every domain must have: postmaster (RFC 5321 §4.5.1) and abuse (RFC 2142 §4)."""
+    return address.partition("@")[0].lower() in _ROLE_MAILBOXES
+
+
+def judge(address: str, place: Place, over_quota: frozenset[int]) -> Answer:
+    """Turn what accounts and store say of an address into a verdict.
+
+    Over quota means that no account it reaches has room: a group with one full member still takes mail.
+    """
+    tenant, domain, ids = place.tenant_id, place.domain_id, place.account_ids
+    if place.status == accounts_pb2.ADDRESS_STATUS_REMOTE:
+        return Answer(Verdict.REMOTE)
+    if is_role(address) and (domain or place.status == accounts_pb2.ADDRESS_STATUS_LOCAL):
+        # RFC 5321 §4.5.1: always taken; delivery leads it to the tenant's administrator
+        return Answer(Verdict.WELCOME, tenant, domain, ids)
+    if place.status == accounts_pb2.ADDRESS_STATUS_UNKNOWN:
+        return Answer(Verdict.UNKNOWN, tenant, domain)
+    if place.status == accounts_pb2.ADDRESS_STATUS_DISABLED:
+        return Answer(Verdict.DISABLED, tenant, domain, ids)
+    if place.status != accounts_pb2.ADDRESS_STATUS_LOCAL:
+        return TROUBLE
+    if ids and over_quota.issuperset(ids):
+        return Answer(Verdict.OVER_QUOTA, tenant, domain, ids)
+    return Answer(Verdict.WELCOME, tenant, domain, ids)
+
+
+class RecipientBook:
+    """Answers for addresses, from memory or from accounts and store.
+
+    Args:
+        directory: Where addresses lead.
+        store: Who is over quota.
+        seconds: Life of a welcome, at most 60.
+        refusal_seconds: Life of any other verdict: a new account, or one that made room, is seen soon.
+        entries: Answers remembered.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(
+        self, directory: Directory, store: Store, *, seconds: float, refusal_seconds: float, entries: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._directory = directory
+        self._store = store
+        self._seconds = seconds
+        self._refusal_seconds = refusal_seconds
+        self._entries = entries
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[float, Answer]] = OrderedDict()
+        self._by_account: dict[int, set[str]] = {}
+        self._by_domain: dict[int, set[str]] = {}
+        self._flying: dict[str, asyncio.Future[Answer]] = {}
+        self._epoch = 0
+        self._batcher: Batcher[str, Answer] = Batcher(self._look_up, max_items=_MAX_LOOKUPS, concurrency=2)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def known(self, address: str) -> Answer | None:
+        """Return the remembered answer, None when it must be looked up."""
+        found = self._known.get(address)
+        if found is None:
+            return None
+        if found[0] <= self._clock():
+            self._drop(address)
+            return None
+        self._known.move_to_end(address)
+        return found[1]
+
+    def look_up(self, address: str) -> asyncio.Future[Answer]:
+        """Look an address up, together with whoever else asks; the future never fails, trouble is a verdict."""
+        flying = self._flying.get(address)
+        if flying is None:
+            try:
+                flying = self._batcher.submit(address)
+            except QueueFullError:
+                flying = asyncio.get_running_loop().create_future()
+                flying.set_result(TROUBLE)
+                return flying
+            self._flying[address] = flying
+        return flying
+
+    async def _look_up(self, addresses: list[str]) -> Sequence[Answer]:
+        epoch = self._epoch
+        try:
+            places = await self._directory.resolve(addresses)
+            ids = {one for place in places for one in place.account_ids}
+            full = await self._over_quota(ids)
+            answers = [judge(address, place, full) for address, place in zip(addresses, places, strict=True)]
+        except Exception as error:  # noqa: BLE001 — whatever it is, the sender is told to come back
+            metrics.lookup_failures.inc()
+            _log.warning("recipients cannot be looked up", error_type=type(error).__qualname__, count=len(addresses))
+            answers = [TROUBLE] * len(addresses)
+        for address, answer in zip(addresses, answers, strict=True):
+            self._flying.pop(address, None)
+            # an answer that was on its way when something changed is used, not remembered
+            if answer.verdict is not Verdict.TROUBLE and epoch == self._epoch:
+                self._remember(address, answer)
+        return answers
+
+    async def _over_quota(self, ids: Iterable[int]) -> frozenset[int]:
+        wanted = list(ids)
+        full: frozenset[int] = frozenset()
+        for at in range(0, len(wanted), 1000):
+            full |= await self._store.over_quota(wanted[at : at + 1000])
+        return full
+
+    def _remember(self, address: str, answer: Answer) -> None:
+        if address in self._known:
+            self._drop(address)
+        seconds = self._seconds if answer.verdict is Verdict.WELCOME else self._refusal_seconds
+        self._known[address] = (self._clock() + seconds, answer)
+        self._by_domain.setdefault(answer.domain_id, set()).add(address)
+        for account in answer.account_ids:
+            self._by_account.setdefault(account, set()).add(address)
+        while len(self._known) > self._entries:
+            self._drop(next(iter(self._known)))
+
+    def _drop(self, address: str) -> None:
+        _, answer = self._known.pop(address)
+        for index, keys in ((self._by_domain, (answer.domain_id,)), (self._by_account, answer.account_ids)):
+            for key in keys:
+                members = index[key]
+                members.discard(address)
+                if not members:
+                    del index[key]
+
+    def forget(self, account_ids: Iterable[int], domain_ids: Iterable[int]) -> None:
+        """Forget what hangs on these accounts and domains, and what is on its way. A domain may be a new one."""
+        self._epoch += 1
+        addresses: set[str] = set()
+        for account in account_ids:
+            addresses |= self._by_account.get(account, set())
+        domains = set(domain_ids)
+        for domain in domains | {0} if domains else domains:
+            addresses |= self._by_domain.get(domain, set())
+        for address in addresses:
+            self._drop(address)
+        metrics.forgotten.inc(len(addresses))
+
+    def forget_all(self) -> None:
+        """Forget everything: events may have been missed."""
+        self._epoch += 1
+        self._known.clear()
+        self._by_account.clear()
+        self._by_domain.clear()

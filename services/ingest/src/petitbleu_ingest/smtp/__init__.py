@@ -1,0 +1,1 @@
+"""SMTP on the wire: translation only; decisions are taken in `service` and `domain`."""

@@ -1,0 +1,149 @@
+"""A message while its octets arrive: held when small, streamed to storage when large, discarded once it is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from petitbleu_ingest import metrics
+from petitbleu_ingest.domain.message import read_head
+from petitbleu_ingest.errors import Refusal
+from petitbleu_ingest.ports import Upload
+from petitbleu_ingest.smtp.door import Door
+from petitbleu_mail.dotstuff import DotDecoder
+from petitbleu_mail.received import protocol, received_line
+
+if TYPE_CHECKING:
+    from petitbleu_ingest.smtp.transaction import Transaction
+
+
+class Reception:
+    """Takes the decoded octets of one message.
+
+    Args:
+        door: What sessions share.
+        transaction: The envelope.
+        dotted: Whether the message comes by DATA, dots and all; by BDAT its octets are taken as they are (RFC 3030 §2).
+        progress: Called when octets that were queued for storage have left.
+    """
+
+    __slots__ = (
+        "_digest", "_door", "_pieces", "_progress", "_transaction", "decoder", "header_from", "octets", "refusal", "size", "trace",
+        "upload",
+    )  # fmt: skip
+
+    def __init__(self, door: Door, transaction: Transaction, *, dotted: bool, progress: Callable[[], None]) -> None:
+        self._door = door
+        self._transaction = transaction
+        self._progress = progress
+        self._pieces: list[bytes] = []
+        self._digest = hashlib.sha256()
+        self.decoder = DotDecoder(door.settings.smtp_text_line) if dotted else None
+        self.octets = 0  # held here
+        self.size = 0  # received
+        self.refusal: Refusal | None = None
+        self.upload: Upload | None = None
+        self.trace = b""
+        self.header_from = ""
+
+    @property
+    def held(self) -> int:
+        """Octets in memory."""
+        return self.octets if self.upload is None else self.upload.pending
+
+    def add(self, piece: bytes) -> None:
+        """Take the next octets of the message."""
+        self.size += len(piece)
+        if self.refusal is not None or not piece:
+            return
+        door = self._door
+        if self.size > door.settings.smtp_message_size:  # RFC 1870 §6.3
+            self.refuse(Refusal.MESSAGE_TOO_BIG)
+            return
+        if self.upload is not None:
+            self._digest.update(piece)
+            self.upload.put(piece)
+            return
+        self._pieces.append(piece)
+        self.octets += len(piece)
+        settings = door.settings
+        if self.octets > settings.ingest_inline or (
+            self.octets > settings.ingest_inline_pressed and door.budget.pressed
+        ):
+            self._spill()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Give the message up; what still comes is discarded, and `refusal` told at its end."""
+        if self.refusal is None:
+            self.refusal = refusal
+        self.abort()
+
+    def abort(self) -> None:
+        """Free what is held."""
+        self._pieces = []
+        self.octets = 0
+        if self.upload is not None:
+            self.upload.abort()
+            self.upload = None
+
+    def _spill(self) -> None:
+        body = self._take()
+        if not self._read_head(body):
+            return
+        self._digest.update(body)
+        self.upload = self._door.store.stage(self.trace, self._progress)
+        self.upload.put(body)
+        self.octets = 0
+        metrics.staged.inc()
+
+    def _take(self) -> bytes:
+        pieces = self._pieces
+        self._pieces = []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def finish(self) -> tuple[bytes, bytes]:
+        """All octets are here: return the body (empty when it was streamed) and the SHA-256 of all of it.
+
+        `refusal` is set when the message cannot be taken.
+        """
+        body = b""
+        if self.decoder is not None and self.refusal is None:
+            lines = self.decoder.lines
+            if lines.bare_cr or lines.bare_lf:  # RFC 5321 §2.3.8, §4.1.1.4: the stuff of SMTP smuggling
+                self.refuse(Refusal.BARE_LINE_END)
+            elif lines.long_lines:
+                self.refuse(Refusal.TEXT_LINE_TOO_LONG)
+        if self.refusal is None and self.upload is None:
+            body = self._take()
+            self._digest.update(body)
+            self._read_head(body)
+        return body, self._digest.digest()
+
+    def _read_head(self, message: bytes) -> bool:
+        head = read_head(message)
+        if head.received > self._door.settings.smtp_received:  # RFC 5321 §6.3
+            self.refuse(Refusal.LOOP)
+            return False
+        self.header_from = head.header_from
+        self.trace = self.trace_lines()
+        return True
+
+    def trace_lines(self) -> bytes:
+        """Return our Received field (RFC 5321 §4.4), without `for` when there are several recipients (§7.2)."""
+        transaction = self._transaction
+        session = transaction.session
+        mail = transaction.mail
+        recipients = transaction.recipients
+        return received_line(
+            helo=session.host_name or "unknown",
+            peer=session.address,
+            peer_name=None,
+            by=self._door.hostname,
+            with_protocol=protocol(extended=session.extended_smtp, tls=session.cipher is not None, utf8=mail.smtputf8),
+            queue_id=transaction.queue_id,
+            when=datetime.now(UTC),
+            tls=session.cipher,
+            recipients=(recipients[0].mailbox,) if len(recipients) == 1 else (),
+        )

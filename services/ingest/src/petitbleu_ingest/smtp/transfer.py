@@ -1,0 +1,280 @@
+"""DATA and BDAT: from the first octet of a message to its reply (RFC 5321 §4.1.1.4, RFC 3030)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from petitbleu_ingest import metrics
+from petitbleu_ingest.domain.message import Incoming, idempotency_key
+from petitbleu_ingest.errors import REFUSAL_WIRE, Refusal
+from petitbleu_ingest.ports import Accepted, StoreAwayError, StoreFullError
+from petitbleu_ingest.smtp import modes
+from petitbleu_ingest.smtp.message_log import MessageLine, now_text
+from petitbleu_ingest.smtp.reception import Reception
+from petitbleu_ingest.smtp.transaction import Transaction
+from petitbleu_kit.batching import QueueFullError
+from petitbleu_kit.logs import get_logger
+from petitbleu_mail.smtp_grammar import Bdat
+
+if TYPE_CHECKING:
+    from petitbleu_ingest.smtp.exchanger import MailExchanger
+
+_log = get_logger(__name__)
+_GO_ON: Final = b"354 End data with <CR><LF>.<CR><LF>\r\n"
+# Of a session's memory, this much stays free for one read and for what is being written to storage.
+_RESERVE: Final = 320 << 10
+_accepted_total = metrics.messages.labels("accepted")
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def begin_data(smtp: MailExchanger) -> None:
+    """DATA."""
+    transaction = smtp.transaction
+    if transaction is None:
+        smtp.refuse(Refusal.MAIL_FIRST)
+    elif smtp.reception is not None:  # RFC 3030 §2: DATA and BDAT do not mix
+        smtp.refuse(Refusal.CHUNKS_BEGUN)
+    elif not transaction.recipients:  # RFC 5321 §3.3
+        smtp.refuse(Refusal.NO_RECIPIENTS)
+    elif smtp.door.budget.exhausted:
+        smtp.reply(REFUSAL_WIRE[Refusal.SYSTEM_FULL])
+    else:
+        _open(smtp, transaction, dotted=True)
+        smtp.mode = modes.Mode.DATA
+        smtp.reply(_GO_ON)
+
+
+def _open(smtp: MailExchanger, transaction: Transaction, *, dotted: bool) -> Reception:
+    reception = Reception(smtp.door, transaction, dotted=dotted, progress=partial(_progress, smtp))
+    smtp.reception = reception
+    smtp.door.budget.join(smtp, smtp.loop.time())
+    return reception
+
+
+def take_data(smtp: MailExchanger) -> None:
+    """Take what is buffered as mail data."""
+    reception = smtp.reception
+    if reception is None or reception.decoder is None:
+        return
+    decoder = reception.decoder
+    data = smtp.buffer if smtp.at == 0 else smtp.buffer[smtp.at :]
+    smtp.buffer = b""
+    smtp.at = 0
+    reception.add(decoder.feed(data))
+    if decoder.done:
+        smtp.buffer = decoder.rest
+        smtp.mode = modes.Mode.COMMAND
+        _complete(smtp, reception)
+    else:
+        _weigh(smtp, reception)
+
+
+def begin_chunk(smtp: MailExchanger, command: Bdat) -> None:
+    """BDAT: whatever the answer will be, its octets follow and are taken (RFC 3030 §2)."""
+    refusal = b""
+    settings = smtp.door.settings
+    transaction = smtp.transaction
+    size = smtp.reception.size if smtp.reception is not None else 0
+    if size + command.size > 2 * settings.smtp_message_size:
+        # to take them all only to say no would cost more than the session is worth
+        smtp.reply(REFUSAL_WIRE[Refusal.MESSAGE_TOO_BIG])
+        smtp.close()
+        return
+    if transaction is None:
+        refusal = REFUSAL_WIRE[Refusal.MAIL_FIRST]
+    elif not transaction.recipients:
+        refusal = REFUSAL_WIRE[Refusal.NO_RECIPIENTS]
+    elif smtp.reception is None:
+        if smtp.door.budget.exhausted:
+            refusal = REFUSAL_WIRE[Refusal.SYSTEM_FULL]
+        else:
+            _open(smtp, transaction, dotted=False)
+    smtp.mode = modes.Mode.CHUNK
+    smtp.chunk_size = smtp.chunk_left = command.size
+    smtp.chunk_last = command.last
+    smtp.chunk_refusal = refusal
+
+
+def take_chunk(smtp: MailExchanger) -> None:
+    """Take what is buffered of the chunk."""
+    taken = min(smtp.chunk_left, len(smtp.buffer) - smtp.at)
+    reception = smtp.reception
+    if taken:
+        if reception is not None and not smtp.chunk_refusal:
+            reception.add(smtp.buffer[smtp.at : smtp.at + taken])
+        smtp.at += taken
+        smtp.chunk_left -= taken
+    if smtp.chunk_left:
+        if reception is not None:
+            _weigh(smtp, reception)
+        return
+    smtp.mode = modes.Mode.COMMAND
+    if smtp.chunk_refusal:
+        smtp.bad(smtp.chunk_refusal)
+    elif reception is not None:
+        if smtp.chunk_last or reception.refusal is not None:
+            # RFC 3030 §2: after a chunk that failed, nothing of the message is left
+            _complete(smtp, reception)
+        else:
+            _weigh(smtp, reception)
+            smtp.reply(b"250 2.0.0 %d octets received\r\n" % smtp.chunk_size)
+
+
+def _weigh(smtp: MailExchanger, reception: Reception) -> None:
+    """Account for what is held; stop reading when it is enough."""
+    door = smtp.door
+    held = reception.held
+    if held != smtp.held:
+        door.budget.charge(smtp, held, smtp.loop.time())
+    if reception.upload is not None and held > door.settings.ingest_session_memory - _RESERVE:
+        smtp.pause(modes.Pause.UPLOAD)
+
+
+def _progress(smtp: MailExchanger) -> None:
+    """Octets of an upload have left."""
+    reception = smtp.reception
+    if reception is None or smtp.ended:
+        return
+    smtp.door.budget.charge(smtp, reception.held, smtp.loop.time())
+    if reception.held < smtp.door.settings.ingest_session_memory // 4:
+        smtp.resume(modes.Pause.UPLOAD)
+
+
+def give_up(smtp: MailExchanger) -> None:
+    """Drop a message in transfer for want of memory; its sender hears 452 4.3.1 at its end."""
+    reception = smtp.reception
+    if reception is None or smtp.waiting or smtp.closing:
+        return
+    metrics.memory_waits.inc()
+    reception.refuse(Refusal.SYSTEM_FULL)
+    smtp.door.budget.charge(smtp, 0, smtp.loop.time())
+    smtp.resume(modes.Pause.BUDGET | modes.Pause.UPLOAD)
+
+
+def drop(smtp: MailExchanger) -> None:
+    """Forget a message in transfer."""
+    reception = smtp.reception
+    if reception is not None:
+        smtp.reception = None
+        reception.abort()
+        smtp.door.budget.leave(smtp, smtp.loop.time())
+        smtp.resume(modes.Pause.UPLOAD)
+
+
+def _complete(smtp: MailExchanger, reception: Reception) -> None:
+    """All octets are here: refuse the message or hand it over."""
+    transaction = smtp.transaction
+    if transaction is None:
+        return
+    arrived = time.monotonic()
+    body, digest = reception.finish()
+    if reception.refusal is not None:
+        _finish(smtp, transaction, reception, arrived, REFUSAL_WIRE[reception.refusal], reception.refusal.name.lower())
+        return
+    message = Incoming(
+        idempotency_key(smtp.door.secret, transaction.mail_from or "", transaction.recipients, digest),
+        transaction.mail, transaction.recipients, reception.trace, body, b"", reception.header_from,
+        transaction.traceparent,
+    )  # fmt: skip
+    smtp.wait()
+    if reception.upload is not None:
+        task = smtp.loop.create_task(_finish_upload(smtp, transaction, reception, message, arrived))
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+        return
+    # what waits in the batch is still this session's
+    smtp.door.budget.charge(smtp, len(body), smtp.loop.time())
+    _submit(smtp, transaction, reception, message, arrived)
+
+
+async def _finish_upload(
+    smtp: MailExchanger, transaction: Transaction, reception: Reception, message: Incoming, arrived: float
+) -> None:
+    upload = reception.upload
+    wire = REFUSAL_WIRE[Refusal.SYSTEM_TROUBLE]
+    if upload is not None:
+        try:
+            async with asyncio.timeout(smtp.door.settings.ingest_stage_seconds):
+                message.staged_id = await upload.finish()
+        except StoreFullError:
+            wire = REFUSAL_WIRE[Refusal.SYSTEM_FULL]
+        except (StoreAwayError, TimeoutError) as error:
+            _log.warning("large message not stored", session=smtp.mx.id, error_type=type(error).__qualname__)
+    if message.staged_id:
+        _submit(smtp, transaction, reception, message, arrived)
+    else:
+        _finish(smtp, transaction, reception, arrived, wire, "failed")
+        smtp.proceed()
+
+
+def _submit(
+    smtp: MailExchanger, transaction: Transaction, reception: Reception, message: Incoming, arrived: float
+) -> None:
+    try:
+        future = smtp.door.acceptance.submit(message)
+    except QueueFullError:
+        _finish(smtp, transaction, reception, arrived, REFUSAL_WIRE[Refusal.SYSTEM_FULL], "queue_full")
+        smtp.waiting = False
+        smtp.loop.call_soon(smtp.proceed)
+        return
+    future.add_done_callback(partial(_accepted, smtp, transaction, reception, message.key, arrived))
+
+
+def _accepted(
+    smtp: MailExchanger, transaction: Transaction, reception: Reception, key: bytes, arrived: float,
+    future: asyncio.Future[Accepted],
+) -> None:  # fmt: skip
+    """Store has answered: 250 only for what it calls durable."""
+    error = None if future.cancelled() else future.exception()
+    if error is not None or future.cancelled():
+        full = isinstance(error, StoreFullError)
+        refusal = Refusal.SYSTEM_FULL if full else Refusal.SYSTEM_TROUBLE
+        _finish(smtp, transaction, reception, arrived, REFUSAL_WIRE[refusal], "store_full" if full else "failed")
+    else:
+        accepted = future.result()
+        if not accepted.accepted_id:
+            _finish(smtp, transaction, reception, arrived, REFUSAL_WIRE[Refusal.SYSTEM_TROUBLE], "failed")
+        else:
+            shown = accepted.accepted_id.hex()
+            smtp.unseen = key
+            wire = b"250 2.6.0 Accepted as %b\r\n" % shown.encode()
+            _finish(smtp, transaction, reception, arrived, wire, "repeat" if accepted.repeat else "accepted", shown)
+    smtp.proceed()
+
+
+def _finish(
+    smtp: MailExchanger, transaction: Transaction, reception: Reception, arrived: float, wire: bytes, verdict: str,
+    accepted_id: str = "",
+) -> None:  # fmt: skip
+    """Reply, log, count; the transaction is over whatever the reply says (RFC 5321 §4.1.1.4)."""
+    seconds = time.monotonic() - arrived
+    staged = reception.upload is not None
+    if verdict == "accepted":
+        _accepted_total.inc()
+        metrics.octets.inc(reception.size)
+    else:
+        metrics.messages.labels(verdict).inc()
+    metrics.accept_seconds.observe(seconds)
+    smtp.door.log.write(
+        MessageLine(
+            now_text(), smtp.mx.id, transaction.queue_id, verdict, reception.size, len(transaction.recipients),
+            round(seconds * 1000, 2), accepted_id, transaction.trace_id, smtp.mx.cipher is not None, staged,
+        )
+    )  # fmt: skip
+    transaction.end(verdict, reception.size)
+    smtp.messages += 1
+    smtp.junk = 0
+    if smtp.ended:
+        smtp.unseen = None
+        return
+    smtp.reception = None
+    reception.abort()
+    smtp.door.budget.leave(smtp, smtp.loop.time())
+    smtp.transaction = None
+    smtp.envelope = None
+    smtp.reply(wire)
+    if smtp.door.draining:
+        smtp.end(Refusal.SHUTTING_DOWN, "drain")
