@@ -7,10 +7,9 @@ from typing import Final
 
 import asyncpg
 
+from petitbleu_accounts.adapters.database import Pool
 from petitbleu_accounts.domain.people import AccountInfo, Role, State
 from petitbleu_kit.ids import partition_of_account
-
-Pool = asyncpg.Pool[asyncpg.Record]
 
 _INFO: Final = """c.account_id, c.tenant_id, c.state, c.guarded, p.display_name, p.language, p.quota_octets, p.roles,
 ARRAY(SELECT a.address FROM address a WHERE a.account_id = c.account_id ORDER BY a.main DESC, a.address) AS addresses"""

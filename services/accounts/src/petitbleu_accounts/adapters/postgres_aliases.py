@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-import asyncpg
-
+from petitbleu_accounts.adapters.database import Connection, Pool
 from petitbleu_accounts.adapters.facts import directory_changed
 from petitbleu_accounts.domain.addresses import retired_digest
 from petitbleu_accounts.domain.resolution import MAX_ALIAS_DEPTH, HostedDomain
@@ -14,9 +13,6 @@ from petitbleu_accounts.errors import AccountsError, Fault
 from petitbleu_kit.ids import new_row_id
 from petitbleu_kit.outbox import Outbox, OutboxRow
 from petitbleu_kit.postgres import in_transaction
-
-Pool = asyncpg.Pool[asyncpg.Record]
-Connection = asyncpg.Connection[asyncpg.Record]
 
 # Two changes of aliases of one tenant at once could make a loop that neither sees.
 _LOCK: Final = "/* reference:accounts.lock_aliases */ SELECT pg_advisory_xact_lock($1)"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import asyncpg
-
+from petitbleu_accounts.adapters.database import Connection, Pool
 from petitbleu_accounts.adapters.facts import directory_changed
 from petitbleu_accounts.domain.addresses import retired_digest
 from petitbleu_accounts.domain.people import State
@@ -15,9 +14,6 @@ from petitbleu_accounts.errors import AccountsError, Fault
 from petitbleu_kit.ids import new_row_id
 from petitbleu_kit.outbox import Outbox, OutboxRow
 from petitbleu_kit.postgres import in_transaction
-
-Pool = asyncpg.Pool[asyncpg.Record]
-Connection = asyncpg.Connection[asyncpg.Record]
 
 _SET_STATE: Final = """/* reference:accounts.set_state */
 UPDATE account SET state = $2, changed_at = now() WHERE account_id = $1 AND state IN (1, 2)"""

@@ -8,14 +8,12 @@ from typing import Final
 
 import asyncpg
 
+from petitbleu_accounts.adapters.database import Connection, Pool
 from petitbleu_accounts.adapters.facts import directory_changed
 from petitbleu_accounts.domain.people import Draft, Role
 from petitbleu_kit.ids import partition_of_account
 from petitbleu_kit.outbox import Outbox, OutboxRow
 from petitbleu_kit.postgres import in_transaction
-
-Pool = asyncpg.Pool[asyncpg.Record]
-Connection = asyncpg.Connection[asyncpg.Record]
 
 _RESERVE: Final = """/* reference:accounts.reserve_address */
 INSERT INTO address (address, domain_id, account_id, main)

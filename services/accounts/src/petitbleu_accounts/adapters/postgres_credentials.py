@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import asyncpg
-
-Pool = asyncpg.Pool[asyncpg.Record]
+from petitbleu_accounts.adapters.database import Pool
 
 _LOGIN: Final = """/* reference:accounts.login */
 SELECT c.account_id, c.partition, c.state FROM address a JOIN account c ON c.account_id = a.account_id

@@ -7,10 +7,8 @@ from typing import Final
 
 import asyncpg
 
+from petitbleu_accounts.adapters.database import Pool
 from petitbleu_accounts.domain.resolution import MAX_ALIAS_DEPTH, Entry, HostedDomain
-
-Pool = asyncpg.Pool[asyncpg.Record]
-Connection = asyncpg.Connection[asyncpg.Record]
 
 _ENTRY: Final = "a.address, a.domain_id, a.alias_id, a.account_id, c.tenant_id, c.state, c.guarded"
 _ACCOUNT_ENTRY: Final = (
