@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from petitbleu_dev.control import Answer, ControlError, Verb
@@ -14,75 +15,93 @@ from petitbleu_dev.process import Process
 READY_SECONDS = 120.0
 
 
-def verbs(
-    processes: Mapping[str, Process], ready: asyncio.Event, stop: asyncio.Event, layout: Layout, ports: Ports
-) -> dict[str, Verb]:
-    """Table of verbs over the stack's processes."""
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """The verbs, over the processes of one stack."""
 
-    def named(request: Mapping[str, Any]) -> Process:
-        process = processes.get(str(request.get("name")))
+    processes: Mapping[str, Process]
+    ready: asyncio.Event
+    stopping: asyncio.Event
+    layout: Layout
+    ports: Ports
+
+    def verbs(self) -> dict[str, Verb]:
+        """Name of each verb in a request."""
+        return {
+            "status": self.status,
+            "environment": self.environment,
+            "kill": self.kill,
+            "stop": self.stop,
+            "start": self.start,
+            "restart": self.restart,
+            "wait_ready": self.wait_ready,
+            "shutdown": self.shutdown,
+        }
+
+    async def status(self, _: Mapping[str, Any]) -> Answer:
+        """State, process id and restarts of each process; ports and the run directory."""
+        rows = {
+            name: {"state": str(process.state), "pid": process.pid, "restarts": process.restarts}
+            for name, process in self.processes.items()
+        }
+        doors = {**self.ports.backends(), **self.ports.services()}
+        return {"processes": rows, "ready": self.ready.is_set(), "run": str(self.layout.run), "ports": doors}
+
+    async def environment(self, request: Mapping[str, Any]) -> Answer:
+        """Environment of `name`, secrets included: the socket is the operator's alone."""
+        return {"environment": dict(self._named(request).program.environment)}
+
+    async def kill(self, request: Mapping[str, Any]) -> Answer:
+        """Send `signal` to `name`; after SIGKILL, return once it is dead. It will be started again."""
+        process = self._named(request)
+        if process.pid is None:
+            raise ControlError(f"{process.program.name} does not run")
+        pid = process.pid
+        signum = signal.Signals(int(request["signal"]))
+        process.send(signum)
+        if signum is signal.SIGKILL:
+            await process.until(lambda: process.pid != pid)
+        return {"pid": pid}
+
+    async def stop(self, request: Mapping[str, Any]) -> Answer:
+        """Stop `name` and keep it stopped."""
+        await self._named(request).stop()
+        return {}
+
+    async def start(self, request: Mapping[str, Any]) -> Answer:
+        """Start `name`, with `environment` over its own, and wait until it is ready, `seconds` at most."""
+        process = self._named(request)
+        process.extra_environment.clear()
+        process.extra_environment.update(request.get("environment") or {})
+        await process.start()
+        await _within(request, process.until_ready())
+        return {"pid": process.pid}
+
+    async def restart(self, request: Mapping[str, Any]) -> Answer:
+        """Stop and start `name`."""
+        await self.stop(request)
+        return await self.start(request)
+
+    async def wait_ready(self, request: Mapping[str, Any]) -> Answer:
+        """Wait until `name`, or the whole stack, is ready, `seconds` at most."""
+        waiting = self.ready.wait() if request.get("name") is None else self._named(request).until_ready()
+        await _within(request, waiting)
+        return {}
+
+    async def shutdown(self, _: Mapping[str, Any]) -> Answer:
+        """Stop the stack."""
+        self.stopping.set()
+        return {}
+
+    def _named(self, request: Mapping[str, Any]) -> Process:
+        process = self.processes.get(str(request.get("name")))
         if process is None:
             raise ControlError(f"no process {request.get('name')}")
         return process
 
-    async def status(_: Mapping[str, Any]) -> Answer:
-        rows = {
-            name: {"state": str(process.state), "pid": process.pid, "restarts": process.restarts}
-            for name, process in processes.items()
-        }
-        doors = {**ports.backends(), **ports.services()}
-        return {"processes": rows, "ready": ready.is_set(), "run": str(layout.run), "ports": doors}
 
-    async def environment(request: Mapping[str, Any]) -> Answer:
-        return {"environment": dict(named(request).program.environment)}
-
-    async def kill(request: Mapping[str, Any]) -> Answer:
-        process = named(request)
-        pid = process.pid
-        if pid is None:
-            raise ControlError(f"{process.program.name} does not run")
-        process.send(signal.Signals(int(request["signal"])))
-        return {"pid": pid}
-
-    async def stop_process(request: Mapping[str, Any]) -> Answer:
-        await named(request).stop()
-        return {}
-
-    async def start_process(request: Mapping[str, Any]) -> Answer:
-        process = named(request)
-        process.extra_environment.clear()
-        process.extra_environment.update(request.get("environment") or {})
-        process.start()
-        await _within(request, process.until_ready())
-        return {"pid": process.pid}
-
-    async def restart(request: Mapping[str, Any]) -> Answer:
-        await named(request).stop()
-        return await start_process(request)
-
-    async def wait_ready(request: Mapping[str, Any]) -> Answer:
-        name = request.get("name")
-        await _within(request, ready.wait() if name is None else named(request).until_ready())
-        return {}
-
-    async def shutdown(_: Mapping[str, Any]) -> Answer:
-        stop.set()
-        return {}
-
-    return {
-        "status": status,
-        "environment": environment,
-        "kill": kill,
-        "stop": stop_process,
-        "start": start_process,
-        "restart": restart,
-        "wait_ready": wait_ready,
-        "shutdown": shutdown,
-    }
-
-
-async def _within(request: Mapping[str, Any], waiting: Any) -> None:
-    seconds = float(request.get("seconds", READY_SECONDS))
+async def _within(request: Mapping[str, Any], waiting: Awaitable[Any]) -> None:
+    seconds = float(request.get("seconds") or READY_SECONDS)
     try:
         async with asyncio.timeout(seconds):
             await waiting

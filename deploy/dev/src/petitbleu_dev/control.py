@@ -71,11 +71,10 @@ class ControlServer:
         try:
             request = parse_request(line)
             verb = self._verbs.get(request["verb"])
-            if verb is None:
-                raise ControlError(f"no verb {request['verb']}")
-            return {"ok": True, **await verb(request)}
+            answer = await verb(request) if verb else None
         except (ControlError, KeyError, TypeError, ValueError) as error:
             return {"ok": False, "error": str(error)}
+        return {"ok": False, "error": f"no verb {request['verb']}"} if answer is None else {"ok": True, **answer}
 
 
 def ask(path: Path, verb: str, *, timeout: float = 60.0, **arguments: object) -> Answer:

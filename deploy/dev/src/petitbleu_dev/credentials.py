@@ -54,7 +54,7 @@ def key_encryption_keys(path: Path) -> None:
 
 
 def random_key(path: Path) -> None:
-    """Make a file of 32 random bytes, base64: a pepper or a key of HMACs."""
+    """Make a file of 32 random bytes, base64: a key of keyed hashes."""
     _kept(path, lambda: base64.b64encode(secrets.token_bytes(KEY_BYTES)))
 
 

@@ -106,7 +106,7 @@ class Layout:
 
     @property
     def keys(self) -> Path:
-        """Key-encryption key, pepper and HMAC keys."""
+        """Key-encryption keys, and keys of keyed hashes."""
         return self.data / "keys"
 
     @property

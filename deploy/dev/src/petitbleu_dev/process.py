@@ -38,6 +38,10 @@ class State(enum.StrEnum):
     STOPPED = "stopped"
 
 
+IDLE = frozenset({State.WAITING, State.BACKOFF, State.STOPPED})
+"""States without a process, and with none about to be."""
+
+
 async def _nothing() -> None:
     """Do nothing: the default of the optional steps."""
 
@@ -79,47 +83,41 @@ class Process:
     restarts: int = 0
     extra_environment: dict[str, str] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    _wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    _wanted: bool = False
     _settled: bool = False
     _failures: int = 0
-    _stopping: bool = False
     _preparing: asyncio.Task[None] | None = None
 
     async def run(self, needs_met: Awaitable[None]) -> None:
         """Keep the program alive until cancelled; `needs_met` is over when it may start for the first time."""
         await needs_met
         while True:
-            await self._wanted.wait()
+            await self.until(lambda: self._wanted)
             if await self._live_once():
                 self.restarts += 1
                 await self._become(State.BACKOFF)
-                delay = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** max(0, self._failures - 1))
-                await self._pause(delay)
-            elif not self._wanted.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._backoff()):
+                        await self.until(lambda: not self._wanted)
+            else:
                 await self._become(State.STOPPED)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Let it run."""
-        self._stopping = False
-        self._wanted.set()
+        await self._want(wanted=True)
 
     async def stop(self) -> None:
         """Stop it and keep it stopped; the program's own signal first, SIGKILL once its time is over."""
-        self._wanted.clear()
-        async with self.changed:
-            self._stopping = True
-            self.changed.notify_all()
+        await self._want(wanted=False)
         if self._preparing is not None:
             self._preparing.cancel()
-        if self.pid is not None:
-            self.send(self.program.stop_signal)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.program.stop_seconds):
-                    await self.until(lambda: self.pid is None)
-        if self.pid is not None:
-            self.kill_group()
-            await self.until(lambda: self.pid is None)
-        await self.until(lambda: self.state in {State.STOPPED, State.WAITING, State.BACKOFF})
+        await self.until(lambda: self.pid is not None or self.state in IDLE)
+        self.send(self.program.stop_signal)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.program.stop_seconds):
+                await self.until(lambda: self.pid is None)
+        self.kill_family()
+        await self.until(lambda: self.state in IDLE)
         await self._become(State.STOPPED)
 
     def send(self, signum: signal.Signals) -> None:
@@ -128,7 +126,7 @@ class Process:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signum)
 
-    def kill_group(self) -> None:
+    def kill_family(self) -> None:
         """SIGKILL to the program and all that descends from it."""
         if self.pid is not None:
             proctable.send(proctable.family([self.pid], proctable.entries()), signal.SIGKILL)
@@ -147,11 +145,14 @@ class Process:
             self.state = state
             self.changed.notify_all()
 
-    async def _pause(self, seconds: float) -> None:
-        """Sleep, but no longer than it is wanted to run or told to stop."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.until(lambda: self._stopping)
+    async def _want(self, *, wanted: bool) -> None:
+        async with self.changed:
+            self._wanted = wanted
+            self.changed.notify_all()
+
+    def _backoff(self) -> float:
+        """Seconds before the next start: doubled at each death in a row."""
+        return min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** max(0, self._failures - 1))
 
     async def _live_once(self) -> bool:
         """One life from start to death; True when it died unasked."""
@@ -171,10 +172,14 @@ class Process:
         finally:
             probing.cancel()
             await asyncio.wait([probing])
+        asked = not self._wanted
         await self.offspring.bury(child.pid)
         self.program.cleanup()
-        await self._born(None)
-        if self._stopping or not self._wanted.is_set():
+        async with self.changed:
+            self.pid = None
+            self.state = State.STOPPED if asked else State.BACKOFF
+            self.changed.notify_all()
+        if asked:
             return False
         steady = time.monotonic() - started >= STEADY_SECONDS
         self._failures = 1 if steady else self._failures + 1
@@ -186,7 +191,7 @@ class Process:
         self._preparing = asyncio.ensure_future(self.program.prepare())
         try:
             await asyncio.wait([self._preparing])
-            if self._preparing.cancelled() or self._stopping:
+            if self._preparing.cancelled() or not self._wanted:
                 return False
             self._preparing.result()
         finally:
@@ -202,38 +207,43 @@ class Process:
             options=program.shim,
             crash_signal=program.crash_signal,
         )
-        await self._born(child.pid)
+        async with self.changed:
+            self.pid = child.pid
+            self.changed.notify_all()
         return child
 
-    async def _born(self, pid: int | None) -> None:
-        async with self.changed:
-            self.pid = pid
-            self.changed.notify_all()
-
     async def _probe_until_ready(self) -> None:
-        trouble = ""
+        said = ""
         while True:
+            trouble = ""
             try:
-                async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-                    alive = await self.program.probe()
-                if alive and not self._settled:
-                    await self.program.settle()
-                    self._settled = True
-                if alive:
-                    await self._become(State.READY)
-                    return
-            except (OSError, TimeoutError, asyncio.IncompleteReadError):
-                pass  # not yet: what it waits for is on the progress line
+                if await self._answers():
+                    break
+            except (OSError, TimeoutError):
+                pass  # not yet: what start-up waits for is on the progress line
             except StackError as error:
-                if str(error) != trouble:
-                    trouble = str(error)
-                    self.say(f"{self.program.name}: {error}")
+                trouble = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever a probe meets, it is tried again, and said
+                trouble = f"{type(error).__name__}: {error}"
+            if trouble and trouble != said:
+                said = trouble
+                self.say(f"{self.program.name}: {trouble}")
             await asyncio.sleep(PROBE_SECONDS)
+        await self._become(State.READY)
+        if self.restarts:
+            self.say(f"{self.program.name} answers again")
+
+    async def _answers(self) -> bool:
+        async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+            alive = await self.program.probe()
+        if alive and not self._settled:
+            await self.program.settle()
+            self._settled = True
+        return alive
 
     def _tell_death(self, code: int) -> None:
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        wait = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** max(0, self._failures - 1))
-        text = f"{self.program.name} {how}; starting it again in {wait:.1f} s"
+        text = f"{self.program.name} {how}; starting it again in {self._backoff():.1f} s"
         if self._failures >= TROUBLE_AFTER_FAILURES or code > 0:
             text += f" (its log ends: {last_line(self.program.log)})"
         self.say(text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from pathlib import Path
 
 from petitbleu_dev import credentials
 from petitbleu_dev.authority import Certificates
@@ -27,6 +26,10 @@ CALLS = {
 
 USES_REDIS = ("ingest", "gateway", "accounts")
 USES_TLS = ("ingest", "gateway")
+KEY_FILES = {"ingest": "ingest.key", "junior-guard": "junior-guard.key"}
+"""Keys of keyed hashes that a service needs and that no database of it keeps."""
+
+KEY_VARIABLES = {"ingest": "PETITBLEU_INGEST_SECRET_FILE", "junior-guard": "PETITBLEU_JUNIOR_GUARD_KEY_FILE"}
 SECRET_SUFFIXES = ("_TOKEN", "_PASSWORD", "_SECRET_KEY", "_DSN")
 """Variables of the caller's own environment that are not handed to every service."""
 
@@ -86,7 +89,6 @@ def environment(context: Context, service: str) -> dict[str, str]:
         told["PETITBLEU_LISTEN"] = f"unix:{layout.service_socket(service)}"
         told["PETITBLEU_PG_DSN"] = postgres.dsn(context, postgres.role_of(service))
         told["PETITBLEU_OPERATOR_TOKEN_FILE"] = str(layout.operator_token)
-        told["PETITBLEU_HMAC_KEY_FILE"] = str(hmac_key(layout.keys, service))
     if service in USES_REDIS:
         told["PETITBLEU_REDIS_URL"] = redis.url(context)
     if service in USES_TLS:
@@ -102,14 +104,9 @@ def environment(context: Context, service: str) -> dict[str, str]:
             "PETITBLEU_S3_SECURE": "false",
             "PETITBLEU_KEK_FILE": str(layout.keys / "kek.json"),
         }
-    if service == "accounts":
-        told["PETITBLEU_PEPPER_FILE"] = str(layout.keys / "pepper")
+    if service in KEY_FILES:
+        told[KEY_VARIABLES[service]] = str(layout.keys / KEY_FILES[service])
     return told
-
-
-def hmac_key(directory: Path, service: str) -> Path:
-    """File of a service's own key for keyed hashes."""
-    return directory / f"{service}.hmac"
 
 
 def needs(service: str) -> tuple[str, ...]:

@@ -7,17 +7,20 @@ import datetime as dt
 import json
 import os
 import signal
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from petitbleu_dev import commands, credentials, demo, logfile, preflight, services
+from petitbleu_dev import credentials, demo, logfile, preflight, services
 from petitbleu_dev.authority import Certificates
 from petitbleu_dev.backends import nats, postgres, redis, seaweedfs
 from petitbleu_dev.backends.context import Context
+from petitbleu_dev.commands import Commands
 from petitbleu_dev.console import Console
 from petitbleu_dev.control import ControlServer
 from petitbleu_dev.http_probe import get
-from petitbleu_dev.layout import GRPC_SERVICES, HEALTH_PORTS, Layout, Ports
+from petitbleu_dev.layout import HEALTH_PORTS, Layout, Ports
 from petitbleu_dev.offspring import Offspring
 from petitbleu_dev.process import Process, Program, State
 
@@ -53,6 +56,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
+        self._failure: BaseException | None = None
 
     async def run(self) -> None:
         """Live from start to stop.
@@ -66,7 +70,7 @@ class Supervisor:
             preflight.check_layout_version(layout)
             postgres.check_version(self._context)
             doors = self._options.ports.backends() if self._options.wants("nats") else {}
-            if self._options.wants("gateway"):
+            if self._options.wants("ingest") or self._options.wants("gateway"):
                 doors = {**self._options.ports.services(), **doors}
             preflight.check_ports(doors)
             layout.create()
@@ -79,9 +83,8 @@ class Supervisor:
         layout = self._options.layout
         credentials.operator_token(layout.operator_token)
         credentials.key_encryption_keys(layout.keys / "kek.json")
-        credentials.random_key(layout.keys / "pepper")
-        for service in GRPC_SERVICES:
-            credentials.random_key(services.hmac_key(layout.keys, service))
+        for name in services.KEY_FILES.values():
+            credentials.random_key(layout.keys / name)
         for service in HEALTH_PORTS:
             credentials.identity(layout.identity, service)
         Certificates(layout.tls).ensure(dt.datetime.now(dt.UTC))
@@ -91,26 +94,41 @@ class Supervisor:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(signum, self._asked_to_stop)
         await self._offspring.open()
-        verbs = commands.verbs(self._processes, self._ready, self._stop, self._options.layout, self._options.ports)
-        control = ControlServer(self._options.layout.control_socket, verbs)
+        layout = self._options.layout
+        commands = Commands(self._processes, self._ready, self._stop, layout, self._options.ports)
+        control = ControlServer(layout.control_socket, commands.verbs())
         try:
             for program in await self._programs():
                 self._processes[program.name] = Process(program, self._offspring, self._console.line)
             await control.open()
             for process in self._processes.values():
-                process.start()
-                self._tasks.append(asyncio.create_task(process.run(self._needs_met(process.program))))
-            self._tasks.append(asyncio.create_task(self._announce()))
-            self._tasks.append(asyncio.create_task(self._keep_house()))
+                await process.start()
+                self._keep(process.run(self._needs_met(process.program)))
+            self._keep(self._announce())
+            self._keep(self._keep_house())
             await self._stop.wait()
         finally:
             await control.close()
             await self._take_down()
+        if self._failure is not None:
+            raise self._failure
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Stop everything when a part of the supervisor itself fails: half a supervisor is worse than none."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._failure = self._failure or error
+            self._stop.set()
 
     def _asked_to_stop(self) -> None:
         if self._stop.is_set():  # asked twice: no more patience
             for process in self._processes.values():
-                process.kill_group()
+                process.kill_family()
         self._stop.set()
 
     async def _programs(self) -> list[Program]:
@@ -189,9 +207,7 @@ class Supervisor:
             await asyncio.gather(*(process.stop() for process in names))
         for task in self._tasks:
             task.cancel()
-        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                self._console.line(f"supervisor: {type(outcome).__name__}: {outcome}")
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._offspring.close()
         self._console.waiting([])
         self._console.line("stopped")

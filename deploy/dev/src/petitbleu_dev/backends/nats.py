@@ -11,7 +11,7 @@ from petitbleu_dev.backends.context import Context
 from petitbleu_dev.process import Program
 
 STREAM_OWNERS = {"MAIL": "store", "ACCOUNTS": "accounts"}
-"""Who makes a stream and publishes in it."""
+"""Who publishes in a stream."""
 
 STREAM_SUBJECTS = {"MAIL": "mail.>", "ACCOUNTS": "accounts.>"}
 
@@ -53,12 +53,10 @@ def permissions(service: str) -> dict[str, list[str]]:
     """Subjects that a service may publish to and subscribe to (NATS authorization, JetStream wire API)."""
     access = ACCESS[service]
     owned = [stream for stream, owner in STREAM_OWNERS.items() if owner == service]
-    publish = ["$JS.API.INFO", "$JS.API.STREAM.NAMES"]
-    for stream in owned:
-        publish += [STREAM_SUBJECTS[stream]]
-        publish += [f"$JS.API.STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE")]
+    publish = ["$JS.API.INFO", "$JS.API.STREAM.NAMES", *(STREAM_SUBJECTS[stream] for stream in owned)]
     for stream in sorted({*owned, *access.pulls}):
-        publish += [f"$JS.API.STREAM.INFO.{stream}"]
+        # Whoever comes first after the bus was wiped makes the stream again.
+        publish += [f"$JS.API.STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE")]
     for stream in access.pulls:
         publish += [
             f"$JS.API.CONSUMER.CREATE.{stream}.{service}",

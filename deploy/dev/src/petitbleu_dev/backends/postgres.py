@@ -90,7 +90,10 @@ async def program(context: Context) -> Program:
         await _ensure_cluster(context, options)
 
     async def settle() -> None:
-        await _ensure_roles(context)
+        try:
+            await _ensure_roles(context)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StackError(f"its roles cannot be set up: {error}") from None
 
     return Program(
         name="postgres",

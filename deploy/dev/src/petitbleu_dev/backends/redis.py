@@ -29,6 +29,8 @@ def program(context: Context) -> Program:
         "dir": str(context.layout.run),
         "daemonize": "no",
         "loglevel": "warning",
+        # Its title would overwrite the environment that says whose process it is.
+        "set-proc-title": "no",
     }
     argv = [str(binaries.redis_server())]
     for name, value in settings.items():

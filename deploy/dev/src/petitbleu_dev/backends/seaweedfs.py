@@ -113,7 +113,7 @@ def program(context: Context) -> Program:
     options = {
         "ip": "127.0.0.1",
         "ip.bind": "127.0.0.1",
-        "dir": str(directory / "volumes"),
+        "dir": _volumes(context),
         "master.port": port("seaweedfs master"),
         "master.port.grpc": port("seaweedfs master grpc"),
         "master.telemetry": "false",
@@ -160,10 +160,16 @@ def program(context: Context) -> Program:
 
 
 async def _prepare(context: Context) -> None:
-    directory = context.layout.seaweedfs
-    conf = directory / "conf"
-    volumes = directory / "volumes"
-    for path in (conf, volumes):
+    _write_configuration(context)
+    _remove_sockets(context)
+    if _index_may_lag(context):
+        await _rebuild_indexes(context)
+    credentials.write_private(_running_marker(context), _boot().encode())
+
+
+def _write_configuration(context: Context) -> None:
+    conf = context.layout.seaweedfs / "conf"
+    for path in (conf, _volumes(context)):
         path.mkdir(mode=0o700, exist_ok=True)
     filer = FILER.format(
         host=context.layout.postgres_socket,
@@ -174,30 +180,39 @@ async def _prepare(context: Context) -> None:
     credentials.write_private(conf / "filer.toml", filer.encode())
     credentials.write_private(conf / "master.toml", MASTER.encode())
     credentials.write_private(conf / "s3.json", identities(context).encode())
-    _remove_sockets(context)
-    await _rebuild_indexes_after_power_loss(context, volumes)
 
 
-async def _rebuild_indexes_after_power_loss(context: Context, volumes: Path) -> None:
-    """Rebuild the volumes' indexes when the machine itself stopped under them.
+def _index_may_lag(context: Context) -> bool:
+    """Whether the machine itself stopped under a running server.
 
     A PUT syncs the `.dat` file and not the `.idx` file beside it. A killed process leaves both in the page cache; a power
-    cut can lose the end of the index, and the volume server then serves the volume without its last objects. The whole
-    index is in the `.dat` file, from which `weed fix` makes it again.
+    cut can lose the end of the index, and the volume server then serves the volume without its last objects.
     """
     marker = _running_marker(context)
-    boot = BOOT_ID.read_text(encoding="ascii")
-    last = marker.read_text(encoding="ascii") if marker.exists() else boot
-    if last != boot and any(volumes.glob("*.dat")):
-        context.say("seaweedfs: the machine was restarted; rebuilding the indexes of the volumes from their data")
-        for stale in volumes.glob("*.sdx"):
-            stale.unlink()
-        status, output = await context.offspring.run(
-            (str(binaries.weed()), "-logtostderr=true", "fix", "-ignoreError", str(volumes)), context.environment
-        )
-        if status != 0:
-            raise StackError(f"weed fix failed: {(output.strip().splitlines() or ['no reason given'])[-1]}")
-    credentials.write_private(marker, boot.encode())
+    running_at = marker.read_text(encoding="ascii") if marker.exists() else _boot()
+    return running_at != _boot() and any(_volumes(context).glob("*.dat"))
+
+
+async def _rebuild_indexes(context: Context) -> None:
+    """Make the volumes' indexes again from their `.dat` files, which hold all that is needed."""
+    context.say("seaweedfs: the machine stopped under it; rebuilding the indexes of the volumes from their data")
+    for stale in _volumes(context).glob("*.sdx"):  # the sorted copy of an index
+        stale.unlink()
+    status, output = await context.offspring.run(
+        (str(binaries.weed()), "-logtostderr=true", "fix", "-ignoreError", str(_volumes(context))),
+        context.environment,
+    )
+    if status != 0:
+        raise StackError(f"weed fix failed: {(output.strip().splitlines() or ['no reason given'])[-1]}")
+
+
+def _boot() -> str:
+    """Name of this boot of the machine."""
+    return BOOT_ID.read_text(encoding="ascii")
+
+
+def _volumes(context: Context) -> Path:
+    return context.layout.seaweedfs / "volumes"
 
 
 def _running_marker(context: Context) -> Path:
@@ -208,7 +223,7 @@ def _running_marker(context: Context) -> Path:
 def _cleanup(context: Context) -> None:
     """After its end: sync the indexes, so that they no longer depend on the page cache, and take the marker away."""
     _remove_sockets(context)
-    for index in (context.layout.seaweedfs / "volumes").glob("*.idx"):
+    for index in _volumes(context).glob("*.idx"):
         with index.open("rb") as file:
             os.fsync(file.fileno())
     _running_marker(context).unlink(missing_ok=True)
