@@ -37,7 +37,6 @@ _LOOK_SECONDS: Final = 1.0  # how soon a lost connection or a pull that ran out 
 
 async def connect(settings: ServiceSettings, name: str) -> Client:
     """Connect to NATS and keep connecting for ever; while it is away, publishing raises and consumers wait."""
-
     said = -_DAY * 1.0
 
     async def on_error(error: Exception) -> None:
