@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import socket
@@ -301,25 +302,25 @@ def test_a_put_is_synced_before_it_is_answered(stack: Stack, tmp_path: Path) -> 
     if strace is None:
         pytest.skip("strace is not installed")
     bucket = s3(stack)
-    bucket.put_object("petitbleu", "first", io.BytesIO(b"x" * 8192), 8192)
+    bucket.put_object("petitbleu", "first", io.BytesIO(os.urandom(8192)), 8192)
     trace = tmp_path / "trace"
     pid = stack.pid("seaweedfs")
     tracing = "fsync,fdatasync,pwrite64,write"
     watcher = subprocess.Popen(
-        [strace, "-f", "-e", f"trace={tracing}", "-s", "64", "-o", str(trace), "-p", str(pid)], stderr=subprocess.PIPE
+        [strace, "-f", "-e", f"trace={tracing}", "-s", "16", "-o", str(trace), "-p", str(pid)], stderr=subprocess.PIPE
     )
     assert watcher.stderr is not None
     if b"ttached" not in watcher.stderr.readline():
         watcher.wait()
         pytest.skip("strace may not attach here")
     try:
-        bucket.put_object("petitbleu", "second", io.BytesIO(b"y" * 8192), 8192)
+        bucket.put_object("petitbleu", "second", io.BytesIO(os.urandom(8192)), 8192)
     finally:
         watcher.send_signal(signal.SIGINT)
         watcher.wait(10)
         watcher.stderr.close()
     calls = trace.read_text(errors="replace").splitlines()
-    data_written = next(index for index, call in enumerate(calls) if "pwrite64(" in call and "yyy" in call)
+    data_written = next(index for index, call in enumerate(calls) if re.search(r"pwrite64.*= 8\d{3}$", call))
     synced = next(
         index for index, call in enumerate(calls) if index > data_written and "sync" in call and call.endswith("= 0")
     )
