@@ -1,0 +1,1 @@
+"""The HTTP doors: JMAP, sessions, downloads and readiness. It keeps nothing durable."""

@@ -1,0 +1,1 @@
+"""The other services and backends, as the gateway reaches them."""

@@ -1,0 +1,176 @@
+"""Wires the gateway together, runs it, and takes it apart in the opposite order."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ipaddress
+from collections.abc import Awaitable, Callable
+
+import grpc
+
+from petitbleu_gateway.adapters.accounts_grpc import GrpcAccounts
+from petitbleu_gateway.adapters.directory_events import DirectoryEvents
+from petitbleu_gateway.adapters.probes import backend_answers, service_ready
+from petitbleu_gateway.adapters.store_grpc import GrpcMailStore
+from petitbleu_gateway.config import GatewaySettings
+from petitbleu_gateway.http.app import Gateway, Route
+from petitbleu_gateway.http.download_door import DownloadDoor
+from petitbleu_gateway.http.exchange import Network, OctetBudget
+from petitbleu_gateway.http.jmap_doors import JmapDoors
+from petitbleu_gateway.http.probe_doors import ProbeDoors
+from petitbleu_gateway.http.protocol import ConnectionLimits
+from petitbleu_gateway.http.servers import Certificates, Door
+from petitbleu_gateway.http.session_doors import SessionDoors
+from petitbleu_gateway.jmap.calls import MethodLimits
+from petitbleu_gateway.jmap.session import API_PATH, DOWNLOAD_PATH, EVENT_PATH, SESSION_PATH, UPLOAD_PATH, SessionLimits
+from petitbleu_gateway.methods.registry import build_registry
+from petitbleu_gateway.ports import Accounts, MailStore
+from petitbleu_gateway.service.authentication import Authentication
+from petitbleu_gateway.service.readiness import Readiness
+from petitbleu_kit.health import HealthServer
+from petitbleu_kit.identity import Signer
+from petitbleu_kit.lifecycle import StartupError, background, forever
+from petitbleu_kit.logs import get_logger
+from petitbleu_kit.rpc import Peer
+
+_log = get_logger(__name__)
+_DRAIN_SECONDS = 9.0
+
+
+def build_application(
+    settings: GatewaySettings, accounts: Accounts, store: MailStore, authentication: Authentication,
+    readiness: Readiness,
+) -> Gateway:  # fmt: skip
+    """Return the application with its doors, on whatever stands behind the ports."""
+    budget = OctetBudget(settings.http_octets_in_flight)
+    limits = SessionLimits(
+        settings.jmap_max_size_request, settings.jmap_max_concurrent_requests, settings.jmap_max_calls_in_request,
+        settings.jmap_max_objects_in_get, settings.jmap_max_objects_in_set, settings.jmap_max_draft_octets,
+    )  # fmt: skip
+    method_limits = MethodLimits(
+        settings.jmap_max_objects_in_get, settings.jmap_max_objects_in_set, settings.jmap_max_query,
+        settings.jmap_max_blob_octets, settings.jmap_max_draft_octets,
+    )  # fmt: skip
+    sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget)
+    jmap = JmapDoors(authentication, store, build_registry(), limits, method_limits, settings.http_body_seconds, budget)
+    download = DownloadDoor(authentication, store, settings.jmap_max_concurrent_downloads)
+    probes = ProbeDoors(readiness)
+    describe = {"GET": sessions.describe, "HEAD": sessions.describe}
+    routes = [
+        Route("readyz", "/readyz", {"GET": probes.ready, "HEAD": probes.ready}),
+        Route("livez", "/livez", {"GET": probes.live, "HEAD": probes.live}),
+        Route("session", "/.well-known/jmap", describe),
+        Route("session", SESSION_PATH, describe),
+        Route("api", API_PATH, {"POST": jmap.api}),
+        Route("events", EVENT_PATH, {"GET": jmap.events}),
+        Route("sessions", "/api/session", {"POST": sessions.create, "DELETE": sessions.revoke}),
+        Route("download", DOWNLOAD_PATH, {"GET": download.download, "HEAD": download.download}, below=True),
+        Route("upload", UPLOAD_PATH, {"POST": jmap.upload}, below=True),
+    ]
+    return Gateway(routes, _networks(settings.proxies))
+
+
+def _networks(text: str) -> list[Network]:
+    try:
+        return [ipaddress.ip_network(entry.strip()) for entry in text.split(",") if entry.strip()]
+    except ValueError:
+        raise StartupError("PETITBLEU_PROXIES is no list of networks") from None
+
+
+def _connected(peer: Peer) -> Callable[[], Awaitable[bool]]:
+    """Return a check that a channel can be used."""
+
+    async def check() -> bool:
+        state = peer.channel.get_state(try_to_connect=True)
+        while state is not grpc.ChannelConnectivity.READY:
+            await peer.channel.wait_for_state_change(state)
+            state = peer.channel.get_state(try_to_connect=True)
+        return True
+
+    return check
+
+
+def _readiness(settings: GatewaySettings, own: HealthServer) -> Readiness:
+    checks: dict[str, Callable[[], Awaitable[bool]]] = {
+        name: functools.partial(service_ready, origin) for name, origin in settings.services_to_probe().items()
+    }
+    for name, address in settings.backends_to_probe().items():
+        checks[name] = functools.partial(backend_answers, name, address)
+
+    async def gateway() -> bool:
+        return not own.draining and not await own.failing()
+
+    checks["gateway"] = gateway
+    return Readiness(checks)
+
+
+def _doors(settings: GatewaySettings, application: Gateway) -> tuple[list[Door], Certificates | None]:
+    limits = ConnectionLimits(
+        settings.http_header_octets, settings.http_header_fields, settings.http_head_seconds,
+        settings.http_stall_seconds,
+    )  # fmt: skip
+
+    def door(port: int, certificates: Certificates | None = None) -> Door:
+        return Door(
+            application, settings.http_host, port, limits, connections=settings.http_connections,
+            idle_seconds=settings.http_idle_seconds, context=certificates.context if certificates else None,
+        )  # fmt: skip
+
+    doors = []
+    if settings.http_port:
+        doors.append(door(settings.port(settings.http_port)))
+    certificates = None
+    if settings.https_port and settings.tls_cert is not None and settings.tls_key is not None:
+        certificates = Certificates(settings.tls_cert, settings.tls_key)
+        doors.append(door(settings.port(settings.https_port), certificates))
+    elif settings.https_port:
+        _log.warning("no HTTPS: no certificate is configured")
+    if not doors:
+        raise StartupError("neither the HTTP nor the HTTPS door is configured")
+    return doors, certificates
+
+
+async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
+    """Run the gateway until `stop` is set, then finish what is in flight."""
+    if settings.identity_key is None:
+        raise StartupError("PETITBLEU_IDENTITY_KEY is not set")
+    try:
+        signer = Signer.from_file("gateway", settings.identity_key)
+    except (OSError, ValueError):
+        raise StartupError("the file of PETITBLEU_IDENTITY_KEY cannot be read") from None
+    accounts_peer = Peer(settings.target("accounts"), "accounts", signer)
+    store_peer = Peer(settings.target("store"), "store", signer)
+    accounts = GrpcAccounts(accounts_peer, settings.rpc_seconds)
+    store = GrpcMailStore(store_peer, settings.rpc_seconds)
+    events = DirectoryEvents(settings)
+    authentication = Authentication(
+        accounts,
+        lambda: settings.credential_seconds if events.heard else settings.credential_seconds_without_bus,
+    )
+    health = HealthServer(
+        {"accounts": _connected(accounts_peer), "store": _connected(store_peer)},
+        settings.health_host, settings.health_port,
+    )  # fmt: skip
+    application = build_application(settings, accounts, store, authentication, _readiness(settings, health))
+    doors, certificates = _doors(settings, application)
+    await health.start()
+    periodic: list[Awaitable[None]] = [events.run(authentication)]
+    if certificates is not None:
+        periodic.append(forever("certificates", settings.tls_reload_seconds, certificates.reload))
+    async with background(*periodic):
+        running = [asyncio.create_task(door.run_until_stopped()) for door in doors]
+        stopping = asyncio.create_task(stop.wait())
+        _log.info("gateway serves", doors=len(doors))
+        await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+        health.draining = True
+        for door in doors:
+            door.stop()
+        await asyncio.wait(running, timeout=_DRAIN_SECONDS)
+        stopping.cancel()
+    await health.stop()
+    await accounts_peer.close()
+    await store_peer.close()
+    failed = [task for task in running if task.done() and not task.cancelled() and task.exception() is not None]
+    if failed:
+        raise StartupError("a door ended by itself")

@@ -1,0 +1,88 @@
+"""Settings of the gateway, from the environment only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from petitbleu_kit.config import ServiceSettings
+
+_HEALTH_PORTS = {"ingest": 2801, "store": 2802, "delivery": 2803, "junior-guard": 2804, "accounts": 2805}
+
+
+class GatewaySettings(ServiceSettings):
+    """What the gateway reads from `PETITBLEU_…`; every figure says why it is that one."""
+
+    http_host: str = Field("127.0.0.1", description="Address that both HTTP doors are bound to.")
+    http_port: int = Field(8080, description="Port of the plain HTTP door, before `port_offset`; 0 for none.")
+    https_port: int = Field(8443, description="Port of the HTTPS door, before `port_offset`; 0 for none.")
+    tls_cert: Path | None = Field(None, description="Certificate chain (PEM) of the HTTPS door; without it, no HTTPS.")
+    tls_key: Path | None = Field(None, description="Private key (PEM) of the HTTPS door.")
+    tls_reload_seconds: float = Field(5.0, description="How often the certificate's files are looked at for a change.")
+    public_url: str = Field(
+        "", description="Origin that clients use, as https://mail.example.org; the Host when unset."
+    )
+    proxies: str = Field("", description="Networks (comma separated) whose X-Forwarded-For and -Proto are believed.")
+
+    http_connections: int = Field(2000, description="Connections a door; beyond, 503.")
+    http_header_octets: int = Field(32768, description="Octets of a request's head; beyond, 431 (RFC 6585 §5).")
+    http_header_fields: int = Field(100, description="Fields of a request's head; beyond, 431.")
+    http_head_seconds: float = Field(15.0, description="Time for a request's head, so that slow senders hold no place.")
+    http_body_seconds: float = Field(60.0, description="Time for a request's whole body; beyond, 408.")
+    http_stall_seconds: float = Field(60.0, description="A reader that takes no octet for so long is cut off.")
+    http_idle_seconds: int = Field(75, description="Time that an idle connection is kept.")
+    http_octets_in_flight: int = Field(
+        128 << 20, description="Octets of request bodies and of blobs being shaped that the process holds; beyond, 503."
+    )
+
+    # RFC 8620 §2: the suggested minimum of each limit, or more where it costs nothing.
+    jmap_max_size_request: int = Field(10_000_000, description="maxSizeRequest, octets.")
+    jmap_max_calls_in_request: int = Field(32, description="maxCallsInRequest.")
+    jmap_max_objects_in_get: int = Field(500, le=1000, description="maxObjectsInGet; store gives at most 1,000.")
+    jmap_max_objects_in_set: int = Field(500, le=1000, description="maxObjectsInSet; store takes at most 1,000.")
+    jmap_max_concurrent_requests: int = Field(8, description="maxConcurrentRequests an account and process.")
+    jmap_max_concurrent_downloads: int = Field(8, description="Downloads at once an account and process; then 429.")
+    jmap_max_query: int = Field(1000, le=1000, description="Most ids that one Email/query gives; store's own limit.")
+    jmap_max_blob_octets: int = Field(
+        48 << 20, description="Octets of blobs that one request may read for headers, body values and drafts."
+    )
+    jmap_max_draft_octets: int = Field(25_000_000, description="maxSizeAttachmentsPerEmail, before encoding.")
+
+    credential_seconds: float = Field(300.0, description="How long a right credential is remembered, with the bus up.")
+    credential_seconds_without_bus: float = Field(60.0, description="The same while no event can say that it changed.")
+    rpc_seconds: float = Field(15.0, description="Deadline of a call to another service.")
+
+    ready_services: str = Field(
+        "", description="What /readyz asks: `name=http://host:port`, comma separated; the embedded stack's when unset."
+    )
+    ready_backends: str = Field(
+        "", description="Backends that /readyz greets: `postgresql|nats|redis|s3=address`, comma separated; embedded."
+    )
+
+    def port(self, default: int) -> int:
+        """Return a door's port with the offset, 0 when it is closed."""
+        return default + self.port_offset if default else 0
+
+    def services_to_probe(self) -> dict[str, str]:
+        """Name → origin of each service's health port."""
+        if self.ready_services:
+            return _pairs(self.ready_services)
+        return {name: f"http://127.0.0.1:{port + self.port_offset}" for name, port in _HEALTH_PORTS.items()}
+
+    def backends_to_probe(self) -> dict[str, str]:
+        """Name → address of each backend: `unix:/path` or `host:port`."""
+        if self.ready_backends:
+            return _pairs(self.ready_backends)
+        run = self.sockets().resolve()
+        return {
+            "postgresql": f"unix:{run / 'pg' / '.s.PGSQL.5432'}",
+            "redis": f"unix:{run / 'redis.sock'}",
+            "nats": f"127.0.0.1:{24222 + self.port_offset}",
+            "s3": f"127.0.0.1:{28333 + self.port_offset}",
+        }
+
+
+def _pairs(text: str) -> dict[str, str]:
+    pairs = (entry.partition("=") for entry in text.split(",") if entry.strip())
+    return {name.strip(): address.strip() for name, _, address in pairs}

@@ -1,0 +1,313 @@
+"""A message made of an Email object that a client creates (RFC 8621 §4.6)."""
+
+from __future__ import annotations
+
+import binascii
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any, Final
+
+from petitbleu_gateway.domain.draft_fields import parameter, read_word, with_parameters, write_part_fields
+from petitbleu_gateway.domain.header_forms import parse_header_property
+from petitbleu_gateway.domain.header_writing import BadValueError, fold, write_field, write_property
+from petitbleu_gateway.errors import invalid
+
+_MAX_PARTS: Final = 200
+_MAX_DEPTH: Final = 20
+_MAX_LINE: Final = 998  # RFC 5322 §2.1.1
+_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}")
+
+# RFC 8621 §4.1.3: property → field and form
+CONVENIENT: Final = {
+    "messageId": ("Message-ID", "MessageIds"), "inReplyTo": ("In-Reply-To", "MessageIds"),
+    "references": ("References", "MessageIds"), "sender": ("Sender", "Addresses"), "from": ("From", "Addresses"),
+    "to": ("To", "Addresses"), "cc": ("Cc", "Addresses"), "bcc": ("Bcc", "Addresses"),
+    "replyTo": ("Reply-To", "Addresses"), "subject": ("Subject", "Text"), "sentAt": ("Date", "Date"),
+}  # fmt: skip
+_FILED: Final = frozenset({"mailboxIds", "keywords", "receivedAt"})
+_BODY: Final = frozenset({"bodyStructure", "textBody", "htmlBody", "attachments", "bodyValues"})
+_PART: Final = frozenset(
+    {
+        "partId", "blobId", "size", "name", "type", "charset", "disposition", "cid", "language", "location", "subParts",
+    }
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class DraftPart:
+    """A part to be written: a text of the client's, the content of a blob, or other parts."""
+
+    type: str
+    fields: bytes
+    text: str | None = None
+    blob_id: str | None = None
+    charset: str | None = None
+    name: str | None = None
+    parts: list[DraftPart] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Draft:
+    """A message to be written: the fields of its header, and its root part."""
+
+    header: bytes
+    root: DraftPart
+
+    def blob_ids(self) -> list[str]:
+        """Return the blobs that its parts are made of, each once."""
+        found: dict[str, None] = {}
+        waiting = [self.root]
+        while waiting:
+            part = waiting.pop()
+            if part.blob_id is not None:
+                found[part.blob_id] = None
+            waiting.extend(part.parts)
+        return list(found)
+
+
+def read_draft(email: Mapping[str, Any], domain: str, now: datetime) -> Draft:
+    """Return the message that a creation asks for.
+
+    Args:
+        email: The Email object.
+        domain: Where a Message-ID of ours belongs.
+        now: The instant for Date.
+
+    Raises:
+        SetError: `invalidProperties` naming what is wrong.
+    """
+    return _Reader(email, domain, now).read()
+
+
+class _Reader:
+    def __init__(self, email: Mapping[str, Any], domain: str, now: datetime) -> None:
+        self._email = email
+        self._domain = domain
+        self._now = now
+        self._parts = 0
+        self._values: dict[str, str] = {}
+
+    def read(self) -> Draft:
+        email = self._email
+        wrong = [
+            name for name in email
+            if name not in _FILED and name not in _BODY and name not in CONVENIENT and not name.startswith("header:")
+        ]  # fmt: skip
+        if wrong:
+            raise invalid(*wrong, why="may not be set")
+        if "bodyStructure" in email:
+            both = [name for name in ("textBody", "htmlBody", "attachments") if name in email]
+            if both:  # RFC 8621 §4.6
+                raise invalid("bodyStructure", *both, why="bodyStructure excludes the lists")
+        self._read_values()
+        header, present = self._header()
+        root = self._root(present)
+        return Draft(header, root)
+
+    def _read_values(self) -> None:
+        values = self._email.get("bodyValues")
+        if values is None:
+            return
+        if not isinstance(values, dict):
+            raise invalid("bodyValues")
+        for part_id, value in values.items():
+            good = (
+                isinstance(value, dict)
+                and set(value) <= {"value", "isEncodingProblem", "isTruncated"}
+                and isinstance(value.get("value"), str)
+                and value.get("isEncodingProblem", False) is False  # RFC 8621 §4.6
+                and value.get("isTruncated", False) is False
+            )
+            if not good:
+                raise invalid(f"bodyValues/{part_id}")
+            self._values[part_id] = value["value"]
+
+    def _header(self) -> tuple[bytes, set[str]]:
+        """Write the message's own fields; return them and their names in lower case."""
+        written: dict[str, bytes] = {}
+        for key, value in self._email.items():
+            if key in CONVENIENT:
+                name, form = CONVENIENT[key]
+                field_name = name.lower()
+            elif key.startswith("header:"):
+                wanted = parse_header_property(key)
+                # RFC 8621 §4.6: Content-* belongs to parts; forms that a field may not have are refused
+                if wanted is None or wanted.field.startswith("content-"):
+                    raise invalid(key)
+                field_name = wanted.field
+            else:
+                continue
+            if field_name in written:  # RFC 8621 §4.6: one property a field, whatever its letters' case
+                raise invalid(key, why="the field is set twice")
+            if value is None:
+                continue
+            try:
+                written[field_name] = (
+                    write_field(name, form, value) if key in CONVENIENT else write_property(wanted, value)  # type: ignore[arg-type]
+                )
+            except BadValueError:
+                raise invalid(key) from None
+        if "message-id" not in written:  # RFC 8621 §4.6
+            written["message-id"] = fold("Message-ID", [f"<{secrets.token_hex(16)}@{self._domain}>"])
+        if "date" not in written:
+            written["date"] = fold("Date", [format_datetime(self._now.astimezone(UTC))])
+        written.setdefault("mime-version", b"MIME-Version: 1.0\r\n")
+        names = set(written)
+        first = [written.pop(name) for name in ("date", "message-id", "from", "to", "cc", "subject") if name in written]
+        return b"".join([*first, *written.values()]), names
+
+    def _root(self, present: set[str]) -> DraftPart:
+        email = self._email
+        if "bodyStructure" in email:
+            structure = email["bodyStructure"]
+            return self._part(structure, "bodyStructure", "text/plain", 1, frozenset(present))
+        text = self._list("textBody", "text/plain")
+        html = self._list("htmlBody", "text/html")
+        files = email.get("attachments")
+        if files is not None and not isinstance(files, list):
+            raise invalid("attachments")
+        attachments = [
+            (entry, self._part(entry, f"attachments/{at}", "application/octet-stream", 1))
+            for at, entry in enumerate(files or ())
+        ]
+        inline = [part for entry, part in attachments if entry.get("disposition") == "inline" and entry.get("cid")]
+        if html is not None and inline:
+            html = _multipart("related", [html, *inline])
+        else:
+            inline = []
+        rest = [part for _, part in attachments if part not in inline]
+        bodies = [part for part in (text, html) if part is not None]
+        body = _multipart("alternative", bodies) if len(bodies) == 2 else bodies[0] if bodies else None
+        if body is None and not rest:
+            return DraftPart("text/plain", b"", text="")
+        if not rest and body is not None:
+            return body
+        return _multipart("mixed", [*([body] if body is not None else []), *rest])
+
+    def _list(self, key: str, kind: str) -> DraftPart | None:
+        """Read textBody or htmlBody: exactly one part, of that type (RFC 8621 §4.6)."""
+        entries = self._email.get(key)
+        if entries is None:
+            return None
+        if not isinstance(entries, list) or len(entries) != 1:
+            raise invalid(key, why="must hold exactly one part")
+        part = self._part(entries[0], f"{key}/0", kind, 1)
+        if part.type != kind:
+            raise invalid(f"{key}/0/type")
+        return part
+
+    def _part(self, given: Any, path: str, default: str, depth: int, taken: frozenset[str] = frozenset()) -> DraftPart:
+        self._parts += 1
+        if not isinstance(given, dict) or depth > _MAX_DEPTH or self._parts > _MAX_PARTS:
+            raise invalid(path)
+        for key in given:
+            if key not in _PART and not key.startswith("header:"):  # `headers` may not be given (RFC 8621 §4.6)
+                raise invalid(f"{path}/{key}")
+        sub_parts = given.get("subParts")
+        kind = given.get("type") or ("multipart/mixed" if sub_parts else default)
+        if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+            raise invalid(f"{path}/type")
+        part = DraftPart(kind.lower(), b"")
+        part.name = read_word(given, "name", path)
+        part.fields = write_part_fields(given, path, part.name, part.type, taken)
+        if part.type.startswith("multipart/"):
+            if not isinstance(sub_parts, list) or not sub_parts or given.get("partId") or given.get("blobId"):
+                raise invalid(f"{path}/subParts")
+            part.parts = [
+                self._part(entry, f"{path}/subParts/{at}", "text/plain", depth + 1)
+                for at, entry in enumerate(sub_parts)
+            ]
+            return part
+        if sub_parts:
+            raise invalid(f"{path}/subParts")
+        self._content(given, path, part)
+        return part
+
+    def _content(self, given: dict[str, Any], path: str, part: DraftPart) -> None:
+        part_id, blob = given.get("partId"), given.get("blobId")
+        # RFC 8621 §4.6: one of both
+        if (part_id is None) == (blob is None):
+            raise invalid(f"{path}/partId", f"{path}/blobId")
+        if part_id is not None:
+            if not isinstance(part_id, str) or part_id not in self._values:
+                raise invalid(f"{path}/partId")
+            if given.get("charset") is not None:
+                raise invalid(f"{path}/charset")
+            if given.get("size") is not None:
+                raise invalid(f"{path}/size")
+            if not part.type.startswith("text/"):
+                raise invalid(f"{path}/type", why="a value is text")
+            part.text = self._values[part_id]
+            return
+        if not isinstance(blob, str):
+            raise invalid(f"{path}/blobId")
+        part.blob_id = blob
+        charset = given.get("charset")
+        if charset is not None:
+            if not isinstance(charset, str) or not _TOKEN.fullmatch(charset):
+                raise invalid(f"{path}/charset")
+            part.charset = charset
+
+
+def _multipart(subtype: str, parts: list[DraftPart]) -> DraftPart:
+    return DraftPart(f"multipart/{subtype}", b"", parts=parts)
+
+
+def compose(draft: Draft, content: Callable[[str], bytes]) -> bytes:
+    """Write the whole message.
+
+    Args:
+        draft: What to write.
+        content: Gives the decoded content of a blob.
+    """
+    out: list[bytes] = [draft.header]
+    _write(draft.root, content, out)
+    return b"".join(out)
+
+
+def _write(part: DraftPart, content: Callable[[str], bytes], out: list[bytes]) -> None:
+    if part.parts:
+        boundary = f"=_{secrets.token_hex(16)}"  # 128 random bits stand in no part
+        out.append(part.fields + fold("Content-Type", with_parameters(part.type, [f'boundary="{boundary}"'])) + b"\r\n")
+        for child in part.parts:
+            out.append(f"--{boundary}\r\n".encode())
+            _write(child, content, out)
+            out.append(b"\r\n")
+        out.append(f"--{boundary}--\r\n".encode())
+        return
+    if part.text is not None:
+        parameters = ["charset=utf-8"]
+        data = re.sub("\r\n|\r|\n", "\r\n", part.text).encode("utf-8", "replace")
+        encoding, data = encode_text(data)
+    else:
+        data = content(part.blob_id or "")
+        parameters = [f"charset={part.charset}"] if part.charset else []
+        if part.type in {"message/rfc822", "message/global"}:
+            # RFC 2046 §5.2.1: no encoding but these
+            encoding = "7bit" if data.isascii() else "8bit"
+        else:
+            encoding, data = "base64", encode_base64(data)
+    type_field = fold("Content-Type", with_parameters(part.type, [*parameters, *parameter("name", part.name)]))
+    out.append(part.fields + type_field + f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode())
+    out.append(data)
+
+
+def encode_text(data: bytes) -> tuple[str, bytes]:
+    """Return a transfer encoding for text with CRLF line ends, and the text in it (RFC 2045 §6)."""
+    longest = max(map(len, data.split(b"\r\n")))
+    if data.isascii() and longest <= _MAX_LINE and b"\0" not in data:
+        return "7bit", data
+    foreign = len(data) - len(data.decode("ascii", "ignore"))
+    if foreign * 6 > len(data):  # where every sixth octet is foreign, base64 is the shorter one
+        return "base64", encode_base64(data)
+    return "quoted-printable", binascii.b2a_qp(data, istext=True)
+
+
+def encode_base64(data: bytes) -> bytes:
+    """Return base64 in lines of 76 letters (RFC 2045 §6.8)."""
+    return b"".join(binascii.b2a_base64(data[at : at + 57], newline=False) + b"\r\n" for at in range(0, len(data), 57))

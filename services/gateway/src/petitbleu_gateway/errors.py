@@ -1,0 +1,148 @@
+"""What can go wrong, by the names that the standards give it: HTTP problems and JMAP method errors."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final
+
+import grpc
+
+LIMIT_TYPE: Final = "urn:ietf:params:jmap:error:limit"
+
+
+class Problem(Exception):  # noqa: N818 — the name that RFC 7807 gives it
+    """An answer for a whole HTTP request, as problem details (RFC 7807).
+
+    Args:
+        status: HTTP status.
+        type_: URI of the kind of problem; `about:blank` says no more than the status.
+        detail: A sentence for people; it names nothing that the client did not send.
+        headers: Further header fields, lower case.
+        members: Further members of the object, such as `limit`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        type_: str = "about:blank",
+        detail: str = "",
+        *,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        **members: Any,
+    ) -> None:
+        super().__init__(type_)
+        self.status = status
+        self.type = type_
+        self.detail = detail
+        self.headers = headers
+        self.members = members
+
+
+class RequestError(StrEnum):
+    """Request-level errors (RFC 8620 §3.6.1)."""
+
+    UNKNOWN_CAPABILITY = "urn:ietf:params:jmap:error:unknownCapability"
+    NOT_JSON = "urn:ietf:params:jmap:error:notJSON"
+    NOT_REQUEST = "urn:ietf:params:jmap:error:notRequest"
+
+
+def limit_problem(limit: str, detail: str, status: int = 400) -> Problem:
+    """Return the request-level `limit` error (RFC 8620 §3.6.1) that names a limit of the session object."""
+    return Problem(status, LIMIT_TYPE, detail, limit=limit)
+
+
+class Fault(StrEnum):
+    """Method-level errors (RFC 8620 §3.6.2, §5; RFC 8621 §4.4)."""
+
+    SERVER_UNAVAILABLE = "serverUnavailable"
+    SERVER_FAIL = "serverFail"
+    SERVER_PARTIAL_FAIL = "serverPartialFail"
+    UNKNOWN_METHOD = "unknownMethod"
+    INVALID_ARGUMENTS = "invalidArguments"
+    INVALID_RESULT_REFERENCE = "invalidResultReference"
+    FORBIDDEN = "forbidden"
+    ACCOUNT_NOT_FOUND = "accountNotFound"
+    REQUEST_TOO_LARGE = "requestTooLarge"
+    STATE_MISMATCH = "stateMismatch"
+    CANNOT_CALCULATE_CHANGES = "cannotCalculateChanges"
+    ANCHOR_NOT_FOUND = "anchorNotFound"
+    UNSUPPORTED_FILTER = "unsupportedFilter"
+    UNSUPPORTED_SORT = "unsupportedSort"
+
+
+class MethodError(Exception):
+    """A method call that failed as a whole (RFC 8620 §3.6.2).
+
+    Args:
+        fault: Its type.
+        description: A sentence for developers.
+        members: Further members of the error object.
+    """
+
+    def __init__(self, fault: Fault, description: str = "", **members: Any) -> None:
+        super().__init__(fault.value)
+        self.fault = fault
+        self.description = description
+        self.members = members
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the `error` response."""
+        found: dict[str, Any] = {"type": self.fault.value, **self.members}
+        if self.description:
+            found["description"] = self.description
+        return found
+
+
+class SetFault(StrEnum):
+    """Why one object of a /set was not made, changed or destroyed (RFC 8620 §5.3, RFC 8621 §4.6)."""
+
+    FORBIDDEN = "forbidden"
+    OVER_QUOTA = "overQuota"
+    TOO_LARGE = "tooLarge"
+    NOT_FOUND = "notFound"
+    INVALID_PATCH = "invalidPatch"
+    WILL_DESTROY = "willDestroy"
+    INVALID_PROPERTIES = "invalidProperties"
+    BLOB_NOT_FOUND = "blobNotFound"
+    TOO_MANY_KEYWORDS = "tooManyKeywords"
+    TOO_MANY_MAILBOXES = "tooManyMailboxes"
+
+
+class SetError(Exception):
+    """The SetError of one object (RFC 8620 §5.3)."""
+
+    def __init__(self, fault: SetFault, description: str = "", **members: Any) -> None:
+        super().__init__(fault.value)
+        self.fault = fault
+        self.description = description
+        self.members = members
+
+    def as_object(self) -> dict[str, Any]:
+        """Return it as it stands in `notCreated`, `notUpdated` or `notDestroyed`."""
+        found: dict[str, Any] = {"type": self.fault.value, **self.members}
+        if self.description:
+            found["description"] = self.description
+        return found
+
+
+def invalid(*properties: str, why: str = "") -> SetError:
+    """Return `invalidProperties` naming the properties (RFC 8620 §5.3)."""
+    return SetError(SetFault.INVALID_PROPERTIES, why, properties=list(properties))
+
+
+_RPC_FAULTS: Final = {
+    grpc.StatusCode.UNAVAILABLE: Fault.SERVER_UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Fault.SERVER_UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Fault.SERVER_UNAVAILABLE,
+    grpc.StatusCode.CANCELLED: Fault.SERVER_UNAVAILABLE,
+    grpc.StatusCode.ABORTED: Fault.SERVER_UNAVAILABLE,
+    grpc.StatusCode.NOT_FOUND: Fault.ACCOUNT_NOT_FOUND,
+    grpc.StatusCode.PERMISSION_DENIED: Fault.FORBIDDEN,
+    # the principal ran out between its check here and there: the client may simply come again
+    grpc.StatusCode.UNAUTHENTICATED: Fault.SERVER_UNAVAILABLE,
+}
+
+
+def fault_of(error: grpc.aio.AioRpcError) -> Fault:
+    """Map an answer of another service to the method error that says it."""
+    return _RPC_FAULTS.get(error.code(), Fault.SERVER_FAIL)

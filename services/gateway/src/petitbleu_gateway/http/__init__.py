@@ -1,0 +1,1 @@
+"""HTTP: connections, the ASGI application and its doors. Translation only."""

@@ -1,0 +1,214 @@
+"""One HTTP request and its answer: reading within bounds, and answers whose headers are safe."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from petitbleu_gateway.errors import LIMIT_TYPE, Problem
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+encode_json: Final = msgspec.json.Encoder().encode
+
+_SAFE: Final[tuple[Header, ...]] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_HSTS: Final[Header] = (b"strict-transport-security", b"max-age=31536000")
+NO_STORE: Final[Header] = (b"cache-control", b"no-cache, no-store, must-revalidate")
+# RFC 3986 §3.2.2: a name, an IPv4 address or a bracketed IPv6 address, and a port
+_HOST: Final = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*+\.?"
+    r"|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+)
+
+
+class Disconnected(Exception):  # noqa: N818 — it is an end, not a mistake
+    """The client left before its request was whole."""
+
+
+class OctetBudget:
+    """Octets that the whole process may hold for requests; beyond, new ones are told to come back."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.held = 0
+
+    def take(self, octets: int) -> None:
+        """Take octets, or raise a 503."""
+        if self.held + octets > self._limit:
+            raise Problem(503, detail="The server is busy.", headers=((b"retry-after", b"2"),))
+        self.held += octets
+
+    def give_back(self, octets: int) -> None:
+        """Give octets back."""
+        self.held -= octets
+
+
+class Exchange:
+    """A request being answered.
+
+    Args:
+        scope: ASGI scope.
+        receive: ASGI receive.
+        send: ASGI send.
+        proxies: Networks whose forwarding headers are believed.
+    """
+
+    __slots__ = ("_receive", "_send", "client_ip", "headers", "method", "path", "query", "secure", "status")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, proxies: Sequence[Network] = ()) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            # a second Authorization, Host or Content-Length would mean two things to two readers (RFC 9110 §5.3)
+            self.headers[name] = self.headers[name] + b", " + value if name in self.headers else value
+        self._receive = receive
+        self._send = send
+        self.status = 0
+        peer = scope["client"][0] if scope.get("client") else ""
+        self.client_ip, self.secure = _origin(peer, scope["scheme"] == "https", self.headers, proxies)
+
+    def header(self, name: bytes) -> str:
+        """Return a header field's value (name in lower case), empty when it is absent."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the client is on this machine."""
+        try:
+            return ipaddress.ip_address(self.client_ip).is_loopback
+        except ValueError:
+            return False
+
+    def origin(self, public_url: str) -> str:
+        """Return the origin under which the client reaches us, without a slash at its end.
+
+        Raises:
+            Problem: 400 when the Host header is no host (RFC 9112 §3.2).
+        """
+        if public_url:
+            return public_url.rstrip("/")
+        host = self.header(b"host")
+        if not _HOST.fullmatch(host):
+            raise Problem(400, detail="The Host header is missing or no host.")
+        return f"{'https' if self.secure else 'http'}://{host}"
+
+    async def body(self, limit: int, seconds: float, budget: OctetBudget) -> bytearray:
+        """Read the whole body; the caller gives its octets back to the budget.
+
+        Raises:
+            Problem: `maxSizeRequest` when it is larger than `limit`, before it is read where its length was said; 408.
+            Disconnected: when the client leaves.
+        """
+        length = self.header(b"content-length")
+        if length.isdigit() and int(length[:20]) > limit:
+            raise _too_large()
+        body = bytearray()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._fill(body, limit, budget)
+        except TimeoutError:
+            budget.give_back(len(body))
+            raise Problem(408, detail="The body came too slowly.", headers=((b"connection", b"close"),)) from None
+        except BaseException:
+            budget.give_back(len(body))
+            raise
+        return body
+
+    async def _fill(self, body: bytearray, limit: int, budget: OctetBudget) -> None:
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            piece: bytes = message.get("body", b"")
+            if len(body) + len(piece) > limit:
+                raise _too_large()
+            budget.take(len(piece))
+            body += piece
+            more = message.get("more_body", False)
+
+    async def start(self, status: int, headers: Iterable[Header]) -> None:
+        """Send the head of the answer. Fields given here replace the safe defaults of the same name."""
+        given = list(headers)
+        names = {name for name, _ in given}
+        given.extend(field for field in _SAFE if field[0] not in names)
+        if self.secure:
+            given.append(_HSTS)
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": given})
+
+    async def piece(self, data: bytes, *, more: bool) -> None:
+        """Send a piece of the body."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def answer(
+        self, status: int, data: bytes, kind: bytes = b"application/json", headers: Iterable[Header] = ()
+    ) -> None:
+        """Send a whole answer."""
+        length = (b"content-length", str(len(data)).encode())
+        await self.start(status, ((b"content-type", kind), length, *headers))
+        await self.piece(b"" if self.method == "HEAD" else data, more=False)
+
+    async def empty(self, status: int, headers: Iterable[Header] = ()) -> None:
+        """Send an answer without a body."""
+        await self.start(status, ((b"content-length", b"0"), *headers) if status not in {204, 304} else headers)
+        await self.piece(b"", more=False)
+
+    async def problem(self, problem: Problem) -> None:
+        """Send problem details (RFC 7807)."""
+        body: dict[str, Any] = {"type": problem.type, "status": problem.status, **problem.members}
+        if problem.type == "about:blank":
+            body["title"] = HTTPStatus(problem.status).phrase
+        if problem.detail:
+            body["detail"] = problem.detail
+        await self.answer(problem.status, encode_json(body), b"application/problem+json", (NO_STORE, *problem.headers))
+
+
+def _too_large() -> Problem:
+    # RFC 8620 §3.6.1; the rest of the body is not waited for
+    return Problem(
+        400, LIMIT_TYPE, "The request is larger than the server is willing to process.",
+        headers=((b"connection", b"close"),), limit="maxSizeRequest",
+    )  # fmt: skip
+
+
+def _origin(peer: str, secure: bool, headers: dict[bytes, bytes], proxies: Sequence[Network]) -> tuple[str, bool]:
+    """Return the client's address and whether it speaks TLS, as far as trusted proxies say so."""
+    if not proxies or not _trusted(peer, proxies):
+        return peer, secure
+    secure = headers.get(b"x-forwarded-proto", b"").split(b",")[-1].strip() == b"https"
+    hops = [hop.strip() for hop in headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",") if hop.strip()]
+    for hop in reversed(hops):  # the right-most hop that is none of our proxies
+        try:
+            ipaddress.ip_address(hop)
+        except ValueError:
+            break
+        peer = hop
+        if not _trusted(hop, proxies):
+            break
+    return peer, secure
+
+
+def _trusted(address: str, proxies: Sequence[Network]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in proxies)

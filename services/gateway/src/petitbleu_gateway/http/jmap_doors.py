@@ -1,0 +1,99 @@
+"""The JMAP API endpoint (RFC 8620 §3), and the doors that it names and that are not open yet."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from petitbleu_gateway.errors import Problem, limit_problem
+from petitbleu_gateway.http.credentials import identify
+from petitbleu_gateway.http.exchange import NO_STORE, Exchange, OctetBudget, encode_json
+from petitbleu_gateway.jmap.calls import Context, MethodLimits, Registry, run_calls
+from petitbleu_gateway.jmap.envelope import read_request
+from petitbleu_gateway.jmap.session import SessionLimits, session_state
+from petitbleu_gateway.ports import MailStore
+from petitbleu_gateway.service.authentication import Authentication
+
+
+class Places:
+    """At most so many things at once of an account, so that one cannot take what others need."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken: Counter[int] = Counter()
+
+    @contextlib.contextmanager
+    def take(self, account_id: int, problem: Problem) -> Iterator[None]:
+        """Take a place for the time of the block, or raise the problem."""
+        if self._taken[account_id] >= self._limit:
+            raise problem
+        self._taken[account_id] += 1
+        try:
+            yield
+        finally:
+            self._taken[account_id] -= 1
+            if not self._taken[account_id]:
+                del self._taken[account_id]
+
+
+class JmapDoors:
+    """The API endpoint.
+
+    Args:
+        authentication: Who checks credentials.
+        store: The person's mail.
+        registry: The methods.
+        limits: Of the session object.
+        method_limits: Of the methods.
+        body_seconds: Time for a request's body.
+        budget: Octets in flight.
+    """
+
+    def __init__(
+        self, authentication: Authentication, store: MailStore, registry: Registry, limits: SessionLimits,
+        method_limits: MethodLimits, body_seconds: float, budget: OctetBudget,
+    ) -> None:  # fmt: skip
+        self._authentication = authentication
+        self._store = store
+        self._registry = registry
+        self._limits = limits
+        self._method_limits = method_limits
+        self._body_seconds = body_seconds
+        self._budget = budget
+        self._places = Places(limits.max_concurrent_requests)
+
+    async def api(self, exchange: Exchange) -> None:
+        """Run a Request and answer with its Response (RFC 8620 §3.3, §3.4)."""
+        who = await identify(exchange, self._authentication)
+        busy = limit_problem("maxConcurrentRequests", "Too many requests of this account at once.", 429)
+        with self._places.take(who.account_id, busy):
+            raw = await exchange.body(self._limits.max_size_request, self._body_seconds, self._budget)
+            held = len(raw)
+            try:
+                request = read_request(exchange.header(b"content-type"), raw, self._limits.max_calls_in_request)
+                del raw
+                context = Context(who, self._store, self._method_limits, dict(request.created_ids or {}))
+                responses = await run_calls(self._registry, request, context)
+                result: dict[str, Any] = {
+                    "methodResponses": responses,
+                    "sessionState": session_state(who, self._limits),
+                }
+                if request.created_ids is not None:  # RFC 8620 §3.4
+                    result["createdIds"] = context.created_ids
+                data = encode_json(result)
+            finally:
+                self._budget.give_back(held)
+            del result, responses, context
+        await exchange.answer(200, data, headers=(NO_STORE,))
+
+    async def upload(self, exchange: Exchange) -> None:
+        """RFC 8620 §6.1: the session object must name this door; `maxSizeUpload` 0 says that nothing passes it yet."""
+        await identify(exchange, self._authentication)
+        raise Problem(501, detail="Uploads are not taken yet.", headers=((b"connection", b"close"),))
+
+    async def events(self, exchange: Exchange) -> None:
+        """RFC 8620 §7.3: the session object must name this door; nothing is pushed yet."""
+        await identify(exchange, self._authentication)
+        raise Problem(501, detail="Events are not pushed yet.")

@@ -1,0 +1,158 @@
+"""A connection of ours: uvicorn's, with bounds on heads, on the time that they take, and on readers that stall."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from prometheus_client import Counter
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+_cut = Counter("petitbleu_http_connections_cut_total", "Connections that we ended", ["why"])
+
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Bounds of one connection; seconds and octets."""
+
+    head_octets: int
+    head_fields: int
+    head_seconds: float
+    stall_seconds: float
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One HTTP/1.1 connection.
+
+    uvicorn bounds neither the size of a head nor the time it takes, and waits for ever for a peer that does not read:
+    each of those would let one client hold memory or a place.
+    """
+
+    def __init__(
+        self,
+        limits: ConnectionLimits,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits
+        self._in_head = True
+        self._head_octets = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._large = False
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, and allow the first head its time."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End, and let no timer outlive the connection."""
+        for timer in (self._head_timer, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._limits.head_seconds, self._cut, "slow head")
+
+    def _cut(self, why: str) -> None:
+        _cut.labels(why=why).inc()
+        self._head_timer = self._stall_timer = None
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser while the head is within its bounds."""
+        if self._refused:
+            return
+        before = self._in_head
+        super().data_received(data)
+        if before and self._in_head and not self._refused:
+            self._head_octets += len(data)
+            if self._head_octets > self._limits.head_octets:
+                self._refuse()
+
+    def _refuse(self) -> None:
+        # RFC 6585 §5
+        self._refused = True
+        _cut.labels(why="large head").inc()
+        self.transport.write(_TOO_LARGE)
+        self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Count the octets of a new head."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head_octets = 0
+        self._await_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one field; too many make the parser stop."""
+        super().on_header(name, value)
+        if len(self.headers) > self._limits.head_fields:
+            self._large = True
+            raise ValueError("too many header fields")
+
+    def on_headers_complete(self) -> None:
+        """Start the request, unless its head came in one large piece."""
+        self._in_head = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        octets = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if octets > self._limits.head_octets:
+            self._large = True
+            raise ValueError("head too large")
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what could not be read, and read no more of it."""
+        if self._large:
+            self._refuse()
+            return
+        self._refused = True
+        super().send_400_response(msg)
+
+    def pause_writing(self) -> None:
+        """The peer reads more slowly than we write: it must go on within the bound."""
+        super().pause_writing()
+        self._watch_reader(-1)
+
+    def resume_writing(self) -> None:
+        """The peer caught up."""
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+        super().resume_writing()
+
+    def _watch_reader(self, waiting: int) -> None:
+        now = self.transport.get_write_buffer_size()
+        if now == waiting:
+            self._cut("stalled reader")
+            return
+        self._stall_timer = self.loop.call_later(self._limits.stall_seconds, self._watch_reader, now)
+
+
+def protocol_factory(limits: ConnectionLimits) -> Callable[..., BoundedProtocol]:
+    """Return what uvicorn calls for each new connection."""
+
+    def make(
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> BoundedProtocol:
+        return BoundedProtocol(limits, config, server_state, app_state, _loop)
+
+    return make

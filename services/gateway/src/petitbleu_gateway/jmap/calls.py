@@ -1,0 +1,135 @@
+"""The run of a request's method calls, one after the other (RFC 8620 §3.3-§3.7)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+import grpc
+import msgspec
+from prometheus_client import Counter, Histogram
+
+from petitbleu_gateway.errors import Fault, MethodError, fault_of
+from petitbleu_gateway.jmap import ids, references
+from petitbleu_gateway.jmap.envelope import Request
+from petitbleu_gateway.ports import Identity, MailStore
+from petitbleu_kit.logs import get_logger
+from petitbleu_kit.telemetry import tracer
+
+_log = get_logger(__name__)
+_calls = Counter("petitbleu_jmap_calls_total", "JMAP method calls", ["method", "outcome"])
+_seconds = Histogram(
+    "petitbleu_jmap_call_seconds", "Duration of JMAP method calls", ["method"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15),
+)  # fmt: skip
+
+
+class AccountArguments(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """Arguments of a method of one account."""
+
+    account_id: str
+
+
+Arguments = TypeVar("Arguments")
+
+
+@dataclass(frozen=True, slots=True)
+class MethodLimits:
+    """Limits of the session object and of the service that methods keep."""
+
+    objects_in_get: int
+    objects_in_set: int
+    query: int
+    blob_octets: int
+    draft_octets: int
+
+
+@dataclass(slots=True)
+class Context:
+    """What the calls of one request share.
+
+    `created_ids` maps creation ids to ids (RFC 8620 §3.3). `blob_octets` is what may still be read of blobs.
+    """
+
+    who: Identity
+    store: MailStore
+    limits: MethodLimits
+    created_ids: dict[str, str] = field(default_factory=dict)
+    blob_octets: int = 0
+
+    def spend(self, octets: int) -> None:
+        """Count octets of blobs that the request reads.
+
+        Raises:
+            MethodError: `requestTooLarge` when the request asks for more than one request may.
+        """
+        self.blob_octets += octets
+        if self.blob_octets > self.limits.blob_octets:
+            raise MethodError(
+                Fault.REQUEST_TOO_LARGE, "the request asks for more octets of messages than one may", limit="octets"
+            )
+
+    def resolve_id(self, text: str) -> str:
+        """Return the id behind a creation id `#…` (RFC 8620 §5.3), or the id itself."""
+        return self.created_ids.get(text[1:], text) if text.startswith("#") else text
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[Arguments]):
+    """A method: the capability it belongs to, its arguments, and what it does."""
+
+    capability: str
+    arguments: type[Arguments]
+    run: Callable[[Context, Arguments], Awaitable[dict[str, Any]]]
+
+
+Registry = Mapping[str, Method[Any]]
+_UNKNOWN: Final = "unknown"
+
+
+async def run_calls(registry: Registry, request: Request, context: Context) -> list[references.Response]:
+    """Run a request's calls in order and return the responses, errors included."""
+    responses: list[references.Response] = []
+    using = frozenset(request.using)
+    for name, arguments, call_id in request.method_calls:
+        method = registry.get(name)
+        label = name if method is not None else _UNKNOWN
+        began = time.perf_counter()
+        try:
+            with tracer().start_as_current_span(f"jmap {label}"):
+                result = await _run_one(method, using, references.resolve(arguments, responses), context)
+        except MethodError as error:
+            _calls.labels(method=label, outcome=error.fault.value).inc()
+            responses.append(("error", error.arguments(), call_id))
+        else:
+            _calls.labels(method=label, outcome="ok").inc()
+            responses.append((name, result, call_id))
+        _seconds.labels(method=label).observe(time.perf_counter() - began)
+    return responses
+
+
+async def _run_one(
+    method: Method[Any] | None, using: frozenset[str], arguments: dict[str, Any], context: Context
+) -> dict[str, Any]:
+    if method is None or method.capability not in using:
+        raise MethodError(Fault.UNKNOWN_METHOD)
+    try:
+        converted = msgspec.convert(arguments, method.arguments)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise MethodError(Fault.INVALID_ARGUMENTS, str(error)) from None
+    if isinstance(converted, AccountArguments) and ids.account_number(converted.account_id) != context.who.account_id:
+        raise MethodError(Fault.ACCOUNT_NOT_FOUND)
+    try:
+        return await method.run(context, converted)
+    except grpc.aio.AioRpcError as error:
+        fault = fault_of(error)
+        if fault is Fault.SERVER_FAIL:
+            _log.error("store refused a call", code=error.code().name)
+        raise MethodError(fault) from None
+    except MethodError:
+        raise
+    except Exception:  # noqa: BLE001 — whatever it is, the other calls of the request go on
+        _log.exception("method failed")
+        raise MethodError(Fault.SERVER_FAIL) from None

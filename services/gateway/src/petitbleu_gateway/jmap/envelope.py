@@ -1,0 +1,56 @@
+"""The Request object of an API call (RFC 8620 §3.3) and its request-level errors (§3.6.1)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from petitbleu_gateway.errors import Problem, RequestError, limit_problem
+from petitbleu_gateway.jmap import ijson
+
+CORE = "urn:ietf:params:jmap:core"
+MAIL = "urn:ietf:params:jmap:mail"
+CAPABILITIES = frozenset({CORE, MAIL})
+
+Invocation = tuple[str, dict[str, Any], Annotated[str, Meta(max_length=255)]]
+
+
+class Request(msgspec.Struct, rename="camel"):
+    """A Request (RFC 8620 §3.3)."""
+
+    using: list[str]
+    method_calls: list[Invocation]
+    created_ids: dict[str, str] | None = None
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type is the one of API requests (RFC 8620 §3.3)."""
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def read_request(content_type: str, data: bytes | bytearray, max_calls: int) -> Request:
+    """Return the request in the octets of a body.
+
+    Raises:
+        Problem: notJSON, notRequest, unknownCapability, or limit with maxCallsInRequest.
+    """
+    if not is_json(content_type):
+        raise Problem(400, RequestError.NOT_JSON, "The content type is not application/json.")
+    try:
+        value = ijson.decode(data)
+    except ijson.NotIJsonError as error:
+        raise Problem(400, RequestError.NOT_JSON, f"The body is no I-JSON: {error}.") from None
+    try:
+        request = msgspec.convert(value, Request)
+    except msgspec.ValidationError:
+        raise Problem(400, RequestError.NOT_REQUEST, "The body does not have the form of a Request.") from None
+    for capability in request.using:
+        if capability not in CAPABILITIES:
+            raise Problem(
+                400, RequestError.UNKNOWN_CAPABILITY, "The request uses a capability that this server has not."
+            )
+    if len(request.method_calls) > max_calls:
+        raise limit_problem("maxCallsInRequest", f"At most {max_calls} calls are taken in a request.")
+    return request

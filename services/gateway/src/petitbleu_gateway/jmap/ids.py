@@ -1,0 +1,94 @@
+"""JMAP ids (RFC 8620 §1.2) of ours: a letter that says what it is, then a number of the account.
+
+Whatever a client sends that is none of these simply names nothing: `None`, never an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final, NamedTuple
+
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}")
+_BLOB: Final = re.compile(r"B([1-9][0-9]{0,18})(?:-([0-9.]{1,200}))?")
+_MAX: Final = (1 << 63) - 1
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
+
+class BlobName(NamedTuple):
+    """What a blob id names: a whole message, or one of its parts."""
+
+    message_id: int
+    part: str | None
+
+
+def is_id(text: str) -> bool:
+    """Whether text has the form of an Id (RFC 8620 §1.2)."""
+    return _ID.fullmatch(text) is not None
+
+
+def _number(text: object, letter: str) -> int | None:
+    if not isinstance(text, str) or text[:1] != letter or not _NUMBER.fullmatch(text, 1):
+        return None
+    number = int(text[1:])
+    return number if number <= _MAX else None
+
+
+def message_number(text: object) -> int | None:
+    """Return the message that an Email id names."""
+    return _number(text, "M")
+
+
+def thread_number(text: object) -> int | None:
+    """Return the thread that a Thread id names."""
+    return _number(text, "T")
+
+
+def mailbox_number(text: object) -> int | None:
+    """Return the mailbox that a Mailbox id names."""
+    return _number(text, "F")
+
+
+def blob_name(text: object) -> BlobName | None:
+    """Return what a blob id names."""
+    found = _BLOB.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    number = int(found[1])
+    return BlobName(number, found[2]) if number <= _MAX else None
+
+
+def blob_id(message_id: int, part: str | None = None) -> str:
+    """Return the blob id of a message or of one of its parts."""
+    return f"B{message_id}-{part}" if part else f"B{message_id}"
+
+
+def account_id_text(account_id: int) -> str:
+    """Return the JMAP id of an account: `a` and the base32 of its number (RFC 4648 §6, lower case, no padding)."""
+    octets = account_id.to_bytes((account_id.bit_length() + 7) // 8 or 1, "big")
+    return "a" + base64.b32encode(octets).rstrip(b"=").decode("ascii").lower()
+
+
+def account_number(text: object) -> int | None:
+    """Return the account that a JMAP account id names."""
+    if not isinstance(text, str) or text[:1] != "a" or not 2 <= len(text) <= 14 or not text.isascii():
+        return None
+    body = text[1:].upper()
+    try:
+        number = int.from_bytes(base64.b32decode(body + "=" * (-len(body) % 8)), "big")
+    except (binascii.Error, ValueError):
+        return None
+    return number if 0 < number <= _MAX and account_id_text(number) == text else None
+
+
+def state_text(modseq: int) -> str:
+    """Return the state that a modseq is (RFC 8620 §1.6.2); one log serves all types, so all share it."""
+    return str(modseq)
+
+
+def state_number(text: str) -> int | None:
+    """Return the modseq that a state is, or None when it was never one of ours."""
+    if text == "0":
+        return 0
+    return int(text) if _NUMBER.fullmatch(text) and int(text) <= _MAX else None

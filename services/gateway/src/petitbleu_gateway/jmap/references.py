@@ -1,0 +1,91 @@
+"""Result references (RFC 8620 §3.7): arguments taken from the results of earlier calls by JSON pointer with `*`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from petitbleu_gateway.errors import Fault, MethodError
+
+Response = tuple[str, dict[str, Any], str]
+
+
+def _failed(why: str) -> MethodError:
+    return MethodError(Fault.INVALID_RESULT_REFERENCE, why)
+
+
+def resolve(arguments: dict[str, Any], responses: Sequence[Response]) -> dict[str, Any]:
+    """Return the arguments with each `#name` replaced by what it refers to.
+
+    Raises:
+        MethodError: `invalidArguments` when an argument stands with and without `#`; `invalidResultReference`.
+    """
+    if not any(name.startswith("#") for name in arguments):
+        return arguments
+    found: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if not name.startswith("#"):
+            found[name] = value
+            continue
+        if name[1:] in arguments:
+            raise MethodError(Fault.INVALID_ARGUMENTS, "an argument stands both with and without #")
+        found[name[1:]] = _look_up(value, responses)
+    return found
+
+
+def _look_up(reference: Any, responses: Sequence[Response]) -> Any:
+    if not isinstance(reference, dict) or set(reference) != {"resultOf", "name", "path"}:
+        raise _failed("not a ResultReference")
+    call, name, path = reference["resultOf"], reference["name"], reference["path"]
+    if not (isinstance(call, str) and isinstance(name, str) and isinstance(path, str)):
+        raise _failed("not a ResultReference")
+    for response_name, result, call_id in responses:
+        if call_id == call:  # the first response of that call counts (RFC 8620 §3.7)
+            if response_name != name:
+                raise _failed("that call gave another response")
+            return _walk(result, _tokens(path))
+    raise _failed("no such call")
+
+
+def _tokens(path: str) -> list[str]:
+    """Split a JSON pointer (RFC 6901 §3)."""
+    if path == "":
+        return []
+    if not path.startswith("/"):
+        raise _failed("not a JSON pointer")
+    return [token.replace("~1", "/").replace("~0", "~") for token in path[1:].split("/")]
+
+
+def _walk(value: Any, tokens: Sequence[str]) -> Any:
+    for at, token in enumerate(tokens):
+        if isinstance(value, list | tuple):
+            if token == "*":  # noqa: S105 — RFC 8620 §3.7
+                return _map(value, tokens[at + 1 :])
+            value = value[_index(token, len(value))]
+        elif isinstance(value, dict):
+            if token not in value:
+                raise _failed("no such member")
+            value = value[token]
+        else:
+            raise _failed("nothing below that value")
+    return value
+
+
+def _map(values: Sequence[Any], tokens: Sequence[str]) -> list[Any]:
+    """Apply the rest of a pointer to each item; results that are arrays are joined (RFC 8620 §3.7)."""
+    flat: list[Any] = []
+    for item in values:
+        inner = _walk(item, tokens)
+        if isinstance(inner, list):
+            flat.extend(inner)
+        else:
+            flat.append(inner)
+    return flat
+
+
+def _index(token: str, size: int) -> int:
+    # RFC 6901 §4: digits without a leading zero
+    good = token.isascii() and token.isdigit() and len(token) <= 9 and (token == "0" or token[0] != "0")  # noqa: S105
+    if not good or int(token) >= size:
+        raise _failed("no such index")
+    return int(token)

@@ -1,0 +1,90 @@
+"""The session object (RFC 8620 §2): what this server can do for a person, and nothing that it cannot."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from petitbleu_gateway.jmap import ids
+from petitbleu_gateway.jmap.envelope import CORE, MAIL
+from petitbleu_gateway.ports import Identity
+
+API_PATH = "/jmap/api"
+SESSION_PATH = "/jmap/session"
+DOWNLOAD_PATH = "/jmap/download/"
+UPLOAD_PATH = "/jmap/upload/"
+EVENT_PATH = "/jmap/eventsource"
+
+SORTS = ("receivedAt", "size", "sentAt", "hasKeyword")
+MAX_MAILBOX_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Limits that the session object names and that the server keeps."""
+
+    max_size_request: int
+    max_concurrent_requests: int
+    max_calls_in_request: int
+    max_objects_in_get: int
+    max_objects_in_set: int
+    max_attachments_octets: int
+
+
+def core_capability(limits: SessionLimits) -> dict[str, Any]:
+    """Return the value of `urn:ietf:params:jmap:core` (RFC 8620 §2)."""
+    return {
+        "maxSizeUpload": 0,  # uploads are not taken yet, and this is how a client can know
+        "maxConcurrentUpload": 1,
+        "maxSizeRequest": limits.max_size_request,
+        "maxConcurrentRequests": limits.max_concurrent_requests,
+        "maxCallsInRequest": limits.max_calls_in_request,
+        "maxObjectsInGet": limits.max_objects_in_get,
+        "maxObjectsInSet": limits.max_objects_in_set,
+        "collationAlgorithms": [],
+    }
+
+
+def mail_capability(limits: SessionLimits) -> dict[str, Any]:
+    """Return an account's value of `urn:ietf:params:jmap:mail` (RFC 8621 §1.3.1)."""
+    return {
+        "maxMailboxesPerEmail": None,
+        "maxMailboxDepth": None,
+        "maxSizeMailboxName": MAX_MAILBOX_NAME,
+        "maxSizeAttachmentsPerEmail": limits.max_attachments_octets,
+        "emailQuerySortOptions": list(SORTS),
+        "mayCreateTopLevelMailbox": False,
+    }
+
+
+def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[str, Any]:
+    """Return the session object for a person who reaches us under `origin`."""
+    account = ids.account_id_text(who.account_id)
+    found: dict[str, Any] = {
+        "capabilities": {CORE: core_capability(limits), MAIL: {}},
+        "accounts": {
+            account: {
+                "name": who.address,
+                "isPersonal": True,
+                "isReadOnly": False,
+                "accountCapabilities": {CORE: {}, MAIL: mail_capability(limits)},
+            }
+        },
+        "primaryAccounts": {CORE: account, MAIL: account},
+        "username": who.address,
+        "apiUrl": f"{origin}{API_PATH}",
+        "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
+        "uploadUrl": f"{origin}{UPLOAD_PATH}{{accountId}}/",
+        "eventSourceUrl": f"{origin}{EVENT_PATH}?types={{types}}&closeafter={{closeafter}}&ping={{ping}}",
+    }
+    found["state"] = session_state(who, limits)
+    return found
+
+
+def session_state(who: Identity, limits: SessionLimits) -> str:
+    """Return the state of the session object: it changes when anything in it does but its URLs (RFC 8620 §2)."""
+    facts = [core_capability(limits), mail_capability(limits), who.account_id, who.address]
+    return hashlib.blake2b(msgspec.json.encode(facts), digest_size=9).hexdigest()

@@ -1,0 +1,261 @@
+"""Email/set (RFC 8621 §4.6): drafts made, keywords and mailboxes changed, messages destroyed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Container
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+import msgspec
+
+from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu_gateway.domain.compose import compose, read_draft
+from petitbleu_gateway.domain.email_view import EmailView, Reading, is_known_property
+from petitbleu_gateway.domain.filters import millis
+from petitbleu_gateway.domain.patches import read_keywords, read_mailboxes, split_patch, store_update
+from petitbleu_gateway.errors import Fault, MethodError, SetError, SetFault, invalid
+from petitbleu_gateway.jmap import ids
+from petitbleu_gateway.jmap.calls import AccountArguments, Context
+from petitbleu_gateway.methods.blobs import draft_content
+
+_UTC_DATE_LENGTH = 40
+
+
+class EmailSet(AccountArguments, kw_only=True):
+    """Arguments of Email/set (RFC 8620 §5.3)."""
+
+    if_in_state: str | None = None
+    create: dict[str, dict[str, Any]] | None = None
+    update: dict[str, dict[str, Any]] | None = None
+    destroy: list[str] | None = None
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What one call has done so far."""
+
+    old: int | None = None
+    new: int | None = None
+    created: dict[str, Any] = field(default_factory=dict)
+    updated: dict[str, Any] = field(default_factory=dict)
+    destroyed: list[str] = field(default_factory=list)
+    not_created: dict[str, Any] = field(default_factory=dict)
+    not_updated: dict[str, Any] = field(default_factory=dict)
+    not_destroyed: dict[str, Any] = field(default_factory=dict)
+
+    def moved(self, old: int, new: int) -> None:
+        """Note the modseqs around a commit."""
+        if self.old is None:
+            self.old = old
+        self.new = new
+
+    def settle(self, text: str, status: pb.UpdateStatus.ValueType, *, destroyed: bool) -> None:
+        """Note what became of an update or a destruction."""
+        if status != pb.UPDATE_STATUS_OK:
+            refused = self.not_destroyed if destroyed else self.not_updated
+            refused[text] = _refusal(status).as_object()
+        elif destroyed:
+            self.destroyed.append(text)
+        else:
+            self.updated[text] = None
+
+
+async def email_set(context: Context, arguments: EmailSet) -> dict[str, Any]:
+    """RFC 8621 §4.6; creations are done first, so that updates of the same call may name them."""
+    count = len(arguments.create or ()) + len(arguments.update or ()) + len(arguments.destroy or ())
+    if count > context.limits.objects_in_set:
+        raise MethodError(Fault.REQUEST_TOO_LARGE)
+    wanted = None
+    if arguments.if_in_state is not None:
+        wanted = ids.state_number(arguments.if_in_state)
+        if wanted is None or (await context.store.state(context.who)).modseq != wanted:
+            raise MethodError(Fault.STATE_MISMATCH)
+    run = _Progress()
+    try:
+        await _do(context, run, arguments, wanted)
+    except (MethodError, grpc.aio.AioRpcError):
+        if run.new is None:
+            raise
+        # RFC 8620 §3.6.2: some of it is done, and the client must look again
+        raise MethodError(Fault.SERVER_PARTIAL_FAIL) from None
+    return {
+        "accountId": arguments.account_id,
+        "oldState": ids.state_text(run.old or 0),
+        "newState": ids.state_text(run.new or 0),
+        "created": run.created or None,
+        "updated": run.updated or None,
+        "destroyed": run.destroyed or None,
+        "notCreated": run.not_created or None,
+        "notUpdated": run.not_updated or None,
+        "notDestroyed": run.not_destroyed or None,
+    }
+
+
+async def _do(context: Context, run: _Progress, arguments: EmailSet, wanted: int | None) -> None:
+    for creation_id, email in (arguments.create or {}).items():
+        try:
+            run.created[creation_id] = await _create(context, run, email)
+            context.created_ids[creation_id] = run.created[creation_id]["id"]
+        except SetError as error:
+            run.not_created[creation_id] = error.as_object()
+    # our own creations have moved the state on; else store itself checks it in the commit
+    await _change(context, run, arguments, wanted if run.new is None else None)
+    if run.old is None or run.new is None:
+        now = (await context.store.state(context.who)).modseq
+        run.moved(now, now)
+
+
+async def _create(context: Context, run: _Progress, email: dict[str, Any]) -> dict[str, Any]:
+    if "mailboxIds" not in email:
+        raise invalid("mailboxIds")
+    mailboxes = read_mailboxes(email["mailboxIds"], context.resolve_id)
+    keywords = read_keywords({} if email.get("keywords") is None else email["keywords"])
+    received = _received_at(email.get("receivedAt"))
+    domain = context.who.address.rpartition("@")[2] or "localhost"
+    draft = read_draft(email, domain if domain.isascii() else "localhost", datetime.now(UTC))
+    contents = await draft_content(context, draft.blob_ids())
+    body = compose(draft, contents.__getitem__)
+    request = pb.ImportMessageRequest(
+        body=body, mailbox_ids=mailboxes, keywords=keywords, received_at_ms=received,
+        idempotency_key=secrets.token_bytes(16),
+    )  # fmt: skip
+    try:
+        made = await context.store.import_message(context.who, request)
+    except grpc.aio.AioRpcError as error:
+        if error.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE}:
+            raise SetError(SetFault.TOO_LARGE) from None
+        raise
+    if made.over_quota:
+        raise SetError(SetFault.OVER_QUOTA)
+    if made.status != pb.UPDATE_STATUS_OK:
+        raise _refusal(made.status)
+    run.moved(made.old_modseq, made.new_modseq)
+    number = made.message.message_id
+    return {
+        "id": f"M{number}",
+        "blobId": ids.blob_id(number),
+        "threadId": f"T{made.message.thread_id}",
+        "size": made.message.size or len(body),
+    }
+
+
+def _received_at(value: Any) -> int:
+    if value is None:
+        return int(time.time() * 1000)
+    try:
+        date = msgspec.convert(value, str)
+        if len(date) > _UTC_DATE_LENGTH or not date.endswith("Z") or date[10:11] != "T":
+            raise invalid("receivedAt")
+        found = millis(date)
+    except (msgspec.ValidationError, MethodError, ValueError):
+        raise invalid("receivedAt") from None
+    if found <= 0:
+        raise invalid("receivedAt")
+    return found
+
+
+def _refusal(status: pb.UpdateStatus.ValueType) -> SetError:
+    """Return the SetError that an outcome of store is."""
+    if status == pb.UPDATE_STATUS_NOT_FOUND:
+        return SetError(SetFault.NOT_FOUND)
+    if status == pb.UPDATE_STATUS_INVALID_MAILBOX:
+        return invalid("mailboxIds")
+    if status == pb.UPDATE_STATUS_INVALID_KEYWORD:
+        return SetError(SetFault.TOO_MANY_KEYWORDS)
+    return SetError(SetFault.FORBIDDEN)
+
+
+@dataclass(slots=True)
+class _Change:
+    """One message to change or destroy, under the id that the client gave."""
+
+    text: str
+    update: pb.MessageUpdate
+
+
+def _read_update(
+    context: Context, text: str, patch: dict[str, Any], doomed: Container[str]
+) -> tuple[_Change, dict[str, Any]]:
+    """Return an update as store takes it, and the properties in it that cannot change."""
+    resolved = context.resolve_id(text)
+    number = ids.message_number(resolved)
+    if number is None:
+        raise SetError(SetFault.NOT_FOUND)
+    if resolved in doomed:
+        raise SetError(SetFault.WILL_DESTROY)  # RFC 8620 §5.3
+    paths, others = split_patch(patch)
+    return _Change(text, store_update(number, paths, context.resolve_id)), others
+
+
+async def _updates(context: Context, run: _Progress, arguments: EmailSet, doomed: Container[str]) -> list[_Change]:
+    changes: dict[int, _Change] = {}
+    others: dict[str, dict[str, Any]] = {}
+    for text, patch in (arguments.update or {}).items():
+        try:
+            change, rest = _read_update(context, text, patch, doomed)
+            if change.update.message_id in changes:  # by its id and by its creation id
+                raise SetError(SetFault.INVALID_PATCH, "the message is named twice")  # noqa: TRY301
+        except SetError as error:
+            run.not_updated[text] = error.as_object()
+            continue
+        changes[change.update.message_id] = change
+        if rest:
+            others[text] = rest
+    if others:
+        refused = await _changed_properties(context, others)
+        run.not_updated.update({text: error.as_object() for text, error in refused.items()})
+        return [change for change in changes.values() if change.text not in refused]
+    return list(changes.values())
+
+
+async def _change(context: Context, run: _Progress, arguments: EmailSet, if_modseq: int | None) -> None:
+    """Do all updates and destructions in one commit."""
+    doomed = {context.resolve_id(text): text for text in arguments.destroy or ()}
+    changes = await _updates(context, run, arguments, doomed)
+    for resolved, text in doomed.items():
+        number = ids.message_number(resolved)
+        if number is None:
+            run.not_destroyed[text] = SetError(SetFault.NOT_FOUND).as_object()
+        else:
+            changes.append(_Change(text, pb.MessageUpdate(message_id=number, destroy=True)))
+    if not changes:
+        return
+    request = pb.UpdateMessagesRequest(updates=[change.update for change in changes], if_modseq=if_modseq or 0)
+    try:
+        answer = await context.store.update(context.who, request)
+    except grpc.aio.AioRpcError as error:
+        if if_modseq and error.code() == grpc.StatusCode.ABORTED:
+            raise MethodError(Fault.STATE_MISMATCH) from None
+        raise
+    run.moved(answer.old_modseq, answer.new_modseq)
+    for change, result in zip(changes, answer.results, strict=True):
+        run.settle(change.text, result.status, destroyed=change.update.destroy)
+
+
+async def _changed_properties(context: Context, others: dict[str, dict[str, Any]]) -> dict[str, SetError]:
+    """Find updates that would change what cannot change; the same value again is allowed (RFC 8620 §5.3)."""
+    resolved = {text: context.resolve_id(text) for text in others}
+    numbers = [number for text in resolved.values() if (number := ids.message_number(text)) is not None]
+    answer = await context.store.messages(context.who, numbers)
+    rows = {f"M{row.message_id}": row for row in answer.messages}
+    refused: dict[str, SetError] = {}
+    for text, given in others.items():
+        row = rows.get(resolved[text])
+        if row is None:
+            refused[text] = SetError(SetFault.NOT_FOUND)
+            continue
+        wrong = [key for key, value in given.items() if not _is_same(row, key, value)]
+        if wrong:
+            refused[text] = invalid(*wrong, why="cannot change")
+    return refused
+
+
+def _is_same(row: pb.Message, key: str, value: Any) -> bool:
+    """Whether a property has this value already; those that need the message's octets count as changed."""
+    if not is_known_property(key) or key.startswith(("header", "body")):
+        return False
+    return bool(EmailView([key], ()).show(Reading(row)).get(key) == value)

@@ -1,0 +1,106 @@
+"""What the use cases ask of other services, so that unit tests need no sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from petitbleu.store.v1 import mailbox_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A person who has shown a right credential.
+
+    `principal` is the signed token for other services; it ends at `expires_at` (Unix seconds).
+    """
+
+    account_id: int
+    tenant_id: int
+    address: str
+    name: str
+    roles: tuple[int, ...]
+    session_id: int
+    principal: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a client shows: a login and its password, or a bearer token (then `login` is empty)."""
+
+    login: str
+    secret: str
+
+    @property
+    def bearer(self) -> bool:
+        """Whether it is a bearer token."""
+        return not self.login
+
+
+class RefusedError(Exception):
+    """The credential is wrong; nothing says in what way."""
+
+
+class LimitedError(Exception):
+    """Too many tries: come again later."""
+
+
+class AwayError(Exception):
+    """The service that must answer does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A bearer session just made; `expires_at` in Unix seconds."""
+
+    token: str
+    session_id: int
+    expires_at: int
+
+
+class Accounts(Protocol):
+    """Who somebody is. Raises RefusedError, LimitedError or AwayError."""
+
+    async def authenticate(self, credential: Credential, client_ip: str) -> Identity:
+        """Check a credential."""
+
+    async def create_session(self, principal: str, label: str, client_ip: str) -> NewSession:
+        """Make a bearer session for a person."""
+
+    async def revoke_session(self, principal: str, session_id: int) -> None:
+        """End a bearer session of a person."""
+
+
+class MailStore(Protocol):
+    """One person's mail, on that person's behalf. Raises grpc.aio.AioRpcError as store answered."""
+
+    async def state(self, who: Identity) -> pb.GetStateResponse:
+        """Give the account's modseq and quota."""
+
+    async def mailboxes(self, who: Identity) -> pb.ListMailboxesResponse:
+        """Give all mailboxes."""
+
+    async def query(self, who: Identity, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
+        """Find messages."""
+
+    async def messages(
+        self, who: Identity, message_ids: Sequence[int], *, without_meta: bool = False
+    ) -> pb.GetMessagesResponse:
+        """Give rows of at most 1,000 messages."""
+
+    async def threads(self, who: Identity, thread_ids: Sequence[int]) -> pb.GetThreadsResponse:
+        """Give threads."""
+
+    async def changes(self, who: Identity, request: pb.GetChangesRequest) -> pb.GetChangesResponse:
+        """Give what changed."""
+
+    async def update(self, who: Identity, request: pb.UpdateMessagesRequest) -> pb.UpdateMessagesResponse:
+        """Change messages in one commit."""
+
+    async def import_message(self, who: Identity, request: pb.ImportMessageRequest) -> pb.ImportMessageResponse:
+        """Store a message that the person made."""
+
+    def read(self, who: Identity, message_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Stream octets of a message as served; `length` 0 means to its end."""

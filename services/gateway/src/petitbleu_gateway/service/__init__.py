@@ -1,0 +1,1 @@
+"""Use cases that are no JMAP method: authentication, the session object, readiness."""
