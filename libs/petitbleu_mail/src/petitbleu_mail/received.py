@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from petitbleu_mail.addresses import Mailbox
@@ -75,6 +76,7 @@ def received_line(
     return f"Received: from {name} ({tcp}){tail};\r\n\t{rfc5322_date(when)}\r\n".encode()
 
 
+@lru_cache(maxsize=4096)
 def _literal(peer: str) -> str:
     try:
         return f"[{IPv4Address(peer)}]"
