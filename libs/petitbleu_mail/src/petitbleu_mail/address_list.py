@@ -47,6 +47,7 @@ _TOKEN = re.compile(
 )
 _PAREN = re.compile(r"[()]|\\.", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_MOST_WORDS = 64  # of something that could still be one name and address
 _BLANKS = re.compile(r"\s+")
 
 
@@ -201,6 +202,8 @@ def _bare(source: str) -> tuple[str, str]:
 
 def _glued(words: list[str]) -> list[str]:
     """Join the words of an addr-spec with blanks around its "@", or around dots of its domain."""
+    if len(words) > _MOST_WORDS:
+        return words
     out: list[str] = []
     for word in words:
         last = out[-1] if out else ""

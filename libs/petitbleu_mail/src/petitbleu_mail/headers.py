@@ -21,6 +21,8 @@ MAX_VALUE = 65536
 _PLAIN_FIELD = re.compile(rb"([!-9;-~]++):(.*+(?:\n[ \t].*+)*+\n)")
 # With blanks before the colon, which is obsolete syntax (RFC 5322 §4.5), and perhaps cut off.
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:(.*+(?:\n[ \t].*+)*+\n?)")
+# Any number of fields whose content is of no interest any more
+_MORE_FIELDS = re.compile(rb"(?:(?!--)[!-9;-~]++[ \t]*+:.*+(?:\n[ \t].*+)*+\n?)*+")
 _FIELD_BEGINS = re.compile(rb"[!-9;-~]++[ \t]*+:")
 _BLANK = re.compile(rb"\r?\n")
 _FOLD = re.compile(rb"\r?\n")
@@ -121,6 +123,7 @@ def scan_headers(blob: Blob, start: int = 0, boundaries: Container[bytes] = ()) 
 def _scan_lines(blob: Blob, start: int, boundaries: Container[bytes]) -> Headers:
     """Scan a header line by line."""
     fields: list[Field] = []
+    skipped = 0
     size = len(blob)
     at = start
     while at < size:
@@ -133,13 +136,17 @@ def _scan_lines(blob: Blob, start: int, boundaries: Container[bytes]) -> Headers
         found = _FIELD.match(blob, at)
         if found is None:
             line = _line_end(blob, at)
-            if not _skippable(blob, at, line, first=at == start):
+            skipped += 1
+            if skipped > MAX_FIELDS or not _skippable(blob, at, line, first=at == start):
                 break
             at = line
             continue
         if len(fields) < MAX_FIELDS:
             fields.append((found[1], found[2]))
-        at = found.end()
+            at = found.end()
+        else:
+            more = _MORE_FIELDS.match(blob, found.end())
+            at = more.end() if more else found.end()
     return Headers(blob, start, fields, at)
 
 

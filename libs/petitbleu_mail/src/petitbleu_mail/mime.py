@@ -30,6 +30,9 @@ MAX_DEPTH = 50
 # Digests of mailing lists reach a few hundred.
 MAX_PARTS = 1000
 
+# Lines looked at one by one before a pattern is made of the boundaries
+_PATIENCE = 500
+_LONGEST_DELIMITER = 2 * MAX_BOUNDARY
 _MESSAGES = {"message/rfc822", "message/global"}
 _SPACE = re.compile(r"[\s,]+")
 
@@ -120,25 +123,37 @@ class _Scanner:
         """
         blob = self.blob
         at = max(at - 1, 0)
-        while True:
+        for _ in range(_PATIENCE):
             found = blob.find(self.needle, at)
             if found < 0:
                 return None
             line_end = blob.find(b"\n", found + 1)
             if line_end < 0:
                 line_end = self.end
-            # RFC 2046 §5.1.1: blanks may follow the boundary
-            word = blob[found + 3 : min(line_end, found + 3 + 2 * MAX_BOUNDARY)].rstrip(b" \t\r")
-            level = self.boundaries.get(word)
-            closing = False
-            if level is None and word.endswith(b"--"):
-                level = self.boundaries.get(word[:-2])
-                closing = True
-            if level is not None:
-                # RFC 2046 §5.1.1: the line end before the delimiter belongs to it
-                start = found - 1 if found > 0 and blob[found - 1 : found] == b"\r" else found
-                return start, min(line_end + 1, self.end), level, closing
+            if line_end - found <= _LONGEST_DELIMITER:
+                # RFC 2046 §5.1.1: blanks may follow the boundary
+                word = blob[found + 3 : line_end].rstrip(b" \t\r")
+                level = self.boundaries.get(word)
+                closing = level is None and word.endswith(b"--")
+                if closing:
+                    level = self.boundaries.get(word[:-2])
+                if level is not None:
+                    return self._text_end(found), min(line_end + 1, self.end), level, closing
             at = line_end
+        return self._next_by_pattern(at)
+
+    def _next_by_pattern(self, at: int) -> tuple[int, int, int, bool] | None:
+        """Do what `_next` does, in text full of lines that are nearly delimiters: costly to set up, fast in passing them."""
+        words = b"|".join([re.escape(word) for word in sorted(self.boundaries, key=len, reverse=True)])
+        for found in re.compile(rb"\n--(%s)(--)?[ \t\r]*+(?=\n|\Z)" % words).finditer(self.blob, at):
+            start, end = found.span()
+            if end - start <= _LONGEST_DELIMITER:
+                return self._text_end(start), min(end + 1, self.end), self.boundaries[found[1]], found[2] is not None
+        return None
+
+    def _text_end(self, found: int) -> int:
+        """Return where the text before a delimiter ends: the line end before it belongs to it (RFC 2046 §5.1.1)."""
+        return found - 1 if found > 0 and self.blob[found - 1 : found] == b"\r" else found
 
     def _begin(self, at: int, default: str, parent: Part | None = None) -> Headers:
         """Open the part whose header begins at `at`, and the message in it if it is one."""

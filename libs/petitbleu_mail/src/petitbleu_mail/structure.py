@@ -15,7 +15,7 @@ from petitbleu_mail.headers import MAX_VALUE, Blob, Headers
 from petitbleu_mail.mime import Part, part_beginning, scan_message
 from petitbleu_mail.preview import HTML_WINDOW, TEXT_WINDOW, preview_of_html, preview_of_text
 
-__all__ = ["BodyLists", "ParsedMessage", "body_lists", "decode_meta", "encode_meta", "parse_message"]
+__all__ = ["BodyLists", "MetaError", "ParsedMessage", "body_lists", "decode_meta", "encode_meta", "parse_message"]
 
 # The first octet of a record; readers keep to what they know.
 META_VERSION = 1
@@ -111,8 +111,15 @@ def encode_meta(message: ParsedMessage) -> bytes:
     return bytes((META_VERSION,)) + _ENCODER.encode(message)
 
 
+class MetaError(ValueError):
+    """Raised for a record that is damaged or of another version."""
+
+
 def decode_meta(data: bytes | memoryview) -> ParsedMessage:
-    """Unpack what `encode_meta` packed. Raises `ValueError` for another version or damaged octets."""
+    """Unpack what `encode_meta` packed. Raises `MetaError`."""
     if not data or data[0] != META_VERSION:
-        raise ValueError("not a record of this version")
-    return _DECODER.decode(memoryview(data)[1:])
+        raise MetaError("not a record of this version")
+    try:
+        return _DECODER.decode(memoryview(data)[1:])
+    except msgspec.MsgspecError:
+        raise MetaError("damaged record") from None

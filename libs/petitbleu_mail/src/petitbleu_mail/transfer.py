@@ -8,6 +8,7 @@ import re
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _FOREIGN = bytes(c for c in range(256) if c not in _ALPHABET)
 _PADS = re.compile(rb"=[=\s]*+")
+_MAX_PADS = 1000  # more of them are no joined sections but rubbish
 _UU_BEGIN = re.compile(rb"(?:\A|\n)begin [0-7]{3,4} [^\n]*+\n")
 _UU_NAMES = {"x-uuencode", "uuencode", "x-uue", "uue"}
 IDENTITY = frozenset({"7bit", "8bit", "binary"})
@@ -38,7 +39,8 @@ def decode_base64(data: bytes) -> tuple[bytes, bool]:
     except binascii.Error:
         pass
     out = []
-    for section in _PADS.split(data):
+    sections = _PADS.split(data) if data.count(b"=") < _MAX_PADS else [data]
+    for section in sections:
         clean = section.translate(None, _FOREIGN)
         extra = len(clean) % 4
         if extra == 1:  # six bits make no octet
