@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +18,7 @@ from petitbleu_kit.postgres import in_transaction
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-_Connection = asyncpg.Connection[asyncpg.Record]
+_Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # not generic at run time
 _log = get_logger(__name__)
 
 _KNOWLEDGE: Final = """/* hot:junior-guard.knowledge */
