@@ -55,13 +55,14 @@ def received_line(
     by: str,
     with_protocol: str,
     queue_id: str,
-    when: datetime,
+    when: datetime | str,
     tls: str | None = None,
     recipients: tuple[Mailbox, ...] = (),
 ) -> bytes:
     """Build the Received header field of a message just taken, folded, with its CRLF (RFC 5321 §4.4).
 
-    `peer` is the client's IP address, `peer_name` its verified reverse name, `tls` such as `TLSv1.3:TLS_AES_256_GCM_SHA384`.
+    `peer` is the client's IP address, `peer_name` its verified reverse name, `tls` such as `TLSv1.3:TLS_AES_256_GCM_SHA384`;
+    `when` may be a date made by `rfc5322_date` already, which a busy server needs only once a second.
     `for` is written only when there is exactly one recipient, so that no one learns of another (RFC 5321 §7.2).
     """
     # RFC 5321 §4.4: Extended-Domain = Domain / (Domain FWS "(" TCP-info ")")
@@ -73,7 +74,7 @@ def received_line(
     tail = f"\r\n\tby {_word(by)} with {_word(with_protocol)}{cipher} id {_word(queue_id)}"
     if len(recipients) == 1 and (utf8 or not recipients[0].needs_utf8):
         tail += f"\r\n\tfor <{recipients[0].address}>"
-    return f"Received: from {name} ({tcp}){tail};\r\n\t{rfc5322_date(when)}\r\n".encode()
+    return f"Received: from {name} ({tcp}){tail};\r\n\t{when if isinstance(when, str) else rfc5322_date(when)}\r\n".encode()
 
 
 @lru_cache(maxsize=4096)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import hmac
 from collections.abc import Awaitable, Callable
 
@@ -14,6 +15,7 @@ from petitbleu_ingest import consumers, metrics
 from petitbleu_ingest.adapters.accounts import GrpcDirectory
 from petitbleu_ingest.adapters.store import GrpcStore
 from petitbleu_ingest.config import IngestSettings, networks
+from petitbleu_ingest.domain.message import KeyMaker
 from petitbleu_ingest.service.acceptance import Acceptance
 from petitbleu_ingest.service.admission import Admission
 from petitbleu_ingest.service.memory import ByteBudget
@@ -33,6 +35,7 @@ from petitbleu_kit.telemetry import tracing_on
 _log = get_logger(__name__)
 _BACKLOG = 1024
 _MIN_SECRET = 32
+_GC_THRESHOLD = 20_000
 
 
 def idempotency_secret(settings: IngestSettings) -> bytes:
@@ -83,9 +86,9 @@ def make_door(
             settings.smtp_connections, settings.smtp_connections_ip, settings.smtp_rate_ip, networks(settings.smtp_exempt)
         ),
         budget=ByteBudget(settings.ingest_memory, settings.ingest_memory_wait),
-        certificate=Certificate(settings.tls_certificate, settings.tls_key),
+        certificate=Certificate(settings.tls_cert, settings.tls_key),
         log=log or MessageLog(enabled=settings.log_level.upper() in {"DEBUG", "INFO"}),
-        secret=secret,
+        keys=KeyMaker(secret),
         loop=asyncio.get_running_loop(),
         hostname=settings.hostname,
         tracing=tracing_on(),
@@ -158,7 +161,7 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
     )  # fmt: skip
     door = make_door(settings, GrpcDirectory(accounts, settings.ingest_lookup_seconds), store, secret)
     await door.certificate.poll()
-    if settings.tls_certificate is not None and door.certificate.context is None:
+    if settings.tls_cert is not None and door.certificate.context is None:
         raise StartupError("the TLS certificate or its key cannot be loaded")
     observe(door)
     health = HealthServer(
@@ -170,6 +173,10 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
     except OSError:
         raise StartupError(f"health port {settings.worker_health_port} is in use") from None
     server = await listen(door, reuse_port=settings.ingest_worker >= 0)
+    # what was made till now lives as long as the process, and a message leaves no cycles: look for garbage seldom
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 20, 20)
     _log.info("listening", port=settings.port, worker=settings.ingest_worker)
     async with background(
         consumers.listen(settings, door.recipients),

@@ -33,7 +33,7 @@ class IngestSettings(ServiceSettings):
     ingest_worker: int = Field(-1, description="Index of this worker; set by the supervising process, -1 otherwise.")
     ingest_supervisor: int = Field(0, description="Process id of the supervisor; a worker ends when it is gone.")
 
-    tls_certificate: Path | None = Field(None, description="PEM chain for STARTTLS (RFC 3207); none, none offered.")
+    tls_cert: Path | None = Field(None, description="PEM chain for STARTTLS (RFC 3207); none, none offered.")
     tls_key: Path | None = Field(None, description="PEM private key for STARTTLS.")
     tls_poll_seconds: float = Field(5, gt=0, description="How often the certificate files are looked at for a change.")
     tls_handshake_seconds: float = Field(30, gt=0, description="Time for a handshake. Postfix smtpd_starttls_timeout.")
@@ -99,7 +99,9 @@ class IngestSettings(ServiceSettings):
 
     ingest_batch_items: int = Field(64, ge=1, le=256, description="Messages in one Accept.")
     ingest_batch_octets: int = Field(8 * MIB, ge=MIB, le=8 * MIB, description="Octets of bodies in one Accept.")
-    ingest_batches: int = Field(2, ge=1, description="Accept calls in flight.")
+    ingest_batches: int = Field(
+        1, ge=1, description="Accept calls in flight; with one, the next batch gathers meanwhile."
+    )
     ingest_accept_seconds: float = Field(
         30, gt=0, description="Deadline of Accept; RFC 5321 §4.5.3.2.6 gives 10 minutes."
     )
@@ -115,8 +117,8 @@ class IngestSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key go together")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together")
         networks(self.smtp_exempt)
         networks(self.proxy_trusted)
         return self

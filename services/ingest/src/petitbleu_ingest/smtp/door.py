@@ -9,11 +9,13 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Final
 
 from petitbleu_ingest.config import IngestSettings, networks
+from petitbleu_ingest.domain.message import KeyMaker
 from petitbleu_ingest.ports import Store
 from petitbleu_ingest.service.acceptance import Acceptance
 from petitbleu_ingest.service.admission import Admission
 from petitbleu_ingest.service.memory import ByteBudget
 from petitbleu_ingest.service.recipients import RecipientBook
+from petitbleu_ingest.smtp.instant import Instant
 from petitbleu_ingest.smtp.message_log import MessageLog
 from petitbleu_ingest.smtp.tls import Certificate
 
@@ -36,7 +38,7 @@ class Door:
     budget: ByteBudget
     certificate: Certificate
     log: MessageLog
-    secret: bytes
+    keys: KeyMaker
     loop: asyncio.AbstractEventLoop
     hostname: str
     tracing: bool = False
@@ -44,6 +46,7 @@ class Door:
     sessions: set[MailExchanger] = field(default_factory=set)
     buffer: bytearray = field(default_factory=lambda: bytearray(READ_OCTETS))
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    instant: Instant = field(default_factory=Instant)
     greeting: bytes = b""
     helo_reply: bytes = b""
 

@@ -20,9 +20,8 @@ from aiosmtpd.smtp import SMTP
 from petitbleu_ingest import metrics
 from petitbleu_ingest.errors import FAULT_WIRE, REFUSAL_WIRE, Refusal
 from petitbleu_ingest.service.admission import Answer
-from petitbleu_ingest.smtp import commands, transfer
+from petitbleu_ingest.smtp import commands, modes, transfer
 from petitbleu_ingest.smtp.door import Door
-from petitbleu_ingest.smtp.modes import Mode, Pause
 from petitbleu_ingest.smtp.proxy_protocol import ProxyError, parse_proxy_header
 from petitbleu_ingest.smtp.reception import Reception
 from petitbleu_ingest.smtp.transaction import MxSession, Transaction
@@ -52,7 +51,7 @@ class MailExchanger(SMTP):
         self.session = self.mx
         self.transaction: Transaction | None = None
         self.reception: Reception | None = None
-        self.mode = Mode.COMMAND
+        self.mode = modes.COMMAND
         self.chunk_left = 0
         self.chunk_last = False
         self.chunk_size = 0
@@ -75,7 +74,7 @@ class MailExchanger(SMTP):
         self._armed = False
         self._overlong = False
         self._eof = False
-        self._pauses = Pause(0)
+        self._pauses = 0
         self._ticket: object = None
         self._socket = -1
 
@@ -93,7 +92,7 @@ class MailExchanger(SMTP):
         self.expires = now + self.door.settings.smtp_session_seconds
         self.door.sessions.add(self)
         if self.door.is_proxy(self.mx.address):
-            self.mode = Mode.PROXY
+            self.mode = modes.PROXY
             self.deadline = now + self.door.settings.proxy_seconds
         else:
             self._greet(now)
@@ -129,53 +128,52 @@ class MailExchanger(SMTP):
     def eof_received(self) -> bool | None:
         """Answer what came before the end, then close."""
         self._eof = True
-        if self.waiting and self.mx.cipher is None:
-            return True  # keep the other half open for the reply that is on its way
-        return False
+        # the other half stays open for a reply that is on its way; TLS has no halves
+        return self.waiting and self.mx.cipher is None
 
     def pause_writing(self) -> None:
         """Stop reading commands of a peer that does not read replies."""
-        self.pause(Pause.UNREAD)
+        self.pause(modes.UNREAD)
 
     def resume_writing(self) -> None:
         """Go on."""
-        self.resume(Pause.UNREAD)
+        self.resume(modes.UNREAD)
         self.turn()
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def pause(self, why: Pause) -> None:
+    def pause(self, why: int) -> None:
         """Read nothing until `resume` takes this reason back."""
         if not self._pauses and self.peer is not None:
             with contextlib.suppress(RuntimeError):
                 self.peer.pause_reading()
         self._pauses |= why
 
-    def resume(self, why: Pause) -> None:
+    def resume(self, why: int) -> None:
         """Take a reason back; read again when it was the last."""
         if self._pauses & why:
             self._pauses &= ~why
             if not self._pauses and self.peer is not None and not self.ended:
                 with contextlib.suppress(RuntimeError):
                     self.peer.resume_reading()
-                if self.mode is not Mode.COMMAND:
+                if self.mode != modes.COMMAND:
                     self.deadline = self.loop.time() + self.door.settings.smtp_data_seconds
 
     def stop_reading(self) -> None:
         """Read nothing in clear any more: TLS is about to begin."""
-        self.pause(Pause.HANDSHAKE)
+        self.pause(modes.HANDSHAKE)
 
     def start_reading(self) -> None:
         """TLS has begun; its transport reads already."""
-        self._pauses = Pause(0)
+        self._pauses = 0
 
     def hold_reading(self) -> None:
         """The worker holds too many octets (`service.memory.Holder`)."""
-        self.pause(Pause.BUDGET)
+        self.pause(modes.BUDGET)
 
     def release_reading(self) -> None:
         """There is room again."""
-        self.resume(Pause.BUDGET)
+        self.resume(modes.BUDGET)
 
     def give_up_message(self) -> None:
         """Drop the message in transfer for want of memory."""
@@ -197,44 +195,60 @@ class MailExchanger(SMTP):
             self.buffer = data
         self.at = 0
         if self.waiting:
-            self.pause(Pause.WAITING)
+            self.pause(modes.WAITING)
             return
         self.turn()
 
     def turn(self) -> None:
         """Handle what is buffered as far as it goes, then write the replies."""
-        while not self.waiting and not self.closing and not self._pauses & Pause.UNREAD:
-            if self.mode is Mode.COMMAND:
+        out = self.out
+        while not (self.waiting or self.closing or self._pauses & modes.UNREAD):
+            if self.mode == modes.COMMAND:
                 end = self.buffer.find(b"\n", self.at)
                 if end < 0:
                     self._unfinished_line()
                     break
                 line = self.buffer[self.at : end + 1]
                 self.at = end + 1
-                self._line(line)
-                if len(self.out) >= _MAX_REPLIES:
+                if self._overlong or len(line) > commands.MAX_COMMAND_LINE or line[-2:] != b"\r\n":
+                    self._odd_line(line)
+                else:
+                    commands.handle(self, line[:-2])
+                if len(out) >= _MAX_REPLIES:
                     self.flush()
-            elif self.at >= len(self.buffer) and not (self.mode is Mode.CHUNK and self.chunk_left == 0):
+            elif not self._take():
                 break
-            elif self.mode is Mode.DATA:
-                transfer.take_data(self)
-            elif self.mode is Mode.CHUNK:
-                transfer.take_chunk(self)
-            elif not self._proxy():
-                break
-        if not self.waiting and not self.closing:
-            seconds = self.door.settings
-            if self.mode is Mode.COMMAND:
-                self.deadline = self.loop.time() + seconds.smtp_command_seconds
-            elif self.mode is not Mode.PROXY:
-                self.deadline = self.loop.time() + seconds.smtp_data_seconds
-            if self.at >= len(self.buffer):
-                self.buffer = b""
-                self.at = 0
+        if not (self.waiting or self.closing):
+            self._rest()
         if self.out:
             self.flush()
         if self._eof and not self.waiting:
             self.close()
+
+    def _take(self) -> bool:
+        """Take the next piece of what is no command; whether there may be another."""
+        if self.mode == modes.CHUNK:
+            if self.chunk_left and self.at >= len(self.buffer):
+                return False
+            transfer.take_chunk(self)
+            return True
+        if self.at >= len(self.buffer):
+            return False
+        if self.mode == modes.DATA:
+            transfer.take_data(self)
+            return True
+        return self._proxy()
+
+    def _rest(self) -> None:
+        """Nothing more can be handled: set the time limit for what comes next."""
+        settings = self.door.settings
+        if self.mode == modes.COMMAND:
+            self.deadline = self.loop.time() + settings.smtp_command_seconds
+        elif self.mode != modes.PROXY:
+            self.deadline = self.loop.time() + settings.smtp_data_seconds
+        if self.at >= len(self.buffer):
+            self.buffer = b""
+            self.at = 0
 
     def _unfinished_line(self) -> None:
         if len(self.buffer) - self.at > MAX_AUTH_LINE:
@@ -243,8 +257,9 @@ class MailExchanger(SMTP):
             self.buffer = b""
             self.at = 0
 
-    def _line(self, line: bytes) -> None:
-        if self._overlong or (len(line) > commands.MAX_COMMAND_LINE and len(line) > commands.line_limit(line)):
+    def _odd_line(self, line: bytes) -> None:
+        """Handle a line that is long, or that ends with a bare LF."""
+        if self._overlong or len(line) > commands.line_limit(line):  # RFC 5321 §4.5.3.1.4
             self._overlong = False
             self.bad(FAULT_WIRE[Fault.LINE_TOO_LONG])
         elif not line.endswith(b"\r\n"):  # RFC 5321 §2.3.8
@@ -265,7 +280,7 @@ class MailExchanger(SMTP):
         if header is None:
             return False
         self.at += header.size
-        self.mode = Mode.COMMAND
+        self.mode = modes.COMMAND
         if header.source is not None:
             self.mx.address = header.source[0]
         self._greet(self.loop.time())
@@ -307,8 +322,8 @@ class MailExchanger(SMTP):
         """Whether the socket holds octets that we have not read: the peer sent them before our reply."""
         try:
             return fcntl.ioctl(self._socket, termios.FIONREAD, _INT) != _INT
-        except OSError:
-            return True
+        except (OSError, ValueError):
+            return False  # not a socket: there is nothing behind what was read
 
     def wait(self) -> None:
         """Handle nothing more until `proceed`: a command's answer must come from elsewhere."""
@@ -321,7 +336,7 @@ class MailExchanger(SMTP):
         if self.ended:
             return
         self.turn()
-        self.resume(Pause.WAITING)
+        self.resume(modes.WAITING)
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
@@ -354,17 +369,17 @@ class MailExchanger(SMTP):
             return
         if now >= self.expires:
             self.end(Refusal.SESSION_TOO_LONG, "session_time")
-        elif now >= self.deadline and not self._pauses & (Pause.BUDGET | Pause.UPLOAD):
-            if self.mode is Mode.PROXY:
+        elif now >= self.deadline and not self._pauses & (modes.BUDGET | modes.UPLOAD):
+            if self.mode == modes.PROXY:
                 self.abort()
             else:
                 self.end(Refusal.TIMEOUT, "timeout")
-        elif self._pauses & Pause.UNREAD and now >= self.deadline:
+        elif self._pauses & modes.UNREAD and now >= self.deadline:
             self.abort()
 
     def drain(self) -> None:
         """The service stops: a session outside of a transfer ends now, another after its message."""
-        if not self.closing and not self.waiting and self.mode is Mode.COMMAND and self.reception is None:
+        if not self.closing and not self.waiting and self.mode == modes.COMMAND and self.reception is None:
             self.end(Refusal.SHUTTING_DOWN, "drain")
 
     def __del__(self) -> None:

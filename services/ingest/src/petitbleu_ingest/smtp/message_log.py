@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from datetime import UTC, datetime
 from typing import BinaryIO
 
 import msgspec
@@ -63,8 +62,3 @@ class MessageLog:
             self._out.write(self._lines)
             self._out.flush()
             self._lines.clear()
-
-
-def now_text() -> str:
-    """The present as ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat()

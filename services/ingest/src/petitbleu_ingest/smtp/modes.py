@@ -1,24 +1,18 @@
-"""What a session reads, and why it does not."""
+"""What a session reads, and why it does not: plain numbers, since each is looked at several times a command."""
 
 from __future__ import annotations
 
-from enum import Enum, IntFlag
+from typing import Final
 
+# What the next octets are
+PROXY: Final = 0
+COMMAND: Final = 1
+DATA: Final = 2
+CHUNK: Final = 3
 
-class Mode(Enum):
-    """What the next octets are."""
-
-    PROXY = "proxy"
-    COMMAND = "command"
-    DATA = "data"
-    CHUNK = "chunk"
-
-
-class Pause(IntFlag):
-    """Why nothing is read from the peer now."""
-
-    WAITING = 1  # a command waits for its answer and enough is buffered
-    BUDGET = 2  # the worker holds too many octets
-    UPLOAD = 4  # this session's message leaves too slowly
-    UNREAD = 8  # the peer does not read our replies
-    HANDSHAKE = 16  # STARTTLS was answered and TLS has not begun
+# Why nothing is read from the peer now; bits
+WAITING: Final = 1  # a command waits for its answer and enough is buffered
+BUDGET: Final = 2  # the worker holds too many octets
+UPLOAD: Final = 4  # this session's message leaves too slowly
+UNREAD: Final = 8  # the peer does not read our replies
+HANDSHAKE: Final = 16  # STARTTLS was answered and TLS has not begun

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from petitbleu_ingest import metrics
@@ -132,6 +131,8 @@ class Reception:
 
     def trace_lines(self) -> bytes:
         """Return our Received field (RFC 5321 §4.4), without `for` when there are several recipients (§7.2)."""
+        door = self._door
+        door.instant.now()
         transaction = self._transaction
         session = transaction.session
         mail = transaction.mail
@@ -140,10 +141,10 @@ class Reception:
             helo=session.host_name or "unknown",
             peer=session.address,
             peer_name=None,
-            by=self._door.hostname,
+            by=door.hostname,
             with_protocol=protocol(extended=session.extended_smtp, tls=session.cipher is not None, utf8=mail.smtputf8),
             queue_id=transaction.queue_id,
-            when=datetime.now(UTC),
+            when=door.instant.rfc5322,
             tls=session.cipher,
             recipients=(recipients[0].mailbox,) if len(recipients) == 1 else (),
         )

@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from petitbleu_ingest import metrics
-from petitbleu_ingest.domain.message import Incoming, idempotency_key
+from petitbleu_ingest.domain.message import Incoming
 from petitbleu_ingest.errors import REFUSAL_WIRE, Refusal
 from petitbleu_ingest.ports import Accepted, StoreAwayError, StoreFullError
 from petitbleu_ingest.smtp import modes
-from petitbleu_ingest.smtp.message_log import MessageLine, now_text
+from petitbleu_ingest.smtp.message_log import MessageLine
 from petitbleu_ingest.smtp.reception import Reception
 from petitbleu_ingest.smtp.transaction import Transaction
 from petitbleu_kit.batching import QueueFullError
@@ -43,7 +43,7 @@ def begin_data(smtp: MailExchanger) -> None:
         smtp.reply(REFUSAL_WIRE[Refusal.SYSTEM_FULL])
     else:
         _open(smtp, transaction, dotted=True)
-        smtp.mode = modes.Mode.DATA
+        smtp.mode = modes.DATA
         smtp.reply(_GO_ON)
 
 
@@ -66,7 +66,7 @@ def take_data(smtp: MailExchanger) -> None:
     reception.add(decoder.feed(data))
     if decoder.done:
         smtp.buffer = decoder.rest
-        smtp.mode = modes.Mode.COMMAND
+        smtp.mode = modes.COMMAND
         _complete(smtp, reception)
     else:
         _weigh(smtp, reception)
@@ -92,7 +92,7 @@ def begin_chunk(smtp: MailExchanger, command: Bdat) -> None:
             refusal = REFUSAL_WIRE[Refusal.SYSTEM_FULL]
         else:
             _open(smtp, transaction, dotted=False)
-    smtp.mode = modes.Mode.CHUNK
+    smtp.mode = modes.CHUNK
     smtp.chunk_size = smtp.chunk_left = command.size
     smtp.chunk_last = command.last
     smtp.chunk_refusal = refusal
@@ -111,7 +111,7 @@ def take_chunk(smtp: MailExchanger) -> None:
         if reception is not None:
             _weigh(smtp, reception)
         return
-    smtp.mode = modes.Mode.COMMAND
+    smtp.mode = modes.COMMAND
     if smtp.chunk_refusal:
         smtp.bad(smtp.chunk_refusal)
     elif reception is not None:
@@ -130,7 +130,7 @@ def _weigh(smtp: MailExchanger, reception: Reception) -> None:
     if held != smtp.held:
         door.budget.charge(smtp, held, smtp.loop.time())
     if reception.upload is not None and held > door.settings.ingest_session_memory - _RESERVE:
-        smtp.pause(modes.Pause.UPLOAD)
+        smtp.pause(modes.UPLOAD)
 
 
 def _progress(smtp: MailExchanger) -> None:
@@ -140,7 +140,7 @@ def _progress(smtp: MailExchanger) -> None:
         return
     smtp.door.budget.charge(smtp, reception.held, smtp.loop.time())
     if reception.held < smtp.door.settings.ingest_session_memory // 4:
-        smtp.resume(modes.Pause.UPLOAD)
+        smtp.resume(modes.UPLOAD)
 
 
 def give_up(smtp: MailExchanger) -> None:
@@ -151,7 +151,7 @@ def give_up(smtp: MailExchanger) -> None:
     metrics.memory_waits.inc()
     reception.refuse(Refusal.SYSTEM_FULL)
     smtp.door.budget.charge(smtp, 0, smtp.loop.time())
-    smtp.resume(modes.Pause.BUDGET | modes.Pause.UPLOAD)
+    smtp.resume(modes.BUDGET | modes.UPLOAD)
 
 
 def drop(smtp: MailExchanger) -> None:
@@ -161,7 +161,7 @@ def drop(smtp: MailExchanger) -> None:
         smtp.reception = None
         reception.abort()
         smtp.door.budget.leave(smtp, smtp.loop.time())
-        smtp.resume(modes.Pause.UPLOAD)
+        smtp.resume(modes.UPLOAD)
 
 
 def _complete(smtp: MailExchanger, reception: Reception) -> None:
@@ -175,7 +175,7 @@ def _complete(smtp: MailExchanger, reception: Reception) -> None:
         _finish(smtp, transaction, reception, arrived, REFUSAL_WIRE[reception.refusal], reception.refusal.name.lower())
         return
     message = Incoming(
-        idempotency_key(smtp.door.secret, transaction.mail_from or "", transaction.recipients, digest),
+        smtp.door.keys.key(transaction.mail_from or "", transaction.recipients, digest),
         transaction.mail, transaction.recipients, reception.trace, body, b"", reception.header_from,
         transaction.traceparent,
     )  # fmt: skip
@@ -260,7 +260,7 @@ def _finish(
     metrics.accept_seconds.observe(seconds)
     smtp.door.log.write(
         MessageLine(
-            now_text(), smtp.mx.id, transaction.queue_id, verdict, reception.size, len(transaction.recipients),
+            smtp.door.instant.iso(), smtp.mx.id, transaction.queue_id, verdict, reception.size, len(transaction.recipients),
             round(seconds * 1000, 2), accepted_id, transaction.trace_id, smtp.mx.cipher is not None, staged,
         )
     )  # fmt: skip
