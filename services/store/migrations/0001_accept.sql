@@ -28,6 +28,8 @@ CREATE TABLE accepted (
     from_hash bigint NOT NULL,
     PRIMARY KEY (partition, accepted_id)
 );
+-- By ranges of pages, so next to nothing a row: for Trace and for pruning, which look by time.
+CREATE INDEX accepted_received ON accepted USING brin (received_at) WITH (pages_per_range = 32, autosummarize = on);
 -- Few: only mail with a recipient that is or was parked.
 CREATE INDEX accepted_under_operations_key ON accepted (partition, accepted_id) WHERE key_id = 0;
 
@@ -90,12 +92,16 @@ CREATE TABLE blob_place (
 
 -- Segments, announced before their PUT, so that what a crash leaves in S3 has a row and can be deleted.
 -- state: writing, live, dead (nothing in it is referred to any more; deleted when back-ups that name it have expired).
+-- blob_ids: what was put in it, instead of an index on blob_place that every message would pay for. digest: SHA-256.
+-- An object of one body gets a row here when it is dead; the slot in its id tells it from a segment.
 CREATE TABLE segment (
     partition smallint NOT NULL,
     segment_id uuid NOT NULL,
     state text NOT NULL CHECK (state IN ('writing', 'live', 'dead')),
     octets bigint NOT NULL DEFAULT 0,
     live_octets bigint NOT NULL DEFAULT 0,
+    blob_ids uuid[] NOT NULL DEFAULT '{}',
+    digest bytea,
     created_at timestamptz NOT NULL DEFAULT now(),
     dead_at timestamptz,
     PRIMARY KEY (partition, segment_id)

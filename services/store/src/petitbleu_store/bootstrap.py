@@ -112,7 +112,7 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Store]:
         staging.start()
         core = Core(
             settings=settings, pool=pool, cold=cold, outbox=outbox, bus=client, objects=objects, intake=intake,
-            account_keys=AccountKeys(key_encryption), bodies=bodies, ring=ring, recipients=recipients,
+            account_keys=AccountKeys(key_encryption), bodies=bodies, ring=ring, staging=staging, recipients=recipients,
             decisions=Verifier(SERVICE, settings.identity_dir),
         )  # fmt: skip
         acceptance = Acceptance(

@@ -17,6 +17,7 @@ from petitbleu_store.service.bodies import Bodies
 from petitbleu_store.service.intake import Intake
 from petitbleu_store.service.recipients import Recipients
 from petitbleu_store.service.ring import Ring
+from petitbleu_store.service.staging import Staging
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Core:
         account_keys: Account keys: `generate`, `unwrap`, `forget`.
         bodies: Reading sealed bodies (`read_many`, `stream`) and writing hot ones (`insert_hot`).
         ring: The hot tables; `ring.slot` is where to write now.
+        staging: Large bodies on their way to S3: `put`, and `claim(connection, staged)` in the transaction.
         recipients: Open recipients: `list_open`, `settle(connection, items)`.
         decisions: Verifies tokens made for the store, such as decisions of junior-guard.
     """
@@ -48,5 +50,6 @@ class Core:
     account_keys: AccountKeys
     bodies: Bodies
     ring: Ring
+    staging: Staging
     recipients: Recipients
     decisions: Verifier

@@ -104,16 +104,16 @@ class Objects:
     def _url(self, method: str, name: str) -> str:
         return self._client.get_presigned_url(method, self._bucket, name, expires=_EXPIRES)
 
-    def _send(self, name: str, body: bytes | Iterator[bytes], octets: int) -> None:
+    def _send(self, name: str, body: bytes | bytearray | Iterator[bytes], octets: int) -> None:
         headers = {"Content-Length": str(octets), "Content-Type": "application/octet-stream"}
         # A generator cannot be sent again, so a request with one is tried once.
-        retries = None if isinstance(body, bytes) else False
+        retries = None if isinstance(body, (bytes, bytearray)) else False
         answer = self._http.request("PUT", self._url("PUT", name), body=body, headers=headers, retries=retries)
         if answer.status != _OK:
             raise ObjectsAwayError(f"S3 put: status {answer.status}")
         _octets.labels(verb="put").inc(octets)
 
-    async def put(self, name: str, body: bytes) -> None:
+    async def put(self, name: str, body: bytes | bytearray) -> None:
         """Store an object that is in memory; it is on stable storage when this returns.
 
         Raises:
@@ -154,7 +154,7 @@ class Objects:
 
         return await self._run("get", work)
 
-    async def same(self, name: str, body: bytes) -> bool:
+    async def same(self, name: str, body: bytes | bytearray) -> bool:
         """Whether the object holds exactly these octets; reads it back."""
 
         def work() -> bool:

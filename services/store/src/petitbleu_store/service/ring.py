@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
+from petitbleu_kit.lifecycle import forever
 from prometheus_client import Gauge
 
-from petitbleu_kit.lifecycle import forever
 from petitbleu_store.adapters.postgres import Pool
 
 HOT_SLOTS: Final = 8
+SEGMENT_SLOT: Final = 14  # the slot in the id of a segment
 COLD_SLOT: Final = 15  # a blob id with this slot was never in a hot table: it has an object of its own
 
 _octets = Gauge("petitbleu_store_hot_octets", "Octets of the hot tables")
@@ -27,6 +29,23 @@ def hot_table(slot: int) -> str:
     return f"hot_{slot:02d}"
 
 
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot of the ring.
+
+    Attributes:
+        slot: Its number.
+        state: "written", "sealed" or "free".
+        age: Seconds in that state.
+        octets: Octets of its table, indexes included.
+    """
+
+    slot: int
+    state: str
+    age: float
+    octets: int
+
+
 class Ring:
     """What a writer knows of the ring: a copy that is seconds old.
 
@@ -42,16 +61,17 @@ class Ring:
         self.octets = 0
         _limit.set(max_octets)
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> list[Slot]:
         """Read the ring's state."""
         added = self._added
-        rows = await self._pool.fetch(_STATE)
-        self.octets = sum(row["octets"] for row in rows)
+        slots = [Slot(*row.values()) for row in await self._pool.fetch(_STATE)]
+        self.octets = sum(slot.octets for slot in slots)
         self._added -= added
-        for row in rows:
-            if row["state"] == "written":
-                self.slot = row["slot"]
+        for slot in slots:
+            if slot.state == "written":
+                self.slot = slot.slot
         _octets.set(self.octets)
+        return slots
 
     def added(self, octets: int) -> None:
         """Count octets written since the last refresh."""
@@ -61,6 +81,22 @@ class Ring:
     def full(self) -> bool:
         """Whether the bound of hot octets is reached."""
         return self.octets + self._added >= self._max_octets
+
+    async def seal(self) -> int | None:
+        """Switch writing to the next free slot; return the slot that is sealed now, None when no slot is free."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch("/* cold:store.ring_lock */ SELECT slot, state FROM ring ORDER BY slot FOR UPDATE")
+            written = next(row["slot"] for row in rows if row["state"] == "written")
+            free = [row["slot"] for row in rows if row["state"] == "free"]
+            if not free:
+                return None
+            following = min(free, key=lambda slot: (slot - written) % HOT_SLOTS)
+            for state, slot in (("sealed", written), ("written", following)):
+                await connection.execute(
+                    "/* cold:store.ring_switch */ UPDATE ring SET state = $1, since = now() WHERE slot = $2", state, slot
+                )
+        self.slot = following
+        return int(written)
 
     async def run(self) -> None:
         """Refresh until cancelled."""

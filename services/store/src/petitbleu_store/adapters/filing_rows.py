@@ -1,0 +1,172 @@
+"""The statements of filing: one a table for a whole batch, over arrays. Every one names the partitions that it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+# A connection in a transaction.
+Connection: TypeAlias = "asyncpg.Connection[Any]"
+
+_RAISE: Final = """/* hot:store.account_raise */ UPDATE account a SET modseq = a.modseq + v.steps, last_id = a.last_id + v.ids,
+last_uid = a.last_uid + v.uids, used_octets = a.used_octets + v.octets, messages = a.messages + v.messages
+FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    AS v (partition, account_id, steps, ids, uids, octets, messages)
+WHERE a.partition = v.partition AND a.account_id = v.account_id AND a.partition = ANY($1::smallint[]) AND a.wrapped_key IS NOT NULL
+RETURNING a.account_id, a.modseq, a.last_id, a.last_uid, a.guarded"""
+
+_LOOK: Final = """/* hot:store.filing_look */ SELECT 0 AS what, r.account_id, r.ref_hash AS a, r.thread_id AS b, NULL::uuid AS blob_id,
+    NULL::integer[] AS recipients
+FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS v (partition, account_id, ref_hash)
+JOIN thread_ref r ON r.partition = v.partition AND r.account_id = v.account_id AND r.ref_hash = v.ref_hash
+    AND r.partition = ANY($1::smallint[])
+UNION ALL
+SELECT 1, m.account_id, m.message_id, m.thread_id, m.blob_id, m.recipients
+FROM unnest($4::smallint[], $5::bigint[], $6::uuid[]) AS v (partition, account_id, blob_id)
+JOIN message m ON m.partition = v.partition AND m.account_id = v.account_id AND m.blob_id = v.blob_id
+    AND m.partition = ANY($4::smallint[])
+UNION ALL
+SELECT 2, g.account_id, g.held::int, 0, g.accepted_id, NULL
+FROM unnest($4::smallint[], $5::bigint[], $6::uuid[]) AS v (partition, account_id, blob_id)
+JOIN message_gone g ON g.partition = v.partition AND g.account_id = v.account_id AND g.accepted_id = v.blob_id
+    AND g.partition = ANY($4::smallint[])"""
+
+_THREADS: Final = """/* hot:store.threads_state */ SELECT m.account_id, m.thread_id, m.message_id, m.mailbox_ids, m.flags, m.refs
+FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS v (partition, account_id, thread_id)
+JOIN message m ON m.partition = v.partition AND m.account_id = v.account_id AND m.thread_id = v.thread_id
+    AND m.partition = ANY($1::smallint[])"""
+
+_MESSAGES: Final = """/* hot:store.message_insert */ INSERT INTO message (partition, flags, account_id, message_id, thread_id, received_ms,
+    sent_ms, size, modseq, blob_id, import_key, mailbox_ids, keywords, refs, recipients)
+SELECT v.partition, v.flags, v.account_id, v.message_id, v.thread_id, v.received_ms, v.sent_ms, v.size, v.modseq, v.blob_id, v.import_key,
+    v.mailbox_ids::bigint[], v.keywords::bigint[], v.refs::bigint[], v.recipients::integer[]
+FROM unnest($1::smallint[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+    $10::uuid[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[])
+    AS v (partition, flags, account_id, message_id, thread_id, received_ms, sent_ms, size, modseq, blob_id, import_key, mailbox_ids,
+        keywords, refs, recipients)"""
+
+_CONTENTS: Final = """/* hot:store.content_insert */ INSERT INTO message_content (partition, account_id, message_id, sealed)
+SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bytea[])"""
+
+_PLACES: Final = """/* hot:store.mailbox_message_insert */ INSERT INTO mailbox_message (partition, account_id, mailbox_id, received_ms,
+    message_id, thread_id, uid)
+SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])"""
+
+# A thread that is full gives its references to the thread that follows it.
+_REFS: Final = """/* hot:store.thread_ref_insert */ INSERT INTO thread_ref (partition, account_id, ref_hash, thread_id)
+SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[])
+ON CONFLICT (partition, account_id, ref_hash) DO UPDATE SET thread_id = excluded.thread_id"""
+
+_CHANGES: Final = """/* hot:store.change_log_insert */ INSERT INTO change_log (partition, kind, op, account_id, modseq, entity_id, thread_id)
+SELECT * FROM unnest($1::smallint[], $2::smallint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])"""
+
+_COUNTS: Final = """/* hot:store.mailbox_count */ UPDATE mailbox b SET total = b.total + v.total, unread = b.unread + v.unread,
+    threads = b.threads + v.threads, unread_threads = b.unread_threads + v.unread_threads, modseq = v.modseq
+FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+    AS v (partition, account_id, mailbox_id, total, unread, threads, unread_threads, modseq)
+WHERE b.partition = v.partition AND b.account_id = v.account_id AND b.mailbox_id = v.mailbox_id AND b.partition = ANY($1::smallint[])"""
+
+_KEYWORDS: Final = """/* hot:store.keyword_insert */ INSERT INTO keyword (partition, account_id, keyword_hash, name_sealed)
+SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bytea[])
+ON CONFLICT (partition, account_id, keyword_hash) DO NOTHING"""
+
+
+class Raise(NamedTuple):
+    """What to add to an account's counters: steps of modseq, ids, uids, octets, messages."""
+
+    partition: int
+    account_id: int
+    steps: int
+    ids: int
+    uids: int
+    octets: int
+    messages: int
+
+
+class MessageRow(NamedTuple):
+    """A row of `message`, in the statement's order; arrays are PostgreSQL's text (`{1,2}`)."""
+
+    partition: int
+    flags: int
+    account_id: int
+    message_id: int
+    thread_id: int
+    received_ms: int
+    sent_ms: int
+    size: int
+    modseq: int
+    blob_id: UUID
+    import_key: UUID | None
+    mailbox_ids: str
+    keywords: str | None
+    refs: str
+    recipients: str | None
+
+
+@dataclass(slots=True)
+class Rows:
+    """All that one transaction adds, gathered over its accounts and written by one statement a table."""
+
+    messages: list[MessageRow]
+    contents: list[tuple[int, int, int, bytes]]
+    # partition, account, mailbox, received_ms, message, thread, uid
+    places: list[tuple[int, int, int, int, int, int, int]]
+    refs: list[tuple[int, int, int, int]]
+    # partition, kind, op, account, modseq, entity, thread
+    changes: list[tuple[int, int, int, int, int, int, int]]
+    # partition, account, mailbox, total, unread, threads, unread threads, modseq
+    counts: list[tuple[int, int, int, int, int, int, int, int]]
+    keywords: list[tuple[int, int, int, bytes]]
+
+    @classmethod
+    def empty(cls) -> Rows:
+        """Return no rows."""
+        return cls([], [], [], [], [], [], [])
+
+
+async def raise_accounts(connection: Connection, raises: Sequence[Raise]) -> list[asyncpg.Record]:
+    """Lock accounts in order and raise their counters; return (account_id, modseq, last_id, last_uid, guarded) of those that exist."""
+    rows: list[asyncpg.Record] = await connection.fetch(_RAISE, *zip(*sorted(raises), strict=True))
+    return rows
+
+
+async def look(
+    connection: Connection, refs: Sequence[tuple[int, int, int]], blobs: Sequence[tuple[int, int, UUID]]
+) -> list[asyncpg.Record]:
+    """Find threads by reference, and messages that the accounts have or had, in one round."""
+    rows: list[asyncpg.Record] = await connection.fetch(_LOOK, *_columns(refs, 3), *_columns(blobs, 3))
+    return rows
+
+
+async def threads_state(connection: Connection, threads: Sequence[tuple[int, int, int]]) -> list[asyncpg.Record]:
+    """Read the messages of threads (partition, account, thread)."""
+    rows: list[asyncpg.Record] = await connection.fetch(_THREADS, *_columns(threads, 3))
+    return rows
+
+
+async def write(connection: Connection, rows: Rows) -> None:
+    """Write what is gathered."""
+    for statement, values in (
+        (_MESSAGES, rows.messages),
+        (_CONTENTS, rows.contents),
+        (_PLACES, rows.places),
+        (_REFS, rows.refs),
+        (_KEYWORDS, rows.keywords),
+        (_CHANGES, rows.changes),
+        (_COUNTS, rows.counts),
+    ):
+        if values:
+            await connection.execute(statement, *zip(*values, strict=True))
+
+
+def array(values: Sequence[int]) -> str:
+    """Return numbers as PostgreSQL's text of an array."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * width

@@ -1,0 +1,87 @@
+"""The mailbox half of the store, wired: what bootstrap, acceptance and administration see of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import grpc.aio
+
+from petitbleu.store.v1 import filing_pb2, mailbox_pb2_grpc
+from petitbleu_kit.ids import BlobId
+from petitbleu_kit.lifecycle import forever
+from petitbleu_store.core import Core
+from petitbleu_store.grpc_api.accounts import AccountServicer
+from petitbleu_store.grpc_api.mailboxes import MailboxServicer
+from petitbleu_store.ports import VerifiedMessages
+from petitbleu_store.service import mailbox_upkeep, quota, references
+from petitbleu_store.service.account_book import AccountBook
+from petitbleu_store.service.accounts import AccountService
+from petitbleu_store.service.erasure import Erasure
+from petitbleu_store.service.filing import FilingService
+from petitbleu_store.service.held import HeldService
+from petitbleu_store.service.keyword_names import KeywordNames
+from petitbleu_store.service.mailbox_cases import MailboxCases
+from petitbleu_store.service.mailbox_verify import verify_accounts
+
+
+class Parts:
+    """Implements `petitbleu_store.ports.MailboxParts`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.book = AccountBook(core.account_keys)
+        names = KeywordNames()
+        self.cases = MailboxCases.make(core, self.book, names)
+        self.accounts = AccountService(core, self.book)
+        self.erasure = Erasure(core, self.book, names)
+        self.filing = FilingService(core, self.book)
+        self.held = HeldService(core, self.book, self.filing)
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Add the servicers of MailboxService and AccountService."""
+        mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(MailboxServicer(self.cases), server)
+        mailbox_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(self.accounts, self.erasure), server)
+
+    async def run(self) -> None:
+        """Finish erasures and keep tables bounded, until cancelled."""
+        await forever("store.mailboxes", mailbox_upkeep.SECONDS, self.upkeep)
+
+    async def upkeep(self) -> None:
+        """Do the background work once."""
+        await self.erasure.resume()
+        await mailbox_upkeep.forget_gone(self._core.cold)
+        await mailbox_upkeep.prune_changes(self._core.cold)
+
+    async def file(self, request: filing_pb2.FileRequest) -> filing_pb2.FileResponse:
+        """FilingService.File."""
+        return await self.filing.file(request)
+
+    async def decide_held(self, request: filing_pb2.DecideHeldRequest) -> filing_pb2.DecideHeldResponse:
+        """FilingService.DecideHeld."""
+        await self.held.decide(request)
+        return filing_pb2.DecideHeldResponse()
+
+    async def over_quota(self, account_ids: Sequence[int]) -> list[int]:
+        """Those of the accounts that are at or over their quota."""
+        return await quota.over_quota(self._core.pool, account_ids)
+
+    async def still_referred(self, blobs: Sequence[tuple[BlobId, Sequence[int]]]) -> set[BlobId]:
+        """Those of the blobs to which a message (or held message) of one of the named accounts still refers."""
+        return await references.still_referred(self._core.cold, blobs)
+
+    def verify(self, *, bodies: bool) -> AsyncIterator[VerifiedMessages]:
+        """Check rows against counters, and that each message's blob exists; with `bodies`, that it opens under its key."""
+        return verify_accounts(self._core, self.book, bodies=bodies)
+
+    async def counts(self) -> tuple[int, int]:
+        """Accounts, and messages held for a guardian."""
+        return await references.counts(self._core.cold)
+
+    async def rotate_account_keys(self) -> int:
+        """Wrap each account key that is not under the active key-encryption key again; return how many."""
+        return await mailbox_upkeep.rotate_account_keys(self._core)
+
+
+async def make(core: Core) -> Parts:
+    """Wire the mailbox half."""
+    return Parts(core)

@@ -1,0 +1,108 @@
+"""What every use case must know of an account first: its tenant, its cipher, and whether it is guarded."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from petitbleu_kit.ids import AccountId, partition_of_account
+from petitbleu_kit.logs import get_logger
+from petitbleu_store.adapters.postgres import Executor
+from petitbleu_store.domain.account_cipher import AccountCipher
+from petitbleu_store.domain.keys import WrongKeyError
+from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service.account_keys import AccountKeys
+
+_log = get_logger(__name__)
+_REMEMBERED: Final = 20_000
+# An erased account's key leaves memory after this long at the latest, in a process that did not erase it.
+_SECONDS: Final = 600
+
+_LOAD: Final = (
+    "/* hot:store.accounts_load */ SELECT a.account_id, a.tenant_id, a.guarded, a.wrapped_key "
+    "FROM unnest($1::smallint[], $2::bigint[]) AS want (partition, account_id) JOIN account a "
+    "ON a.partition = want.partition AND a.account_id = want.account_id AND a.partition = ANY($1::smallint[]) "
+    "WHERE a.wrapped_key IS NOT NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAccount:
+    """An account that exists.
+
+    Attributes:
+        account_id: Its id.
+        partition: Its partition, 0-1023.
+        tenant_id: Its tenant, for ever.
+        guarded: Whether it was guarded when it was read; whoever files reads it again under the account's lock.
+        cipher: Seals and opens what is its own.
+        until: Monotonic seconds until which this may be relied on.
+    """
+
+    account_id: AccountId
+    partition: int
+    tenant_id: int
+    guarded: bool
+    cipher: AccountCipher
+    until: float
+
+
+class AccountBook:
+    """Accounts read lately; what can change without notice is never taken from here alone."""
+
+    def __init__(self, keys: AccountKeys) -> None:
+        self._keys = keys
+        self._known: OrderedDict[int, KnownAccount] = OrderedDict()
+
+    async def many(self, executor: Executor, account_ids: Collection[int]) -> dict[int, KnownAccount]:
+        """Return the accounts that exist, by id."""
+        now = time.monotonic()
+        found: dict[int, KnownAccount] = {}
+        missing: list[int] = []
+        for account_id in account_ids:
+            known = self._known.get(account_id)
+            if known is not None and known.until > now:
+                found[account_id] = known
+            else:
+                missing.append(account_id)
+        if missing:
+            rows = await executor.fetch(_LOAD, [partition_of_account(account_id) for account_id in missing], missing)
+            for row in rows:
+                account_id = AccountId(row["account_id"])
+                try:
+                    key = await self._keys.unwrap(account_id, row["wrapped_key"])
+                except WrongKeyError:
+                    _log.error("account key does not open", account_id=account_id)
+                    continue
+                known = KnownAccount(
+                    account_id,
+                    partition_of_account(account_id),
+                    row["tenant_id"],
+                    row["guarded"],
+                    AccountCipher(key),
+                    now + _SECONDS,
+                )
+                found[account_id] = self._known[account_id] = known
+                self._known.move_to_end(account_id)
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+    async def one(self, executor: Executor, account_id: int) -> KnownAccount:
+        """Return an account.
+
+        Raises:
+            StoreError: NOT_FOUND when there is none (or it is erased).
+        """
+        known = (await self.many(executor, (account_id,))).get(account_id)
+        if known is None:
+            raise StoreError(Problem.NOT_FOUND)
+        return known
+
+    def forget(self, account_id: int) -> None:
+        """Forget an account: something of it changed, or it was erased."""
+        self._known.pop(account_id, None)
+        self._keys.forget(AccountId(account_id))

@@ -1,0 +1,309 @@
+"""FilingService.File: bodies are read and described, then one transaction files or holds the whole batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from petitbleu.store.v1 import filing_pb2
+from petitbleu_kit.identity import IdentityError
+from petitbleu_kit.ids import BlobId, millis_of_blob
+from petitbleu_kit.logs import get_logger
+from petitbleu_kit.outbox import OutboxRow
+from petitbleu_kit.postgres import in_transaction
+from petitbleu_store.adapters.filing_rows import Connection
+from petitbleu_store.core import Core
+from petitbleu_store.domain import content, keywords
+from petitbleu_store.domain.content import Content
+from petitbleu_store.domain.description import Description, describe
+from petitbleu_store.domain.standard_mailboxes import BY_ROLE, INBOX
+from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service import filing_commit, held_rows, joining
+from petitbleu_store.service.account_book import AccountBook, KnownAccount
+from petitbleu_store.service.filing_commit import AccountBatch, Filing, GuardChangedError
+from petitbleu_store.service.intake import AcceptedMessage
+from petitbleu_store.service.updates import sealed_keywords
+
+_log = get_logger(__name__)
+MAX_ITEMS: Final = 1000
+# Bodies in memory at once; a larger single one comes alone.
+_GROUP_OCTETS: Final = 4 << 20
+# A larger body is described in a thread, so that the event loop goes on.
+_LARGE_OCTETS: Final = 512 << 10
+# The event loop is given a turn after describing this much.
+_TURN_OCTETS: Final = 128 << 10
+_PLANS: Final = 5
+
+
+@dataclass(slots=True)
+class Wanted:
+    """One accepted message for one account; several recipients of the envelope may lead to the same account."""
+
+    account_id: int
+    accepted_id: BlobId
+    recipients: list[int]
+    mailbox_ids: list[int]
+    flags: int
+    keywords: set[str]
+    prefix: bytes
+    tokens: list[str]
+    filing: Filing | None = None
+    status: filing_pb2.FileStatus.ValueType = filing_pb2.FILE_STATUS_UNSPECIFIED
+
+
+@dataclass(slots=True)
+class Bodies:
+    """What a batch needs of accepted messages: their keys, and what is in them."""
+
+    messages: dict[BlobId, AcceptedMessage] = field(default_factory=dict)
+    described: dict[BlobId, Description] = field(default_factory=dict)
+
+
+def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[Wanted]]:
+    """Merge the items of a request by account and message.
+
+    Returns:
+        What is wanted, and for each item the one that it is part of.
+
+    Raises:
+        StoreError: INVALID for an id or a keyword that is none.
+    """
+    if len(items) > MAX_ITEMS:
+        raise StoreError(Problem.INVALID, "too many items")
+    merged: dict[tuple[int, bytes], Wanted] = {}
+    of_item: list[Wanted] = []
+    for item in items:
+        key = (item.account_id, item.recipient.accepted_id)
+        if len(key[1]) != 16:
+            raise StoreError(Problem.INVALID, "an accepted id is 16 octets")
+        roles = {BY_ROLE.get(role, INBOX) for role in item.mailbox_roles} or {INBOX}
+        try:
+            flags, others = keywords.split(item.keywords)
+        except keywords.BadKeywordError:
+            raise StoreError(Problem.INVALID, "not a keyword") from None
+        one = merged.get(key)
+        if one is None:
+            one = merged[key] = Wanted(
+                item.account_id, BlobId(UUID(bytes=key[1])), [], [], 0, set(), item.prefix, []
+            )  # fmt: skip
+        one.recipients.append(item.recipient.recipient_no)
+        one.mailbox_ids = sorted(roles.union(one.mailbox_ids))
+        one.flags |= flags
+        one.keywords |= others
+        if item.decision_token:
+            one.tokens.append(item.decision_token)
+        of_item.append(one)
+    return list(merged.values()), of_item
+
+
+class FilingService:
+    """Files accepted mail in accounts, or holds it for a guardian.
+
+    Args:
+        core: The shared parts of the store.
+        book: Accounts.
+    """
+
+    def __init__(self, core: Core, book: AccountBook) -> None:
+        self._core = core
+        self._book = book
+        self._large = asyncio.Semaphore(1)
+
+    async def file(self, request: filing_pb2.FileRequest) -> filing_pb2.FileResponse:
+        """File or hold each item, in one commit."""
+        wanted, of_item = wanted_of(request.items)
+        if wanted:
+            bodies = await self._read({one.accepted_id for one in wanted})
+            await self.place(wanted, bodies)
+        return filing_pb2.FileResponse(
+            results=[
+                filing_pb2.FileResult(
+                    status=one.status,
+                    message_id=one.filing.message_id
+                    if one.filing is not None and one.status == filing_pb2.FILE_STATUS_FILED
+                    else 0,
+                )
+                for one in of_item
+            ]
+        )
+
+    async def place(self, wanted: Sequence[Wanted], bodies: Bodies) -> None:
+        """File or hold what is wanted; each one's status is set."""
+        for _ in range(_PLANS):
+            accounts = await self._book.many(self._core.pool, {one.account_id for one in wanted})
+            batches, holds = self._plan(wanted, accounts, bodies)
+
+            async def work(
+                connection: Connection,
+                batches: dict[int, AccountBatch] = batches,
+                holds: dict[int, list[held_rows.Hold]] = holds,
+            ) -> list[OutboxRow]:
+                return await self._commit(connection, wanted, batches, holds)
+
+            try:
+                events = await in_transaction(self._core.pool, work)
+            except GuardChangedError:
+                for account_id in accounts:
+                    self._book.forget(account_id)
+                continue
+            self._core.outbox.published_soon(events)
+            return
+        raise StoreError(Problem.BUSY, "the guard of an account keeps changing")
+
+    async def _read(self, ids: Iterable[BlobId]) -> Bodies:
+        """Open and describe accepted messages."""
+        bodies = Bodies(await self._core.intake.load(self._core.pool, list(ids)))
+        await self.describe(bodies)
+        return bodies
+
+    async def describe(self, bodies: Bodies) -> None:
+        """Read bodies, a bounded number of octets at a time, and describe them; one that cannot be read stays without description."""
+        group: list[AcceptedMessage] = []
+        octets = 0
+        for message in sorted(bodies.messages.values(), key=lambda message: message.size):
+            if group and octets + message.size > _GROUP_OCTETS:
+                await self._describe(group, bodies)
+                group, octets = [], 0
+            group.append(message)
+            octets += message.size
+        if group:
+            await self._describe(group, bodies)
+
+    async def _describe(self, group: Sequence[AcceptedMessage], bodies: Bodies) -> None:
+        if len(group) == 1 and group[0].size > _LARGE_OCTETS:
+            async with self._large:
+                await self._describe_large(group[0], bodies)
+            return
+        read = await self._core.bodies.read_many(self._core.pool, [(message.blob_id, message.key) for message in group])
+        turn = 0
+        for blob_id, body in read.items():
+            bodies.described[blob_id] = describe(body)
+            turn += len(body)
+            if turn > _TURN_OCTETS:
+                turn = 0
+                await asyncio.sleep(0)
+
+    async def _describe_large(self, message: AcceptedMessage, bodies: Bodies) -> None:
+        read = await self._core.bodies.read_many(self._core.pool, [(message.blob_id, message.key)])
+        for blob_id, body in read.items():
+            bodies.described[blob_id] = await asyncio.to_thread(describe, body)
+
+    def _verdict(self, one: Wanted) -> str:
+        """Return what junior-guard decided of a message for a guarded account, empty when it did not."""
+        for token in one.tokens:
+            verdict = self.verdict_of(token, one.account_id, one.accepted_id)
+            if verdict in {"deliver", "hold"}:
+                return verdict
+        return ""
+
+    def verdict_of(self, token: str, account_id: int, accepted_id: BlobId) -> str:
+        """Return the verdict of a token of junior-guard, empty when it is none or for something else."""
+        try:
+            claims = self._core.decisions.verify(token, issuer="junior-guard", use="decision")
+        except IdentityError:
+            return ""
+        if str(claims.get("account")) != str(account_id) or claims.get("accepted") != accepted_id.hex:
+            return ""
+        return str(claims.get("verdict", ""))
+
+    def _plan(
+        self, wanted: Sequence[Wanted], accounts: dict[int, KnownAccount], bodies: Bodies
+    ) -> tuple[dict[int, AccountBatch], dict[int, list[held_rows.Hold]]]:
+        batches: dict[int, AccountBatch] = {}
+        holds: dict[int, list[held_rows.Hold]] = {}
+        for one in wanted:
+            one.filing = None
+            account = accounts.get(one.account_id)
+            if account is None:
+                one.status = filing_pb2.FILE_STATUS_NO_ACCOUNT
+                continue
+            verdict = self._verdict(one) if account.guarded else "deliver"
+            if not verdict:
+                one.status = filing_pb2.FILE_STATUS_DECISION_REQUIRED
+                continue
+            batch = batches.get(one.account_id)
+            if batch is None:
+                batch = batches[one.account_id] = AccountBatch(account)
+            message, described = bodies.messages.get(one.accepted_id), bodies.described.get(one.accepted_id)
+            if message is None or described is None:
+                # It may have been filed before its key was destroyed; only the look under the lock tells.
+                one.status = filing_pb2.FILE_STATUS_UNREADABLE
+                batch.holds.append(one.accepted_id)
+            elif verdict == "hold":
+                one.status = filing_pb2.FILE_STATUS_HELD
+                batch.holds.append(one.accepted_id)
+                holds.setdefault(one.account_id, []).append(
+                    held_rows.hold_of(account, one.accepted_id, _held_content(one, message))
+                )
+            else:
+                one.status = filing_pb2.FILE_STATUS_FILED
+                one.filing = filing_of(account, one, message, described)
+                batch.filings.append(one.filing)
+        return batches, holds
+
+    async def _commit(
+        self,
+        connection: Connection,
+        wanted: Sequence[Wanted],
+        batches: dict[int, AccountBatch],
+        holds: dict[int, list[held_rows.Hold]],
+    ) -> list[OutboxRow]:
+        if not batches:
+            return []
+        events = await filing_commit.commit(connection, list(batches.values()))
+        for one in wanted:
+            batch = batches.get(one.account_id)
+            if batch is not None:
+                _settle_status(one, batch)
+        for batch in batches.values():
+            if batch.account.guarded and batch.filings:
+                await held_rows.forget(connection, batch.account, [filing.blob_id for filing in batch.filings])
+            joins = [filing for filing in batch.filings if filing.joins]
+            if joins:
+                events.extend(await joining.join(connection, batch.account, joins))
+        for account_id, rows in holds.items():
+            batch = batches[account_id]
+            new = [hold for hold in rows if batch.exists and hold.accepted_id not in batch.held_known]
+            events.extend(await held_rows.hold(connection, batch.account, new))
+        if events:
+            await self._core.outbox.insert(connection, events)
+        return events
+
+
+def _settle_status(one: Wanted, batch: AccountBatch) -> None:
+    if not batch.exists:
+        one.status = filing_pb2.FILE_STATUS_NO_ACCOUNT
+    elif one.filing is None:
+        if one.accepted_id in batch.held_known:
+            one.status = filing_pb2.FILE_STATUS_FILED
+    elif one.filing.was_held:
+        one.status = filing_pb2.FILE_STATUS_HELD
+
+
+def _held_content(one: Wanted, message: AcceptedMessage) -> held_rows.HeldContent:
+    return held_rows.HeldContent(
+        message.key, message.size, one.recipients, one.mailbox_ids, one.flags, sorted(one.keywords), one.prefix,
+        message.envelope.traceparent,
+    )  # fmt: skip
+
+
+def filing_of(account: KnownAccount, one: Wanted, message: AcceptedMessage, described: Description) -> Filing:
+    """Return a message for an account, sealed and ready to be written."""
+    cipher = account.cipher
+    return Filing(
+        account=account,
+        blob_id=message.blob_id,
+        size=described.size + len(one.prefix),
+        received_ms=millis_of_blob(message.blob_id),
+        sent_ms=described.sent_ms,
+        flags=one.flags | (keywords.HAS_ATTACHMENT if described.has_attachment else 0),
+        keywords=sealed_keywords(account, one.keywords),
+        mailbox_ids=tuple(one.mailbox_ids),
+        refs=tuple(dict.fromkeys([cipher.hash64(b"thread", ref) for ref in described.refs])),
+        sealed=content.seal(cipher, message.blob_id, Content(message.key, one.prefix, described.meta)),
+        recipients=tuple(one.recipients),
+        traceparent=message.envelope.traceparent,
+    )

@@ -1,0 +1,47 @@
+"""The use cases of MailboxService, together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from petitbleu_store.core import Core
+from petitbleu_store.service.account_book import AccountBook, KnownAccount
+from petitbleu_store.service.blobs import Blobs
+from petitbleu_store.service.changes import Changes
+from petitbleu_store.service.imports import Imports
+from petitbleu_store.service.keyword_names import KeywordNames
+from petitbleu_store.service.mailboxes import Mailboxes
+from petitbleu_store.service.queries import Queries
+from petitbleu_store.service.reading import Reading
+from petitbleu_store.service.updates import Updates
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxCases:
+    """What one account may ask for."""
+
+    core: Core
+    book: AccountBook
+    reading: Reading
+    queries: Queries
+    changes: Changes
+    updates: Updates
+    imports: Imports
+    mailboxes: Mailboxes
+    blobs: Blobs
+
+    @classmethod
+    def make(cls, core: Core, book: AccountBook, names: KeywordNames) -> MailboxCases:
+        """Wire them."""
+        return cls(
+            core, book, Reading(core, names), Queries(core), Changes(core), Updates(core), Imports(core, book, names),
+            Mailboxes(core), Blobs(core),
+        )  # fmt: skip
+
+    async def account(self, account_id: int) -> KnownAccount:
+        """Return an account.
+
+        Raises:
+            StoreError: NOT_FOUND.
+        """
+        return await self.book.one(self.core.pool, account_id)

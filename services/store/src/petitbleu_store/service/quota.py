@@ -1,0 +1,22 @@
+"""Which accounts are over their quota, for the answer at RCPT; filing itself never refuses for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from petitbleu_kit.ids import partition_of_account
+from petitbleu_store.adapters.postgres import Executor
+
+_OVER: Final = """/* hot:store.over_quota */ SELECT a.account_id FROM unnest($1::smallint[], $2::bigint[]) AS v (partition, account_id)
+JOIN account a ON a.partition = v.partition AND a.account_id = v.account_id AND a.partition = ANY($1::smallint[])
+WHERE a.quota_octets > 0 AND a.used_octets >= a.quota_octets"""
+
+
+async def over_quota(executor: Executor, account_ids: Sequence[int]) -> list[int]:
+    """Return those of the accounts whose used octets are at or over their quota."""
+    wanted = sorted(set(account_ids))
+    if not wanted:
+        return []
+    rows = await executor.fetch(_OVER, [partition_of_account(account_id) for account_id in wanted], wanted)
+    return [row["account_id"] for row in rows]

@@ -1,0 +1,165 @@
+"""Reads of one account: its state, mailboxes, messages and threads, each with the modseq of the same instant (one statement each)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from petitbleu.store.v1 import mailbox_pb2
+from petitbleu_kit.logs import get_logger
+from petitbleu_store.adapters.postgres import Executor
+from petitbleu_store.core import Core
+from petitbleu_store.domain import keywords
+from petitbleu_store.domain.account_cipher import SealBrokenError
+from petitbleu_store.domain.content import open_content
+from petitbleu_store.domain.mailbox_names import open_name
+from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service.account_book import KnownAccount
+from petitbleu_store.service.keyword_names import KeywordNames
+
+_log = get_logger(__name__)
+MAX_IDS: Final = 1000
+
+_STATE: Final = """/* hot:store.state */ SELECT modseq, used_octets, quota_octets, messages FROM account
+WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL"""
+
+_MAILBOXES: Final = """/* hot:store.mailboxes_list */ SELECT a.modseq AS account_modseq, a.uid_validity, b.mailbox_id, b.parent_id, b.role,
+    b.sort_order, b.subscribed, b.total, b.unread, b.threads, b.unread_threads, b.modseq, b.name_sealed
+FROM account a LEFT JOIN mailbox b ON b.partition = a.partition AND b.account_id = a.account_id
+WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL"""
+
+_COLUMNS: Final = (
+    """m.message_id, m.thread_id, m.mailbox_ids, m.flags, m.keywords, m.size, m.received_ms, m.modseq, m.blob_id"""
+)
+
+_MESSAGES: Final = f"""/* hot:store.messages_get */ SELECT a.modseq AS account_modseq, {_COLUMNS}, c.sealed
+FROM account a LEFT JOIN (unnest($3::bigint[]) AS v (message_id)
+    JOIN message m ON m.partition = $1 AND m.account_id = $2 AND m.message_id = v.message_id
+    JOIN message_content c ON c.partition = $1 AND c.account_id = $2 AND c.message_id = v.message_id) ON true
+WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL"""
+
+_BARE_MESSAGES: Final = f"""/* hot:store.messages_get_bare */ SELECT a.modseq AS account_modseq, {_COLUMNS}, NULL::bytea AS sealed
+FROM account a LEFT JOIN (unnest($3::bigint[]) AS v (message_id)
+    JOIN message m ON m.partition = $1 AND m.account_id = $2 AND m.message_id = v.message_id) ON true
+WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL"""
+
+_THREADS: Final = """/* hot:store.threads_get */ SELECT a.modseq AS account_modseq, v.thread_id,
+    ARRAY(SELECT m.message_id FROM message m WHERE m.partition = $1 AND m.account_id = $2 AND m.thread_id = v.thread_id
+        ORDER BY m.received_ms, m.message_id) AS message_ids
+FROM account a LEFT JOIN unnest($3::bigint[]) AS v (thread_id) ON true
+WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL"""
+
+
+class Reading:
+    """Reads what an account has. Held mail is in none of the tables that it reads."""
+
+    def __init__(self, core: Core, names: KeywordNames) -> None:
+        self._core = core
+        self._names = names
+
+    async def state(self, account: KnownAccount) -> mailbox_pb2.GetStateResponse:
+        """Return modseq, quota and use."""
+        row = await self._core.pool.fetchrow(_STATE, account.partition, account.account_id)
+        if row is None:
+            raise StoreError(Problem.NOT_FOUND)
+        return mailbox_pb2.GetStateResponse(
+            modseq=row["modseq"],
+            used_octets=row["used_octets"],
+            quota_octets=row["quota_octets"],
+            messages=row["messages"],
+        )
+
+    async def mailboxes(self, account: KnownAccount) -> mailbox_pb2.ListMailboxesResponse:
+        """Return all mailboxes, by sort order and id; the cost does not grow with what is in them."""
+        rows = await self._core.pool.fetch(_MAILBOXES, account.partition, account.account_id)
+        if not rows:
+            raise StoreError(Problem.NOT_FOUND)
+        response = mailbox_pb2.ListMailboxesResponse(modseq=rows[0]["account_modseq"])
+        for row in sorted(
+            (row for row in rows if row["mailbox_id"] is not None),
+            key=lambda row: (row["sort_order"], row["mailbox_id"]),
+        ):
+            response.mailboxes.add(
+                mailbox_id=row["mailbox_id"], parent_id=row["parent_id"], role=row["role"], sort_order=row["sort_order"],
+                name=open_name(account.cipher, row["mailbox_id"], row["name_sealed"]), total_messages=row["total"],
+                unread_messages=row["unread"], total_threads=row["threads"], unread_threads=row["unread_threads"],
+                subscribed=row["subscribed"], modseq=row["modseq"],
+                # RFC 9051 §2.3.1.1: 32 bits, not zero
+                uid_validity=(row["uid_validity"] + row["mailbox_id"]) & 0xFFFFFFFF or 1,
+            )  # fmt: skip
+        return response
+
+    async def messages(
+        self, account: KnownAccount, message_ids: Sequence[int], *, without_meta: bool
+    ) -> mailbox_pb2.GetMessagesResponse:
+        """Return messages in the order of the ids; those that do not exist are left out.
+
+        Raises:
+            StoreError: INVALID for too many ids; UNREADABLE when a row does not open.
+        """
+        if len(message_ids) > MAX_IDS:
+            raise StoreError(Problem.INVALID, "too many messages")
+        statement = _BARE_MESSAGES if without_meta else _MESSAGES
+        wanted = list(dict.fromkeys(message_ids))
+        rows = await self._core.pool.fetch(statement, account.partition, account.account_id, wanted)
+        if not rows:
+            raise StoreError(Problem.NOT_FOUND)
+        response = mailbox_pb2.GetMessagesResponse(modseq=rows[0]["account_modseq"])
+        found = {row["message_id"]: row for row in rows}
+        names = await self._names.of(
+            self._core.pool, account, [number for row in rows for number in row["keywords"] or ()]
+        )
+        for message_id in wanted:
+            row = found.get(message_id)
+            if row is not None:
+                response.messages.append(message_of(account, row, names))
+        return response
+
+    async def threads(self, account: KnownAccount, thread_ids: Sequence[int]) -> mailbox_pb2.GetThreadsResponse:
+        """Return threads in the order of the ids, their messages oldest first."""
+        if len(thread_ids) > MAX_IDS:
+            raise StoreError(Problem.INVALID, "too many threads")
+        wanted = list(dict.fromkeys(thread_ids))
+        rows = await self._core.pool.fetch(_THREADS, account.partition, account.account_id, wanted)
+        if not rows:
+            raise StoreError(Problem.NOT_FOUND)
+        response = mailbox_pb2.GetThreadsResponse(modseq=rows[0]["account_modseq"])
+        found = {row["thread_id"]: row["message_ids"] for row in rows}
+        for thread_id in wanted:
+            if found.get(thread_id):
+                response.threads.add(thread_id=thread_id, message_ids=found[thread_id])
+        return response
+
+
+def message_of(account: KnownAccount, row: Any, names: dict[int, str]) -> mailbox_pb2.Message:
+    """Return a message from its row; with its content when the row has it.
+
+    Raises:
+        StoreError: UNREADABLE.
+    """
+    words = keywords.names_of(row["flags"])
+    if row["keywords"]:
+        words = [*words, *(names[number] for number in row["keywords"] if number in names)]
+    message = mailbox_pb2.Message(
+        message_id=row["message_id"], thread_id=row["thread_id"], mailbox_ids=row["mailbox_ids"], keywords=words,
+        size=row["size"], received_at_ms=row["received_ms"], modseq=row["modseq"],
+    )  # fmt: skip
+    if row["sealed"] is not None:
+        try:
+            content = open_content(account.cipher, row["blob_id"], row["sealed"])
+        except SealBrokenError:
+            _log.error("message row does not open", account_id=account.account_id, message_id=row["message_id"])
+            raise StoreError(Problem.UNREADABLE) from None
+        message.meta = content.meta
+        message.prefix_octets = len(content.prefix)
+    return message
+
+
+async def one_message(
+    executor: Executor, account: KnownAccount, message_id: int, names: KeywordNames
+) -> mailbox_pb2.Message | None:
+    """Return one message, None when there is none."""
+    row = await executor.fetchrow(_MESSAGES, account.partition, account.account_id, [message_id])
+    if row is None or row["message_id"] is None:
+        return None
+    return message_of(account, row, await names.of(executor, account, row["keywords"] or ()))
