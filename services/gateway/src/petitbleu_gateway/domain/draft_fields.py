@@ -95,6 +95,8 @@ def parameter(name: str, value: str | None) -> list[str]:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return [f'{name}="{escaped}"']
     encoded = quote(value.encode("utf-8", "replace"), safe="")
+    if len(encoded) <= 60:
+        return [f"{name}*={UTF_8}{encoded}"]
     pieces = re.findall(r"(?:%[0-9A-F]{2}|[^%]){1,18}", encoded)
     return [f"{name}*{at}*={'' if at else UTF_8}{piece}" for at, piece in enumerate(pieces)]
 

@@ -171,7 +171,7 @@ def _refusal(status: pb.UpdateStatus.ValueType) -> SetError:
 
 @dataclass(slots=True)
 class _Change:
-    """One message to change or destroy, under the id that the client gave."""
+    """One message to change or destroy; `text` is its id, creation ids resolved."""
 
     text: str
     update: pb.MessageUpdate
@@ -188,7 +188,7 @@ def _read_update(
     if resolved in doomed:
         raise SetError(SetFault.WILL_DESTROY)  # RFC 8620 §5.3
     paths, others = split_patch(patch)
-    return _Change(text, store_update(number, paths, context.resolve_id)), others
+    return _Change(resolved, store_update(number, paths, context.resolve_id)), others
 
 
 async def _updates(context: Context, run: _Progress, arguments: EmailSet, doomed: Container[str]) -> list[_Change]:
@@ -204,7 +204,7 @@ async def _updates(context: Context, run: _Progress, arguments: EmailSet, doomed
             continue
         changes[change.update.message_id] = change
         if rest:
-            others[text] = rest
+            others[change.text] = rest
     if others:
         refused = await _changed_properties(context, others)
         run.not_updated.update({text: error.as_object() for text, error in refused.items()})
@@ -221,7 +221,7 @@ async def _change(context: Context, run: _Progress, arguments: EmailSet, if_mods
         if number is None:
             run.not_destroyed[text] = SetError(SetFault.NOT_FOUND).as_object()
         else:
-            changes.append(_Change(text, pb.MessageUpdate(message_id=number, destroy=True)))
+            changes.append(_Change(resolved, pb.MessageUpdate(message_id=number, destroy=True)))
     if not changes:
         return
     request = pb.UpdateMessagesRequest(updates=[change.update for change in changes], if_modseq=if_modseq or 0)
@@ -238,13 +238,12 @@ async def _change(context: Context, run: _Progress, arguments: EmailSet, if_mods
 
 async def _changed_properties(context: Context, others: dict[str, dict[str, Any]]) -> dict[str, SetError]:
     """Find updates that would change what cannot change; the same value again is allowed (RFC 8620 §5.3)."""
-    resolved = {text: context.resolve_id(text) for text in others}
-    numbers = [number for text in resolved.values() if (number := ids.message_number(text)) is not None]
+    numbers = [number for text in others if (number := ids.message_number(text)) is not None]
     answer = await context.store.messages(context.who, numbers)
     rows = {f"M{row.message_id}": row for row in answer.messages}
     refused: dict[str, SetError] = {}
     for text, given in others.items():
-        row = rows.get(resolved[text])
+        row = rows.get(text)
         if row is None:
             refused[text] = SetError(SetFault.NOT_FOUND)
             continue

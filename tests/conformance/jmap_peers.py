@@ -1,0 +1,238 @@
+"""Accounts and store as the gateway knows them: gRPC servers over the mail in memory of `jmap_store`, and the gateway process.
+
+Run as a program, the module serves until it is ended: `python -m tests.conformance.jmap_peers DIRECTORY [MESSAGES]`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+from tests.conformance.contract_peers import make_identity
+from tests.conformance.jmap_store import MemoryStore
+
+from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
+from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu.store.v1 import mailbox_pb2_grpc
+from petitbleu_gateway.ports import Identity
+from petitbleu_kit.identity import OperatorToken, Principal, PrincipalVerifier, Signer, Verifier, principal_claims
+from petitbleu_kit.rpc import IdentityInterceptor, caller, make_server
+
+PASSWORD = "petit-bleu-test"
+PEOPLE = {"alice@demo.test": 101, "bob@demo.test": 102}
+SECONDS = 300
+
+
+class Accounts(accounts_pb2_grpc.AuthenticationServiceServicer):
+    """Authenticate, CreateSession and RevokeSession, in memory."""
+
+    def __init__(self, identity: Path) -> None:
+        self._signer = Signer.from_file("accounts", identity / "accounts.pem")
+        self.sessions: dict[str, tuple[int, int]] = {}
+        self.asked = 0
+
+    async def Authenticate(self, request: Any, context: Any) -> Any:
+        self.asked += 1
+        session = 0
+        if request.WhichOneof("credential") == "bearer":
+            account, session = self.sessions.get(request.bearer, (0, 0))
+        else:
+            if request.password.login == "limited@demo.test":
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "limited")
+            account = PEOPLE.get(request.password.login, 0) if request.password.password == PASSWORD else 0
+        if not account:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong")
+        principal = Principal(account, 3, ("person",), session)
+        address = next(name for name, number in PEOPLE.items() if number == account)
+        return accounts_pb2.AuthenticateResponse(
+            principal=self._signer.sign("petitbleu", principal_claims(principal), SECONDS),
+            account=accounts_pb2.Account(account_id=account, tenant_id=3, address=address),
+            session_id=session, expires_at=int(time.time()) + SECONDS,
+        )  # fmt: skip
+
+    async def CreateSession(self, request: Any, context: Any) -> Any:
+        who = caller().principal
+        assert who is not None
+        token, number = os.urandom(32).hex(), len(self.sessions) + 1
+        self.sessions[token] = (who.account_id, number)
+        return accounts_pb2.CreateSessionResponse(token=token, session_id=number, expires_at=int(time.time()) + 3600)
+
+    async def RevokeSession(self, request: Any, context: Any) -> Any:
+        self.sessions = {token: found for token, found in self.sessions.items() if found[1] != request.session_id}
+        return accounts_pb2.RevokeSessionResponse()
+
+
+class Mail(mailbox_pb2_grpc.MailboxServiceServicer):
+    """MailboxService over a `MemoryStore`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def _who(self, request: Any, context: Any) -> Identity:
+        principal = caller().principal
+        if principal is None or principal.account_id != request.account_id:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "another account")
+            raise AssertionError
+        return Identity(principal.account_id, 3, "", "", (), 0, "", 0)
+
+    async def _do(self, request: Any, context: Any, work: Any) -> Any:
+        who = await self._who(request, context)
+        try:
+            return await work(who)
+        except grpc.aio.AioRpcError as error:
+            await context.abort(error.code(), "as told")
+
+    async def GetState(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, self._store.state)
+
+    async def ListMailboxes(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, self._store.mailboxes)
+
+    async def QueryMessages(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._store.query(who, request))
+
+    async def GetMessages(self, request: Any, context: Any) -> Any:
+        wanted = list(request.message_ids)
+        return await self._do(
+            request, context, lambda who: self._store.messages(who, wanted, without_meta=request.without_meta)
+        )
+
+    async def GetThreads(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._store.threads(who, list(request.thread_ids)))
+
+    async def GetChanges(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._store.changes(who, request))
+
+    async def UpdateMessages(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._store.update(who, request))
+
+    async def ImportMessage(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._store.import_message(who, request))
+
+    async def ReadBlob(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        who = await self._who(request, context)
+        try:
+            async for piece in self._store.read(who, request.message_id, request.offset, request.length):
+                yield pb.ReadBlobResponse(data=piece)
+        except grpc.aio.AioRpcError as error:
+            await context.abort(error.code(), "as told")
+
+
+class JmapPeers:
+    """Both servers on unix sockets below one directory, in a thread of their own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.identity = directory / "identity"
+        make_identity(self.identity, ("gateway", "store", "accounts"))
+        self.store = MemoryStore()
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def address(self, service: str) -> str:
+        return f"unix:{self.directory / service}.sock"
+
+    def start(self) -> None:
+        self._thread.start()
+        assert self._ready.wait(20)
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._end())
+
+    async def _serve(self) -> None:
+        self._servers = []
+        self.accounts = Accounts(self.identity)
+        for service, add, servicer, name in (
+            ("accounts", accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server, self.accounts, "petitbleu.accounts.v1.AuthenticationService"),
+            ("store", mailbox_pb2_grpc.add_MailboxServiceServicer_to_server, Mail(self.store), "petitbleu.store.v1.MailboxService"),
+        ):  # fmt: skip
+            interceptor = IdentityInterceptor(
+                service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
+                {f"/{name}/": frozenset({"gateway"})}, frozenset({"/petitbleu.store.v1.MailboxService/"}),
+            )  # fmt: skip
+            server = make_server(interceptor)
+            add(servicer, server)  # type: ignore[no-untyped-call]
+            server.add_insecure_port(self.address(service))
+            await server.start()
+            self._servers.append(server)
+        self._ready.set()
+
+    async def _end(self) -> None:
+        for server in self._servers:
+            await server.stop(0)
+
+    def environment(self, http: int, health: int, https: int = 0) -> dict[str, str]:
+        """Return what a gateway in front of these must be told."""
+        return {
+            **os.environ,
+            "PETITBLEU_DATA": str(self.directory),
+            "PETITBLEU_PORT_OFFSET": "0",
+            "PETITBLEU_HTTP_PORT": str(http),
+            "PETITBLEU_HTTPS_PORT": str(https),
+            "PETITBLEU_HEALTH_PORT": str(health),
+            "PETITBLEU_NATS_URL": "nats://127.0.0.1:1",
+            "PETITBLEU_IDENTITY_KEY": str(self.identity / "gateway.pem"),
+            "PETITBLEU_IDENTITY_DIR": str(self.identity),
+            "PETITBLEU_STORE_TARGET": self.address("store"),
+            "PETITBLEU_ACCOUNTS_TARGET": self.address("accounts"),
+        }
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_gateway(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a gateway process until the block ends; its log goes to a file."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "petitbleu_gateway"], env=environment, stdout=output, stderr=output
+        )
+        try:
+            deadline = time.monotonic() + 30
+            url = f"http://127.0.0.1:{environment['PETITBLEU_HEALTH_PORT']}/health/ready"
+            while True:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, "the gateway is not ready"
+                with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+                    if answer.status == 200:
+                        break
+                time.sleep(0.1)
+            yield process
+        finally:
+            process.terminate()
+            process.wait(15)
+
+
+if __name__ == "__main__":
+    peers = JmapPeers(Path(sys.argv[1]))
+    peers.start()
+    for index in range(int(sys.argv[2]) if len(sys.argv) > 2 else 0):
+        text = f"From: Anna <anna@x.test>\r\nTo: alice@demo.test\r\nSubject: Number {index}\r\nMessage-ID: <{index}@x.test>\r\n\r\nHello\r\n"
+        peers.store.person(101).file(text.encode())
+    with running_gateway(peers.environment(free_port(), free_port()), peers.directory / "gateway.log") as gateway:
+        print("ready", gateway.args, flush=True)
+        threading.Event().wait()

@@ -1,0 +1,285 @@
+"""Mail of some people in memory, keeping what the contract of store's MailboxService promises.
+
+It stands behind the gateway's port in unit tests, and behind gRPC in the wire tests that need no whole stack.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import grpc
+import grpc.aio
+
+from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu_gateway.ports import Identity
+from petitbleu_mail.structure import encode_meta, parse_message
+from petitbleu_mail.threading import thread_keys
+
+ROLES = ("inbox", "drafts", "sent", "trash", "junk", "archive")
+NOW = 1_760_000_000_000
+
+
+def refuse(code: grpc.StatusCode) -> NoReturn:
+    raise grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="as told")
+
+
+@dataclass
+class Kept:
+    row: pb.Message
+    served: bytes
+    created: int
+    sent_at: int
+    has_attachment: bool
+
+
+@dataclass
+class Person:
+    """One account's mail."""
+
+    modseq: int = 1
+    last_id: int = 0
+    last_thread: int = 0
+    log_from: int = 0
+    over_quota: bool = False
+    mailboxes: dict[int, str] = field(default_factory=lambda: dict(enumerate(ROLES, 1)))
+    messages: dict[int, Kept] = field(default_factory=dict)
+    destroyed: dict[int, tuple[int, int]] = field(default_factory=dict)  # id -> (created, destroyed)
+    threads: dict[tuple[str, str], int] = field(default_factory=dict)
+    imported: dict[bytes, int] = field(default_factory=dict)
+
+    def file(
+        self,
+        body: bytes,
+        mailboxes: Sequence[int] = (1,),
+        keywords: Sequence[str] = (),
+        received: int = 0,
+        prefix: bytes = b"",
+    ) -> pb.Message:
+        """Put a message in mailboxes, as delivery would."""
+        self.modseq += 1
+        self.last_id += 1
+        parsed = parse_message(body)
+        keys = thread_keys(parsed)
+        thread = next((self.threads[key] for key in keys if key in self.threads), 0)
+        if not thread:
+            self.last_thread += 1
+            thread = self.last_thread
+        for key in keys:
+            self.threads.setdefault(key, thread)
+        row = pb.Message(
+            message_id=self.last_id, thread_id=thread, mailbox_ids=sorted(mailboxes), keywords=sorted(keywords),
+            size=len(prefix) + len(body), received_at_ms=received or NOW + 1000 * self.last_id, meta=encode_meta(parsed),
+            prefix_octets=len(prefix), modseq=self.modseq,
+        )  # fmt: skip
+        sent = parsed.sent_at[0] if parsed.sent_at else row.received_at_ms // 1000
+        self.messages[self.last_id] = Kept(row, prefix + body, self.modseq, sent, parsed.has_attachment)
+        return row
+
+
+class MemoryStore:
+    """`petitbleu_gateway.ports.MailStore`, in memory."""
+
+    def __init__(self) -> None:
+        self.people: dict[int, Person] = {}
+        self.calls: list[str] = []
+        self.fail: grpc.StatusCode | None = None
+
+    def person(self, account_id: int) -> Person:
+        return self.people.setdefault(account_id, Person())
+
+    def _of(self, who: Identity, call: str) -> Person:
+        self.calls.append(call)
+        if self.fail is not None:
+            refuse(self.fail)
+        return self.person(who.account_id)
+
+    async def state(self, who: Identity) -> pb.GetStateResponse:
+        found = self._of(who, "state")
+        return pb.GetStateResponse(modseq=found.modseq, messages=len(found.messages))
+
+    async def mailboxes(self, who: Identity) -> pb.ListMailboxesResponse:
+        person = self._of(who, "mailboxes")
+        answer = pb.ListMailboxesResponse(modseq=person.modseq)
+        for number, role in person.mailboxes.items():
+            inside = [kept.row for kept in person.messages.values() if number in kept.row.mailbox_ids]
+            unread = [row for row in inside if "$seen" not in row.keywords]
+            answer.mailboxes.add(
+                mailbox_id=number, name=role.capitalize(), role=role, sort_order=number, total_messages=len(inside),
+                unread_messages=len(unread), total_threads=len({row.thread_id for row in inside}),
+                unread_threads=len({row.thread_id for row in unread}), subscribed=True, modseq=person.modseq,
+            )  # fmt: skip
+        return answer
+
+    async def query(self, who: Identity, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
+        person = self._of(who, "query")
+        found = [
+            kept for kept in person.messages.values() if not request.HasField("filter") or matches(kept, request.filter)
+        ]
+        found.sort(key=lambda kept: (kept.row.received_at_ms, kept.row.message_id), reverse=True)
+        for sort in reversed(request.sort):
+            found.sort(key=lambda kept: _key(kept, sort), reverse=not sort.ascending)
+        if request.collapse_threads:
+            first: dict[int, Kept] = {}
+            for kept in found:
+                first.setdefault(kept.row.thread_id, kept)
+            found = list(first.values())
+        numbers = [kept.row.message_id for kept in found]
+        answer = pb.QueryMessagesResponse(total=len(numbers) if request.calculate_total else -1, modseq=person.modseq)
+        start = request.position if request.position >= 0 else max(0, len(numbers) + request.position)
+        if request.anchor:
+            if request.anchor not in numbers:
+                answer.anchor_not_found = True
+                return answer
+            start = max(0, numbers.index(request.anchor) + request.anchor_offset)
+        answer.position = min(start, len(numbers))
+        answer.message_ids.extend(numbers[start : start + request.limit])
+        return answer
+
+    async def messages(
+        self, who: Identity, message_ids: Sequence[int], *, without_meta: bool = False
+    ) -> pb.GetMessagesResponse:
+        person = self._of(who, "messages")
+        if len(message_ids) > 1000:
+            refuse(grpc.StatusCode.INVALID_ARGUMENT)
+        answer = pb.GetMessagesResponse(modseq=person.modseq)
+        for number in message_ids:
+            if number in person.messages:
+                row = answer.messages.add()
+                row.CopyFrom(person.messages[number].row)
+                if without_meta:
+                    row.ClearField("meta")
+        return answer
+
+    async def threads(self, who: Identity, thread_ids: Sequence[int]) -> pb.GetThreadsResponse:
+        person = self._of(who, "threads")
+        answer = pb.GetThreadsResponse(modseq=person.modseq)
+        for thread in thread_ids:
+            inside = [kept.row for kept in person.messages.values() if kept.row.thread_id == thread]
+            if inside:
+                inside.sort(key=lambda row: row.received_at_ms)
+                answer.threads.add(thread_id=thread, message_ids=[row.message_id for row in inside])
+        return answer
+
+    async def changes(self, who: Identity, request: pb.GetChangesRequest) -> pb.GetChangesResponse:
+        person = self._of(who, "changes")
+        since = request.since_modseq
+        if since < person.log_from:
+            refuse(grpc.StatusCode.FAILED_PRECONDITION)
+        if request.kind == pb.CHANGE_KIND_MAILBOX:
+            updated = sorted({
+                number for kept in person.messages.values() if kept.row.modseq > since for number in kept.row.mailbox_ids
+            })  # fmt: skip
+            return pb.GetChangesResponse(updated=updated, new_modseq=person.modseq, only_counts=bool(updated))
+        if request.kind == pb.CHANGE_KIND_THREAD:
+            threads = {kept.row.thread_id: 0 for kept in person.messages.values() if kept.row.modseq > since}
+            return pb.GetChangesResponse(updated=sorted(threads), new_modseq=person.modseq)
+        events: list[tuple[int, str, int]] = []
+        for number, kept in person.messages.items():
+            if kept.row.modseq > since:
+                events.append((kept.row.modseq, "created" if kept.created > since else "updated", number))
+        for number, (created, gone) in person.destroyed.items():
+            if gone > since >= created:
+                events.append((gone, "destroyed", number))
+        events.sort()
+        most = request.max_changes or 1000
+        answer = pb.GetChangesResponse(new_modseq=person.modseq, has_more=len(events) > most)
+        for modseq, kind, number in events[:most]:
+            getattr(answer, kind).append(number)
+            if answer.has_more:
+                answer.new_modseq = modseq
+        return answer
+
+    async def update(self, who: Identity, request: pb.UpdateMessagesRequest) -> pb.UpdateMessagesResponse:
+        person = self._of(who, "update")
+        if request.if_modseq and request.if_modseq != person.modseq:
+            refuse(grpc.StatusCode.ABORTED)
+        assert len({update.message_id for update in request.updates}) == len(request.updates)
+        answer = pb.UpdateMessagesResponse(old_modseq=person.modseq)
+        for update in request.updates:
+            answer.results.add(status=self._apply(person, update))
+        answer.new_modseq = person.modseq
+        return answer
+
+    def _apply(self, person: Person, update: pb.MessageUpdate) -> pb.UpdateStatus.ValueType:
+        kept = person.messages.get(update.message_id)
+        if kept is None:
+            return pb.UPDATE_STATUS_NOT_FOUND
+        if update.destroy:
+            person.modseq += 1
+            del person.messages[update.message_id]
+            person.destroyed[update.message_id] = (kept.created, person.modseq)
+            return pb.UPDATE_STATUS_OK
+        keywords = set() if update.replace_keywords else set(kept.row.keywords)
+        keywords = (keywords | set(update.add_keywords)) - set(update.remove_keywords)
+        mailboxes = set() if update.replace_mailboxes else set(kept.row.mailbox_ids)
+        mailboxes = (mailboxes | set(update.add_mailbox_ids)) - set(update.remove_mailbox_ids)
+        if not mailboxes or not mailboxes <= set(person.mailboxes):
+            return pb.UPDATE_STATUS_INVALID_MAILBOX
+        if len(keywords) > 100:
+            return pb.UPDATE_STATUS_INVALID_KEYWORD
+        person.modseq += 1
+        kept.row.keywords[:] = sorted(keywords)
+        kept.row.mailbox_ids[:] = sorted(mailboxes)
+        kept.row.modseq = person.modseq
+        return pb.UPDATE_STATUS_OK
+
+    async def import_message(self, who: Identity, request: pb.ImportMessageRequest) -> pb.ImportMessageResponse:
+        person = self._of(who, "import")
+        assert 16 <= len(request.idempotency_key) <= 64
+        old = person.modseq
+        if person.over_quota:
+            return pb.ImportMessageResponse(over_quota=True)
+        if not request.mailbox_ids or not set(request.mailbox_ids) <= set(person.mailboxes):
+            return pb.ImportMessageResponse(status=pb.UPDATE_STATUS_INVALID_MAILBOX)
+        row = person.file(request.body, request.mailbox_ids, request.keywords, request.received_at_ms)
+        return pb.ImportMessageResponse(
+            status=pb.UPDATE_STATUS_OK, message=row, old_modseq=old, new_modseq=person.modseq
+        )
+
+    async def read(self, who: Identity, message_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
+        kept = self._of(who, "read").messages.get(message_id)
+        if kept is None:
+            refuse(grpc.StatusCode.NOT_FOUND)
+        end = offset + length if length else len(kept.served)
+        for at in range(offset, min(end, len(kept.served)), 256 << 10):
+            yield kept.served[at : min(at + (256 << 10), end)]
+
+
+def _key(kept: Kept, sort: pb.MessageSort) -> int:
+    if sort.property == pb.SORT_PROPERTY_SIZE:
+        return kept.row.size
+    if sort.property == pb.SORT_PROPERTY_SENT_AT:
+        return kept.sent_at
+    if sort.property == pb.SORT_PROPERTY_HAS_KEYWORD:
+        return int(sort.keyword in kept.row.keywords)
+    return kept.row.received_at_ms
+
+
+def matches(kept: Kept, wanted: pb.MessageFilter) -> bool:
+    """Whether a message is what a filter wants."""
+    row = kept.row
+    if wanted.operator == pb.FILTER_OPERATOR_AND:
+        return all(matches(kept, inner) for inner in wanted.conditions)
+    if wanted.operator == pb.FILTER_OPERATOR_OR:
+        return any(matches(kept, inner) for inner in wanted.conditions)
+    if wanted.operator == pb.FILTER_OPERATOR_NOT:
+        return not any(matches(kept, inner) for inner in wanted.conditions)
+    return not (
+        (wanted.in_mailbox and wanted.in_mailbox not in row.mailbox_ids)
+        or (wanted.in_mailbox_other_than and not set(row.mailbox_ids) - set(wanted.in_mailbox_other_than))
+        or (wanted.before_ms and row.received_at_ms >= wanted.before_ms)
+        or (wanted.after_ms and row.received_at_ms < wanted.after_ms)
+        or (wanted.min_size and row.size < wanted.min_size)
+        or (wanted.max_size and row.size >= wanted.max_size)
+        or (wanted.has_keyword and wanted.has_keyword not in row.keywords)
+        or (wanted.not_keyword and wanted.not_keyword in row.keywords)
+        or (wanted.HasField("has_attachment") and wanted.has_attachment != kept.has_attachment)
+    )
+
+
+def person_identity(account_id: int = 101, address: str = "alice@demo.test") -> Identity:
+    """An identity for tests that have no accounts."""
+    return Identity(account_id, 3, address, "Alice", (1,), 0, secrets.token_hex(8), 1 << 40)
