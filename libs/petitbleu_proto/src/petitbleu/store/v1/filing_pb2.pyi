@@ -287,12 +287,17 @@ class FileItem(_message.Message):
     KEYWORDS_FIELD_NUMBER: _builtins.int
     DECISION_TOKEN_FIELD_NUMBER: _builtins.int
     PREFIX_FIELD_NUMBER: _builtins.int
+    SOLE_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
     decision_token: _builtins.str
     """Decision of junior-guard; needed when the account is guarded."""
     prefix: _builtins.bytes
     """The prefix of the blob as served: Return-Path and Delivered-To lines, CRLF ended."""
+    sole: _builtins.bool
+    """This is the recipient's only item: when it is filed or held, store may record that outcome in the same commit and say so
+    in the result, which saves the caller a Settle.
+    """
     @_builtins.property
     def recipient(self) -> Global___RecipientRef:
         """Which recipient this is for."""
@@ -314,10 +319,11 @@ class FileItem(_message.Message):
         keywords: _abc.Iterable[_builtins.str] | None = ...,
         decision_token: _builtins.str = ...,
         prefix: _builtins.bytes = ...,
+        sole: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recipient", b"recipient"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "decision_token", b"decision_token", "keywords", b"keywords", "mailbox_roles", b"mailbox_roles", "prefix", b"prefix", "recipient", b"recipient"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "decision_token", b"decision_token", "keywords", b"keywords", "mailbox_roles", b"mailbox_roles", "prefix", b"prefix", "recipient", b"recipient", "sole", b"sole"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -355,19 +361,23 @@ class FileResult(_message.Message):
 
     STATUS_FIELD_NUMBER: _builtins.int
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
     status: Global___FileStatus.ValueType
     """The outcome."""
     message_id: _builtins.int
     """The message's id in the account, when filed."""
+    settled: _builtins.bool
+    """The recipient's outcome is recorded (FILED or HELD, with this account); otherwise the caller settles it."""
     def __init__(
         self,
         *,
         status: Global___FileStatus.ValueType = ...,
         message_id: _builtins.int = ...,
+        settled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "settled", b"settled", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
