@@ -74,7 +74,7 @@ def uv_requirement() -> str:
     Raises:
         SetupError: the lock has none.
     """
-    found = re.search(r"^uv==[^\n]*(?:\\\n[^\n]*)*", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.search(r"^uv==.*\n(?:    --hash=.*\n)+", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
         raise SetupError("requirements.lock does not name uv; make it again with `make lock`")
     return found.group(0)
@@ -83,7 +83,7 @@ def uv_requirement() -> str:
 def install_uv() -> None:
     """Install uv by pip, checked against the lock's hashes."""
     requirement = VENV / "uv.txt"
-    requirement.write_text(uv_requirement() + "\n", encoding="utf-8")
+    requirement.write_text(uv_requirement(), encoding="utf-8")
     options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
     run("pip install uv", str(PYTHON), "-m", "pip", "install", *options, "-r", str(requirement))
 

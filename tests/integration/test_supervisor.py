@@ -281,7 +281,7 @@ def test_a_backend_that_cannot_start_is_said_and_tried_again(tmp_path: Path) -> 
         with pytest.raises((ControlError, TimeoutError)):
             stack._ask("start", name="nats", seconds=3)
         printed = stack.output.read_text()
-        assert "nats ended with status 1; starting it again in" in printed
+        assert "nats ended with status 1; starting it again" in printed
         assert "(its log ends: " in printed
         broken.unlink()
         (data / "aside").rename(broken)

@@ -24,8 +24,6 @@ STEADY_SECONDS = 20.0
 
 PROBE_SECONDS = 0.1
 PROBE_TIMEOUT_SECONDS = 3.0
-TROUBLE_AFTER_FAILURES = 3
-"""Deaths in a row after which each further one is still said, with the last line of the log."""
 
 
 class State(enum.StrEnum):
@@ -86,6 +84,7 @@ class Process:
     _wanted: bool = False
     _settled: bool = False
     _failures: int = 0
+    _said_reason: str = ""
     _preparing: asyncio.Task[None] | None = None
 
     async def run(self, needs_met: Awaitable[None]) -> None:
@@ -242,8 +241,11 @@ class Process:
         return alive
 
     def _tell_death(self, code: int) -> None:
+        """Say the first death, and further ones in a row only when their reason is another."""
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        text = f"{self.program.name} {how}; starting it again in {self._backoff():.1f} s"
-        if self._failures >= TROUBLE_AFTER_FAILURES or code > 0:
-            text += f" (its log ends: {last_line(self.program.log)})"
-        self.say(text)
+        reason = f" (its log ends: {last_line(self.program.log)})" if code > 0 or self._failures > 1 else ""
+        if self._failures == 1:
+            self.say(f"{self.program.name} {how}; starting it again{reason}")
+        elif reason != self._said_reason:
+            self.say(f"{self.program.name} {how} again; trying on, at most {LAST_BACKOFF_SECONDS:.0f} s apart{reason}")
+        self._said_reason = reason

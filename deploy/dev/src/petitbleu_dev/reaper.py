@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 from petitbleu_dev import proctable
 
@@ -24,15 +25,14 @@ def read_leaders(lines: Iterable[str]) -> dict[int, signal.Signals] | None:
     """Leaders still registered when `lines` end, with the signal that stops each; None after an orderly `bye`."""
     leaders: dict[int, signal.Signals] = {}
     for line in lines:
-        match line.split():
-            case ["add", pid, signum]:
-                leaders[int(pid)] = signal.Signals(int(signum))
-            case ["del", pid]:
-                leaders.pop(int(pid), None)
-            case ["bye"]:
-                return None
-            case _:
-                pass  # a line cut short by the supervisor's death
+        with suppress(ValueError):  # a line cut short by the supervisor's death
+            match line.split():
+                case ["add", pid, signum]:
+                    leaders[int(pid)] = signal.Signals(int(signum))
+                case ["del", pid]:
+                    leaders.pop(int(pid), None)
+                case ["bye"]:
+                    return None
     return leaders
 
 

@@ -28,6 +28,8 @@ BACKENDS = ("postgres", "nats", "redis", "seaweedfs")
 HOUSEKEEPING_SECONDS = 15.0
 CERTIFICATE_CHECK_SECONDS = 6 * 3600.0
 TICK_SECONDS = 0.25
+IMPATIENT_AFTER_SECONDS = 1.0
+"""One Ctrl-C can arrive twice within moments: from the terminal and from `make`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
+        self._asked_at = 0.0
         self._failure: BaseException | None = None
 
     async def run(self) -> None:
@@ -126,7 +129,9 @@ class Supervisor:
             self._stop.set()
 
     def _asked_to_stop(self) -> None:
-        if self._stop.is_set():  # asked twice: no more patience
+        now = asyncio.get_running_loop().time()
+        self._asked_at = self._asked_at or now
+        if now - self._asked_at > IMPATIENT_AFTER_SECONDS:  # asked again: no more patience
             for process in self._processes.values():
                 process.kill_family()
         self._stop.set()
@@ -152,6 +157,8 @@ class Supervisor:
     async def _announce(self) -> None:
         """Say what start-up waits for, then the addresses."""
         while waiting := await self._waiting_for():
+            if self._stop.is_set():
+                return
             self._console.waiting(waiting)
             await asyncio.sleep(TICK_SECONDS)
         if self._options.load_demo and "accounts" in self._processes:
