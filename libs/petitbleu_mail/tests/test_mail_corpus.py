@@ -31,8 +31,8 @@ needs_data = pytest.mark.skipif(not MESSAGES, reason=f"NO TEST DATA in {DATA}: s
 
 # Where we read a malformed message otherwise than the other parser, and why.
 EXPLAINED = {
-    "legacy/049": "a part of the other ends before the last line end of the message, ours with the message",
-    "malformed/000": "blank lines after the delimiters' headers are missing: we still find the four parts",
+    "legacy/049": "the other parser's copy of the message is an octet shorter",
+    "malformed/000": "parts that consist of a header only are parts too",
     "malformed/001": "the outer delimiter ends the inner multipart (RFC 2046 §5.1.2), though its text begins like the inner one",
     "malformed/002": "a multipart without a boundary is shown as text, not hidden as an attachment",
     "malformed/003": "of two multiparts with one boundary we give the parts to the outer one",
@@ -43,16 +43,14 @@ EXPLAINED = {
     "malformed/009": "the outer delimiter ends the inner multipart's range",
     "malformed/011": "the outer delimiter ends the inner multipart's range",
     "malformed/012": "the outer delimiter ends the inner multipart's range",
-    "malformed/013": "a delimiter at the very end opens an empty part",
-    "malformed/014": "a delimiter at the very end opens an empty part",
+    "malformed/013": "of multiparts with one boundary we give the parts to the outer one, so their ranges end sooner",
     "malformed/016": "long boundaries that differ only at their ends are told apart",
-    "malformed/019": "parts whose blank line is missing end at their delimiters",
-    "malformed/020": "the parts of the inner alternative end at its delimiters",
-    "malformed/021": "the parts of the inner alternative end at its delimiters",
-    "malformed/022": "a message in a part ends where its part ends",
-    "thirdparty/003": "the header's line ends are mixed",
-    "thirdparty/005": "an unterminated last part goes to the end of the message",
-    "thirdparty/015": "messages in a digest are parts of their own",
+    "malformed/019": "a line that is no field does not end a header when a field follows it",
+    "malformed/020": "two delimiters of which the first closes nothing have an empty part between them",
+    "malformed/021": "two delimiters of which the first closes nothing have an empty part between them",
+    "malformed/022": "an attached message that is none ends with its part all the same",
+    "thirdparty/005": "a delimiter stands at the start of a line, not behind text",
+    "thirdparty/015": "a delimiter of the outer multipart ends the header of an attached message that was cut off",
 }
 
 
@@ -115,9 +113,8 @@ def as_parsed(path: Path) -> bytes:
     """The message with the line ends that the other parser saw: most were turned into LF first."""
     blob = path.read_bytes()
     parts = theirs(path)["parts"]
-    if parts and abs(parts[0]["offset_end"] - len(blob)) > 3:
-        blob = blob.replace(b"\r\n", b"\n")
-    return blob
+    size = parts[0]["offset_end"] if parts else 0
+    return min((blob, blob.replace(b"\r\n", b"\n")), key=lambda version: abs(len(version) - size))
 
 
 @needs_data

@@ -373,6 +373,7 @@ def test_quoted_printable() -> None:
         (b"\xb0\xa1", "ks_c_5601-1987", "\uac00", False),
         (b"\xcc", "koi8-r", "\u043b", False),
         (b"+AOk-", "utf-7", "\u00e9", False),
+        (b"+2AA-", "utf-7", "\ufffd", True),
         (b"abc", "punycode", "abc", True),
         (b"\\x41", "unicode_escape", "\\x41", True),
         (b"x", "rot13", "x", True),
@@ -384,7 +385,22 @@ def test_charsets(data: bytes, charset: str | None, text: str, wrong: bool) -> N
 
 @given(
     st.binary(max_size=60),
-    st.text(max_size=12) | st.sampled_from(["utf-16", "utf-7", "iso-2022-kr", "hz", "utf-32", "big5", "idna", "mbcs"]),
+    st.text(max_size=12)
+    | st.sampled_from(
+        [
+            "utf-16",
+            "utf-7",
+            "utf-8-sig",
+            "utf-16-le",
+            "utf-32-be",
+            "iso-2022-kr",
+            "hz",
+            "utf-32",
+            "big5",
+            "idna",
+            "mbcs",
+        ]
+    ),
 )
 def test_no_charset_raises(data: bytes, charset: str) -> None:
-    assert isinstance(decode(data, charset)[0], str)
+    assert decode(data, charset)[0].encode("utf-8") is not None

@@ -34,6 +34,7 @@ _MORE_NAMES = {
     "x_gbk": "gbk", "x_big5": "big5", "x_euc_jp": "euc_jp", "x_mac_roman": "mac_roman", "utf_8_mac": "utf_8",
     "unicode_1_1_utf_7": "utf_7", "unicode_1_1_utf_8": "utf_8", "x_utf_8": "utf_8", "cseucpkdfmtjapanese": "euc_jp",
 }  # fmt: skip
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ODD = re.compile(r"[^a-z0-9]+")
 
 
@@ -70,13 +71,20 @@ def decode(data: bytes, charset: str | None) -> tuple[str, bool]:
             return data.decode("utf-8"), codec is None
         except UnicodeDecodeError:
             return data.decode("cp1252", "replace"), True
+    name = codec or "utf-8"
+    wrong = False
     try:
-        return data.decode(codec or "utf-8"), False
+        text = data.decode(name)
     except (UnicodeError, ValueError):
+        wrong = True
         try:
-            return data.decode(codec or "utf-8", "replace"), True
+            text = data.decode(name, "replace")
         except (UnicodeError, ValueError):  # such as UTF-16 codecs that refuse even to replace
-            return data.decode("cp1252", "replace"), True
+            text = data.decode("cp1252", "replace")
+    if name == "utf_7" and _SURROGATE.search(text):
+        # the one codec that gives halves of pairs, which no UTF-8 can hold
+        return _SURROGATE.sub("\ufffd", text), True
+    return text, wrong
 
 
 def is_known(charset: str) -> bool:

@@ -106,7 +106,7 @@ class _Scanner:
             self._close(level + 1, start)
             if closing:
                 self._forget(level)
-            elif self.count >= MAX_PARTS:
+            elif self.count >= MAX_PARTS or at >= self.end:  # a delimiter at the very end opens nothing
                 break
             else:
                 parent = self.open[level]
