@@ -17,7 +17,7 @@ from petitbleu_delivery.domain.model import (
     Target,
 )
 from petitbleu_delivery.errors import Peer, PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.ports import Decided
+from petitbleu_delivery.ports import Answer, Decided
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.measures import Tally
@@ -47,6 +47,7 @@ class FakeStore:
         self.unknown_accounts: set[int] = set()
         self.unreadable: set[bytes] = set()
         self.calls: list[tuple[str, int]] = []
+        self.settles = False
         self.break_file: Callable[[Placement], None] = lambda _placement: None
         self.break_settle: Callable[[Settlement], None] = lambda _settlement: None
         self.break_list: Callable[[bytes], None] = lambda _accepted_id: None
@@ -65,11 +66,19 @@ class FakeStore:
         wanted = set(accepted_ids)
         return [recipient for (known, _), recipient in self.open.items() if known in wanted]
 
-    async def file(self, placements: Sequence[Placement]) -> list[Filed]:
+    async def file(self, placements: Sequence[Placement]) -> list[Answer]:
         self.calls.append(("file", len(placements)))
         for placement in placements:
             self.break_file(placement)
-        return [self._file(placement) for placement in placements]
+        answers = []
+        for placement in placements:
+            filed = self._file(placement)
+            settles = self.settles and placement.sole and filed in {Filed.FILED, Filed.HELD}
+            if settles:
+                outcome = Outcome.FILED if filed is Filed.FILED else Outcome.HELD
+                self._record(Settlement(placement.recipient, outcome, account_ids=(placement.account_id,)))
+            answers.append(Answer(filed, settles))
+        return answers
 
     def _file(self, placement: Placement) -> Filed:
         accepted_id = placement.recipient.message.accepted_id
@@ -91,20 +100,21 @@ class FakeStore:
         for settlement in settlements:
             self.break_settle(settlement)
         for settlement in settlements:
-            key = (settlement.recipient.message.accepted_id, settlement.recipient.number)
-            recipient = self.open.get(key)
-            if recipient is None:
-                continue
-            if settlement.outcome is Outcome.OPEN:
-                assert settlement.retry_seconds > 0
-                self.later[key] = settlement
-                self.open[key] = Recipient(
-                    recipient.message, recipient.number, recipient.address, recipient.attempts + 1
-                )
-            else:
-                del self.open[key]
-                self.later.pop(key, None)
-                self.settled[key] = settlement
+            self._record(settlement)
+
+    def _record(self, settlement: Settlement) -> None:
+        key = (settlement.recipient.message.accepted_id, settlement.recipient.number)
+        recipient = self.open.get(key)
+        if recipient is None:
+            return
+        if settlement.outcome is Outcome.OPEN:
+            assert settlement.retry_seconds > 0
+            self.later[key] = settlement
+            self.open[key] = Recipient(recipient.message, recipient.number, recipient.address, recipient.attempts + 1)
+        else:
+            del self.open[key]
+            self.later.pop(key, None)
+            self.settled[key] = settlement
 
     def outcome(self, accepted_id: bytes, number: int = 0) -> Settlement:
         return self.settled[accepted_id, number]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from delivery_fakes import Clock
 from hypothesis import given
 from hypothesis import strategies as st
+from services.delivery.tests.delivery_fakes import Clock
 
 from petitbleu_delivery.domain.model import Route, Status, Target
 from petitbleu_delivery.service.cache import RouteCache

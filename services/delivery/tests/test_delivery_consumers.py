@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from delivery_fakes import World
 from hypothesis import given
 from hypothesis import strategies as st
+from services.delivery.tests.delivery_fakes import World
 
 from petitbleu.events.v1 import events_pb2 as pb
 from petitbleu_delivery.consumers import AcceptedMail

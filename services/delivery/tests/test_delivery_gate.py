@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from delivery_fakes import World
+from services.delivery.tests.delivery_fakes import World
 
 from petitbleu_delivery.domain.model import Outcome, Reason
 

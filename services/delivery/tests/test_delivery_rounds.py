@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from delivery_fakes import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from services.delivery.tests.delivery_fakes import World
 
 from petitbleu_delivery.domain.model import Outcome, Placement, Reason, Settlement
 from petitbleu_delivery.domain.verdict import MAX_ATTEMPTS
@@ -37,6 +37,22 @@ async def test_a_batch_costs_one_call_a_stage_and_known_addresses_none() -> None
     assert len(world.directory.calls) == 1
 
 
+async def test_a_store_that_records_outcomes_as_it_files_is_not_asked_to_settle() -> None:
+    world = World()
+    world.store.settles = True
+    world.directory.add("a@x.test", 1)
+    world.directory.add("both@x.test", 1, 2, via=True)
+    accepted = world.store.accept("a@x.test")
+    await world.rounds.deliver([accepted])
+    assert world.store.calls == [("list", 1), ("file", 1)]
+    group = world.store.accept("both@x.test", "a@x.test", "gone@x.test")
+    await world.rounds.deliver([group])
+    assert world.store.calls[2:] == [("list", 1), ("file", 3), ("settle", 2)]
+    assert world.store.outcome(group, 0).account_ids == (1, 2)
+    assert not world.store.open
+    assert (world.tally.settled, world.tally.parked) == (4, 1)
+
+
 async def test_doubles_and_settled_messages_cost_nothing_more() -> None:
     world = World()
     world.directory.add("a@x.test", 1)
@@ -53,7 +69,8 @@ async def test_two_addresses_of_one_account_give_one_message() -> None:
     world.directory.add("alias@x.test", 1, via=True)
     accepted = world.store.accept("a@x.test", "alias@x.test")
     await world.rounds.deliver([accepted])
-    assert ("file", 1) in world.store.calls
+    assert world.store.calls == [("list", 1), ("file", 2), ("settle", 2)]
+    assert world.store.mailboxes == {1: {accepted: "filed"}}
     assert world.store.outcome(accepted, 0).outcome is Outcome.FILED
     assert world.store.outcome(accepted, 1).outcome is Outcome.FILED
 
@@ -244,6 +261,7 @@ async def test_thousands_of_members_are_filed_in_bounded_commits() -> None:
 async def test_whatever_fails_when_it_is_over_all_is_filed_exactly_once(data: st.DataObject) -> None:
     """Duplicates, any order, and peers that fail at any call: nothing is lost, doubled, or filed past the gate."""
     world = World(most=data.draw(st.integers(1, 8)))
+    world.store.settles = data.draw(st.booleans())
     world.store.guarded.add(3)
     world.guard.approved.add("friend@else.test")
     world.directory.add("a@x.test", 1)

@@ -94,7 +94,7 @@ async def run(settings: DeliverySettings, stop: asyncio.Event) -> None:
         settings.delivery_round_recipients,
     )
     consumer = Consumer(
-        client, STREAM, NAME, AcceptedMail(rounds).handle, subjects=[ACCEPTED],
+        client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000).handle, subjects=[ACCEPTED],
         max_events=settings.delivery_events, ack_seconds=settings.delivery_ack_seconds,
     )  # fmt: skip
     news = DirectoryNews(client, cache)

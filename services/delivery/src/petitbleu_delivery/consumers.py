@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,10 +25,16 @@ _ID_OCTETS: Final = 16
 
 
 class AcceptedMail:
-    """Handles lists of `mail.message.accepted` events."""
+    """Handles lists of `mail.message.accepted` events.
 
-    def __init__(self, rounds: Rounds) -> None:
+    Args:
+        rounds: Delivers.
+        gather_seconds: How long more mail is let come together after a list of several events.
+    """
+
+    def __init__(self, rounds: Rounds, gather_seconds: float = 0) -> None:
         self._rounds = rounds
+        self._gather_seconds = gather_seconds
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Deliver all that the events name; when it returns they may be acknowledged."""
@@ -42,6 +49,9 @@ class AcceptedMail:
                 continue
             accepted_ids += [known for known in found.accepted_ids if len(known) == _ID_OCTETS]
         await self._rounds.deliver(accepted_ids)
+        if self._gather_seconds and len(events) > 1:
+            # Several came while one round was made: the next ones do better together.
+            await asyncio.sleep(self._gather_seconds)
 
 
 class DirectoryNews:

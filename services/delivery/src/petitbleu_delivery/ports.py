@@ -14,6 +14,13 @@ class Decided(NamedTuple):
     token: str
 
 
+class Answer(NamedTuple):
+    """store's answer for one placement: what became of it, and whether the recipient's outcome is recorded already."""
+
+    filed: Filed
+    settled: bool = False
+
+
 class Filing(Protocol):
     """store's FilingService."""
 
@@ -21,7 +28,7 @@ class Filing(Protocol):
         """Give the open recipients of accepted messages (ids of 16 octets, at most 1,000)."""
         ...
 
-    async def file(self, placements: Sequence[Placement]) -> list[Filed]:
+    async def file(self, placements: Sequence[Placement]) -> list[Answer]:
         """Put messages in accounts in one commit; the answers in order. At most 1,000."""
         ...
 

@@ -11,6 +11,7 @@ from petitbleu_delivery.adapters.calls import ask, same_length
 from petitbleu_delivery.domain.model import Filed, Message, Outcome, Placement, Recipient, Settlement
 from petitbleu_delivery.domain.prefix import prefix
 from petitbleu_delivery.errors import Peer
+from petitbleu_delivery.ports import Answer
 from petitbleu_kit.rpc import Peer as Channel
 
 _FILED: Final = {
@@ -55,7 +56,7 @@ class StoreFiling:
             recipients += [Recipient(message, r.recipient_no, r.address, r.attempts) for r in found.recipients]
         return recipients
 
-    async def file(self, placements: Sequence[Placement]) -> list[Filed]:
+    async def file(self, placements: Sequence[Placement]) -> list[Answer]:
         """Put messages in accounts, in the inbox."""
         request = pb.FileRequest()
         add = request.items.add
@@ -66,12 +67,13 @@ class StoreFiling:
                 account_id=placement.account_id,
                 decision_token=placement.token,
                 prefix=prefix(message.mail_from, recipient.address),
+                sole=placement.sole,
             )
             item.recipient.accepted_id = message.accepted_id
             item.recipient.recipient_no = recipient.number
         response = await ask(self._channel, Peer.STORE, self._stub.File, request, self._commit_seconds)
         same_length(Peer.STORE, len(placements), len(response.results))
-        return [_FILED.get(result.status, Filed.FAILED) for result in response.results]
+        return [Answer(_FILED.get(result.status, Filed.FAILED), result.settled) for result in response.results]
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Record outcomes."""

@@ -87,13 +87,17 @@ class Filed(IntEnum):
 
 
 class Placement(msgspec.Struct):
-    """One message for one account; the same one for each of the message's recipients that lead there."""
+    """One message for one account on behalf of one recipient."""
 
     recipient: Recipient
     account_id: int
     guarded: bool
+    sole: bool = False
+    """Whether it is the recipient's only one, so that store may record the outcome in the commit that files."""
     token: str = ""
     filed: Filed = Filed.DECISION_REQUIRED
+    settled: bool = False
+    """Whether store did record the outcome."""
 
 
 class Outcome(IntEnum):

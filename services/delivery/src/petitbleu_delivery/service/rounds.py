@@ -132,8 +132,9 @@ class Rounds:
         with _timed("resolve"):
             routes = await self._router.routes([recipient.address for recipient in recipients])
         settlements: list[Settlement] = []
-        # Two recipients of a message that lead to one account share a placement, so the account gets one message.
-        placements: dict[tuple[bytes, int], Placement] = {}
+        # One placement for each recipient and account: store merges those of one message in one account, and has to know
+        # each recipient that it was filed for.
+        placements: list[Placement] = []
         reached: list[tuple[Recipient, list[Placement]]] = []
         for recipient in recipients:
             route = routes[recipient.address]
@@ -141,19 +142,16 @@ class Rounds:
             if parked is not None:
                 settlements.append(parked)
                 continue
-            mine = []
-            accepted_id = recipient.message.accepted_id
-            for account_id, guarded in route.targets:
-                key = (accepted_id, account_id)
-                placement = placements.get(key)
-                if placement is None:
-                    placement = placements[key] = Placement(recipient, account_id, guarded)
-                elif guarded:
-                    placement.guarded = True
-                mine.append(placement)
+            sole = len(route.targets) == 1
+            mine = [Placement(recipient, account_id, guarded, sole) for account_id, guarded in route.targets]
+            placements += mine
             reached.append((recipient, mine))
-        await self._place(list(placements.values()))
-        settlements.extend(outcome_of(recipient, mine) for recipient, mine in reached)
+        await self._place(placements)
+        recorded: list[Settlement] = []
+        for recipient, mine in reached:
+            settlement = outcome_of(recipient, mine)
+            (recorded if mine[0].sole and mine[0].settled else settlements).append(settlement)
+        self._tally.recorded(recorded)
         self._distrust(reached)
         await self._settle(settlements)
         measures.ROUNDS.labels(result="done").inc()
@@ -188,7 +186,7 @@ class Rounds:
             if isinstance(result, PeerRefusedError):
                 placement.filed = Filed.REFUSED if result.lasting else Filed.FAILED
             else:
-                placement.filed = result
+                placement.filed, placement.settled = result
 
     def _distrust(self, reached: Sequence[tuple[Recipient, list[Placement]]]) -> None:
         """Forget routes that store contradicts, so that the next attempt asks the directory."""
@@ -203,6 +201,8 @@ class Rounds:
             await self._filing.settle(part)
             return [True] * len(part)
 
+        if not settlements:
+            return
         with _timed("settle"):
             results = await by_halves(settlements, settle, MAX_ITEMS)
         recorded = []

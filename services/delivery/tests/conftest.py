@@ -1,8 +1,0 @@
-"""The fakes are imported by file name, whatever directory pytest runs in."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
