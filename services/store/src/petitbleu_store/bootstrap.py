@@ -10,7 +10,7 @@ from typing import Final
 
 from nats.aio.client import Client
 
-from petitbleu.store.v1 import accept_pb2_grpc, filing_pb2_grpc
+from petitbleu.store.v1 import accept_pb2_grpc, filing_pb2_grpc, mailbox_pb2_grpc
 from petitbleu_kit import bus
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Verifier
@@ -26,16 +26,23 @@ from petitbleu_store.adapters.s3 import Objects, ObjectsAwayError
 from petitbleu_store.config import StoreSettings
 from petitbleu_store.core import Core
 from petitbleu_store.grpc_api.accept import AcceptServicer
+from petitbleu_store.grpc_api.admin import AdminServicer
 from petitbleu_store.grpc_api.filing import FilingServicer
+from petitbleu_store.grpc_api.parked import ParkedServicer
 from petitbleu_store.ports import KeyEncryption, MailboxParts
 from petitbleu_store.service.acceptance import Acceptance
 from petitbleu_store.service.account_keys import AccountKeys
 from petitbleu_store.service.bodies import Bodies
+from petitbleu_store.service.compaction import Compaction
 from petitbleu_store.service.housekeeping import Housekeeping
 from petitbleu_store.service.intake import Intake
+from petitbleu_store.service.packer import Packer
+from petitbleu_store.service.parked import ParkedRecipients
 from petitbleu_store.service.recipients import Recipients
 from petitbleu_store.service.ring import Ring
+from petitbleu_store.service.segments import Segments
 from petitbleu_store.service.staging import Staging
+from petitbleu_store.service.trace import Trace
 
 SERVICE: Final = "store"
 _log = get_logger(__name__)
@@ -68,6 +75,8 @@ class Store:
     staging: Staging
     mailboxes: MailboxParts
     housekeeping: Housekeeping
+    packer: Packer
+    compaction: Compaction
     key_encryption: KeyEncryption
 
 
@@ -120,7 +129,13 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Store]:
             inline_octets=settings.inline_octets, level=settings.zstd_level, retry_seconds=settings.retry_open_seconds,
         )  # fmt: skip
         mailboxes = await mailbox_parts.make(core)
-        yield Store(core, acceptance, staging, mailboxes, Housekeeping(core, staging), key_encryption)
+        segments = Segments(cold, pool, objects)
+        packer = Packer(core, segments)
+        yield Store(
+            core=core, acceptance=acceptance, staging=staging, mailboxes=mailboxes, packer=packer,
+            housekeeping=Housekeeping(core, staging), compaction=Compaction(core, segments, packer, mailboxes),
+            key_encryption=key_encryption,
+        )  # fmt: skip
 
 
 async def _bus(settings: StoreSettings) -> Client:
@@ -163,6 +178,10 @@ async def serve(settings: StoreSettings, stop: asyncio.Event) -> None:
         filing_pb2_grpc.add_FilingServiceServicer_to_server(
             FilingServicer(core.pool, core.recipients, store.mailboxes), server
         )
+        filing_pb2_grpc.add_ParkedServiceServicer_to_server(ParkedServicer(ParkedRecipients(core), Trace(core)), server)
+        mailbox_pb2_grpc.add_AdminServiceServicer_to_server(
+            AdminServicer(core, store.mailboxes, store.packer, store.compaction, store.key_encryption), server
+        )
         store.mailboxes.add_to(server)
         health = HealthServer(
             {"postgresql": lambda: answers(core.cold), "s3": core.objects.answers},
@@ -179,6 +198,8 @@ async def serve(settings: StoreSettings, stop: asyncio.Event) -> None:
             core.recipients.run(),
             store.mailboxes.run(),
             store.housekeeping.run(),
+            store.packer.run(),
+            store.compaction.run(),
             _bucket(core.objects),
         ):
             await server.start()

@@ -25,6 +25,9 @@ class KeyEncryption(Protocol):
             WrongKeyError: another key, purpose or changed octets.
         """
 
+    def reload(self) -> None:
+        """Learn of keys added, and of another active one, before a rotation."""
+
     def is_current(self, wrapped: bytes) -> bool:
         """Whether it is wrapped under the key that is active now."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import urllib3
@@ -108,7 +108,9 @@ class Objects:
         headers = {"Content-Length": str(octets), "Content-Type": "application/octet-stream"}
         # A generator cannot be sent again, so a request with one is tried once.
         retries = None if isinstance(body, (bytes, bytearray)) else False
-        answer = self._http.request("PUT", self._url("PUT", name), body=body, headers=headers, retries=retries)
+        # A bytearray is sent without a copy; the library's types do not say so.
+        payload: Any = body
+        answer = self._http.request("PUT", self._url("PUT", name), body=payload, headers=headers, retries=retries)
         if answer.status != _OK:
             raise ObjectsAwayError(f"S3 put: status {answer.status}")
         _octets.labels(verb="put").inc(octets)

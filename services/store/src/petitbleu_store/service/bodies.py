@@ -216,7 +216,7 @@ class Bodies:
         return hot
 
     async def stream(
-        self, blob_id: BlobId, key: bytes, offset: int = 0, length: int | None = None
+        self, blob_id: BlobId, key: bytes, offset: int = 0, length: int | None = None, *, recent: bool = True
     ) -> AsyncIterator[bytes]:
         """Yield plain octets of a body, each frame checked before anything of it is given.
 
@@ -225,13 +225,14 @@ class Bodies:
             key: Its key.
             offset: First octet wanted.
             length: How many; None means to the end.
+            recent: Whether a copy in memory will do.
 
         Raises:
             BodyMissingError: there is no such body.
             DamagedError: it is not as it was sealed.
             ObjectsAwayError: S3 does not answer.
         """
-        hot, places = await self.locate(self._pool, [blob_id])
+        hot, places = await self.locate(self._pool, [blob_id], recent=recent)
         sealed = hot.get(blob_id)
         place = places.get(blob_id)
         if sealed is None and place is None:

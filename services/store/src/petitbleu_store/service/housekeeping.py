@@ -87,5 +87,50 @@ class Housekeeping:
             "/* cold:store.prune_audit */ DELETE FROM audit WHERE looked_at < now() - make_interval(days => $1)",
             settings.keep_audit_days,
         )
+        while await self.prune_accepted() == _ROWS:
+            pass
         await self._core.intake.destroy_spent()
         await self._staging.sweep(settings.staged_seconds)
+
+    async def prune_accepted(self) -> int:
+        """Delete the rows of some mail that was settled long ago; return of how many messages.
+
+        Whose it is goes to the place of its body; what nobody has is released for compaction.
+        """
+        rows = await self._core.cold.fetch(
+            "/* cold:store.prunable */ SELECT a.partition, a.accepted_id, (SELECT array_agg(DISTINCT one) FROM recipient r, "
+            "unnest(r.account_ids) AS one WHERE r.partition = a.partition AND r.accepted_id = a.accepted_id) AS account_ids "
+            "FROM accepted a WHERE a.received_at < now() - make_interval(days => $1) AND NOT EXISTS (SELECT 1 FROM recipient r "
+            "WHERE r.partition = a.partition AND r.accepted_id = a.accepted_id AND r.outcome IN (1, 3, 6)) LIMIT $2",
+            self._core.settings.keep_accepted_days,
+            _ROWS,
+        )
+        if not rows:
+            return 0
+        partitions, ids = [row["partition"] for row in rows], [row["accepted_id"] for row in rows]
+        owned = [row for row in rows if row["account_ids"]]
+        lost = [row for row in rows if not row["account_ids"]]
+        async with self._core.cold.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "/* cold:store.prune_owned */ UPDATE blob_place p SET account_ids = o.account_ids::bigint[] "
+                "FROM unnest($1::smallint[], $2::uuid[], $3::text[]) AS o (partition, blob_id, account_ids) "
+                "WHERE p.partition = o.partition AND p.blob_id = o.blob_id "
+                "AND p.account_ids IS DISTINCT FROM o.account_ids::bigint[]",
+                [row["partition"] for row in owned],
+                [row["accepted_id"] for row in owned],
+                ["{" + ",".join(map(str, sorted(row["account_ids"]))) + "}" for row in owned],
+            )
+            await connection.execute(
+                "/* cold:store.prune_lost */ INSERT INTO blob_release (partition, blob_id) "
+                "SELECT * FROM unnest($1::smallint[], $2::uuid[]) ON CONFLICT DO NOTHING",
+                [row["partition"] for row in lost],
+                [row["accepted_id"] for row in lost],
+            )
+            for table in ("recipient", "accepted"):
+                await connection.execute(
+                    f"/* cold:store.prune_{table} */ DELETE FROM {table} t USING unnest($1::smallint[], $2::uuid[]) "
+                    "AS old (partition, accepted_id) WHERE t.partition = old.partition AND t.accepted_id = old.accepted_id",
+                    partitions,
+                    ids,
+                )
+        return len(rows)

@@ -13,10 +13,10 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-from petitbleu_kit.lifecycle import forever
-from petitbleu_kit.logs import get_logger
 from prometheus_client import Counter, Gauge
 
+from petitbleu_kit.lifecycle import forever
+from petitbleu_kit.logs import get_logger
 from petitbleu_store.adapters.postgres import LOCK_CLASS, LOCK_PACKER
 from petitbleu_store.core import Core
 from petitbleu_store.service.ring import Slot, hot_table
@@ -117,7 +117,7 @@ class Packer:
         # What is sealed already comes first: while S3 is away, one table at most waits, and the written one grows.
         for slot in slots:
             if slot.state == "sealed":
-                await self._pack_slot(slot.slot, packed)
+                await self._pack_slot(slot.slot, packed, resumed=True)
         written = next(slot for slot in slots if slot.state == "written")
         if force or self._is_due(written):
             if not await self._core.cold.fetchval(
@@ -126,12 +126,12 @@ class Packer:
                 return packed
             sealed = await self._core.ring.seal()
             if sealed is not None:
-                await self._pack_slot(sealed, packed)
+                await self._pack_slot(sealed, packed, resumed=False)
         return packed
 
-    async def _pack_slot(self, slot: int, packed: Packed) -> None:
-        for _ in range(_TRIES):
-            await self._place_all(slot, packed)
+    async def _pack_slot(self, slot: int, packed: Packed, *, resumed: bool) -> None:
+        for attempt in range(_TRIES):
+            await self._place_all(slot, packed, skip_placed=resumed or attempt > 0)
             placed = await self._core.cold.fetchval(
                 f"/* cold:store.hot_placed */ SELECT count(*) FROM {hot_table(slot)} h "
                 "JOIN blob_place p ON p.partition = h.partition AND p.blob_id = h.blob_id"
@@ -142,16 +142,20 @@ class Packer:
                 return
         _log.warning("a hot table is too busy to be emptied; next time", slot=slot)
 
-    async def _place_all(self, slot: int, packed: Packed) -> None:
-        """Write every row that has no place yet in segments."""
+    async def _place_all(self, slot: int, packed: Packed, *, skip_placed: bool) -> None:
+        """Write every row that has no place yet in segments; in a table sealed just now, none has."""
+        unplaced = (
+            "AND NOT EXISTS (SELECT 1 FROM blob_place p WHERE p.partition = h.partition AND p.blob_id = h.blob_id) "
+            if skip_placed
+            else ""
+        )
         draft = Draft()
         after: tuple[int, UUID] = (-1, UUID(int=0))
         while True:
             # On the pool that uses indexes only: in a table without statistics the planner might sort all of it each time.
             rows = await self._core.pool.fetch(
                 f"/* cold:store.pack_read */ SELECT h.partition, h.blob_id, h.account_id, h.body FROM {hot_table(slot)} h "
-                "WHERE (h.partition, h.blob_id) > ($1, $2) AND NOT EXISTS (SELECT 1 FROM blob_place p "
-                "WHERE p.partition = h.partition AND p.blob_id = h.blob_id) ORDER BY h.partition, h.blob_id LIMIT $3",
+                f"WHERE (h.partition, h.blob_id) > ($1, $2) {unplaced}ORDER BY h.partition, h.blob_id LIMIT $3",
                 *after, _ROWS,
             )  # fmt: skip
             for row in rows:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from petitbleu_kit.lifecycle import forever
 from prometheus_client import Gauge
 
+from petitbleu_kit.lifecycle import forever
 from petitbleu_store.adapters.postgres import Pool
 
 HOT_SLOTS: Final = 8
@@ -85,7 +85,9 @@ class Ring:
     async def seal(self) -> int | None:
         """Switch writing to the next free slot; return the slot that is sealed now, None when no slot is free."""
         async with self._pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch("/* cold:store.ring_lock */ SELECT slot, state FROM ring ORDER BY slot FOR UPDATE")
+            rows = await connection.fetch(
+                "/* cold:store.ring_lock */ SELECT slot, state FROM ring ORDER BY slot FOR UPDATE"
+            )
             written = next(row["slot"] for row in rows if row["state"] == "written")
             free = [row["slot"] for row in rows if row["state"] == "free"]
             if not free:
@@ -93,7 +95,9 @@ class Ring:
             following = min(free, key=lambda slot: (slot - written) % HOT_SLOTS)
             for state, slot in (("sealed", written), ("written", following)):
                 await connection.execute(
-                    "/* cold:store.ring_switch */ UPDATE ring SET state = $1, since = now() WHERE slot = $2", state, slot
+                    "/* cold:store.ring_switch */ UPDATE ring SET state = $1, since = now() WHERE slot = $2",
+                    state,
+                    slot,
                 )
         self.slot = following
         return int(written)

@@ -15,19 +15,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
+from prometheus_client import Histogram
+
 from petitbleu_kit.ids import PARTITIONS, BlobId, new_blob_id, partition_of_blob, slot_of_blob
 from petitbleu_kit.logs import get_logger
-from prometheus_client import Counter, Histogram
-
 from petitbleu_store.adapters.postgres import Pool
 from petitbleu_store.adapters.s3 import Objects, blob_name, segment_name
 from petitbleu_store.service.ring import SEGMENT_SLOT
 
 _log = get_logger(__name__)
-_puts = Counter("petitbleu_store_segment_puts_total", "Segments put in S3")
-_bodies = Counter("petitbleu_store_segment_bodies_total", "Bodies put in segments; divided by the puts: mails per S3 PUT")
 _per_put = Histogram(
-    "petitbleu_store_segment_bodies", "Bodies a segment", buckets=(1, 10, 50, 100, 500, 1000, 2000, 5000, 10_000, 30_000)
+    "petitbleu_store_segment_bodies",
+    "Bodies put in a segment: mails per S3 PUT",
+    buckets=(1, 10, 50, 100, 500, 1000, 2000, 5000, 10_000, 30_000),
 )
 _ACCOUNTS: Final = (
     "/* cold:store.pack_accounts */ SELECT r.accepted_id, r.account_ids "
@@ -109,8 +109,6 @@ class Segments:
                 _PLACES, partitions, draft.blob_ids, draft.offsets, draft.lengths, owners, segment_id
             )
             await self._make_live(connection, segment_id, draft, sum(row["octets"] for row in placed), digest)
-        _puts.inc()
-        _bodies.inc(len(draft.blob_ids))
         _per_put.observe(len(draft.blob_ids))
         return segment_id
 
