@@ -1,0 +1,79 @@
+"""RFC 8620 §3.7: result references."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conformance.jmap_client import JmapClient
+
+
+def echo(jmap: JmapClient, first: dict[str, Any], path: Any, **reference: Any) -> Any:
+    """Echo `first`, then echo what `path` finds in it; return the second response."""
+    pointer = {"resultOf": "a", "name": "Core/echo", "path": path, **reference}
+    return jmap.responses(["Core/echo", first, "a"], ["Core/echo", {"#x": pointer}, "b"])[1]
+
+
+DATA = {"list": [{"id": "1", "ids": ["a", "b"]}, {"id": "2", "ids": ["c"]}], "a/b": {"m~n": 8}, "": 0, "empty": []}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("/list/0/id", "1"), ("/list/1", {"id": "2", "ids": ["c"]}), ("/list/*/id", ["1", "2"]), ("/list/*/ids", ["a", "b", "c"]),
+     ("/list/*/ids/*", ["a", "b", "c"]), ("/a~1b/m~0n", 8), ("", DATA), ("/", 0), ("/empty/*/id", []), ("/list/*/ids/0", ["a", "c"])],
+)  # fmt: skip
+def test_rfc8620_3_7_pointer_finds(jmap: JmapClient, path: str, value: Any) -> None:
+    assert echo(jmap, DATA, path) == ["Core/echo", {"x": value}, "b"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/none",
+        "/list/2",
+        "/list/-",
+        "/list/01",
+        "/list/x",
+        "list",
+        "/list/0/id/x",
+        "/list/*/none",
+        5,
+        None,
+        "/*",
+        "/list/9999999999",
+    ],
+)
+def test_rfc8620_3_7_pointer_fails(jmap: JmapClient, path: Any) -> None:
+    assert echo(jmap, DATA, path)[1]["type"] == "invalidResultReference"
+
+
+def test_rfc8620_3_7_name_and_call_must_fit(jmap: JmapClient) -> None:
+    assert echo(jmap, DATA, "", name="Email/get")[1]["type"] == "invalidResultReference"
+    assert echo(jmap, DATA, "", resultOf="z")[1]["type"] == "invalidResultReference"
+    assert echo(jmap, DATA, "", extra=1)[1]["type"] == "invalidResultReference"
+
+
+def test_rfc8620_3_7_errors_cannot_be_referred_to(jmap: JmapClient) -> None:
+    pointer = {"resultOf": "a", "name": "Foo/bar", "path": ""}
+    found = jmap.responses(["Foo/bar", {}, "a"], ["Core/echo", {"#x": pointer}, "b"])
+    assert found[1][1]["type"] == "invalidResultReference"
+
+
+def test_rfc8620_3_7_both_forms_of_an_argument_are_refused(jmap: JmapClient) -> None:
+    pointer = {"resultOf": "a", "name": "Core/echo", "path": ""}
+    found = jmap.responses(["Core/echo", {}, "a"], ["Core/echo", {"x": 1, "#x": pointer}, "b"])
+    assert found[1][1]["type"] == "invalidArguments"
+
+
+def test_rfc8620_3_7_first_screen_in_one_request(jmap: JmapClient) -> None:
+    first = jmap.mail("One")
+    second = jmap.mail("Two")
+    account = jmap.account
+    found = jmap.responses(
+        ["Email/query", {"accountId": account, "filter": {"inMailbox": jmap.mailbox("inbox")}, "collapseThreads": True}, "t0"],
+        ["Email/get", {"accountId": account, "#ids": {"resultOf": "t0", "name": "Email/query", "path": "/ids"}, "properties": ["threadId"]}, "t1"],
+        ["Thread/get", {"accountId": account, "#ids": {"resultOf": "t1", "name": "Email/get", "path": "/list/*/threadId"}}, "t2"],
+        ["Email/get", {"accountId": account, "#ids": {"resultOf": "t2", "name": "Thread/get", "path": "/list/*/emailIds"}, "properties": ["subject"]}, "t3"],
+    )  # fmt: skip
+    assert {email["id"]: email["subject"] for email in found[3][1]["list"]} == {first: "One", second: "Two"}
