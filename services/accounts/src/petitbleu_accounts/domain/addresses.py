@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from petitbleu_mail.addresses import AddressError, canonical_domain, parse_mailbox
 
@@ -12,8 +11,7 @@ from petitbleu_mail.addresses import AddressError, canonical_domain, parse_mailb
 OFFICES: Final = frozenset({"postmaster", "abuse"})
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """An address to look up; `base` is the address without its detail, the same when there is none."""
 
     address: str

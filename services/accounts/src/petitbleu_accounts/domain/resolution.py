@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -42,8 +41,7 @@ class HostedDomain(NamedTuple):
     catch_all_account_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One account that an address reaches."""
 
     account_id: int
@@ -53,8 +51,7 @@ class Target:
     via_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(NamedTuple):
     """Where one address leads."""
 
     status: AddressStatus
