@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from tests.conformance.jmap_client import CORE, MAIL, JmapClient
 
 LIMIT = "urn:ietf:params:jmap:error:limit"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 
 import httpx
-
 from tests.conformance.jmap.conftest import JmapServer
 from tests.conformance.jmap_client import CORE, MAIL, JmapClient, basic
 

@@ -305,7 +305,8 @@ def encode_text(data: bytes) -> tuple[str, bytes]:
     foreign = len(data) - len(data.decode("ascii", "ignore"))
     if foreign * 6 > len(data):  # where every sixth octet is foreign, base64 is the shorter one
         return "base64", encode_base64(data)
-    return "quoted-printable", binascii.b2a_qp(data, istext=True)
+    quoted = binascii.b2a_qp(data, istext=True)
+    return "quoted-printable", quoted.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")  # its soft line ends have no CR
 
 
 def encode_base64(data: bytes) -> bytes:

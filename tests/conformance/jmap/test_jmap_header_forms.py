@@ -1,0 +1,115 @@
+"""RFC 8621 §4.1.2 and §4.1.3: header fields in every form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.conformance.jmap_client import JmapClient
+
+
+def header(jmap: JmapClient, fields: bytes, *properties: str) -> Any:
+    """Deliver a message with these fields and return the properties' values, one alone or as a list."""
+    email = jmap.get(jmap.put(fields + b"\r\nbody\r\n"), *properties)
+    values = [email[name] for name in properties]
+    return values[0] if len(values) == 1 else values
+
+
+def test_rfc8621_4_1_2_1_raw(jmap: JmapClient) -> None:
+    assert header(jmap, b"X-A:  two  blanks \r\n", "header:X-A") == "  two  blanks "
+    assert header(jmap, b"X-A: folded\r\n  line\r\n", "header:X-A:asRaw") == " folded\r\n  line"
+    assert header(jmap, b"X-A: =?utf-8?q?=C3=A9?=\r\n", "header:X-A") == " =?utf-8?q?=C3=A9?="
+    assert header(jmap, "X-A: é\r\n".encode(), "header:X-A") == " é"
+    assert header(jmap, b"X-A: \xff\r\n", "header:X-A") == " \ufffd"
+
+
+def test_rfc8621_4_1_2_2_text(jmap: JmapClient) -> None:
+    assert (
+        header(jmap, b"Subject:   =?utf-8?q?caf=C3=A9?=\r\n =?utf-8?q?_noir?=\r\n", "header:Subject:asText")
+        == "café noir"
+    )
+    assert header(jmap, "Subject: e\u0301\r\n".encode(), "header:Subject:asText") == "é"  # NFC
+    assert header(jmap, b"X-Own: =?utf-8?b?w6k=?=\r\n", "header:X-Own:asText") == "é"
+    assert header(jmap, b"List-Id: A list <a.example>\r\n", "header:List-Id:asText") == "A list <a.example>"
+
+
+def test_rfc8621_4_1_2_3_addresses(jmap: JmapClient) -> None:
+    fields = b'From: "James Smythe" <james@example.com>, Friends:\r\n jane@example.com, =?UTF-8?Q?John_Sm=C3=AEth?=\r\n <john@example.com>;\r\n'
+    assert header(jmap, fields, "header:From:asAddresses") == [
+        {"name": "James Smythe", "email": "james@example.com"},
+        {"name": None, "email": "jane@example.com"},
+        {"name": "John Smîth", "email": "john@example.com"},
+    ]
+
+
+def test_rfc8621_4_1_2_4_grouped_addresses(jmap: JmapClient) -> None:
+    fields = b'To: "James Smythe" <james@example.com>, Friends:\r\n jane@example.com, =?UTF-8?Q?John_Sm=C3=AEth?=\r\n <john@example.com>;\r\n'
+    assert header(jmap, fields, "header:To:asGroupedAddresses") == [
+        {"name": None, "addresses": [{"name": "James Smythe", "email": "james@example.com"}]},
+        {
+            "name": "Friends",
+            "addresses": [
+                {"name": None, "email": "jane@example.com"},
+                {"name": "John Smîth", "email": "john@example.com"},
+            ],
+        },
+    ]
+
+
+def test_rfc8621_4_1_2_5_message_ids(jmap: JmapClient) -> None:
+    assert header(jmap, b"References: <a@x>\r\n <b@x>\r\n", "header:References:asMessageIds") == ["a@x", "b@x"]
+    assert header(jmap, b"X-Ids: <a@x>\r\n", "header:X-Ids:asMessageIds") == ["a@x"]
+    assert header(jmap, b"References: nothing\r\n", "header:References:asMessageIds") is None
+
+
+def test_rfc8621_4_1_2_6_date(jmap: JmapClient) -> None:
+    assert (
+        header(jmap, b"Date: Thu, 1 Jan 1970 01:00:00 +0100\r\n", "header:Date:asDate") == "1970-01-01T01:00:00+01:00"
+    )
+    assert (
+        header(jmap, b"Resent-Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n", "header:Resent-Date:asDate")
+        == "1970-01-01T00:00:00Z"
+    )
+    assert header(jmap, b"Date: some day\r\n", "header:Date:asDate") is None
+
+
+def test_rfc8621_4_1_2_7_urls(jmap: JmapClient) -> None:
+    fields = b"List-Post: <mailto:a@x.example>, (or) <http://x.example/>\r\n"
+    assert header(jmap, fields, "header:List-Post:asURLs") == ["mailto:a@x.example", "http://x.example/"]
+    assert header(jmap, b"List-Post: NO\r\n", "header:List-Post:asURLs") is None
+
+
+def test_rfc8621_4_1_3_last_instance_or_all(jmap: JmapClient) -> None:
+    fields = b"X-N: one\r\nX-n: two\r\nX-N: three\r\n"
+    last, every = header(jmap, fields, "header:x-n", "header:X-N:all")
+    assert (last, every) == (" three", [" one", " two", " three"])
+    assert header(jmap, fields, "header:X-N:asText:all") == ["one", "two", "three"]
+
+
+def test_rfc8621_4_1_3_absent_fields(jmap: JmapClient) -> None:
+    assert header(jmap, b"Subject: x\r\n", "header:X-None", "header:X-None:all", "header:Cc:asAddresses") == [
+        None,
+        [],
+        None,
+    ]
+
+
+def test_rfc8621_4_1_3_headers_lists_all_in_order(jmap: JmapClient) -> None:
+    found = header(jmap, b"X-B: 1\r\nX-A: 2\r\nX-B: 3\r\n", "headers")
+    own = [(field["name"], field["value"]) for field in found if field["name"].startswith("X-")]
+    assert own == [("X-B", " 1"), ("X-A", " 2"), ("X-B", " 3")]
+
+
+def test_rfc8621_4_1_delivery_added_fields_belong_to_the_message(jmap: JmapClient) -> None:
+    assert header(jmap, b"Subject: x\r\n", "header:Return-Path") == " <anna@x.example>"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["header:From:asDate", "header:Subject:asAddresses", "header:Date:asText", "header:To:asURLs", "header:References:asText",
+     "header:List-Post:asText", "header:Received:asText", "header:Return-Path:asAddresses", "header:", "header::asText", "header:X:asNothing",
+     "header:X:all:asText", "header:X Y", "header:É", "Header:X", "header:X:asRaw:all:all", "header:X:astext"],
+)  # fmt: skip
+def test_rfc8621_4_1_2_forms_that_a_field_may_not_have(jmap: JmapClient, name: str) -> None:
+    assert jmap.fails("Email/get", ids=[], properties=[name])["type"] == "invalidArguments"
+    assert jmap.fails("Email/get", ids=[], bodyProperties=[name])["type"] == "invalidArguments"
