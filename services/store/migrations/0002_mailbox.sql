@@ -48,9 +48,12 @@ CREATE TABLE mailbox (
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX mailbox_name ON mailbox (partition, account_id, parent_id, name_hash);
 
--- What queries and threads look at; narrow, so that a search over a whole account reads few pages.
+-- From here on a table has one index, its key: PostgreSQL takes partition and account for independent, so that it expects one row of an
+-- account wherever it looks, and of two indexes that begin with both it may pick the one that reads the whole account.
+
+-- What queries look at; narrow, so that a search over a whole account reads few pages.
 -- `flags` has a bit for each usual keyword and one for "has an attachment" (petitbleu_store.domain.keywords); `keywords` has keyed hashes of the others.
--- `blob_id` of accepted mail is its accepted id. `refs` has the keyed hashes by which the message is threaded, `recipients` the numbers of the envelope's recipients that it was filed for.
+-- `refs` has the keyed hashes by which the message is threaded.
 CREATE TABLE message (
     partition smallint NOT NULL,
     flags integer NOT NULL,
@@ -66,13 +69,34 @@ CREATE TABLE message (
     mailbox_ids bigint[] NOT NULL,
     keywords bigint[],
     refs bigint[] NOT NULL,
-    recipients integer[],
     PRIMARY KEY (partition, account_id, message_id)
 ) WITH (fillfactor = 90);
--- Filing the same message again is a no-op because of this index (architecture, promise 3).
-CREATE UNIQUE INDEX message_blob ON message (partition, account_id, blob_id);
-CREATE UNIQUE INDEX message_import ON message (partition, account_id, import_key) WHERE import_key IS NOT NULL;
-CREATE INDEX message_thread ON message (partition, account_id, thread_id, received_ms, message_id);
+
+-- What an account has been given, by where it came from: a blob id (of accepted mail that is its accepted id) or the key of an import.
+-- Filing the same mail again is a no-op because of this key (architecture, promise 3); `recipients` are the envelope's recipients that it was filed for.
+-- A row outlives its message while its recipient might still be open, so that filing it again does not bring it back: state 1 is
+-- a message destroyed, state 2 held mail destroyed.
+CREATE TABLE origin (
+    partition smallint NOT NULL,
+    state smallint NOT NULL,
+    account_id bigint NOT NULL,
+    origin_id uuid NOT NULL,
+    message_id bigint NOT NULL,
+    recipients integer[],
+    gone_at timestamptz,
+    PRIMARY KEY (partition, account_id, origin_id)
+);
+CREATE INDEX origin_gone ON origin (gone_at) WHERE gone_at IS NOT NULL;
+
+-- The messages of threads, oldest first.
+CREATE TABLE thread_message (
+    partition smallint NOT NULL,
+    account_id bigint NOT NULL,
+    thread_id bigint NOT NULL,
+    received_ms bigint NOT NULL,
+    message_id bigint NOT NULL,
+    PRIMARY KEY (partition, account_id, thread_id, received_ms, message_id)
+);
 
 -- Envelope, structure, preview, prefix and the blob's key, sealed together under the account key; written once.
 CREATE TABLE message_content (
@@ -139,16 +163,6 @@ CREATE TABLE held (
     size bigint NOT NULL,
     held_at timestamptz NOT NULL DEFAULT now(),
     sealed bytea NOT NULL,
-    PRIMARY KEY (partition, account_id, accepted_id)
-);
-
--- Accepted mail that an account had and let go of, while its recipient might still be open: filing it again must not bring it back.
-CREATE TABLE message_gone (
-    partition smallint NOT NULL,
-    account_id bigint NOT NULL,
-    accepted_id uuid NOT NULL,
-    held boolean NOT NULL,
-    gone_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (partition, account_id, accepted_id)
 );
 

@@ -20,7 +20,7 @@ _DESTROY_KEY: Final = """/* cold:store.erase_key */ UPDATE account SET wrapped_k
 RETURNING tenant_id"""
 _LEDGER: Final = """/* cold:store.erase_ledger */ INSERT INTO erasure (partition, account_id, tenant_id) VALUES ($1, $2, $3)
 ON CONFLICT (partition, account_id) DO NOTHING"""
-_SOME: Final = """/* cold:store.erase_some */ SELECT message_id, blob_id FROM message WHERE partition = $1 AND account_id = $2 LIMIT $3"""
+_SOME: Final = """/* cold:store.erase_some */ SELECT message_id, thread_id, received_ms, blob_id FROM message WHERE partition = $1 AND account_id = $2 LIMIT $3"""
 _SOME_HELD: Final = """/* cold:store.erase_held */ DELETE FROM held WHERE partition = $1 AND account_id = $2 AND accepted_id IN
     (SELECT accepted_id FROM held WHERE partition = $1 AND account_id = $2 LIMIT $3) RETURNING accepted_id AS blob_id"""
 # Tables whose rows tell nothing of blobs, with the rest of their keys.
@@ -29,7 +29,7 @@ _OTHERS: Final = {
     "thread_ref": "ref_hash",
     "change_log": "kind, modseq",
     "keyword": "keyword_hash",
-    "message_gone": "accepted_id",
+    "origin": "origin_id",
     "mailbox": "mailbox_id",
 }
 _FINISH: Final = """/* cold:store.erase_finish */ DELETE FROM account WHERE partition = $1 AND account_id = $2"""
@@ -76,7 +76,8 @@ class Erasure:
         async def some(connection: Connection) -> int:
             rows = await connection.fetch(_SOME, partition, account_id, _ROWS)
             if rows:
-                await message_rows.delete(connection, partition, account_id, [row["message_id"] for row in rows], ())
+                members = [(row["thread_id"], row["received_ms"], row["message_id"]) for row in rows]
+                await message_rows.delete(connection, partition, account_id, members, ())
             else:
                 rows = await connection.fetch(_SOME_HELD, partition, account_id, _ROWS)
             await message_rows.release(

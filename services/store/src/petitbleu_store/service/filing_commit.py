@@ -22,8 +22,10 @@ from petitbleu_store.domain.change_log import Kind, Op
 from petitbleu_store.domain.threads import AccountThreads
 from petitbleu_store.service.account_book import KnownAccount
 
-_LOOKED_REF: Final = 0
-_LOOKED_MESSAGE: Final = 1
+# States of what filing_rows.look finds.
+_REFERENCE: Final = -1
+_PRESENT: Final = 0
+_WAS_HELD: Final = 2
 
 
 class GuardChangedError(Exception):
@@ -150,7 +152,7 @@ async def _look(
     had: dict[tuple[int, UUID], asyncpg.Record] = {}
     known_refs: dict[int, dict[int, int]] = {}
     for row in await filing_rows.look(connection, sorted(refs), blobs):
-        if row["what"] == _LOOKED_REF:
+        if row["state"] == _REFERENCE:
             known_refs.setdefault(row["account_id"], {})[row["a"]] = row["b"]
         else:
             had[row["account_id"], row["blob_id"]] = row
@@ -169,11 +171,11 @@ def _is_known(filing: Filing, row: asyncpg.Record | None) -> bool:
     filing.joins = filing.was_held = False
     if row is None:
         return False
-    if row["what"] == _LOOKED_MESSAGE:
-        filing.message_id, filing.thread_id = row["a"], row["b"]
+    if row["state"] == _PRESENT:
+        filing.message_id = row["a"]
         filing.joins = not set(filing.recipients or ()) <= set(row["recipients"] or ())
     else:
-        filing.was_held = bool(row["a"])
+        filing.was_held = row["state"] == _WAS_HELD
     return True
 
 
@@ -221,9 +223,13 @@ def _write_account(
                 partition, flags, account_id, message_id, thread_id, filing.received_ms, filing.sent_ms, filing.size, modseq,
                 filing.blob_id, filing.import_key, array(mailbox_ids),
                 array([number for number, _ in filing.keywords]) if filing.keywords else None, array(filing.refs),
-                None if filing.recipients is None else array(filing.recipients),
             )
         )  # fmt: skip
+        recipients = None if filing.recipients is None else array(filing.recipients)
+        rows.origins.append((partition, account_id, filing.blob_id, message_id, recipients))
+        if filing.import_key is not None:
+            rows.origins.append((partition, account_id, filing.import_key, message_id, None))
+        rows.members.append((partition, account_id, thread_id, filing.received_ms, message_id))
         rows.contents.append((partition, account_id, message_id, filing.sealed))
         for mailbox_id in mailbox_ids:
             uid += 1

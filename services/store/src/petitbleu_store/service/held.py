@@ -79,7 +79,7 @@ class HeldService:
         if await message_rows.lock(connection, partition, account_id) is None:
             raise StoreError(Problem.NOT_FOUND)
         if await held_rows.forget(connection, account, [accepted_id]):
-            await message_rows.remember_gone(connection, partition, account_id, [accepted_id], held=True)
+            await message_rows.held_gone(connection, partition, account_id, accepted_id)
             await message_rows.release(connection, [(partition_of_blob(accepted_id), accepted_id)])
         elif not await held_rows.was_decided(connection, account, accepted_id):
             raise StoreError(Problem.NOT_FOUND)

@@ -25,8 +25,8 @@ RETURNING accepted_id"""
 
 _READ: Final = """/* cold:store.held_read */ SELECT sealed FROM held WHERE partition = $1 AND account_id = $2 AND accepted_id = $3"""
 
-_DECIDED: Final = """/* cold:store.held_decided */ SELECT EXISTS (SELECT 1 FROM message WHERE partition = $1 AND account_id = $2 AND blob_id = $3)
-    OR EXISTS (SELECT 1 FROM message_gone WHERE partition = $1 AND account_id = $2 AND accepted_id = $3)"""
+_DECIDED: Final = """/* cold:store.held_decided */ SELECT EXISTS (SELECT 1 FROM origin
+    WHERE partition = $1 AND account_id = $2 AND origin_id = $3)"""
 
 
 class HeldContent(msgspec.Struct, frozen=True, array_like=True):

@@ -35,7 +35,8 @@ _THREAD_OCTETS: Final = 128 << 10
 _KEY_OCTETS: Final = range(16, 65)
 _PLANS: Final = 3
 
-_KNOWN: Final = """/* hot:store.import_known */ SELECT message_id FROM message WHERE partition = $1 AND account_id = $2 AND import_key = $3"""
+_KNOWN: Final = """/* hot:store.import_known */ SELECT message_id FROM origin WHERE partition = $1 AND account_id = $2 AND origin_id = $3
+    AND state = 0"""
 
 
 @dataclass(slots=True)

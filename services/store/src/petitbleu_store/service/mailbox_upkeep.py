@@ -14,8 +14,8 @@ SECONDS: Final = 900.0
 KEEP_CHANGES: Final = 100_000
 _ROWS: Final = 2000
 
-_FORGET_GONE: Final = f"""/* cold:store.gone_forget */ DELETE FROM message_gone WHERE (partition, account_id, accepted_id) IN
-    (SELECT partition, account_id, accepted_id FROM message_gone WHERE gone_at < now() - interval '{GONE_DAYS} days' LIMIT $1)"""
+_FORGET_GONE: Final = f"""/* cold:store.gone_forget */ DELETE FROM origin WHERE (partition, account_id, origin_id) IN
+    (SELECT partition, account_id, origin_id FROM origin WHERE gone_at < now() - interval '{GONE_DAYS} days' LIMIT $1)"""
 
 _PRUNABLE: Final = """/* cold:store.changes_prunable */ SELECT partition, account_id, modseq - $1 AS upto FROM account
 WHERE modseq - pruned_modseq > $1 + $1 / 10 LIMIT 100"""

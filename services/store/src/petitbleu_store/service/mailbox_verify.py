@@ -30,6 +30,8 @@ _ACCOUNT: Final = """/* cold:store.verify_account */ SELECT a.*, (SELECT max(c.m
         WHERE c.partition = a.partition AND c.account_id = a.account_id) AS log_modseq,
     (SELECT count(*) FROM message_content c WHERE c.partition = a.partition AND c.account_id = a.account_id) AS contents,
     (SELECT count(*) FROM mailbox_message b WHERE b.partition = a.partition AND b.account_id = a.account_id) AS places,
+    (SELECT count(*) FROM thread_message t WHERE t.partition = a.partition AND t.account_id = a.account_id) AS members,
+    (SELECT count(*) FROM origin o WHERE o.partition = a.partition AND o.account_id = a.account_id AND o.state = 0) AS origins,
     (SELECT count(DISTINCT b.uid) FROM mailbox_message b WHERE b.partition = a.partition AND b.account_id = a.account_id) AS uids,
     (SELECT max(b.uid) FROM mailbox_message b WHERE b.partition = a.partition AND b.account_id = a.account_id) AS max_uid
 FROM account a WHERE a.partition = $1 AND a.account_id = $2"""
@@ -39,11 +41,16 @@ _MESSAGES: Final = """/* cold:store.verify_messages */ SELECT m.message_id, m.th
     m.modseq, c.sealed, (SELECT count(*) FROM mailbox_message b WHERE b.partition = $1 AND b.account_id = $2
         AND b.mailbox_id = ANY(m.mailbox_ids) AND b.received_ms = m.received_ms AND b.message_id = m.message_id
         AND b.thread_id = m.thread_id) AS places,
-    (SELECT count(*) FROM thread_ref r WHERE r.partition = $1 AND r.account_id = $2 AND r.ref_hash = ANY(m.refs)) AS known_refs
+    (SELECT count(*) FROM thread_ref r WHERE r.partition = $1 AND r.account_id = $2 AND r.ref_hash = ANY(m.refs)) AS known_refs,
+    (SELECT count(*) FROM thread_message t WHERE t.partition = $1 AND t.account_id = $2 AND t.thread_id = m.thread_id
+        AND t.received_ms = m.received_ms AND t.message_id = m.message_id) AS members,
+    (SELECT count(*) FROM origin o WHERE o.partition = $1 AND o.account_id = $2 AND o.message_id = m.message_id AND o.state = 0
+        AND o.origin_id IN (m.blob_id, m.import_key)) AS origins, m.import_key IS NOT NULL AS imported
 FROM message m LEFT JOIN message_content c ON c.partition = $1 AND c.account_id = $2 AND c.message_id = m.message_id
 WHERE m.partition = $1 AND m.account_id = $2 ORDER BY m.thread_id"""
 _STRAY_REFS: Final = """/* cold:store.verify_refs */ SELECT count(*) FROM thread_ref r WHERE r.partition = $1 AND r.account_id = $2
-    AND NOT EXISTS (SELECT 1 FROM message m WHERE m.partition = $1 AND m.account_id = $2 AND m.thread_id = r.thread_id
+    AND NOT EXISTS (SELECT 1 FROM thread_message t JOIN message m ON m.partition = $1 AND m.account_id = $2
+        AND m.message_id = t.message_id WHERE t.partition = $1 AND t.account_id = $2 AND t.thread_id = r.thread_id
         AND r.ref_hash = ANY(m.refs))"""
 
 
@@ -70,7 +77,7 @@ class _Check:
         self._name = f"account {account.account_id}"
         self._counted: dict[int, Counts] = {}
         self._thread: list[tuple[Sequence[int], bool]] = []
-        self._messages = self._octets = self._places = 0
+        self._messages = self._octets = self._places = self._origins = 0
         self._thread_id = 0
 
     async def run(self, *, bodies: bool) -> AsyncIterator[VerifiedMessages]:
@@ -120,6 +127,11 @@ class _Check:
             yield "it is in no mailbox"
         if row["places"] != len(row["mailbox_ids"]):
             yield "it is not in the lists of its mailboxes"
+        if row["members"] != 1:
+            yield "it is not in the list of its thread"
+        if row["origins"] != 1 + row["imported"]:
+            yield "it is not known by where it came from"
+        self._origins += row["origins"]
         if row["known_refs"] != len(row["refs"]):
             yield "its references are not known"
         try:
@@ -154,6 +166,8 @@ class _Check:
             "used octets": (row["used_octets"], self._octets),
             "contents": (row["contents"], self._messages),
             "entries of mailboxes": (row["places"], self._places),
+            "members of threads": (row["members"], self._messages),
+            "origins": (row["origins"], self._origins),
             "uids": (row["uids"], self._places),
             "modseq of the log": (row["log_modseq"], row["modseq"]),
         }

@@ -44,8 +44,8 @@ FROM account a LEFT JOIN (unnest($3::bigint[]) AS v (message_id)
 WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL"""
 
 _THREADS: Final = """/* hot:store.threads_get */ SELECT a.modseq AS account_modseq, v.thread_id,
-    ARRAY(SELECT m.message_id FROM message m WHERE m.partition = $1 AND m.account_id = $2 AND m.thread_id = v.thread_id
-        ORDER BY m.received_ms, m.message_id) AS message_ids
+    ARRAY(SELECT t.message_id FROM thread_message t WHERE t.partition = $1 AND t.account_id = $2 AND t.thread_id = v.thread_id
+        ORDER BY t.received_ms, t.message_id) AS message_ids
 FROM account a LEFT JOIN unnest($3::bigint[]) AS v (thread_id) ON true
 WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL"""
 

@@ -9,10 +9,10 @@ from uuid import UUID
 from petitbleu_kit.ids import BlobId, partition_of_account
 from petitbleu_store.adapters.postgres import Executor
 
-_REFERRED: Final = """/* cold:store.still_referred */ SELECT m.blob_id FROM unnest($1::smallint[], $2::bigint[], $3::uuid[])
+_REFERRED: Final = """/* cold:store.still_referred */ SELECT o.origin_id AS blob_id FROM unnest($1::smallint[], $2::bigint[], $3::uuid[])
     AS v (partition, account_id, blob_id)
-JOIN message m ON m.partition = v.partition AND m.account_id = v.account_id AND m.blob_id = v.blob_id
-    AND m.partition = ANY($1::smallint[])
+JOIN origin o ON o.partition = v.partition AND o.account_id = v.account_id AND o.origin_id = v.blob_id
+    AND o.partition = ANY($1::smallint[]) AND o.state = 0
 UNION
 SELECT h.accepted_id FROM unnest($1::smallint[], $2::bigint[], $3::uuid[]) AS v (partition, account_id, blob_id)
 JOIN held h ON h.partition = v.partition AND h.account_id = v.account_id AND h.accepted_id = v.blob_id

@@ -32,7 +32,6 @@ class Restated:
         flags: New flags.
         keywords: New hashes of keywords without a flag.
         mailbox_ids: New mailboxes; none destroys the message.
-        recipients: New numbers of the recipients that it is for.
         sealed_keywords: Names of keywords that may be new to the account.
     """
 
@@ -40,35 +39,26 @@ class Restated:
     flags: int
     keywords: tuple[int, ...]
     mailbox_ids: tuple[int, ...]
-    recipients: tuple[int, ...] | None
     sealed_keywords: tuple[tuple[int, bytes], ...] = ()
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> Restated:
         """Return a message that stays as it is."""
-        recipients = row["recipients"]
-        return cls(
-            row, row["flags"], tuple(sorted(row["keywords"] or ())), tuple(sorted(row["mailbox_ids"])),
-            None if recipients is None else tuple(recipients),
-        )  # fmt: skip
+        return cls(row, row["flags"], tuple(sorted(row["keywords"] or ())), tuple(sorted(row["mailbox_ids"])))
 
     @property
     def destroyed(self) -> bool:
         """Whether nothing is left of it."""
         return not self.mailbox_ids
 
-    def shows(self) -> bool:
-        """Whether anything changes that a client sees."""
+    def changes(self) -> bool:
+        """Whether anything changes."""
         row = self.row
         return (
             self.flags != row["flags"]
             or set(self.mailbox_ids) != set(row["mailbox_ids"])
             or set(self.keywords) != set(row["keywords"] or ())
         )
-
-    def changes(self) -> bool:
-        """Whether anything changes at all."""
-        return self.shows() or set(self.recipients or ()) != set(self.row["recipients"] or ())
 
     def moves_counts(self) -> bool:
         """Whether counters of mailboxes may change."""
@@ -128,8 +118,7 @@ async def restate(
         else:
             op = Op.UPDATED
             updates.append(
-                (row["message_id"], message.flags, array(message.keywords) if message.keywords else None, array(message.mailbox_ids),
-                 None if message.recipients is None else array(message.recipients), modseq + step)
+                (row["message_id"], message.flags, array(message.keywords) if message.keywords else None, array(message.mailbox_ids), modseq + step)
             )  # fmt: skip
             rows.keywords.extend(
                 [(partition, account_id, number, sealed) for number, sealed in message.sealed_keywords]
@@ -210,15 +199,18 @@ async def _destroy(
     connection: Connection, account: KnownAccount, destroyed: Sequence[Restated], orphans: Sequence[tuple[int, int]]
 ) -> None:
     partition, account_id = account.partition, account.account_id
-    await message_rows.delete(
-        connection, partition, account_id, [message.row["message_id"] for message in destroyed], orphans
-    )
+    rows = [message.row for message in destroyed]
+    members = [(row["thread_id"], row["received_ms"], row["message_id"]) for row in rows]
+    await message_rows.delete(connection, partition, account_id, members, orphans)
     recent = (time.time_ns() // 1_000_000) - GONE_DAYS * 86_400_000
-    blobs: list[UUID] = [message.row["blob_id"] for message in destroyed]
-    accepted = [
-        message.row["blob_id"]
-        for message in destroyed
-        if message.row["recipients"] is not None and millis_of_blob(message.row["blob_id"]) > recent
-    ]
-    await message_rows.remember_gone(connection, partition, account_id, accepted, held=False)
-    await message_rows.release(connection, [(partition_of_blob(blob_id), blob_id) for blob_id in blobs])
+    gone: list[UUID] = []
+    unknown: list[UUID] = []
+    for row in rows:
+        if row["import_key"] is not None:
+            unknown += (row["blob_id"], row["import_key"])
+        elif millis_of_blob(row["blob_id"]) > recent:
+            gone.append(row["blob_id"])
+        else:
+            unknown.append(row["blob_id"])
+    await message_rows.forget_origins(connection, partition, account_id, gone, unknown)
+    await message_rows.release(connection, [(partition_of_blob(row["blob_id"]), row["blob_id"]) for row in rows])
