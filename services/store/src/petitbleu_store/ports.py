@@ -34,7 +34,7 @@ class KeyEncryption(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedMessages:
-    """Progress of the mailbox half's verification: messages looked at, and findings as "kind id: what is wrong"."""
+    """Progress of the mailbox half's verification: messages looked at since the last one, and findings as "kind id: what is wrong"."""
 
     messages: int
     findings: tuple[str, ...] = ()

@@ -65,7 +65,7 @@ class Verification:
         async for result in self._accepted(bodies=bodies):
             yield result
         async for verified in self._mailboxes.verify(bodies=bodies):
-            self._messages = verified.messages
+            self._messages += verified.messages
             for finding in verified.findings:
                 yield self._found(finding)
             yield self._so_far()

@@ -1,0 +1,96 @@
+"""What integration tests share: the embedded backends, started once, and the store opened inside the test's process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from petitbleu_dev import services
+from petitbleu_dev.backends import postgres
+from petitbleu_dev.backends.context import Context
+from petitbleu_dev.stack import Stack
+from petitbleu_kit.postgres import STATEMENT_LOG
+from petitbleu_store.bootstrap import Store, opened
+from petitbleu_store.config import StoreSettings
+
+OFFSET = 340
+
+# Every statement that a service or a test executes is appended here; test_statements reads it at the end of the tier.
+os.environ.setdefault(STATEMENT_LOG, str(Path(tempfile.gettempdir()) / f"petitbleu-statements-{os.getpid()}.jsonl"))
+
+
+@dataclass(frozen=True)
+class Backends:
+    """PostgreSQL, NATS, S3 and Redis, running."""
+
+    stack: Stack
+
+    @property
+    def context(self) -> Context:
+        return Context(self.stack.layout, self.stack.ports, None, print)  # type: ignore[arg-type]  # nothing is started with it
+
+    def environment(self, service: str) -> dict[str, str]:
+        """What the supervisor would tell a service."""
+        return services.environment(self.context, service)
+
+    def superuser_dsn(self) -> str:
+        return postgres.dsn(self.context, postgres.SUPERUSER)
+
+
+@pytest.fixture(scope="session")
+def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
+    """The embedded backends, started once."""
+    stack = Stack(tmp_path_factory.mktemp("backends") / "data", OFFSET, only="backends")
+    try:
+        stack.start()
+        stack.wait_ready()
+        yield Backends(stack)
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+async def store_schema(backends: Backends) -> None:
+    """An empty schema of the store."""
+    connection = await asyncpg.connect(backends.superuser_dsn())
+    try:
+        await connection.execute("DROP SCHEMA IF EXISTS store CASCADE; CREATE SCHEMA store AUTHORIZATION store")
+    finally:
+        await connection.close()
+
+
+Opener = Callable[..., contextlib.AbstractAsyncContextManager[Store]]
+
+
+@pytest.fixture
+def open_store(backends: Backends, store_schema: None, tmp_path: Path) -> Opener:
+    """Opens a store in this process, as many times as wanted; settings are those of the embedded stack and what is given."""
+    told = {
+        name.removeprefix("PETITBLEU_").lower(): value
+        for name, value in backends.environment("store").items()
+        if name.startswith("PETITBLEU_")
+    }
+
+    @contextlib.asynccontextmanager
+    async def make(**settings: Any) -> AsyncIterator[Store]:
+        wanted = {"seal_seconds": 1e9, "spool_dir": tmp_path / "spool", "pg_pool_size": 6, **settings}
+        async with opened(StoreSettings(**{**told, **wanted})) as store:
+            await store.core.objects.ensure_bucket()
+            yield store
+
+    return make
+
+
+@pytest.fixture
+async def store(open_store: Opener) -> AsyncIterator[Store]:
+    """A store of its own, opened in this process, with nothing running in the background."""
+    async with open_store() as one:
+        yield one
