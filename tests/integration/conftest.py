@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ import pytest
 from petitbleu_dev import services
 from petitbleu_dev.backends import postgres
 from petitbleu_dev.backends.context import Context
+from petitbleu_dev.layout import Ports
 from petitbleu_dev.stack import Stack
 from petitbleu_kit.postgres import STATEMENT_LOG
 from petitbleu_store.bootstrap import Store, opened
 from petitbleu_store.config import StoreSettings
 
-OFFSET = 340
+# Several runs on one machine at a time: the first offset of which all ports are free is taken.
+OFFSETS = range(340, 440, 10)
 
 # Every statement that a service or a test executes is appended here; test_statements reads it at the end of the tier.
 os.environ.setdefault(STATEMENT_LOG, str(Path(tempfile.gettempdir()) / f"petitbleu-statements-{os.getpid()}.jsonl"))
@@ -45,10 +48,25 @@ class Backends:
         return postgres.dsn(self.context, postgres.SUPERUSER)
 
 
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def free_offset() -> int:
+    """An offset of the embedded stack's ports that nobody uses."""
+    return next(offset for offset in OFFSETS if all(map(_free, Ports(offset).backends().values())))
+
+
 @pytest.fixture(scope="session")
 def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
     """The embedded backends, started once."""
-    stack = Stack(tmp_path_factory.mktemp("backends") / "data", OFFSET, only="backends")
+    stack = Stack(tmp_path_factory.mktemp("backends") / "data", free_offset(), only="backends")
     try:
         stack.start()
         stack.wait_ready()
