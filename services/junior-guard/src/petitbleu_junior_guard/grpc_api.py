@@ -27,6 +27,7 @@ _CODES: Final = {
     Fault.NOT_A_CHILD: grpc.StatusCode.FAILED_PRECONDITION,
     Fault.NOT_HELD: grpc.StatusCode.NOT_FOUND,
     Fault.DECIDED_OTHERWISE: grpc.StatusCode.FAILED_PRECONDITION,
+    Fault.STORE_REFUSES: grpc.StatusCode.FAILED_PRECONDITION,
     Fault.DATABASE_AWAY: grpc.StatusCode.UNAVAILABLE,
     Fault.STORE_AWAY: grpc.StatusCode.UNAVAILABLE,
 }

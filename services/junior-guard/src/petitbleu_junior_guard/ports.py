@@ -54,5 +54,5 @@ class HeldMail(Protocol):
     """store's door for decisions."""
 
     async def decide(self, account_id: int, accepted_id: bytes, token: str) -> None:
-        """Have store file or destroy a held message; raises `GuardError` (STORE_AWAY, NOT_HELD)."""
+        """Have store file or destroy a held message; raises `GuardError` (STORE_AWAY, STORE_REFUSES, NOT_HELD)."""
         ...

@@ -8,7 +8,7 @@ import grpc.aio
 from petitbleu.store.v1 import filing_pb2 as pb
 from petitbleu.store.v1 import filing_pb2_grpc
 from petitbleu_junior_guard.errors import Fault, GuardError
-from petitbleu_kit.rpc import Peer
+from petitbleu_kit.rpc import Peer, retryable
 
 
 class StoreHeldMail:
@@ -30,5 +30,6 @@ class StoreHeldMail:
         try:
             await self._channel.call(self._stub.DecideHeld, request, timeout=self._seconds)
         except grpc.aio.AioRpcError as error:
-            missing = error.code() is grpc.StatusCode.NOT_FOUND
-            raise GuardError(Fault.NOT_HELD if missing else Fault.STORE_AWAY) from None
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise GuardError(Fault.NOT_HELD) from None
+            raise GuardError(Fault.STORE_AWAY if retryable(error) else Fault.STORE_REFUSES) from None

@@ -112,7 +112,7 @@ class Guard:
         """Release or destroy a held message: recorded first, then done by store, so that a repeat completes it.
 
         Raises:
-            GuardError: BAD_REQUEST, NOT_HELD, DECIDED_OTHERWISE, DATABASE_AWAY or STORE_AWAY.
+            GuardError: BAD_REQUEST, NOT_HELD, DECIDED_OTHERWISE, DATABASE_AWAY, STORE_AWAY or STORE_REFUSES.
         """
         if account_id <= 0 or len(accepted_id) != 16:
             raise GuardError(Fault.BAD_REQUEST)

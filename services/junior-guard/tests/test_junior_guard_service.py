@@ -1,0 +1,194 @@
+"""The use cases over a fake of their records: tokens, fail-closed behaviour, decisions that can be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from petitbleu_junior_guard.domain.rules import Item, Knowledge, Verdict
+from petitbleu_junior_guard.domain.seal import Seal
+from petitbleu_junior_guard.errors import Fault, GuardError
+from petitbleu_junior_guard.ports import Correspondent, Ruling
+from petitbleu_junior_guard.service.guard import MAX_ITEMS, Guard
+from petitbleu_kit.identity import IdentityError, Signer, Verifier
+
+
+class FakeRecords:
+    def __init__(self) -> None:
+        self.children: set[int] = set()
+        self.guardians: dict[int, set[int]] = {}
+        self.approved: set[tuple[int, bytes]] = set()
+        self.decisions: dict[tuple[int, bytes], tuple[Verdict, bool]] = {}
+        self.away = False
+
+    def _present(self) -> None:
+        if self.away:
+            raise GuardError(Fault.DATABASE_AWAY)
+
+    async def knowledge(self, items: Sequence[Item], hashes: Sequence[bytes]) -> list[Knowledge]:
+        self._present()
+        found = []
+        for item, known in zip(items, hashes, strict=True):
+            verdict, final = self.decisions.get((item.account_id, item.accepted_id), (Verdict.HOLD, False))
+            found.append(
+                Knowledge(
+                    item.account_id in self.children,
+                    (item.account_id, known) in self.approved,
+                    verdict if final else None,
+                )
+            )
+        return found
+
+    async def record(self, rulings: Sequence[Ruling]) -> None:
+        self._present()
+        for ruling in rulings:
+            key = (ruling.account_id, ruling.accepted_id)
+            if not self.decisions.get(key, (None, False))[1]:
+                self.decisions[key] = (ruling.verdict, False)
+
+    async def register(self, account_id: int, tenant_id: int, guardians: Mapping[int, Correspondent | None]) -> None:
+        self._present()
+        self.children.add(account_id)
+        self.guardians[account_id] = set(guardians)
+        for correspondent in guardians.values():
+            if correspondent is not None:
+                self.approved.add((account_id, correspondent.address_hash))
+
+    async def approve(self, account_id: int, correspondent: Correspondent, actor: str) -> bool:
+        self._present()
+        if account_id not in self.children:
+            return False
+        self.approved.add((account_id, correspondent.address_hash))
+        return True
+
+    async def decide(self, account_id: int, accepted_id: bytes, verdict: Verdict, actor: str) -> Verdict | None:
+        self._present()
+        known = self.decisions.get((account_id, accepted_id))
+        if known is None or (not known[1] and known[0] is not Verdict.HOLD):
+            return None
+        if not known[1]:
+            self.decisions[account_id, accepted_id] = (verdict, True)
+            return verdict
+        return known[0]
+
+
+class FakeHeldMail:
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.away = False
+
+    async def decide(self, account_id: int, accepted_id: bytes, token: str) -> None:
+        if self.away:
+            raise GuardError(Fault.STORE_AWAY)
+        self.tokens.append(token)
+
+
+class Scene:
+    def __init__(self, folder: Path) -> None:
+        key = Ed25519PrivateKey.generate()
+        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (folder / "junior-guard.pub").write_bytes(public)
+        self.store = Verifier("store", folder)
+        self.records = FakeRecords()
+        self.held = FakeHeldMail()
+        self.guard = Guard(self.records, self.held, Seal(bytes(32)), Signer("junior-guard", key), 300)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def mail(number: int, sender: str = "mum@home.test", *, account: int = 7, authenticated: bool = True) -> Item:
+    return Item(account, number.to_bytes(16, "big"), sender, sender, authenticated)
+
+
+async def test_a_token_says_whom_which_and_what_and_only_to_store(scene: Scene, tmp_path: Path) -> None:
+    await scene.guard.register_child(7, 1, [3], ["Mum@Home.test"])
+    (good, token), (bad, other) = await scene.guard.check([mail(1), mail(2, "x@y.test")])
+    assert (good, bad) == (Verdict.DELIVER, Verdict.HOLD)
+    claims = scene.store.verify(token, issuer="junior-guard", use="decision")
+    assert (claims["account"], claims["accepted"], claims["verdict"]) == (7, mail(1).accepted_id.hex(), "deliver")
+    assert claims["exp"] - claims["iat"] == 300
+    assert scene.store.verify(other, issuer="junior-guard", use="decision")["verdict"] == "hold"
+    with pytest.raises(IdentityError):
+        Verifier("gateway", tmp_path).verify(token)
+
+
+async def test_without_records_nothing_is_decided(scene: Scene) -> None:
+    await scene.guard.register_child(7, 1, [3], ["mum@home.test"])
+    scene.records.away = True
+    with pytest.raises(GuardError) as refused:
+        await scene.guard.check([mail(1)])
+    assert refused.value.fault is Fault.DATABASE_AWAY
+
+
+async def test_an_approval_holds_for_one_child_only(scene: Scene) -> None:
+    await scene.guard.register_child(7, 1, [], [])
+    await scene.guard.register_child(8, 1, [], [])
+    await scene.guard.approve(7, "aunt@else.test", "operator")
+    answers = await scene.guard.check([mail(1, "AUNT@else.test"), mail(2, "aunt@else.test", account=8)])
+    assert [verdict for verdict, _ in answers] == [Verdict.DELIVER, Verdict.HOLD]
+
+
+async def test_approving_needs_a_child_and_an_address(scene: Scene) -> None:
+    for account, address, fault in ((9, "a@b.test", Fault.NOT_A_CHILD), (7, "nonsense", Fault.BAD_ADDRESS)):
+        await scene.guard.register_child(7, 1, [], [])
+        with pytest.raises(GuardError) as refused:
+            await scene.guard.approve(account, address, "operator")
+        assert refused.value.fault is fault
+
+
+@pytest.mark.parametrize(
+    ("account", "guardians", "addresses"),
+    [
+        (0, [], []),
+        (7, [1], []),
+        (7, [7], ["a@b.test"]),
+        (7, [0], ["a@b.test"]),
+        (7, list(range(1, 18)), ["a@b.c"] * 17),
+    ],
+)
+async def test_a_registration_that_makes_no_sense_is_refused(
+    scene: Scene, account: int, guardians: list[int], addresses: list[str]
+) -> None:
+    with pytest.raises(GuardError) as refused:
+        await scene.guard.register_child(account, 1, guardians, addresses)
+    assert refused.value.fault is Fault.BAD_REQUEST
+    assert not scene.records.children
+
+
+@pytest.mark.parametrize("items", [[Item(7, b"short", "a@b.c", "a@b.c", True)], [mail(1)] * (MAX_ITEMS + 1)])
+async def test_a_question_that_makes_no_sense_is_refused(scene: Scene, items: list[Item]) -> None:
+    with pytest.raises(GuardError) as refused:
+        await scene.guard.check(items)
+    assert refused.value.fault is Fault.BAD_REQUEST
+
+
+async def test_a_decision_is_completed_by_repeating_it_and_never_turned_round(scene: Scene) -> None:
+    await scene.guard.register_child(7, 1, [], [])
+    await scene.guard.check([mail(1, "x@y.test")])
+    scene.held.away = True
+    with pytest.raises(GuardError) as refused:
+        await scene.guard.decide(7, mail(1).accepted_id, deliver=False, actor="operator")
+    assert refused.value.fault is Fault.STORE_AWAY
+    scene.held.away = False
+    await scene.guard.decide(7, mail(1).accepted_id, deliver=False, actor="operator")
+    assert scene.store.verify(scene.held.tokens[0])["verdict"] == "destroy"
+    with pytest.raises(GuardError) as refused:
+        await scene.guard.decide(7, mail(1).accepted_id, deliver=True, actor="operator")
+    assert refused.value.fault is Fault.DECIDED_OTHERWISE
+    # asked again for the same message, delivery hears "hold"
+    ((verdict, _),) = await scene.guard.check([mail(1, "x@y.test")])
+    assert verdict is Verdict.HOLD
+
+
+async def test_what_is_not_held_is_not_decided_on(scene: Scene) -> None:
+    with pytest.raises(GuardError) as refused:
+        await scene.guard.decide(7, mail(1).accepted_id, deliver=True, actor="operator")
+    assert refused.value.fault is Fault.NOT_HELD
+    assert scene.held.tokens == []
