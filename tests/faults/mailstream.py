@@ -62,8 +62,12 @@ class _Dialogue:
         self._socket = socket.create_connection(("127.0.0.1", port), 10)
         self._socket.settimeout(30)
         self._file = self._socket.makefile("rb")
-        self._answer()
-        self._say(b"EHLO sender.example\r\n")
+        try:
+            self._answer()
+            self._say(b"EHLO sender.example\r\n")
+        except BaseException:
+            self.close()
+            raise
 
     def _answer(self) -> int:
         while True:
@@ -183,6 +187,9 @@ class Reader:
         self._api = "/" + session["apiUrl"].split("/", 3)[3]
         self._download = "/" + session["downloadUrl"].split("/", 3)[3]
 
+    def close(self) -> None:
+        self._connection.close()
+
     def _request(self, method: str, path: str, body: bytes | None = None) -> bytes:
         for _ in range(5):
             try:
@@ -226,10 +233,10 @@ class Reader:
             if not page["ids"]:
                 return found
 
-    def messages(self, skip: set[str]) -> dict[str, bytes]:
-        """Octets as served of every message not in `skip`, by id."""
+    def messages(self) -> dict[str, bytes]:
+        """Octets as served of every message, by id."""
         result: dict[str, bytes] = {}
-        wanted = [name for name in self.ids() if name not in skip]
+        wanted = self.ids()
         for start in range(0, len(wanted), 200):
             rows = self.call("Email/get", {"ids": wanted[start : start + 200], "properties": ["id", "blobId"]})["list"]
             for row in rows:
@@ -241,6 +248,15 @@ class Reader:
                 )
                 result[row["id"]] = self._get(path)
         return result
+
+
+def read_all(port: int, login: str, password: str) -> dict[str, bytes]:
+    """Octets as served of every message of an account, by id."""
+    reader = Reader(port, login, password)
+    try:
+        return reader.messages()
+    finally:
+        reader.close()
 
 
 def reckon(mails: list[Mail], served: dict[str, bytes]) -> Reckoning:

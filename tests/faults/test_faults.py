@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from tests.faults.mailstream import MailStream, Reader, reckon
+from tests.faults.mailstream import MailStream, read_all, reckon
 from tests.live_stack import LiveStack
 
 INSTANTS = int(os.environ.get("PETITBLEU_FAULT_INSTANTS", "2"))
@@ -98,7 +98,7 @@ def test_nothing_acknowledged_is_lost_doubled_or_altered(
     finally:
         stream.stop()
     fault_stack.wait_settled()
-    result = reckon(stream.mails, Reader(fault_stack.http_port, login, fault_stack.password).messages(set()))
+    result = reckon(stream.mails, read_all(fault_stack.http_port, login, fault_stack.password))
     print(
         f"seed {SEED} {scenario.name}: {result.acknowledged} acknowledged, all there once; never acknowledged and there "
         f"{result.unknown_present}, not there {result.unknown_absent}"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.faults.mailstream import Reader
+from tests.faults.mailstream import read_all
 from tests.live_stack import LiveStack
 
 from petitbleu_mail.structure import decode_meta, encode_meta, parse_message
@@ -144,7 +144,7 @@ def test_every_message_is_accepted_or_refused_rightly_and_served_byte_for_byte(
             accepted.append(marked)
     client.close()
     live_stack.wait_settled()
-    served = list(Reader(live_stack.http_port, login, live_stack.password).messages(set()).values())
+    served = list(read_all(live_stack.http_port, login, live_stack.password).values())
     assert len(served) == len(accepted)
     by_number = dict(_numbered(served))
     for marked in accepted:
@@ -173,4 +173,4 @@ def test_bare_cr_and_bare_lf_are_refused_whatever_the_message(
         assert client.send(login, broken).startswith(b"5")
         client.close()
     live_stack.wait_settled()
-    assert not Reader(live_stack.http_port, login, live_stack.password).ids()
+    assert not read_all(live_stack.http_port, login, live_stack.password)
