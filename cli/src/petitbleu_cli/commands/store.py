@@ -31,24 +31,30 @@ def _answer_counts(office: Office, message: Message) -> None:
     office.answer(found, [f"{name.replace('_', ' '):20} {value}" for name, value in found.items()])
 
 
+def _checked(response: mailbox_pb2.VerifyResponse) -> str:
+    return f"{response.blobs} blobs, {response.messages} messages, {response.octets} octets"
+
+
 async def _verify(office: Office, options: Namespace) -> int:
     peer = office.peer("store")
     findings: list[str] = []
     last: mailbox_pb2.VerifyResponse | None = None
+    said = ""
     request = mailbox_pb2.VerifyRequest(bodies=options.bodies)
     async for last in _stub(office).Verify(request, timeout=_LONG_SECONDS, metadata=peer.metadata()):
         if last.finding:
             findings.append(last.finding)
             office.progress(last.finding)
-        elif not last.done:
-            office.progress(f"{last.blobs} blobs, {last.messages} messages, {last.octets} octets so far")
+        elif not last.done and said != (line := _checked(last) + " so far"):
+            said = line
+            office.progress(line)
     if last is None or not last.done:
         raise Failure("store ended the verification before its end")
     data: dict[str, Any] = {
         "blobs": last.blobs, "messages": last.messages, "octets": last.octets, "findings": findings,
     }  # fmt: skip
-    said = f"{last.blobs} blobs, {last.messages} messages, {last.octets} octets checked: "
-    office.answer(data, [said + (f"{len(findings)} findings" if findings else "all is well")])
+    verdict = f"{len(findings)} findings" if findings else "all is well"
+    office.answer(data, [f"{_checked(last)} checked: {verdict}"])
     return 1 if findings else 0
 
 
