@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -11,6 +12,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -295,6 +298,29 @@ def test_a_stack_that_refused_is_reported_with_what_it_printed(tmp_path: Path) -
         pytest.raises(StackNotReadyError, match="layout version 999"),
     ):
         stack.wait_ready(20)
+
+
+def test_other_users_of_the_machine_get_nothing_from_the_inner_doors_of_s3(stack: Stack) -> None:
+    bucket = s3(stack)
+    bucket.put_object("petitbleu", "inner", io.BytesIO(b"bytes"), 5)
+    doors = {
+        "seaweedfs filer": ["/buckets/petitbleu/inner", "/buckets/petitbleu/"],
+        "seaweedfs master": ["/dir/assign", "/dir/status", "/col/delete?collection=petitbleu"],
+        "seaweedfs s3": ["/petitbleu/inner", "/petitbleu"],
+    }
+    for door, paths in doors.items():
+        for path in paths:
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(f"http://127.0.0.1:{stack.port(door)}{path}", timeout=10)
+            refused.value.close()
+            assert refused.value.code in {401, 403, 404}, path
+    for door in ("master", "volume", "filer", "s3"):
+        with socket.create_connection(("127.0.0.1", stack.port(f"seaweedfs {door} grpc")), 5) as plain:
+            plain.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")  # RFC 9113 §3.4, without TLS
+            plain.settimeout(5)
+            with contextlib.suppress(ConnectionResetError):
+                assert not plain.recv(100).startswith(b"\0\0"), f"{door} speaks HTTP/2 without TLS"
+    bucket.remove_object("petitbleu", "inner")
 
 
 def test_a_put_is_synced_before_it_is_answered(stack: Stack, tmp_path: Path) -> None:

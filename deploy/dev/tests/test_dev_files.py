@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petitbleu_dev import credentials, logfile, preflight
-from petitbleu_dev.authority import DNS_NAMES, Certificates
+from petitbleu_dev.authority import DNS_NAMES, Certificates, PrivateCircle
 from petitbleu_dev.console import Console
 from petitbleu_dev.errors import StackError
 from petitbleu_dev.layout import HEALTH_PORTS, Layout, Ports
@@ -110,6 +110,20 @@ def test_an_authority_near_its_end_is_renewed_with_its_server_certificate(tmp_pa
     assert certificates.authority.read_bytes() != authority
     server = x509.load_pem_x509_certificate(certificates.server.read_bytes())
     server.verify_directly_issued_by(x509.load_pem_x509_certificate(certificates.authority.read_bytes()))
+
+
+def test_a_private_circle_is_made_once_and_its_authority_keeps_no_key(tmp_path: Path) -> None:
+    circle = PrivateCircle(tmp_path)
+    circle.ensure(NOW)
+    member = circle.member.read_bytes()
+    circle.ensure(NOW)
+    assert circle.member.read_bytes() == member
+    x509.load_pem_x509_certificate(member).verify_directly_issued_by(
+        x509.load_pem_x509_certificate(circle.authority.read_bytes())
+    )
+    assert {file.name for file in tmp_path.iterdir()} == {"circle.pem", "member.pem", "member.key"}
+    circle.ensure(NOW + dt.timedelta(days=3640))
+    assert circle.member.read_bytes() != member
 
 
 def test_a_large_log_is_cut_under_its_writer(tmp_path: Path) -> None:

@@ -107,6 +107,55 @@ class Certificates:
         write_private(self.server, _pem(certificate) + self.authority.read_bytes())
 
 
+@dataclass(frozen=True, slots=True)
+class PrivateCircle:
+    """A certificate for programs that speak to each other only, whose authority signs once and is forgotten.
+
+    Whoever holds the key of `member` is in; nobody can be added (mutual TLS, RFC 8446 §4.3.2).
+    """
+
+    directory: Path
+
+    @property
+    def authority(self) -> Path:
+        """Certificate that members demand of each other."""
+        return self.directory / "circle.pem"
+
+    @property
+    def member(self) -> Path:
+        """The certificate."""
+        return self.directory / "member.pem"
+
+    @property
+    def member_key(self) -> Path:
+        """Its key."""
+        return self.directory / "member.key"
+
+    def ensure(self, now: dt.datetime) -> None:
+        """Make or renew it."""
+        if self.member_key.exists() and not _expires_soon(self.member, now):
+            return
+        authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "circle")])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "member")])
+        authority = (
+            _builder(issuer, issuer, authority_key.public_key(), now, AUTHORITY_DAYS)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(authority_key, hashes.SHA256())
+        )
+        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        member = (
+            _builder(subject, issuer, key.public_key(), now, AUTHORITY_DAYS)
+            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .sign(authority_key, hashes.SHA256())
+        )
+        write_private(self.authority, _pem(authority))
+        write_private(self.member, _pem(member))
+        write_private(self.member_key, _key_pem(key))
+
+
 def _builder(
     subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, now: dt.datetime, days: int
 ) -> x509.CertificateBuilder:

@@ -6,13 +6,17 @@ PUT is answered, and PostgreSQL as the filer's store makes the object's entry du
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
+import re
+import secrets
 import signal
 from contextlib import suppress
 from pathlib import Path
 
 from petitbleu_dev import binaries, credentials
+from petitbleu_dev.authority import PrivateCircle
 from petitbleu_dev.backends import postgres
 from petitbleu_dev.backends.context import Context
 from petitbleu_dev.errors import StackError
@@ -105,6 +109,19 @@ def identities(context: Context) -> str:
     return json.dumps({"identities": [{"name": "store", "credentials": [keys], "actions": actions}]}, indent=1)
 
 
+def security(circle: PrivateCircle) -> str:
+    """Keys of its inner doors: signed requests between its parts over HTTP, mutual TLS over gRPC.
+
+    Any user of this machine can reach those ports; without this, any of them could delete the bucket.
+    """
+    signed = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
+    lines = [f'[{part}]\nkey = "{secrets.token_hex(32)}"\nexpires_after_seconds = 60\n' for part in signed]
+    lines.append(f'[grpc]\nca = "{circle.authority}"\n')
+    parts = ("master", "volume", "filer", "s3", "client")
+    lines += [f'[grpc.{part}]\ncert = "{circle.member}"\nkey = "{circle.member_key}"\n' for part in parts]
+    return "\n".join(lines)
+
+
 def program(context: Context) -> Program:
     """SeaweedFS (master, volume, filer and S3 in one process) as a program to supervise."""
     directory = context.layout.seaweedfs
@@ -117,6 +134,7 @@ def program(context: Context) -> Program:
         "master.port": port("seaweedfs master"),
         "master.port.grpc": port("seaweedfs master grpc"),
         "master.telemetry": "false",
+        "disableHttp": "true",
         "master.volumeSizeLimitMB": VOLUME_MEGABYTES,
         "master.electionTimeout": "1s",
         "volume.port": port("seaweedfs volume"),
@@ -127,7 +145,7 @@ def program(context: Context) -> Program:
         "filer.port": port("seaweedfs filer"),
         "filer.port.grpc": port("seaweedfs filer grpc"),
         "filer.localSocket": context.layout.run / "seaweedfs-filer.sock",
-        "filer.exposeDirectoryData": "false",
+        "filer.disableHttp": "true",
         "s3": "true",
         "s3.port": port("seaweedfs s3"),
         "s3.port.grpc": port("seaweedfs s3 grpc"),
@@ -179,6 +197,9 @@ def _write_configuration(context: Context) -> None:
     )
     credentials.write_private(conf / "filer.toml", filer.encode())
     credentials.write_private(conf / "master.toml", MASTER.encode())
+    circle = PrivateCircle(conf)
+    circle.ensure(dt.datetime.now(dt.UTC))
+    credentials.write_private(conf / "security.toml", security(circle).encode())
     credentials.write_private(conf / "s3.json", identities(context).encode())
 
 
@@ -230,12 +251,9 @@ def _cleanup(context: Context) -> None:
 
 
 async def _answers(context: Context) -> bool:
-    """Whether the S3 door answers and a volume server has joined its master."""
+    """Whether the S3 door answers."""
     status, _ = await get("127.0.0.1", context.ports.of("seaweedfs s3"), "/healthz")
-    if status != 200:
-        return False
-    status, body = await get("127.0.0.1", context.ports.of("seaweedfs master"), "/dir/status")
-    return status == 200 and f"127.0.0.1:{context.ports.of('seaweedfs volume')}".encode() in body
+    return status == 200
 
 
 async def _settle(context: Context) -> None:
@@ -244,6 +262,7 @@ async def _settle(context: Context) -> None:
         f"s3.bucket.create -name {BUCKET}\n"
         f"fs.configure -locationPrefix=/buckets/{BUCKET}/ -fsync=true -volumeGrowthCount=1 -apply\n"
         "s3.bucket.list\n"
+        "volume.list\n"
     )
     master = f"127.0.0.1:{context.ports.of('seaweedfs master')}.{context.ports.of('seaweedfs master grpc')}"
     filer = f"127.0.0.1:{context.ports.of('seaweedfs filer')}.{context.ports.of('seaweedfs filer grpc')}"
@@ -264,6 +283,8 @@ async def _settle(context: Context) -> None:
         raise StackError("SeaweedFS does not yet take `fsync` for the bucket's path")
     if f"{BUCKET}size:" not in squeezed:
         raise StackError("SeaweedFS has not made the bucket yet")
+    if not re.search(r"\(volume:\d+/[1-9]", squeezed):  # used/room; no room before a volume server is there
+        raise StackError("SeaweedFS's volume server has not joined its master yet")
 
 
 def _remove_sockets(context: Context) -> None:
