@@ -183,11 +183,8 @@ async def serve(settings: StoreSettings, stop: asyncio.Event) -> None:
             AdminServicer(core, store.mailboxes, store.packer, store.compaction, store.key_encryption), server
         )
         store.mailboxes.add_to(server)
-        health = HealthServer(
-            {"postgresql": lambda: answers(core.cold), "s3": core.objects.answers},
-            settings.health_host,
-            settings.health_port,
-        )
+        # Without S3 small mail is still accepted, filed and read, so it is not what the store cannot work without.
+        health = HealthServer({"postgresql": lambda: answers(core.cold)}, settings.health_host, settings.health_port)
         address = settings.listen_address(SERVICE)
         remove_stale_socket(address)
         server.add_insecure_port(address)
