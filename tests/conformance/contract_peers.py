@@ -1,7 +1,7 @@
 """Accounts and store as ingest knows them: gRPC servers that keep the contract's promises in memory.
 
 They stand for ports in tests of the SMTP door alone; tests/integration has the real services. Run as a program, the module
-serves until it is ended: `python -m tests.conformance.contract_peers DIRECTORY`.
+serves until it is ended: `python -m tests.conformance.contract_peers DIRECTORY [SECONDS OF A COMMIT]`.
 """
 
 from __future__ import annotations
@@ -39,9 +39,7 @@ def make_identity(directory: Path, services: tuple[str, ...] = ("ingest", "store
     directory.mkdir(parents=True, exist_ok=True)
     for service in services:
         key = Ed25519PrivateKey.generate()
-        (directory / f"{service}.pem").write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
+        (directory / f"{service}.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         (directory / f"{service}.pub").write_bytes(
             key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         )
@@ -56,11 +54,14 @@ class Directory(accounts_pb2_grpc.DirectoryServiceServicer):
     away: bool = False
     anyone: bool = False
 
-    async def Resolve(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def Resolve(self, request: Any, context: Any) -> Any:
         if self.away:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
         self.calls.append(len(request.addresses))
         return accounts_pb2.ResolveResponse(resolutions=[self._one(address) for address in request.addresses])
+
+    async def GetAccounts(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "ingest does not ask for it")
 
     def _one(self, given: str) -> Any:
         local, _, domain = given.lower().rpartition("@")
@@ -68,7 +69,7 @@ class Directory(accounts_pb2_grpc.DirectoryServiceServicer):
             local, domain = domain, "demo.test"
         if domain not in HOSTED:
             return accounts_pb2.Resolution(status=accounts_pb2.ADDRESS_STATUS_REMOTE)
-        where = {"domain_id": HOSTED[domain], "tenant_id": TENANT}
+        where: Any = {"domain_id": HOSTED[domain], "tenant_id": TENANT}
         base = local.partition("+")[0]
         account = {**PEOPLE, **self.extra}.get(f"{base}@{domain}")
         if account is None and self.anyone:
@@ -95,7 +96,7 @@ class Store(accept_pb2_grpc.AcceptServiceServicer):
     stage_gate: asyncio.Event | None = None
     keep: bool = True
 
-    async def Accept(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def Accept(self, request: Any, context: Any) -> Any:
         if self.delay:
             await asyncio.sleep(self.delay)
         if self.fail is not None:
@@ -120,7 +121,7 @@ class Store(accept_pb2_grpc.AcceptServiceServicer):
             self.messages.append(item)
         return accept_pb2.AcceptResult(status=accept_pb2.ACCEPT_STATUS_OK, accepted_id=accepted)
 
-    async def Stage(self, request_iterator: AsyncIterator[Any], context: Any) -> Any:  # noqa: N802
+    async def Stage(self, request_iterator: AsyncIterator[Any], context: Any) -> Any:
         pieces: list[bytes] = []
         size = 0
         ended = False
@@ -143,7 +144,7 @@ class Store(accept_pb2_grpc.AcceptServiceServicer):
         self.bodies[staged] = b"".join(pieces)
         return accept_pb2.StageResponse(staged_id=staged)
 
-    async def CheckQuota(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def CheckQuota(self, request: Any, context: Any) -> Any:
         over = [one for one in request.account_ids if one in OVER_QUOTA]
         return accept_pb2.CheckQuotaResponse(over_quota_account_ids=over)
 
@@ -167,10 +168,11 @@ class Peers:
         return f"unix:{self.directory / service}.sock"
 
     async def start(self) -> None:
-        for service, add, servicer, name in (
+        doors: Any = (
             ("accounts", accounts_pb2_grpc.add_DirectoryServiceServicer_to_server, self.accounts, "petitbleu.accounts.v1.DirectoryService"),
             ("store", accept_pb2_grpc.add_AcceptServiceServicer_to_server, self.store, "petitbleu.store.v1.AcceptService"),
-        ):  # fmt: skip
+        )  # fmt: skip
+        for service, add, servicer, name in doors:
             interceptor = IdentityInterceptor(
                 service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
                 {f"/{name}/": frozenset({"ingest"})},
@@ -186,14 +188,15 @@ class Peers:
             await server.stop(0)
 
 
-async def _main(directory: Path) -> None:
+async def _main(directory: Path, delay: float) -> None:
     peers = Peers(directory)
     peers.accounts.anyone = True
     peers.store.keep = False
+    peers.store.delay = delay
     await peers.start()
     print("ready", flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(Path(sys.argv[1])))
+    asyncio.run(_main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0))

@@ -178,5 +178,8 @@ class GrpcUpload:
             self._pieces.clear()
             self.pending = 0
             self._progress()
-            _raise(error)
+            # a write to a call that store has ended tells less than the call's own status
+            if await self._call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise StoreFullError from error
+            raise StoreAwayError from error
         return bytes(answer.staged_id)

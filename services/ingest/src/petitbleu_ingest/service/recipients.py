@@ -46,6 +46,12 @@ class Answer(msgspec.Struct, frozen=True):
 TROUBLE: Final = Answer(Verdict.TROUBLE)
 
 
+_ELSEWHERE: Final[dict[int, Verdict]] = {
+    accounts_pb2.ADDRESS_STATUS_UNKNOWN: Verdict.UNKNOWN,
+    accounts_pb2.ADDRESS_STATUS_DISABLED: Verdict.DISABLED,
+}
+
+
 def is_role(address: str) -> bool:
     """Whether an address is one that every domain must have: postmaster (RFC 5321 §4.5.1) and abuse (RFC 2142 §4)."""
     return address.partition("@")[0].lower() in _ROLE_MAILBOXES
@@ -56,21 +62,19 @@ def judge(address: str, place: Place, over_quota: frozenset[int]) -> Answer:
 
     Over quota means that no account it reaches has room: a group with one full member still takes mail.
     """
-    tenant, domain, ids = place.tenant_id, place.domain_id, place.account_ids
-    if place.status == accounts_pb2.ADDRESS_STATUS_REMOTE:
+    status = place.status
+    if status == accounts_pb2.ADDRESS_STATUS_REMOTE:
         return Answer(Verdict.REMOTE)
-    if is_role(address) and (domain or place.status == accounts_pb2.ADDRESS_STATUS_LOCAL):
+    local = status == accounts_pb2.ADDRESS_STATUS_LOCAL
+    if is_role(address) and (place.domain_id or local):
         # RFC 5321 §4.5.1: always taken; delivery leads it to the tenant's administrator
-        return Answer(Verdict.WELCOME, tenant, domain, ids)
-    if place.status == accounts_pb2.ADDRESS_STATUS_UNKNOWN:
-        return Answer(Verdict.UNKNOWN, tenant, domain)
-    if place.status == accounts_pb2.ADDRESS_STATUS_DISABLED:
-        return Answer(Verdict.DISABLED, tenant, domain, ids)
-    if place.status != accounts_pb2.ADDRESS_STATUS_LOCAL:
-        return TROUBLE
-    if ids and over_quota.issuperset(ids):
-        return Answer(Verdict.OVER_QUOTA, tenant, domain, ids)
-    return Answer(Verdict.WELCOME, tenant, domain, ids)
+        verdict = Verdict.WELCOME
+    elif local:
+        full = bool(place.account_ids) and over_quota.issuperset(place.account_ids)
+        verdict = Verdict.OVER_QUOTA if full else Verdict.WELCOME
+    else:
+        verdict = _ELSEWHERE.get(status, Verdict.TROUBLE)
+    return Answer(verdict, place.tenant_id, place.domain_id, place.account_ids)
 
 
 class RecipientBook:

@@ -46,17 +46,16 @@ def parse_proxy_header(data: bytes) -> ProxyHeader | None:
         raise ProxyError
     if len(data) < size:
         return None
-    if command == _LOCAL:  # a health check: the connection's own addresses count, whatever follows is skipped
-        return ProxyHeader(size, None)
-    body = data[_FIXED:size]
-    if family == _TCP4:
-        if len(body) < 12:
-            raise ProxyError
-        return ProxyHeader(size, (str(IPv4Address(body[:4])), int.from_bytes(body[8:10], "big")))
-    if family == _TCP6:
-        if len(body) < 36:
-            raise ProxyError
-        return ProxyHeader(size, (str(IPv6Address(body[:16])), int.from_bytes(body[32:34], "big")))
-    if family == 0:  # UNSPEC: the receiver uses the connection's own addresses
-        return ProxyHeader(size, None)
-    raise ProxyError  # UDP and unix sockets have no place here
+    # LOCAL is a health check: the connection's own addresses count, whatever follows is skipped
+    return ProxyHeader(size, _source(family, data[_FIXED:size]) if command == _PROXY else None)
+
+
+def _source(family: int, body: bytes) -> tuple[str, int] | None:
+    """Return the client's address and port; None for UNSPEC, where the connection's own count."""
+    if family == 0:
+        return None
+    if family == _TCP4 and len(body) >= 12:
+        return str(IPv4Address(body[:4])), int.from_bytes(body[8:10], "big")
+    if family == _TCP6 and len(body) >= 36:
+        return str(IPv6Address(body[:16])), int.from_bytes(body[32:34], "big")
+    raise ProxyError  # too short; or UDP and unix sockets, which have no place here
