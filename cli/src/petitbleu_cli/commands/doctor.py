@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from argparse import Namespace
 from typing import Any, Final
 
@@ -23,25 +24,35 @@ _HEALTH_PORTS: Final = {
 _SECONDS: Final = 5.0
 
 
-async def _health(host: str, port: int) -> str:
-    """Return "" when a service is ready, else why not."""
+async def _get(host: str, port: int, path: str) -> tuple[int, bytes]:
+    """Return status and body of a page of a health port."""
+    async with asyncio.timeout(_SECONDS):
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            await writer.drain()
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        finally:
+            writer.close()
+    status = head.split(b" ")[1:2]
+    return (int(status[0]) if status and status[0].isdigit() else 0), body
+
+
+async def _health(host: str, port: int) -> tuple[str, int]:
+    """Return "" when a service is ready, else why not; and how many events its outbox could not publish yet."""
     try:
-        async with asyncio.timeout(_SECONDS):
-            reader, writer = await asyncio.open_connection(host, port)
-            try:
-                writer.write(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                await writer.drain()
-                head, _, body = (await reader.read(65536)).partition(b"\r\n\r\n")
-            finally:
-                writer.close()
+        status, body = await _get(host, port, "/health/ready")
+        _, metrics = await _get(host, port, "/metrics")
     except (OSError, TimeoutError):
-        return "does not answer"
-    if head.split(b" ")[1:2] == [b"200"]:
-        return ""
+        return "does not answer", 0
+    found = re.search(rb"^petitbleu_outbox_pending ([0-9.e+]+)$", metrics, re.MULTILINE)
+    waiting = int(float(found[1])) if found else 0
+    if status == 200:
+        return "", waiting
     try:
-        return "waits for " + ", ".join(json.loads(body)["failing"])
+        return "waits for " + ", ".join(json.loads(body)["failing"]), waiting
     except (ValueError, KeyError, TypeError):
-        return "not ready"
+        return "not ready", waiting
 
 
 async def _ask(office: Office, service: str) -> tuple[dict[str, int], str]:
@@ -68,13 +79,15 @@ async def _doctor(office: Office, _options: Namespace) -> int:
     health = await asyncio.gather(*(_health(settings.health_host, port) for port in ports.values()))
     rows: list[dict[str, Any]] = []
     ailing = False
-    for (service, port), state in zip(ports.items(), health, strict=True):
-        row: dict[str, Any] = {"service": service, "port": port, "health": state or "ready", "notes": []}
+    for (service, port), (state, waiting) in zip(ports.items(), health, strict=True):
+        notes = [f"{waiting} events wait for the bus"] if waiting else []
+        row: dict[str, Any] = {"service": service, "port": port, "health": state or "ready", "notes": notes}
         if service in {"store", "delivery", "accounts"}:
             found, trouble = await _ask(office, service)
             row["counts"] = found
-            row["notes"] = [trouble] if trouble else [f"{name.replace('_', ' ')} {n}" for name, n in found.items() if n]
+            notes += [trouble] if trouble else [f"{name.replace('_', ' ')} {n}" for name, n in found.items() if n]
             ailing = ailing or bool(trouble)
+        row["events_waiting"] = waiting
         ailing = ailing or bool(state)
         rows.append(row)
     office.table(rows, ["service", "port", "health", "notes"])
