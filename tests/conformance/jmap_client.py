@@ -23,18 +23,18 @@ def basic(login: str, password: str) -> dict[str, str]:
 
 @dataclass
 class JmapClient:
-    """One person at one server; `put` delivers a message to them as others' mail is, and returns its Email id."""
+    """One person at one server; whoever makes it sets `put`, which delivers a message and returns its Email id."""
 
     url: str
     login: str
     password: str
-    put: Callable[[bytes], str]
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(base_url=self.url, headers=basic(self.login, self.password), timeout=30)
         answer = self.http.get("/.well-known/jmap", follow_redirects=True)
         assert answer.status_code == 200, answer.text
         self.session: dict[str, Any] = answer.json()
+        self.put: Callable[[bytes], str]
         self.account: str = self.session["primaryAccounts"][MAIL]
 
     def post(self, body: Any, content_type: str = "application/json") -> httpx.Response:

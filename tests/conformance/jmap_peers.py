@@ -20,12 +20,12 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from tests.conformance.contract_peers import make_identity
 from tests.conformance.jmap_store import MemoryStore
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc
+from petitbleu_dev import credentials
 from petitbleu_gateway.ports import Identity
 from petitbleu_kit.identity import OperatorToken, Principal, PrincipalVerifier, Signer, Verifier, principal_claims
 from petitbleu_kit.rpc import IdentityInterceptor, caller, make_server
@@ -39,7 +39,7 @@ class Accounts(accounts_pb2_grpc.AuthenticationServiceServicer):
     """Authenticate, CreateSession and RevokeSession, in memory."""
 
     def __init__(self, identity: Path) -> None:
-        self._signer = Signer.from_file("accounts", identity / "accounts.pem")
+        self._signer = Signer.from_file("accounts", identity / "accounts.key")
         self.sessions: dict[str, tuple[int, int]] = {}
         self.asked = 0
 
@@ -121,6 +121,9 @@ class Mail(mailbox_pb2_grpc.MailboxServiceServicer):
     async def ImportMessage(self, request: Any, context: Any) -> Any:
         return await self._do(request, context, lambda who: self._store.import_message(who, request))
 
+    async def UpdateMailboxes(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the gateway does not change mailboxes yet")
+
     async def ReadBlob(self, request: Any, context: Any) -> AsyncIterator[Any]:
         who = await self._who(request, context)
         try:
@@ -136,7 +139,9 @@ class JmapPeers:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.identity = directory / "identity"
-        make_identity(self.identity, ("gateway", "store", "accounts"))
+        self.identity.mkdir()
+        for service in ("gateway", "store", "accounts"):
+            credentials.identity(self.identity, service)
         self.store = MemoryStore()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -160,22 +165,25 @@ class JmapPeers:
         self._loop.run_until_complete(self._end())
 
     async def _serve(self) -> None:
-        self._servers = []
+        self._servers: list[grpc.aio.Server] = []
         self.accounts = Accounts(self.identity)
-        for service, add, servicer, name in (
-            ("accounts", accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server, self.accounts, "petitbleu.accounts.v1.AuthenticationService"),
-            ("store", mailbox_pb2_grpc.add_MailboxServiceServicer_to_server, Mail(self.store), "petitbleu.store.v1.MailboxService"),
-        ):  # fmt: skip
-            interceptor = IdentityInterceptor(
-                service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
-                {f"/{name}/": frozenset({"gateway"})}, frozenset({"/petitbleu.store.v1.MailboxService/"}),
-            )  # fmt: skip
-            server = make_server(interceptor)
-            add(servicer, server)  # type: ignore[no-untyped-call]
-            server.add_insecure_port(self.address(service))
-            await server.start()
-            self._servers.append(server)
+        server = self._server("accounts", "petitbleu.accounts.v1.AuthenticationService")
+        accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(self.accounts, server)
+        await server.start()
+        server = self._server("store", "petitbleu.store.v1.MailboxService")
+        mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(Mail(self.store), server)
+        await server.start()
         self._ready.set()
+
+    def _server(self, service: str, name: str) -> grpc.aio.Server:
+        interceptor = IdentityInterceptor(
+            service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
+            {f"/{name}/": frozenset({"gateway"})}, frozenset({"/petitbleu.store.v1.MailboxService/"}),
+        )  # fmt: skip
+        server = make_server(interceptor)
+        server.add_insecure_port(self.address(service))
+        self._servers.append(server)
+        return server
 
     async def _end(self) -> None:
         for server in self._servers:
@@ -191,7 +199,7 @@ class JmapPeers:
             "PETITBLEU_HTTPS_PORT": str(https),
             "PETITBLEU_HEALTH_PORT": str(health),
             "PETITBLEU_NATS_URL": "nats://127.0.0.1:1",
-            "PETITBLEU_IDENTITY_KEY": str(self.identity / "gateway.pem"),
+            "PETITBLEU_IDENTITY_KEY": str(self.identity / "gateway.key"),
             "PETITBLEU_IDENTITY_DIR": str(self.identity),
             "PETITBLEU_STORE_TARGET": self.address("store"),
             "PETITBLEU_ACCOUNTS_TARGET": self.address("accounts"),

@@ -211,7 +211,7 @@ def test_rfc8620_5_3_creation_ids_are_used_by_later_calls(jmap: JmapClient) -> N
 
 
 @pytest.mark.parametrize(
-    "bad", ["", "M0", "M-1", "M01", "M9999999999999999999999", "F1", "x", "M1 ", "#none", "é", "M١", "0", "m1"]
+    "bad", ["", "M0", "M-1", "M01", "M9999999999999999999999", "F1", "x", "M1 ", "#none", "é", "M\u0661", "0", "m1"]
 )
 def test_rfc8620_1_2_ids_that_are_none_are_not_found(jmap: JmapClient, bad: str) -> None:
     assert jmap.call("Email/get", ids=[bad])["notFound"] == [bad]

@@ -53,7 +53,7 @@ def test_rfc8620_5_2_max_changes_leads_on_step_by_step(jmap: JmapClient) -> None
     assert before == state(jmap)
 
 
-@pytest.mark.parametrize("since", ["", "nonsense", "-1", "1.5", "99999999999999999999999", "999999999", "01", "١"])
+@pytest.mark.parametrize("since", ["", "nonsense", "-1", "1.5", "99999999999999999999999", "999999999", "01", "\u0661"])
 def test_rfc8620_5_2_cannot_calculate_changes(jmap: JmapClient, since: str) -> None:
     for method in ("Email/changes", "Mailbox/changes", "Thread/changes"):
         assert jmap.fails(method, sinceState=since)["type"] == "cannotCalculateChanges"

@@ -101,8 +101,8 @@ def test_rfc8621_4_6_alternative_with_attachments(jmap: JmapClient) -> None:
     assert names["i.png"]["cid"] == "img@x"
     assert jmap.download(names['a "b".txt']["blobId"]).content == b"Hello"
     assert jmap.download(names["transféré.eml"]["blobId"]).content == jmap.download(other["blobId"]).content
-    assert [part["type"] for part in found["bodyStructure"]["subParts"]][0] == "multipart/alternative"
-    assert source(jmap, created).get_body(("plain",)).get_content().rstrip("\n") == "Hé\nligne"
+    assert found["bodyStructure"]["subParts"][0]["type"] == "multipart/alternative"
+    assert source(jmap, created).get_body(("plain",)).get_content().split() == ["Hé", "ligne"]
 
 
 def test_rfc8621_4_6_body_structure(jmap: JmapClient) -> None:

@@ -94,7 +94,7 @@ def test_rfc7617_wrong_passwords_are_refused_alike(jmap: JmapClient) -> None:
 def test_rfc7617_rubbish_is_401_never_500(jmap: JmapClient) -> None:
     for value in ("Basic", "Basic !!!", "Basic " + base64.b64encode(b"nocolon").decode(), "Digest x", "Bearer", "Bearer \xff",
                   "Basic " + base64.b64encode(b"\xff\xfe:x").decode(), "Bearer " + "x" * 2000):  # fmt: skip
-        answer = httpx.get(f"{jmap.url}/jmap/session", headers={"Authorization": value.encode("latin-1")})
+        answer = httpx.get(f"{jmap.url}/jmap/session", headers={b"Authorization": value.encode("latin-1")})
         assert answer.status_code == 401, value
 
 

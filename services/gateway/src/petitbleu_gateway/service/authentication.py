@@ -51,6 +51,7 @@ class Authentication:
         self._of_account: dict[int, set[bytes]] = {}
         self._asking: dict[bytes, asyncio.Task[Identity]] = {}
         self._epoch = 0
+        self._changed: set[int] = set()  # accounts that changed while some answer was on its way
 
     def _hash(self, credential: Credential) -> bytes:
         parts = f"{len(credential.login)}:{credential.login}{credential.secret}"
@@ -81,6 +82,8 @@ class Authentication:
 
     def _asked(self, name: bytes, task: asyncio.Task[Identity]) -> None:
         self._asking.pop(name, None)
+        if not self._asking:
+            self._changed.clear()
         if not task.cancelled():
             task.exception()  # seen, even when every caller has left
 
@@ -92,7 +95,7 @@ class Authentication:
             _asked.labels(outcome=type(error).__name__.removesuffix("Error").lower()).inc()
             raise
         _asked.labels(outcome="checked").inc()
-        if epoch == self._epoch:  # what was forgotten meanwhile may have been this
+        if epoch == self._epoch and identity.account_id not in self._changed:
             self._known[name] = _Known(identity, self._clock())
             self._of_account.setdefault(identity.account_id, set()).add(name)
             while len(self._known) > _MAX_REMEMBERED:
@@ -111,8 +114,9 @@ class Authentication:
 
     def forget_accounts(self, account_ids: Iterable[int]) -> None:
         """Forget what is known of these accounts: something about them changed."""
-        self._epoch += 1
         for account_id in account_ids:
+            if self._asking:
+                self._changed.add(account_id)
             for name in list(self._of_account.get(account_id, ())):
                 self._forget(name)
 
