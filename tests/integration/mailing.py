@@ -63,7 +63,9 @@ async def file_new(store: Store, account_id: int, *bodies: bytes, **more: Any) -
     return [result.message_id for result in results]
 
 
-async def update(store: Store, account_id: int, *updates: mailbox_pb2.MessageUpdate) -> mailbox_pb2.UpdateMessagesResponse:
+async def update(
+    store: Store, account_id: int, *updates: mailbox_pb2.MessageUpdate
+) -> mailbox_pb2.UpdateMessagesResponse:
     request = mailbox_pb2.UpdateMessagesRequest(account_id=account_id, updates=updates)
     return await parts_of(store).cases.updates.update(await known(store, account_id), request)
 

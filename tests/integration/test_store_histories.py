@@ -42,7 +42,9 @@ class History:
 
     def new_mail(self) -> bytes:
         answered = self.chooser.choice(self.sent) if self.sent and self.chooser.random() < 0.6 else None
-        subject = answered[1] if answered is not None and self.chooser.random() < 0.9 else f"s{self.chooser.randrange(5)}"
+        subject = (
+            answered[1] if answered is not None and self.chooser.random() < 0.9 else f"s{self.chooser.randrange(5)}"
+        )
         message_id = f"m{len(self.sent)}.{self.chooser.randrange(10**9)}@example.org"
         self.sent.append((message_id, subject))
         answers = [answered[0]] if answered is not None else []
@@ -52,7 +54,9 @@ class History:
         bodies = [self.new_mail() for _ in range(self.chooser.randrange(1, 5))]
         ids = await accept(self.store, *[message(body, to=("a@demo.test", "b@demo.test")) for body in bodies])
         for blob_id in ids:
-            self.accepted.append((blob_id, tuple(self.chooser.sample(("inbox", "junk", "trash"), self.chooser.randrange(1, 3)))))
+            self.accepted.append(
+                (blob_id, tuple(self.chooser.sample(("inbox", "junk", "trash"), self.chooser.randrange(1, 3))))
+            )
         await self._file(self.accepted[-len(ids) :])
 
     async def refile(self) -> None:
@@ -62,7 +66,8 @@ class History:
     async def _file(self, wanted: list, number: int = 0) -> None:  # type: ignore[type-arg]
         keywords = self.chooser.sample(KEYWORDS, self.chooser.randrange(3))
         await file(
-            self.store, *[item(one, self.account_id, number, mailbox_roles=roles, keywords=keywords) for one, roles in wanted]
+            self.store,
+            *[item(one, self.account_id, number, mailbox_roles=roles, keywords=keywords) for one, roles in wanted],
         )
 
     async def some(self) -> list[int]:
@@ -105,9 +110,13 @@ class History:
 
     async def remake_mailboxes(self) -> None:
         own = [one for one in await mailing.mailboxes(self.store, self.account_id) if one > 6]
-        updates = [mailbox_pb2.MailboxUpdate(name=f"box {self.chooser.randrange(6)}", parent_id=self.chooser.choice([0, *own]))]
+        updates = [
+            mailbox_pb2.MailboxUpdate(name=f"box {self.chooser.randrange(6)}", parent_id=self.chooser.choice([0, *own]))
+        ]
         if own:
-            updates.append(mailbox_pb2.MailboxUpdate(mailbox_id=self.chooser.choice(own), parent_id=self.chooser.choice(own)))
+            updates.append(
+                mailbox_pb2.MailboxUpdate(mailbox_id=self.chooser.choice(own), parent_id=self.chooser.choice(own))
+            )
             updates.append(
                 mailbox_pb2.MailboxUpdate(
                     mailbox_id=self.chooser.choice(own), destroy=True, with_messages=self.chooser.random() < 0.5
@@ -130,10 +139,16 @@ class History:
         if truth_before is not None:
             # Nothing changes silently.
             old_messages, old_mailboxes, old_threads = truth_before
-            assert {one for one, was in old_messages.items() if one in messages and messages[one] != was} <= self.messages.updated
-            assert {one for one, was in old_mailboxes.items() if one in mailboxes and mailboxes[one] != was} <= self.mailboxes.updated
+            assert {
+                one for one, was in old_messages.items() if one in messages and messages[one] != was
+            } <= self.messages.updated
+            assert {
+                one for one, was in old_mailboxes.items() if one in mailboxes and mailboxes[one] != was
+            } <= self.mailboxes.updated
             threads = self.thread_members(messages)
-            assert {one for one, was in old_threads.items() if one in threads and threads[one] != was} <= self.threads.updated
+            assert {
+                one for one, was in old_threads.items() if one in threads and threads[one] != was
+            } <= self.threads.updated
         self.truth = (messages, mailboxes, self.thread_members(messages))
         await self.recount(messages, mailboxes)
 
@@ -144,7 +159,9 @@ class History:
             threads[one.thread_id].add(one.message_id)
         return dict(threads)
 
-    async def recount(self, messages: dict[int, mailbox_pb2.Message], mailboxes: dict[int, mailbox_pb2.Mailbox]) -> None:
+    async def recount(
+        self, messages: dict[int, mailbox_pb2.Message], mailboxes: dict[int, mailbox_pb2.Mailbox]
+    ) -> None:
         """RFC 8621 §2, word by word, against the counters."""
 
         def unread(one: mailbox_pb2.Message) -> bool:
@@ -207,11 +224,15 @@ async def test_threads_follow_references_and_subject_and_are_bounded(store: Stor
 async def test_an_unseen_reply_makes_the_thread_unread_where_it_is_shown(store: Store) -> None:
     account_id = await new_account(store)
     (sent,) = await mailing.file_new(store, account_id, mail("x", message_id="r@x"), keywords=["$seen"])
-    await update(store, account_id, mailbox_pb2.MessageUpdate(message_id=sent, replace_mailboxes=True, add_mailbox_ids=[SENT]))
+    await update(
+        store, account_id, mailbox_pb2.MessageUpdate(message_id=sent, replace_mailboxes=True, add_mailbox_ids=[SENT])
+    )
     (reply,) = await mailing.file_new(store, account_id, mail("Re: x", answers=["r@x"]))
     shown = await mailing.mailboxes(store, account_id)
     assert (shown[SENT].unread_messages, shown[SENT].unread_threads) == (0, 1)
-    await update(store, account_id, mailbox_pb2.MessageUpdate(message_id=reply, replace_mailboxes=True, add_mailbox_ids=[TRASH]))
+    await update(
+        store, account_id, mailbox_pb2.MessageUpdate(message_id=reply, replace_mailboxes=True, add_mailbox_ids=[TRASH])
+    )
     shown = await mailing.mailboxes(store, account_id)
     assert (shown[SENT].unread_threads, shown[TRASH].unread_threads, shown[INBOX].total_threads) == (0, 1, 0)
 
@@ -222,7 +243,9 @@ async def test_updates_are_refused_whole_when_the_state_is_another(store: Store)
     account = await mailing.known(store, account_id)
     state = (await parts_of(store).cases.reading.state(account)).modseq
     request = mailbox_pb2.UpdateMessagesRequest(
-        account_id=account_id, updates=[mailbox_pb2.MessageUpdate(message_id=one, add_keywords=["$seen"])], if_modseq=state - 1
+        account_id=account_id,
+        updates=[mailbox_pb2.MessageUpdate(message_id=one, add_keywords=["$seen"])],
+        if_modseq=state - 1,
     )
     with pytest.raises(StoreError) as refused:
         await parts_of(store).cases.updates.update(account, request)
@@ -287,7 +310,9 @@ async def test_mailboxes_keep_their_rules(store: Store) -> None:
         store, account_id, mailbox_pb2.MessageUpdate(message_id=both, add_mailbox_ids=[leaf]),
         mailbox_pb2.MessageUpdate(message_id=only, add_mailbox_ids=[leaf], replace_mailboxes=True),
     )  # fmt: skip
-    gone = await change_mailboxes(store, account_id, make(mailbox_id=leaf, destroy=True), make(mailbox_id=leaf, destroy=True, with_messages=True))
+    gone = await change_mailboxes(
+        store, account_id, make(mailbox_id=leaf, destroy=True), make(mailbox_id=leaf, destroy=True, with_messages=True)
+    )
     assert [result.status for result in gone.results] == [twice, ok]
     assert await mailing.all_ids(store, account_id) == [both]
     assert await faults(store) == []
@@ -298,7 +323,9 @@ async def test_only_counts_is_told_only_when_it_is_so(store: Store) -> None:
     account = await mailing.known(store, account_id)
     since = (await parts_of(store).cases.reading.state(account)).modseq
     await mailing.file_new(store, account_id, mail())
-    request = mailbox_pb2.GetChangesRequest(account_id=account_id, kind=mailbox_pb2.CHANGE_KIND_MAILBOX, since_modseq=since)
+    request = mailbox_pb2.GetChangesRequest(
+        account_id=account_id, kind=mailbox_pb2.CHANGE_KIND_MAILBOX, since_modseq=since
+    )
     told = await parts_of(store).cases.changes.get(account, request)
     assert (list(told.updated), told.only_counts) == ([INBOX], True)
     await change_mailboxes(store, account_id, mailbox_pb2.MailboxUpdate(mailbox_id=INBOX, sort_order=3))
@@ -315,16 +342,28 @@ async def test_a_client_behind_the_log_is_told_to_begin_anew(store: Store) -> No
     modseq = (await parts_of(store).cases.reading.state(account)).modseq
     for since in (0, modseq - 11, modseq + 1):
         with pytest.raises(StoreError) as refused:
-            await changes.get(account, mailbox_pb2.GetChangesRequest(account_id=account_id, kind=1, since_modseq=since))
+            await changes.get(
+                account,
+                mailbox_pb2.GetChangesRequest(
+                    account_id=account_id, kind=mailbox_pb2.CHANGE_KIND_MESSAGE, since_modseq=since
+                ),
+            )
         assert refused.value.problem is Problem.CANNOT_CALCULATE
-    told = await changes.get(account, mailbox_pb2.GetChangesRequest(account_id=account_id, kind=1, since_modseq=modseq - 10))
+    told = await changes.get(
+        account,
+        mailbox_pb2.GetChangesRequest(
+            account_id=account_id, kind=mailbox_pb2.CHANGE_KIND_MESSAGE, since_modseq=modseq - 10
+        ),
+    )
     assert len(told.created) == 10
 
 
 async def test_an_import_over_quota_is_not_kept(store: Store) -> None:
     account_id = await new_account(store, quota_octets=1000)
     account = await mailing.known(store, account_id)
-    request = mailbox_pb2.ImportMessageRequest(account_id=account_id, body=mail(octets=2000), mailbox_ids=[DRAFTS], idempotency_key=bytes(16))
+    request = mailbox_pb2.ImportMessageRequest(
+        account_id=account_id, body=mail(octets=2000), mailbox_ids=[DRAFTS], idempotency_key=bytes(16)
+    )
     made = await parts_of(store).cases.imports.add(account, request)
     assert made.over_quota
     assert made.message.message_id == 0
@@ -337,7 +376,9 @@ async def test_a_large_import_goes_to_s3(store: Store) -> None:
     account_id = await new_account(store)
     account = await mailing.known(store, account_id)
     body = mail() + random.Random(1).randbytes(1_500_000)
-    request = mailbox_pb2.ImportMessageRequest(account_id=account_id, body=body, mailbox_ids=[DRAFTS], idempotency_key=bytes(16))
+    request = mailbox_pb2.ImportMessageRequest(
+        account_id=account_id, body=body, mailbox_ids=[DRAFTS], idempotency_key=bytes(16)
+    )
     made = await parts_of(store).cases.imports.add(account, request)
     assert made.status == mailbox_pb2.UPDATE_STATUS_OK
     assert await mailing.served(store, account_id, made.message.message_id) == body

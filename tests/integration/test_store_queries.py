@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -123,7 +124,12 @@ async def test_queries_find_what_a_naive_reference_finds(store: Store) -> None:
     attached: set[int] = set()
     account = await mailing.known(store, account_id)
     for number in range(60):
-        body = mail(f"s{number % 9}", message_id=f"q{number}@x", answers=[f"q{number - 9}@x"] if number > 9 else [], octets=number * 7 + 1)
+        body = mail(
+            f"s{number % 9}",
+            message_id=f"q{number}@x",
+            answers=[f"q{number - 9}@x"] if number > 9 else [],
+            octets=number * 7 + 1,
+        )
         if number % 10 == 3:
             body = ATTACHED
         made = await parts_of(store).cases.imports.add(
@@ -179,19 +185,26 @@ async def test_the_list_of_a_mailbox_is_one_walk_over_its_index(store: Store) ->
         (queries._WALK, (account.partition, account_id, INBOX, 1 << 62, 1 << 62, 50)),
     ):
         async with store.core.pool.acquire() as connection, connection.transaction():
-            plan = "\n".join(row[0] for row in await connection.fetch("/* cold:test */ EXPLAIN " + statement.partition("*/")[2], *values))
+            plan = "\n".join(
+                row[0]
+                for row in await connection.fetch("/* cold:test */ EXPLAIN " + statement.partition("*/")[2], *values)
+            )
         assert "Index Only Scan Backward using mailbox_message_pkey" in plan
         assert "Sort" not in plan
         assert "Seq Scan" not in plan
 
 
 @pytest.fixture
-async def door(store: Store, tmp_path: Path) -> AsyncIterator[tuple[mailbox_pb2_grpc.MailboxServiceAsyncStub, Signer, Signer]]:
+async def door(
+    store: Store, tmp_path: Path
+) -> AsyncIterator[tuple[mailbox_pb2_grpc.MailboxServiceAsyncStub, Signer, Signer]]:
     """The gRPC door of this store, with keys of gateway and accounts."""
     signers = {}
     for service in ("gateway", "accounts", "delivery"):
         key = Ed25519PrivateKey.generate()
-        (tmp_path / f"{service}.pub").write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        (tmp_path / f"{service}.pub").write_bytes(
+            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        )
         signers[service] = Signer(service, key)
     interceptor = IdentityInterceptor(
         "store", Verifier("store", tmp_path), PrincipalVerifier(tmp_path), OperatorToken(None), ALLOWED, PERSON_METHODS
@@ -218,7 +231,7 @@ async def test_a_person_reaches_their_own_account_only(
     mine, other = await new_account(store), await new_account(store)
     (message_id,) = await file_new(store, mine, mail())
     own = credentials(gateway, accounts, mine)
-    requests = {
+    requests: dict[Any, Any] = {
         stub.GetState: mailbox_pb2.GetStateRequest, stub.ListMailboxes: mailbox_pb2.ListMailboxesRequest,
         stub.QueryMessages: mailbox_pb2.QueryMessagesRequest, stub.GetMessages: mailbox_pb2.GetMessagesRequest,
         stub.GetThreads: mailbox_pb2.GetThreadsRequest, stub.GetChanges: mailbox_pb2.GetChangesRequest,
@@ -238,18 +251,26 @@ async def test_a_person_reaches_their_own_account_only(
         await stream.read()
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
-    found = await stub.GetMessages(mailbox_pb2.GetMessagesRequest(account_id=mine, message_ids=[message_id]), metadata=own, timeout=20)
+    found = await stub.GetMessages(
+        mailbox_pb2.GetMessagesRequest(account_id=mine, message_ids=[message_id]), metadata=own, timeout=20
+    )
     assert [one.message_id for one in found.messages] == [message_id]
     pieces = [
-        piece.data async for piece in stub.ReadBlob(mailbox_pb2.ReadBlobRequest(account_id=mine, message_id=message_id), metadata=own, timeout=20)
+        piece.data
+        async for piece in stub.ReadBlob(
+            mailbox_pb2.ReadBlobRequest(account_id=mine, message_id=message_id), metadata=own, timeout=20
+        )
     ]
     assert len(b"".join(pieces)) == found.messages[0].size
     for request, status in (
-        (mailbox_pb2.GetChangesRequest(account_id=mine, kind=1, since_modseq=10**9), grpc.StatusCode.FAILED_PRECONDITION),
+        (
+            mailbox_pb2.GetChangesRequest(account_id=mine, kind=mailbox_pb2.CHANGE_KIND_MESSAGE, since_modseq=10**9),
+            grpc.StatusCode.FAILED_PRECONDITION,
+        ),
         (mailbox_pb2.GetChangesRequest(account_id=mine), grpc.StatusCode.INVALID_ARGUMENT),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await stub.GetChanges(request, metadata=own, timeout=20)
+            await stub.GetChanges(wrong, metadata=own, timeout=20)
         assert refused.value.code() is status
 
 
@@ -284,8 +305,14 @@ async def test_a_page_of_a_large_mailbox_costs_what_a_page_of_a_small_one_costs(
 async def test_updates_reach_the_lists(store: Store) -> None:
     account_id = await new_account(store)
     ids = await file_new(store, account_id, *[mail() for _ in range(3)])
-    await update(store, account_id, mailbox_pb2.MessageUpdate(message_id=ids[1], add_mailbox_ids=[JUNK], remove_mailbox_ids=[INBOX]))
+    await update(
+        store,
+        account_id,
+        mailbox_pb2.MessageUpdate(message_id=ids[1], add_mailbox_ids=[JUNK], remove_mailbox_ids=[INBOX]),
+    )
     account = await mailing.known(store, account_id)
     for mailbox_id, wanted in ((INBOX, [ids[2], ids[0]]), (JUNK, [ids[1]])):
-        request = mailbox_pb2.QueryMessagesRequest(account_id=account_id, filter=Filter(in_mailbox=mailbox_id), limit=10)
+        request = mailbox_pb2.QueryMessagesRequest(
+            account_id=account_id, filter=Filter(in_mailbox=mailbox_id), limit=10
+        )
         assert list((await parts_of(store).cases.queries.query(account, request)).message_ids) == wanted
