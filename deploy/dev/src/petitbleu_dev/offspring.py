@@ -44,8 +44,8 @@ class Offspring:
         """Dismiss the reaper, once everything else is stopped; whatever is still left is killed."""
         if self._guard is not None:
             self._guard.cancel()
-        reaper, self._reaper = self._reaper, None
         await self._sweep()
+        reaper, self._reaper = self._reaper, None
         if reaper is not None and reaper.stdin is not None:
             reaper.stdin.write(b"bye\n")
             reaper.stdin.close()
@@ -96,11 +96,13 @@ class Offspring:
         try:
             output, _ = await child.communicate(text.encode())
         finally:
+            proctable.send(proctable.family([child.pid], proctable.entries()), signal.SIGKILL)
+            code = await child.wait()
             await self.bury(child.pid)
-        return await child.wait(), output.decode("utf-8", "replace")
+        return code, output.decode("utf-8", "replace")
 
     async def bury(self, pid: int) -> None:
-        """After a death, or to cause it: kill the whole family of `pid` and the orphans that it left."""
+        """After the death of `pid`: kill what is left of its family and the orphans that it left."""
         proctable.send(proctable.family([pid], proctable.entries()), signal.SIGKILL)
         await self._sweep()
         self._leaders.pop(pid, None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from petitbleu_dev import proctable
-from petitbleu_dev.errors import StackError
+from petitbleu_dev.errors import NotYetError, StackError
 from petitbleu_dev.logfile import last_line
 from petitbleu_dev.offspring import Offspring
 
@@ -48,7 +48,7 @@ async def _nothing() -> None:
 class Program:
     """What to run and how to know that it runs.
 
-    `prepare` comes before each start and `settle` once it first answers `probe`; either raises StackError with a line.
+    `prepare` comes before each start and `settle` once it first answers `probe`; either raises StackError with a line, or NotYetError.
     """
 
     name: str
@@ -218,8 +218,8 @@ class Process:
             try:
                 if await self._answers():
                     break
-            except (OSError, TimeoutError):
-                pass  # not yet: what start-up waits for is on the progress line
+            except (OSError, TimeoutError, NotYetError):
+                pass  # what start-up waits for is on the progress line
             except StackError as error:
                 trouble = str(error)
             except Exception as error:  # noqa: BLE001 - whatever a probe meets, it is tried again, and said

@@ -19,7 +19,7 @@ from petitbleu_dev import binaries, credentials
 from petitbleu_dev.authority import PrivateCircle
 from petitbleu_dev.backends import postgres
 from petitbleu_dev.backends.context import Context
-from petitbleu_dev.errors import StackError
+from petitbleu_dev.errors import NotYetError, StackError
 from petitbleu_dev.http_probe import get
 from petitbleu_dev.process import Program
 
@@ -136,7 +136,9 @@ def program(context: Context) -> Program:
         "master.telemetry": "false",
         "disableHttp": "true",
         "master.volumeSizeLimitMB": VOLUME_MEGABYTES,
-        "master.electionTimeout": "1s",
+        # The only master elects itself before the volume server first greets it, which would try again after 5 s.
+        "master.electionTimeout": "250ms",
+        "master.heartbeatInterval": "100ms",
         "volume.port": port("seaweedfs volume"),
         "volume.port.grpc": port("seaweedfs volume grpc"),
         "volume.max": 0,
@@ -280,11 +282,11 @@ async def _settle(context: Context) -> None:
     )
     squeezed = "".join(output.split())
     if f'"locationPrefix":"/buckets/{BUCKET}/"' not in squeezed or '"fsync":true' not in squeezed:
-        raise StackError("SeaweedFS does not yet take `fsync` for the bucket's path")
+        raise NotYetError("SeaweedFS does not yet take `fsync` for the bucket's path")
     if f"{BUCKET}size:" not in squeezed:
-        raise StackError("SeaweedFS has not made the bucket yet")
+        raise NotYetError("SeaweedFS has not made the bucket yet")
     if not re.search(r"\(volume:\d+/[1-9]", squeezed):  # used/room; no room before a volume server is there
-        raise StackError("SeaweedFS's volume server has not joined its master yet")
+        raise NotYetError("SeaweedFS's volume server has not joined its master yet")
 
 
 def _remove_sockets(context: Context) -> None:
