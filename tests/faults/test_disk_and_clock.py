@@ -1,0 +1,124 @@
+"""A full disk and a clock that jumps, under the same stream and the same reckoning. Each needs what not every machine has."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.faults.mailstream import MailStream, read_all, reckon
+from tests.live_stack import LiveStack
+
+OFFSET = 310
+DISK_MIB = 700
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+INSTANTS = int(os.environ.get("PETITBLEU_FAULT_INSTANTS", "2"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A data directory on a file system of its own, small enough to be filled."""
+    if os.geteuid() != 0:
+        pytest.skip("NOT ROOT: a disk that can be filled cannot be mounted")
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=0700", "tmpfs", str(place)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip(f"NO MOUNT HERE: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def _fill(place: Path) -> Path:
+    """Take all that is left of a file system."""
+    filler = place / "filler"
+    with filler.open("wb", buffering=0) as out:
+        for block in (1 << 20, 1 << 12):
+            try:
+                while True:
+                    out.write(b"\0" * block)
+            except OSError:
+                continue
+    return filler
+
+
+def _reckoned(stack: LiveStack, stream: MailStream, login: str, least: int) -> None:
+    stack.wait_settled()
+    result = reckon(stream.mails, read_all(stack.http_port, login, stack.password))
+    print(f"{result.acknowledged} acknowledged, all there once; unknown and there {result.unknown_present}")
+    assert result.clean(), result
+    assert result.acknowledged >= least
+
+
+def _flows(stream: MailStream, more: int = 8, seconds: float = 120) -> None:
+    wanted = stream.acknowledged() + more
+    deadline = time.monotonic() + seconds
+    while stream.acknowledged() < wanted:
+        assert time.monotonic() < deadline, f"no acknowledgement within {seconds} s"
+        time.sleep(0.05)
+
+
+def test_a_full_disk_refuses_and_loses_nothing(small_disk: Path) -> None:
+    stack = LiveStack(small_disk / "data", OFFSET)
+    try:
+        stack.begin()
+        login = stack.new_account()
+        stream = MailStream(stack.smtp_port, login, random.SystemRandom().randrange(1 << 40))
+        stream.start()
+        try:
+            for _ in range(INSTANTS):
+                _flows(stream)
+                filler = _fill(small_disk)
+                time.sleep(3)
+                before = stream.acknowledged()
+                time.sleep(3)
+                # A few may still fit in what PostgreSQL had set aside; a stream may not.
+                assert stream.acknowledged() < before + 200, "the disk was not full"
+                filler.unlink()
+                stack.wait_ready()
+            _flows(stream)
+        finally:
+            stream.stop()
+        _reckoned(stack, stream, login, 8 * (INSTANTS + 1))
+    finally:
+        stack.stop()
+
+
+@pytest.mark.parametrize("service", ["ingest", "store", "delivery"])
+def test_a_clock_that_jumps_on_one_service_loses_nothing(fault_stack: LiveStack, service: str, tmp_path: Path) -> None:
+    if not FAKETIME.exists():
+        pytest.skip("NO LIBFAKETIME: the clock of one service cannot be moved")
+    chooser = random.Random(service)
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    environment = {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    login = fault_stack.new_account()
+    fault_stack.stop_process(service)
+    fault_stack.start_process(service, environment=environment)
+    stream = MailStream(fault_stack.smtp_port, login, chooser.randrange(1 << 48))
+    stream.start()
+    try:
+        for jump in ("+3d", "-2h", "+40d")[: max(2, INSTANTS)]:
+            _flows(stream)
+            clock.write_text(jump)
+            time.sleep(1 + chooser.random() * 2)
+            clock.write_text("+0")
+            _flows(stream)
+    finally:
+        stream.stop()
+        fault_stack.stop_process(service)
+        fault_stack.start_process(service)
+    fault_stack.wait_ready()
+    _reckoned(fault_stack, stream, login, 32)
