@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import socket
@@ -27,7 +28,10 @@ from petitbleu_store.config import StoreSettings
 OFFSETS = range(340, 440, 10)
 
 # Every statement that a service or a test executes is appended here; test_statements reads it at the end of the tier.
-os.environ.setdefault(STATEMENT_LOG, str(Path(tempfile.gettempdir()) / f"petitbleu-statements-{os.getpid()}.jsonl"))
+if STATEMENT_LOG not in os.environ:
+    _statements = Path(tempfile.gettempdir()) / f"petitbleu-statements-{os.getpid()}.jsonl"
+    os.environ[STATEMENT_LOG] = str(_statements)
+    atexit.register(_statements.unlink, missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ NAMED = re.compile(r"/\* (hot|cold|reference):([a-z_.-]+[a-z0-9_.-]*) \*/")
 # asyncpg's own, transactions and what migrations are made of carry no name.
 UNNAMED_ALLOWED = re.compile(
     r"\s*(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET |SHOW |SELECT pg_advisory|SELECT name FROM \w+\.migration"
-    r"|CREATE |INSERT INTO \w+\.migration|--|LISTEN|UNLISTEN|CLOSE|RESET|DO |ALTER |GRANT |SELECT\s+t\.oid|WITH RECURSIVE typeinfo_tree"
+    r"|CREATE |INSERT INTO \w+\.migration|--|LISTEN|UNLISTEN|CLOSE|RESET|DO |ALTER |GRANT |SELECT\s+t\.oid|SELECT\s+current_setting\('jit'\)|WITH RECURSIVE typeinfo_tree"
     r"|LOCK TABLE|TRUNCATE|DEALLOCATE)",
     re.IGNORECASE,
 )
