@@ -258,6 +258,36 @@ async def test_each_service_has_its_own_methods(world: Any) -> None:
         assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_what_no_database_can_hold_is_the_callers_mistake(world: Any) -> None:
+    for method, fields in (
+        ("ListDomains", {"tenant": "nul\0"}),
+        ("CreateTenant", {"name": "nul\0"}),
+        ("CreateDomain", {"tenant": "one", "name": "nul\0.test"}),
+        ("SetQuota", {"address": "a@one.test", "quota_octets": -1}),
+        ("ListAccounts", {"limit": 1001}),
+        ("SetAccountState", {"address": "a@one.test", "state": 3}),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await world.admin(method, **fields)
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT, method
+    result = await world.create(address="ok@one.test", display_name="nul\0")
+    assert result.error == "bad-account"
+    assert [answer.status for answer in await world.resolve("nul\0@one.test", "a@nul\0", "", "@", "a@[::1]")][:4] == [
+        UNKNOWN
+    ] * 4
+
+
+async def test_a_database_that_goes_away_is_survived(world: Any) -> None:
+    await world.create(address="a@one.test")
+    database = world.dsn.rpartition("/")[2].partition("?")[0]
+    for _ in range(3):  # every connection of the pool is cut, in the middle of whatever it does
+        await world.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()",
+            database,
+        )
+        assert (await world.resolve("a@one.test"))[0].status == LOCAL  # the client's own retries hide it
+
+
 async def test_each_change_is_told_on_the_bus_with_ids_only(world: Any) -> None:
     made = (await world.create(address="told@one.test")).account
     client = await nats.connect(world.settings.nats_url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import grpc
@@ -19,6 +19,16 @@ _seconds = Histogram(
     "petitbleu_accounts_call_seconds", "Duration of calls", ["method"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )  # fmt: skip
+
+# A database that starts, stops, is full or gone: the caller may try again.
+_AWAY: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 
 Service = TypeVar("Service")
 Request = TypeVar("Request")
@@ -35,9 +45,11 @@ def answered(method: Method[Service, Request, Response]) -> Method[Service, Requ
             return await method(self, request, context)
         except AccountsError as error:
             await context.abort(error.fault.value, error.sentence)
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except _AWAY as error:
             _log.warning("database away", method=method.__name__, error_type=type(error).__qualname__)
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the database does not answer, try again")
+        except asyncpg.DataError:  # such as a NUL, which no text of the database may hold
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a value cannot be stored")
         except asyncpg.PostgresError:
             _log.exception("database refused", method=method.__name__)
             await context.abort(grpc.StatusCode.INTERNAL, "internal error")

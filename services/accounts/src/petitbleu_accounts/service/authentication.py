@@ -186,8 +186,9 @@ class Authentication:
         if opened is None:
             raise AssertionError("a token of ours always opens")
         session_id = new_row_id()
+        shown = "".join(character for character in label[:200] if character.isprintable())
         ends = await self._credentials.new_session(
-            partition, who.account_id, session_id, opened[1], label[:200], self._settings.session_idle_seconds,
+            partition, who.account_id, session_id, opened[1], shown, self._settings.session_idle_seconds,
             self._settings.session_seconds,
         )  # fmt: skip
         security_logger().info(
