@@ -262,7 +262,7 @@ async def test_a_person_reaches_their_own_account_only(
         )
     ]
     assert len(b"".join(pieces)) == found.messages[0].size
-    for request, status in (
+    for wrong, status in (
         (
             mailbox_pb2.GetChangesRequest(account_id=mine, kind=mailbox_pb2.CHANGE_KIND_MESSAGE, since_modseq=10**9),
             grpc.StatusCode.FAILED_PRECONDITION,
@@ -300,6 +300,33 @@ async def test_a_page_of_a_large_mailbox_costs_what_a_page_of_a_small_one_costs(
         read[account_id] = int(scan[scan.index("shared hit=") + 11 :].split()[0])
         assert "rows=50" in scan
     assert read[large] <= 1.5 * read[small] + 2
+
+
+async def test_one_message_a_thread_is_found_behind_a_long_thread(store: Store) -> None:
+    account_id = await new_account(store)
+    account = await mailing.known(store, account_id)
+    # The newest 2,500 entries are of one thread; below, every message has its own.
+    await store.core.cold.execute(
+        "/* cold:test */ INSERT INTO mailbox_message (partition, account_id, mailbox_id, received_ms, message_id, thread_id, uid) "
+        "SELECT $1, $2, 1, n, n, CASE WHEN n > 500 THEN 501 ELSE n END, n FROM generate_series(1, 3000) n",
+        account.partition, account_id,
+    )  # fmt: skip
+    await store.core.cold.execute(
+        "/* cold:test */ UPDATE mailbox SET threads = 501 WHERE account_id = $1 AND mailbox_id = 1", account_id
+    )
+    heads = [3000, *range(500, 0, -1)]
+    for position, limit in ((0, 1), (0, 50), (490, 50), (600, 5), (-3, 10), (0, 0)):
+        request = mailbox_pb2.QueryMessagesRequest(
+            account_id=account_id,
+            filter=Filter(in_mailbox=INBOX),
+            position=position,
+            limit=limit,
+            collapse_threads=True,
+            calculate_total=True,
+        )
+        found = await parts_of(store).cases.queries.query(account, request)
+        start = position if position >= 0 else len(heads) + position
+        assert (list(found.message_ids), found.position, found.total) == (heads[start : start + limit], start, 501)
 
 
 async def test_updates_reach_the_lists(store: Store) -> None:

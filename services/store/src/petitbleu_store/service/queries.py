@@ -28,10 +28,17 @@ _LIST: Final = "ARRAY(SELECT b.message_id FROM mailbox_message b WHERE " + _WHER
 _NEWEST: Final = "/* hot:store.query_newest */ " + _HEAD.format(_LIST.format("b.received_ms DESC, b.message_id DESC"))
 _OLDEST: Final = "/* hot:store.query_oldest */ " + _HEAD.format(_LIST.format("b.received_ms, b.message_id"))
 _COUNTS: Final = "/* hot:store.query_counts */ " + _HEAD.format("NULL::bigint[]")
-_WALK: Final = (
-    "/* hot:store.query_walk */ SELECT b.received_ms, b.message_id, b.thread_id FROM mailbox_message b WHERE " + _WHERE
-    + " AND (b.received_ms, b.message_id) < ($4, $5) ORDER BY b.received_ms DESC, b.message_id DESC LIMIT $6"
+_WALK_SOME: Final = (
+    "SELECT b.received_ms, b.message_id, b.thread_id FROM mailbox_message b WHERE " + _WHERE
+    + " {} ORDER BY b.received_ms DESC, b.message_id DESC LIMIT {}"
 )  # fmt: skip
+_WALK: Final = "/* hot:store.query_walk */ " + _WALK_SOME.format("AND (b.received_ms, b.message_id) < ($4, $5)", "$6")
+_WALK_ONCE: Final = (
+    "/* hot:store.query_walk_once */ SELECT a.modseq, c.threads, w.message_id, w.thread_id FROM account a "
+    "LEFT JOIN mailbox c ON c.partition = $1 AND c.account_id = $2 AND c.mailbox_id = $3 "
+    "LEFT JOIN LATERAL (" + _WALK_SOME.format("", "$4") + ") w ON true "
+    "WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL ORDER BY w.received_ms DESC, w.message_id DESC"
+)
 _END: Final = (1 << 62, 1 << 62)
 
 
@@ -96,6 +103,22 @@ class Queries:
     ) -> mailbox_pb2.QueryMessagesResponse:
         """List one message a thread: walk the index from the newest, leaving out threads that were met (RFC 8621 §4.4.3)."""
         place = (account.partition, account.account_id, plain.mailbox_id)
+        if request.position >= 0:
+            # Most often one page has what is shown.
+            wanted = position_end(request.position, request.limit)
+            rows = await self._core.pool.fetch(_WALK_ONCE, *place, wanted + _PAGE)
+            if not rows:
+                raise StoreError(Problem.NOT_FOUND)
+            heads = first_of_threads(
+                [(row["message_id"], row["thread_id"]) for row in rows if row["message_id"] is not None]
+            )
+            if len(heads) >= wanted or len(rows) < wanted + _PAGE:
+                return _collapsed(request, request.position, heads, rows[0]["modseq"], rows[0]["threads"] or 0)
+        return await self._walk_on(request, place)
+
+    async def _walk_on(
+        self, request: mailbox_pb2.QueryMessagesRequest, place: tuple[int, int, int]
+    ) -> mailbox_pb2.QueryMessagesResponse:
         # One snapshot for all pages, so that the window and modseq are of one instant.
         async with (
             self._core.pool.acquire() as connection,
@@ -106,30 +129,19 @@ class Queries:
                 raise StoreError(Problem.NOT_FOUND)
             threads = counts["threads"] or 0
             position = request.position if request.position >= 0 else max(0, threads + request.position)
-            wanted = position + request.limit if request.limit else 0
-            met: set[int] = set()
-            ids: list[int] = []
+            wanted = position_end(position, request.limit)
+            heads: dict[int, int] = {}
             last = _END
             page = wanted + _PAGE
-            while wanted and len(met) < wanted:
+            while len(heads) < wanted:
                 rows = await connection.fetch(_WALK, *place, *last, page)
                 for received_ms, message_id, thread_id in rows:
-                    if thread_id not in met:
-                        if len(met) >= wanted:
-                            break
-                        if len(met) >= position:
-                            ids.append(message_id)
-                        met.add(thread_id)
+                    heads.setdefault(thread_id, message_id)
                     last = (received_ms, message_id)
                 if len(rows) < page:
                     break
                 page = min(2 * page, _LAST_PAGE)
-        return mailbox_pb2.QueryMessagesResponse(
-            message_ids=ids,
-            position=position,
-            modseq=counts["modseq"],
-            total=threads if request.calculate_total else -1,
-        )
+        return _collapsed(request, position, list(heads.values()), counts["modseq"], threads)
 
     async def _general(
         self, account: KnownAccount, request: mailbox_pb2.QueryMessagesRequest
@@ -147,6 +159,28 @@ class Queries:
             message_ids=[] if missing else row["ids"], position=0 if missing else row["start"], modseq=row["modseq"],
             total=row["matches"] if request.calculate_total else -1, anchor_not_found=missing,
         )  # fmt: skip
+
+
+def position_end(position: int, limit: int) -> int:
+    """Return how many entries must be known to show a window; none when nothing is asked for."""
+    return position + limit if limit else 0
+
+
+def first_of_threads(entries: list[tuple[int, int]]) -> list[int]:
+    """Return the first message of each thread, of (message, thread) in order."""
+    heads: dict[int, int] = {}
+    for message_id, thread_id in entries:
+        heads.setdefault(thread_id, message_id)
+    return list(heads.values())
+
+
+def _collapsed(
+    request: mailbox_pb2.QueryMessagesRequest, position: int, heads: list[int], modseq: int, threads: int
+) -> mailbox_pb2.QueryMessagesResponse:
+    return mailbox_pb2.QueryMessagesResponse(
+        message_ids=heads[position : position + request.limit], position=position, modseq=modseq,
+        total=threads if request.calculate_total else -1,
+    )  # fmt: skip
 
 
 def _plain(request: mailbox_pb2.QueryMessagesRequest) -> _Plain | None:
