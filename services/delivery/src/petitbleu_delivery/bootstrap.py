@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import Final
 
 import grpc
@@ -31,21 +32,23 @@ from petitbleu_kit.rpc import IdentityInterceptor, Peer, make_server
 
 NAME: Final = "delivery"
 STREAM: Final = "MAIL"
+_SOON_SECONDS: Final = 2.0
 _log = get_logger(__name__)
 
 
 async def connect_patiently(settings: DeliverySettings, stop: asyncio.Event) -> Client | None:
     """Connect to the bus, waiting for one that is still starting; None when told to stop meanwhile."""
-    said = False
-    while not stop.is_set():
-        try:
-            return await connect(settings, NAME)
-        except (NatsError, OSError, TimeoutError) as error:
-            if not said:
-                _log.warning("waiting for the bus", error_type=type(error).__qualname__)
-                said = True
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), 0.3)
+    connecting = asyncio.create_task(connect(settings, NAME))
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait({connecting, stopping}, timeout=_SOON_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    if not done:
+        _log.warning("waiting for the bus")
+        await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if connecting.done():
+        return connecting.result()
+    connecting.cancel()
+    await asyncio.gather(connecting, return_exceptions=True)
     return None
 
 
@@ -64,25 +67,55 @@ def reachable(peer: Peer) -> bool:
     return state in {grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.IDLE}
 
 
-async def run(settings: DeliverySettings, stop: asyncio.Event) -> None:
-    """Deliver until `stop` is set, then finish the list in hand.
+def identity(settings: DeliverySettings) -> tuple[Signer, Path]:
+    """Read this service's key; return it with the directory of the others' public keys.
 
     Raises:
-        StartupError: the identity key is not set or cannot be read.
+        StartupError: a setting is missing, or the key cannot be read.
     """
     if settings.identity_key is None or settings.identity_dir is None:
         raise StartupError("PETITBLEU_IDENTITY_KEY and PETITBLEU_IDENTITY_DIR must be set")
     try:
-        signer = Signer.from_file(NAME, settings.identity_key)
+        return Signer.from_file(NAME, settings.identity_key), settings.identity_dir
     except (OSError, ValueError) as error:
         raise StartupError(f"the identity key cannot be read ({type(error).__name__})") from None
 
+
+async def run(settings: DeliverySettings, stop: asyncio.Event) -> None:
+    """Deliver until `stop` is set, then finish the list in hand.
+
+    Raises:
+        StartupError: the identity is missing, or a port is taken.
+    """
+    signer, public_keys = identity(settings)
     store = Peer(settings.target("store"), "store", signer)
     accounts = Peer(settings.target("accounts"), "accounts", signer)
     guard = Peer(settings.target("junior-guard"), "junior-guard", signer)
+    bus: list[Client] = []
+
+    async def bus_answers() -> bool:
+        return bool(bus) and bus[0].is_connected
+
+    async def store_answers() -> bool:
+        return reachable(store)
+
+    async def accounts_answers() -> bool:
+        return reachable(accounts)
+
+    # junior-guard is not among them: without it only children's mail waits.
+    health = HealthServer(
+        {"nats": bus_answers, "store": store_answers, "accounts": accounts_answers},
+        settings.health_host, settings.health_port,
+    )  # fmt: skip
+    try:
+        await health.start()
+    except OSError as error:
+        raise StartupError(f"cannot bind its health port ({type(error).__name__})") from None
     client = await connect_patiently(settings, stop)
     if client is None:
+        await health.stop()
         return
+    bus.append(client)
 
     cache = RouteCache(settings.delivery_cache_entries, settings.delivery_cache_seconds)
     tally = Tally()
@@ -99,23 +132,9 @@ async def run(settings: DeliverySettings, stop: asyncio.Event) -> None:
     )  # fmt: skip
     news = DirectoryNews(client, cache)
 
-    async def bus_answers() -> bool:
-        return client.is_connected
-
-    async def store_answers() -> bool:
-        return reachable(store)
-
-    async def accounts_answers() -> bool:
-        return reachable(accounts)
-
-    # junior-guard is not among them: without it only children's mail waits.
-    health = HealthServer(
-        {"nats": bus_answers, "store": store_answers, "accounts": accounts_answers},
-        settings.health_host, settings.health_port,
-    )  # fmt: skip
     server = make_server(
         IdentityInterceptor(
-            NAME, Verifier(NAME, settings.identity_dir), PrincipalVerifier(settings.identity_dir),
+            NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
             OperatorToken(settings.operator_token_file), ALLOWED,
         )
     )  # fmt: skip
@@ -126,9 +145,8 @@ async def run(settings: DeliverySettings, stop: asyncio.Event) -> None:
     remove_stale_socket(address)
     try:
         server.add_insecure_port(address)
-        await health.start()
-    except (OSError, RuntimeError) as error:
-        raise StartupError(f"cannot bind its doors ({type(error).__name__})") from None
+    except RuntimeError as error:
+        raise StartupError(f"cannot bind its gRPC door ({type(error).__name__})") from None
     await server.start()
     await news.start()
     _log.info("delivery runs")

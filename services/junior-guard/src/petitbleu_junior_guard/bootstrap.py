@@ -51,6 +51,19 @@ async def open_seal(pool: asyncpg.Pool[asyncpg.Record], settings: JuniorGuardSet
     return seal
 
 
+async def pool_or_stop(settings: JuniorGuardSettings, stop: asyncio.Event) -> asyncpg.Pool[asyncpg.Record] | None:
+    """Wait for a database that is still starting; None when told to stop meanwhile."""
+    opening = asyncio.create_task(wait_for_pool(settings.pg_dsn, SCHEMA, settings.pg_pool_size))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if opening.done():
+        return opening.result()
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    return None
+
+
 async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set.
 
@@ -63,7 +76,9 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
         signer = Signer.from_file(NAME, settings.identity_key)
     except (OSError, ValueError) as error:
         raise StartupError(f"the identity key cannot be read ({type(error).__name__})") from None
-    pool = await wait_for_pool(settings.pg_dsn, SCHEMA, settings.pg_pool_size)
+    pool = await pool_or_stop(settings, stop)
+    if pool is None:
+        return
     await refuse_unsafe(pool)
     await migrate(pool, SCHEMA, settings.migrations_dir)
     seal = await open_seal(pool, settings)
