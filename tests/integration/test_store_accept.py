@@ -237,3 +237,17 @@ async def test_an_intake_key_is_kept_while_its_mail_is_open(store: Store) -> Non
     await accept(store, message())
     await store.core.cold.execute("/* cold:test */ UPDATE intake_key SET created_at = now() - interval '3 days'")
     assert await store.core.intake.destroy_spent() == 0
+
+
+async def test_a_message_that_does_not_open_is_parked(open_store: Opener) -> None:
+    async with open_store() as store:
+        (broken, whole) = await accept(store, message(), message())
+        await store.core.cold.execute(
+            "/* cold:test */ UPDATE accepted SET envelope = set_byte(envelope, 3, get_byte(envelope, 3) # 1) WHERE accepted_id = $1",
+            broken,
+        )
+    async with open_store() as store:
+        found = await store.core.recipients.list_open(store.core.pool, [broken, whole])
+        assert [one.message.blob_id for one in found] == [whole]
+        page, _ = await ParkedRecipients(store.core).list_page("", 10)
+        assert [(one.accepted_id, one.reason) for one in page] == [(broken, "unreadable")]
