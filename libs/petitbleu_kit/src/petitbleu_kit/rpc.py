@@ -74,7 +74,8 @@ class Peer:
     by gRPC itself, within the budget above and the call's deadline.
 
     `own_connection` keeps gRPC from sharing the connection with other peers of the same target, so that the flow control of
-    long streams never holds up short calls.
+    long streams never holds up short calls. `window_octets` bounds what a stream whose reader is slow may pile up here; gRPC would
+    let it grow to several MiB.
     """
 
     def __init__(
@@ -85,7 +86,11 @@ class Peer:
         operator_token: str = "",
         *,
         own_connection: bool = False,
+        window_octets: int = 0,
     ) -> None:
+        window: list[tuple[str, int]] = (
+            [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", window_octets)] if window_octets else []
+        )
         self.target = target
         self.service = service
         self._signer = signer
@@ -101,6 +106,7 @@ class Peer:
                 ("grpc.max_reconnect_backoff_ms", 2000),
                 ("grpc.default_authority", "petitbleu"),
                 ("grpc.use_local_subchannel_pool", int(own_connection)),
+                *window,
             ],
         )
 
