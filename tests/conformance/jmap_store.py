@@ -23,7 +23,7 @@ NOW = 1_760_000_000_000
 
 
 def refuse(code: grpc.StatusCode) -> NoReturn:
-    raise grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="as told")
+    raise grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="as told", debug_error_string="")
 
 
 @dataclass

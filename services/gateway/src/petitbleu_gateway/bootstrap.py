@@ -36,6 +36,7 @@ from petitbleu_kit.rpc import Peer
 
 _log = get_logger(__name__)
 _DRAIN_SECONDS = 9.0
+_WINDOW_OCTETS = 256 << 10
 
 
 def build_application(
@@ -142,7 +143,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     accounts_peer = Peer(settings.target("accounts"), "accounts", signer)
     store_peer = Peer(settings.target("store"), "store", signer)
     accounts = GrpcAccounts(accounts_peer, settings.rpc_seconds)
-    store = GrpcMailStore(store_peer, settings.rpc_seconds)
+    stream_peer = Peer(settings.target("store"), "store", signer, own_connection=True, window_octets=_WINDOW_OCTETS)
+    store = GrpcMailStore(store_peer, stream_peer, settings.rpc_seconds)
     events = DirectoryEvents(settings)
     authentication = Authentication(
         accounts,
@@ -171,6 +173,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     await health.stop()
     await accounts_peer.close()
     await store_peer.close()
+    await stream_peer.close()
     failed = [task for task in running if task.done() and not task.cancelled() and task.exception() is not None]
     if failed:
         raise StartupError("a door ended by itself")

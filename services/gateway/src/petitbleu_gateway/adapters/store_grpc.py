@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc
 from petitbleu_gateway.ports import Identity
 from petitbleu_kit.rpc import Peer
+
+_SHORT_READ: Final = 256 << 10
+"""One piece of the answer; whoever reads it is never slow."""
 
 
 class GrpcMailStore:
@@ -15,15 +19,18 @@ class GrpcMailStore:
 
     Args:
         peer: Channel to store.
+        streams: Another one, on which long reads hold up nobody's calls.
         seconds: Deadline of a call.
         read_seconds: Deadline of a whole download.
     """
 
-    def __init__(self, peer: Peer, seconds: float, read_seconds: float = 3600) -> None:
+    def __init__(self, peer: Peer, streams: Peer, seconds: float, read_seconds: float = 3600) -> None:
         self._peer = peer
+        self._streams = streams
         self._seconds = seconds
         self._read_seconds = read_seconds
         self._stub = mailbox_pb2_grpc.MailboxServiceStub(peer.channel)
+        self._stream_stub = mailbox_pb2_grpc.MailboxServiceStub(streams.channel)
 
     async def state(self, who: Identity) -> pb.GetStateResponse:
         """Give the account's modseq and quota."""
@@ -72,7 +79,10 @@ class GrpcMailStore:
     async def read(self, who: Identity, message_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
         """Stream octets of a message as served; `length` 0 means to its end."""
         request = pb.ReadBlobRequest(account_id=who.account_id, message_id=message_id, offset=offset, length=length)
-        call = self._stub.ReadBlob(request, timeout=self._read_seconds, metadata=self._peer.metadata(who.principal))
+        short = 0 < length <= _SHORT_READ
+        call = (self._stub if short else self._stream_stub).ReadBlob(
+            request, timeout=self._read_seconds, metadata=self._peer.metadata(who.principal)
+        )
         try:
             async for piece in call:
                 yield piece.data
