@@ -27,6 +27,7 @@ from tests.integration.mailing import (
 from petitbleu.store.v1 import filing_pb2, mailbox_pb2
 from petitbleu_kit.identity import Signer, Verifier
 from petitbleu_kit.ids import BlobId, new_blob_id
+from petitbleu_store import mailbox_parts
 from petitbleu_store.bootstrap import Store
 from petitbleu_store.domain.standard_mailboxes import ARCHIVE, DRAFTS, INBOX, JUNK, TRASH
 from petitbleu_store.errors import Problem, StoreError
@@ -166,6 +167,52 @@ async def test_the_order_of_commits_is_the_order_of_modseq(store: Store) -> None
         "/* cold:test */ SELECT uid, message_id FROM mailbox_message ORDER BY message_id"
     )
     assert [row["uid"] for row in rows] == sorted({row["uid"] for row in rows})
+
+
+async def test_a_large_batch_for_many_accounts_is_one_commit(store: Store) -> None:
+    accounts = [await new_account(store) for _ in range(70)]
+    ids = await accept(store, *[message(mail(answers=["root@x"])) for _ in range(90)])
+    items = [item(blob_id, account_id) for blob_id in ids[:3] for account_id in accounts]
+    items += [item(blob_id, accounts[0]) for blob_id in ids]
+    results = await file(store, *items)
+    assert {result.status for result in results} == {FILED}
+    rows = await store.core.cold.fetch("/* cold:test */ SELECT DISTINCT xmin::text FROM message")
+    assert len(rows) == 1
+    assert [len(await mailing.all_ids(store, account_id)) for account_id in accounts] == [90] + [3] * 69
+    assert await faults(store) == []
+
+
+async def test_accounts_are_made_once_and_changed_at_once(store: Store) -> None:
+    service = parts_of(store).accounts
+    account_id = await new_account(store, quota_octets=10)
+    again = mailbox_pb2.NewStoreAccount(account_id=account_id, tenant_id=99, quota_octets=20, language="en")
+    english = mailbox_pb2.NewStoreAccount(account_id=account_id + 1, tenant_id=99, language="en-GB")
+    await service.create([again, english])
+    shown = await mailboxes(store, account_id)
+    assert [(one.mailbox_id, one.role, one.name) for one in shown.values()] == [
+        (1, "inbox", "Boîte de réception"), (2, "drafts", "Brouillons"), (3, "sent", "Envoyés"), (6, "archive", "Archives"),
+        (5, "junk", "Indésirables"), (4, "trash", "Corbeille"),
+    ]  # fmt: skip
+    assert (await mailboxes(store, account_id + 1))[INBOX].name == "Inbox"
+    assert len({one.uid_validity for one in shown.values()}) == 6
+    (blob_id,) = await accept(store, message(mail()))
+    await service.update(account_id, quota_octets=None, guarded=True)
+    assert [result.status for result in await file(store, item(blob_id, account_id))] == [REQUIRED]
+    await service.update(account_id, quota_octets=77, guarded=False)
+    assert [result.status for result in await file(store, item(blob_id, account_id))] == [FILED]
+    state = await parts_of(store).cases.reading.state(await mailing.known(store, account_id))
+    assert state.quota_octets == 77
+    with pytest.raises(StoreError) as refused:
+        await service.update(5, quota_octets=1, guarded=None)
+    assert refused.value.problem is Problem.NOT_FOUND
+    for wrong in (
+        mailbox_pb2.NewStoreAccount(account_id=0, tenant_id=1),
+        mailbox_pb2.NewStoreAccount(account_id=1, tenant_id=0),
+    ):
+        with pytest.raises(StoreError) as refused:
+            await service.create([wrong])
+        assert refused.value.problem is Problem.INVALID
+    assert await faults(store) == []
 
 
 async def test_quota_is_counted_and_never_refuses_filing(store: Store) -> None:
@@ -339,6 +386,26 @@ async def test_an_erased_account_leaves_nothing(store: Store) -> None:
         await parts_of(store).accounts.create([mailbox_pb2.NewStoreAccount(account_id=account_id, tenant_id=1)])
     assert len(await mailing.all_ids(store, other)) == 1
     assert await faults(store) == []
+
+
+async def test_a_restored_account_that_was_erased_is_closed_before_anybody_asks(store: Store) -> None:
+    account_id, other = await new_account(store), await new_account(store)
+    await file_new(store, account_id, mail())
+    await file_new(store, other, mail())
+    # The ledger is newer than the back-up that the rows come from.
+    await store.core.cold.execute(
+        "/* cold:test */ INSERT INTO erasure (partition, account_id, tenant_id, finished_at) "
+        "SELECT partition, account_id, tenant_id, now() FROM account WHERE account_id = $1", account_id,
+    )  # fmt: skip
+    restored = await mailbox_parts.make(store.core)
+    with pytest.raises(StoreError):
+        await restored.cases.account(account_id)
+    await restored.upkeep()
+    assert (
+        await store.core.cold.fetchval("/* cold:test */ SELECT count(*) FROM message WHERE account_id = $1", account_id)
+        == 0
+    )
+    assert len(await mailing.all_ids(store, other)) == 1
 
 
 async def test_nothing_personal_is_in_clear_in_the_rows(store: Store) -> None:

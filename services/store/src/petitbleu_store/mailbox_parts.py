@@ -83,5 +83,7 @@ class Parts:
 
 
 async def make(core: Core) -> Parts:
-    """Wire the mailbox half."""
-    return Parts(core)
+    """Wire the mailbox half, and close what a restored back-up must not open again."""
+    parts = Parts(core)
+    await parts.erasure.replay()
+    return parts

@@ -63,6 +63,10 @@ class Erasure:
         self._names.forget(account_id)
         await self._rows(partition, account_id)
 
+    async def replay(self) -> None:
+        """Destroy the keys of accounts that a restored back-up brought back; before any door opens (architecture, promise 6)."""
+        await self._core.cold.execute(_REPLAY)
+
     async def resume(self) -> int:
         """Finish erasures that a crash, or a restore of a back-up, left unfinished; return how many."""
         rows = await self._core.cold.fetch(_UNFINISHED)
