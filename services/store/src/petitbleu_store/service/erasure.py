@@ -35,9 +35,10 @@ _OTHERS: Final = {
 _FINISH: Final = """/* cold:store.erase_finish */ DELETE FROM account WHERE partition = $1 AND account_id = $2"""
 _FINISHED: Final = """/* cold:store.erase_finished */ UPDATE erasure SET finished_at = now() WHERE partition = $1 AND account_id = $2
     AND finished_at IS NULL"""
-_UNFINISHED: Final = (
-    """/* cold:store.erase_unfinished */ SELECT account_id FROM erasure WHERE finished_at IS NULL LIMIT 100"""
-)
+_UNFINISHED: Final = """/* cold:store.erase_unfinished */ SELECT e.account_id FROM erasure e WHERE e.finished_at IS NULL
+    OR EXISTS (SELECT 1 FROM account a WHERE a.partition = e.partition AND a.account_id = e.account_id) LIMIT 100"""
+_REPLAY: Final = """/* cold:store.erase_replay */ UPDATE account a SET wrapped_key = NULL FROM erasure e
+WHERE e.partition = a.partition AND e.account_id = a.account_id AND a.wrapped_key IS NOT NULL"""
 
 
 class Erasure:
