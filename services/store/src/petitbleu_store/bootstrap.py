@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
+import grpc.aio
 from nats.aio.client import Client
 
 from petitbleu.store.v1 import accept_pb2_grpc, filing_pb2_grpc, mailbox_pb2_grpc
@@ -163,46 +164,79 @@ async def _bucket(objects: Objects) -> None:
 
 
 async def serve(settings: StoreSettings, stop: asyncio.Event) -> None:
-    """Serve until `stop`, then finish what is in flight."""
-    async with opened(settings) as store:
-        core = store.core
-        assert settings.identity_dir is not None  # noqa: S101 — opened() refused
-        interceptor = IdentityInterceptor(
-            SERVICE, Verifier(SERVICE, settings.identity_dir), PrincipalVerifier(settings.identity_dir),
-            OperatorToken(settings.operator_token_file), ALLOWED, PERSON_METHODS,
-        )  # fmt: skip
-        server = make_server(interceptor)
-        accept_pb2_grpc.add_AcceptServiceServicer_to_server(
-            AcceptServicer(store.acceptance, store.staging, store.mailboxes), server
-        )
-        filing_pb2_grpc.add_FilingServiceServicer_to_server(
-            FilingServicer(core.pool, core.recipients, store.mailboxes), server
-        )
-        filing_pb2_grpc.add_ParkedServiceServicer_to_server(ParkedServicer(ParkedRecipients(core), Trace(core)), server)
-        mailbox_pb2_grpc.add_AdminServiceServicer_to_server(
-            AdminServicer(core, store.mailboxes, store.packer, store.compaction, store.key_encryption), server
-        )
-        store.mailboxes.add_to(server)
+    """Serve until `stop`, then finish what is in flight.
+
+    The health port answers from the start, "not ready" while a backend is waited for, and `stop` ends the wait too.
+    """
+    serving: list[Core] = []
+
+    async def ready() -> bool:
         # Without S3 small mail is still accepted, filed and read, so it is not what the store cannot work without.
-        health = HealthServer({"postgresql": lambda: answers(core.cold)}, settings.health_host, settings.health_port)
-        address = settings.listen_address(SERVICE)
-        remove_stale_socket(address)
-        server.add_insecure_port(address)
-        await health.start()
-        async with background(
-            core.outbox.run(),
-            core.ring.run(),
-            core.recipients.run(),
-            store.mailboxes.run(),
-            store.housekeeping.run(),
-            store.packer.run(),
-            store.compaction.run(),
-            _bucket(core.objects),
-        ):
-            await server.start()
-            _log.info("serving")
-            await stop.wait()
-            health.draining = True
-            await server.stop(_DRAIN_SECONDS)
-        await core.outbox.drain()
+        return bool(serving) and await answers(serving[0].cold)
+
+    health = HealthServer({"postgresql": ready}, settings.health_host, settings.health_port)
+    await health.start()
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            opening = asyncio.ensure_future(stack.enter_async_context(opened(settings)))
+            stopping = asyncio.ensure_future(stop.wait())
+            await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not opening.done():
+                opening.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await opening
+                return
+            store = opening.result()
+            await _run(store, settings, stop, lambda: serving.append(store.core), health)
+    finally:
         await health.stop()
+
+
+def _server(store: Store, settings: StoreSettings) -> grpc.aio.Server:
+    core = store.core
+    assert settings.identity_dir is not None  # noqa: S101 — opened() refused
+    interceptor = IdentityInterceptor(
+        SERVICE, Verifier(SERVICE, settings.identity_dir), PrincipalVerifier(settings.identity_dir),
+        OperatorToken(settings.operator_token_file), ALLOWED, PERSON_METHODS,
+    )  # fmt: skip
+    server = make_server(interceptor)
+    accept_pb2_grpc.add_AcceptServiceServicer_to_server(
+        AcceptServicer(store.acceptance, store.staging, store.mailboxes), server
+    )
+    filing_pb2_grpc.add_FilingServiceServicer_to_server(
+        FilingServicer(core.pool, core.recipients, store.mailboxes), server
+    )
+    filing_pb2_grpc.add_ParkedServiceServicer_to_server(ParkedServicer(ParkedRecipients(core), Trace(core)), server)
+    mailbox_pb2_grpc.add_AdminServiceServicer_to_server(
+        AdminServicer(core, store.mailboxes, store.packer, store.compaction, store.key_encryption), server
+    )
+    store.mailboxes.add_to(server)
+    address = settings.listen_address(SERVICE)
+    remove_stale_socket(address)
+    server.add_insecure_port(address)
+    return server
+
+
+async def _run(
+    store: Store, settings: StoreSettings, stop: asyncio.Event, started: Callable[[], None], health: HealthServer
+) -> None:
+    core = store.core
+    server = _server(store, settings)
+    async with background(
+        core.outbox.run(),
+        core.ring.run(),
+        core.recipients.run(),
+        store.mailboxes.run(),
+        store.housekeeping.run(),
+        store.packer.run(),
+        store.compaction.run(),
+        _bucket(core.objects),
+    ):
+        await server.start()
+        started()
+        _log.info("serving")
+        await stop.wait()
+        health.draining = True
+        await server.stop(_DRAIN_SECONDS)
+    await core.outbox.drain()
