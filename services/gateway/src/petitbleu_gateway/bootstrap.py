@@ -61,7 +61,7 @@ def build_application(
     routes = [
         Route("readyz", "/readyz", {"GET": probes.ready, "HEAD": probes.ready}),
         Route("livez", "/livez", {"GET": probes.live, "HEAD": probes.live}),
-        Route("session", "/.well-known/jmap", describe),
+        Route("session", "/.well-known/jmap", describe),  # RFC 8620 §2.2
         Route("session", SESSION_PATH, describe),
         Route("api", API_PATH, {"POST": jmap.api}),
         Route("events", EVENT_PATH, {"GET": jmap.events}),

@@ -269,6 +269,7 @@ class EmailView:
         return found
 
     def _structure(self, reading: Reading, part: Part) -> dict[str, Any]:
+        # RFC 8621 §4.1.4: a message within a message is a leaf
         found = self._show_part(reading, part)
         if part.is_multipart:
             found["subParts"] = [self._structure(reading, child) for child in part.parts]

@@ -105,12 +105,12 @@ def _grouped(raw: bytes) -> list[dict[str, Any]]:
 
 _FORMS: Final[dict[str, Callable[[bytes], Any]]] = {
     "Raw": to_text,  # RFC 8621 §4.1.2.1
-    "Text": as_text,  # §4.1.2.2
-    "Addresses": lambda raw: addresses_value(as_addresses(raw)),  # §4.1.2.3
+    "Text": as_text,  # RFC 8621 §4.1.2.2
+    "Addresses": lambda raw: addresses_value(as_addresses(raw)),  # RFC 8621 §4.1.2.3
     "GroupedAddresses": _grouped,  # §4.1.2.4
-    "MessageIds": as_message_ids,  # §4.1.2.5
-    "Date": lambda raw: date_value(as_date(raw)),  # §4.1.2.6
-    "URLs": as_urls,  # §4.1.2.7
+    "MessageIds": as_message_ids,  # RFC 8621 §4.1.2.5
+    "Date": lambda raw: date_value(as_date(raw)),  # RFC 8621 §4.1.2.6
+    "URLs": as_urls,  # RFC 8621 §4.1.2.7
 }
 
 

@@ -1,4 +1,4 @@
-"""The Authorization header: Basic (RFC 7617) and Bearer (RFC 6750)."""
+"""The Authorization header of RFC 8620 §8.2: Basic (RFC 7617 §2) and Bearer (RFC 6750 §2.1)."""
 
 from __future__ import annotations
 

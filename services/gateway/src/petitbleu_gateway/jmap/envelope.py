@@ -1,4 +1,4 @@
-"""The Request object of an API call (RFC 8620 §3.3) and its request-level errors (§3.6.1)."""
+"""The Request object of an API call (RFC 8620 §3.3) and its request-level errors (RFC 8620 §3.6.1)."""
 
 from __future__ import annotations
 

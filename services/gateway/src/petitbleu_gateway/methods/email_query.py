@@ -30,7 +30,7 @@ async def email_query(context: Context, arguments: EmailQuery) -> dict[str, Any]
     request = pb.QueryMessagesRequest(
         sort=store_sort(arguments.sort),
         limit=limit,
-        collapse_threads=arguments.collapse_threads,
+        collapse_threads=arguments.collapse_threads,  # RFC 8621 §4.4.3
         calculate_total=arguments.calculate_total,
     )
     if arguments.filter is not None:
