@@ -46,7 +46,7 @@ async def _replay(pieces: list[bytes], **options: Any) -> tuple[list[str], list[
     return talk.transport.written.decode().splitlines(), found, closed
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(stream=_streams, cuts=st.lists(st.integers(0, 14_000), max_size=12))
 def test_any_chunking_gives_the_same_replies(stream: bytes, cuts: list[int]) -> None:
     places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
@@ -55,7 +55,7 @@ def test_any_chunking_gives_the_same_replies(stream: bytes, cuts: list[int]) -> 
     assert asyncio.run(_replay(pieces)) == whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(stream=st.lists(_lines, max_size=8).map(b"".join))
 def test_octet_by_octet_gives_the_same_replies(stream: bytes) -> None:
     stream = stream[:2000]

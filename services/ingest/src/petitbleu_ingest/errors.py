@@ -43,7 +43,7 @@ class Refusal(Enum):
     UNKNOWN_RECIPIENT = Reply(550, Status.BAD_MAILBOX, "No such mailbox here")
     OVER_QUOTA = Reply(452, Status.MAILBOX_FULL, "Mailbox full")
     DISABLED_RECIPIENT = Reply(550, Status.MAILBOX_DISABLED, "Mailbox disabled")
-    RELAY_DENIED = Reply(550, Status.POLICY, "Relaying denied")
+    RELAY_DENIED = Reply(550, Status.POLICY, "Relaying denied")  # RFC 5321 §3.6.2
     DIRECTORY_TROUBLE = Reply(451, Status.DIRECTORY_FAILED, "Cannot look that recipient up now")
     TOO_MANY_RECIPIENTS = Reply(452, Status.TOO_MANY_RECIPIENTS, "Too many recipients")  # RFC 5321 §4.5.3.1.10
     # message

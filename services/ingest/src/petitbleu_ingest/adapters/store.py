@@ -16,8 +16,8 @@ from petitbleu_ingest.ports import Accepted, StoreAwayError, StoreFullError
 from petitbleu_kit.rpc import Peer
 from petitbleu_kit.telemetry import links_to, tracer, tracing_on
 
-# A StageRequest holds at most 256 KiB
-_MAX_PIECE: Final = 128 << 10
+# A StageRequest may hold 256 KiB; gRPC copies what is being sent, once a session, so smaller is thriftier
+_MAX_PIECE: Final = 64 << 10
 _DURABLE: Final = {accept_pb2.ACCEPT_STATUS_OK, accept_pb2.ACCEPT_STATUS_REPEAT}
 
 

@@ -37,7 +37,7 @@ class Recipient(msgspec.Struct, frozen=True):
 
 
 def recipient_of(command: Rcpt, address: str, tenant_id: int) -> Recipient:
-    """Return the recipient that a RCPT command names."""
+    """Return the recipient that a RCPT command names, with NOTIFY (RFC 3461 §4.1) and ORCPT (RFC 3461 §4.2)."""
     notify = command.notify
     orcpt = command.orcpt
     return Recipient(

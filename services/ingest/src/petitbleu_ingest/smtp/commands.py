@@ -66,7 +66,7 @@ def line_limit(line: bytes) -> int:
 
 
 def handle(smtp: MailExchanger, line: bytes) -> None:
-    """Parse one line without its CRLF and do what it says."""
+    """Parse one line without its CRLF and do what it says (RFC 5321 §4.1.1)."""
     transaction = smtp.transaction
     command = parse_command(line, utf8=transaction is not None and transaction.smtp_utf8)
     _HANDLERS[type(command)](smtp, command)
@@ -87,6 +87,7 @@ def _helo(smtp: MailExchanger, command: Helo) -> None:
 
 
 def _mail(smtp: MailExchanger, command: Mail) -> None:
+    # RFC 5321 §4.1.1.2; the null path is taken like any other, with any number of recipients
     door = smtp.door
     if smtp.mx.host_name is None:  # RFC 5321 §4.1.4
         smtp.refuse(Refusal.HELLO_FIRST)
@@ -108,6 +109,7 @@ def _mail(smtp: MailExchanger, command: Mail) -> None:
 
 
 def _rcpt(smtp: MailExchanger, command: Rcpt) -> None:
+    # RFC 5321 §4.1.1.3
     transaction = smtp.transaction
     if transaction is None:
         smtp.refuse(Refusal.MAIL_FIRST)
@@ -215,6 +217,7 @@ def _rset(smtp: MailExchanger) -> None:
 
 
 def _noop(smtp: MailExchanger) -> None:
+    # RFC 5321 §4.1.1.9
     _count_junk(smtp)
     smtp.reply(_OK)
 
@@ -229,11 +232,13 @@ def _expn(smtp: MailExchanger) -> None:
 
 
 def _help(smtp: MailExchanger) -> None:
+    # RFC 5321 §4.1.1.8
     _count_junk(smtp)
     smtp.reply(_HELP)
 
 
 def _quit(smtp: MailExchanger) -> None:
+    # RFC 5321 §4.1.1.10
     smtp.reply(_BYE)
     smtp.close()
 

@@ -52,6 +52,7 @@ class Door:
 
     def __post_init__(self) -> None:
         """Prepare the replies that never change."""
+        # RFC 5321 §3.1, §4.3.1: the greeting begins with our name
         self.greeting = f"220 {self.hostname} ESMTP\r\n".encode()
         self.helo_reply = f"250 {self.hostname}\r\n".encode()
         if self.settings.proxy_protocol:
