@@ -26,8 +26,8 @@ from petitbleu_dev.layout import Ports
 from petitbleu_dev.stack import Stack, StackNotReadyError
 
 BACKENDS = ("postgres", "nats", "redis", "seaweedfs")
-OFFSET = int(os.environ.get("PETITBLEU_PORT_OFFSET") or 0) + 5000
-"""Far from the ports of a stack that a developer may have running."""
+OFFSET = int(os.environ.get("PETITBLEU_PORT_OFFSET") or 0) + 2500
+"""Away from a stack that a developer may have running, and below the ports that connections are given."""
 
 GONE_SECONDS = 10.0
 

@@ -163,7 +163,9 @@ class Process:
             child = await self._spawn()
         except (StackError, OSError) as error:
             self._failures += 1
-            self.say(f"{self.program.name}: {error}")
+            if str(error) != self._said_reason:
+                self.say(f"{self.program.name}: {error}; trying on")
+            self._said_reason = str(error)
             return True
         probing = asyncio.create_task(self._probe_until_ready())
         try:

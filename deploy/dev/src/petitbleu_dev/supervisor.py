@@ -162,7 +162,8 @@ class Supervisor:
             self._console.waiting(waiting)
             await asyncio.sleep(TICK_SECONDS)
         if self._options.load_demo and "accounts" in self._processes:
-            self._console.waiting(["the demo tenant"])
+            if not self._options.layout.demo_marker.exists():
+                self._console.waiting(["the demo tenant"])
             for line in await demo.load(self._context):
                 self._console.line(line)
         self._console.waiting([])
@@ -223,7 +224,7 @@ class Supervisor:
 def _not_ready(body: bytes) -> list[str]:
     """Names that the gateway's answer to `GET /readyz` says are not ready."""
     with suppress(ValueError, AttributeError):
-        names = json.loads(body).get("not_ready")
+        names = json.loads(body).get("failing")
         if isinstance(names, list) and names:
             return [str(name) for name in names]
     return ["gateway"]

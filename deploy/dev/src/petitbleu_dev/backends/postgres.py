@@ -134,11 +134,13 @@ async def _unprivileged(context: Context) -> tuple[str, ...]:
     """Options of the shim under which PostgreSQL, which refuses root, may run."""
     if os.geteuid() != 0:
         return ()
+    given_away = context.layout.postgres.exists() and context.layout.postgres.stat().st_uid == NOBODY
     status, _ = await context.offspring.run(("/bin/true",), context.environment, options=("--userns",))
-    if status == 0:
+    if status == 0 and not given_away:
         context.say("postgres: started by root, runs in a user namespace of its own")
         return ("--userns",)
-    context.say(f"postgres: started by root and user namespaces are not allowed, runs as user {NOBODY}")
+    why = "its directory belongs to that user" if given_away else "user namespaces are not allowed"
+    context.say(f"postgres: started by root, runs as user {NOBODY}, since {why}")
     # That user must reach its own directories through ours.
     for path in (context.layout.data, context.layout.run):
         path.chmod(0o711)
@@ -173,14 +175,18 @@ async def _make_cluster(context: Context, options: tuple[str, ...]) -> None:
         shutil.rmtree(draft)
     draft.mkdir(mode=0o700)
     secret = credentials.password(context.layout.secrets, f"postgres-{SUPERUSER}")
+    # initdb reads it as the user that it runs as, who cannot see our own directory of secrets.
+    password_file = context.layout.postgres_socket / "password"
+    credentials.write_private(password_file, secret.encode())
     if "--user" in options:
-        os.chown(draft, NOBODY, NOBODY)
+        for path in (draft, password_file):
+            os.chown(path, NOBODY, NOBODY)
     status, output = await context.offspring.run(
         (
             str(binaries.postgres("initdb")),
             f"--pgdata={draft}",
             f"--username={SUPERUSER}",
-            "--pwfile=/dev/stdin",
+            f"--pwfile={password_file}",
             "--auth=scram-sha-256",
             "--encoding=UTF8",
             "--locale-provider=builtin",
@@ -190,8 +196,8 @@ async def _make_cluster(context: Context, options: tuple[str, ...]) -> None:
         ),
         context.environment,
         options=options,
-        text=secret + "\n",
     )
+    password_file.unlink(missing_ok=True)
     if status != 0:
         said = [line.strip() for line in output.splitlines() if line.strip()]
         raise StackError(f"initdb failed: {' / '.join(said[-2:])}")
