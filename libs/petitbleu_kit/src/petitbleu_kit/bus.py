@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -35,8 +34,12 @@ _ERROR_LOG_SECONDS: Final = 10
 _LOOK_SECONDS: Final = 1.0  # how soon a lost connection or a pull that ran out is noticed when nothing arrives
 
 
-async def connect(settings: ServiceSettings, name: str) -> Client:
-    """Connect to NATS and keep connecting for ever; while it is away, publishing raises and consumers wait."""
+async def connect(settings: ServiceSettings, name: str, client: Client | None = None) -> Client:
+    """Connect to NATS and keep connecting for ever; while it is away, publishing raises and consumers wait.
+
+    Who can work before the bus is there gives a `client` of its own and lets this run in the background.
+    """
+    client = client or Client()
     said = -_DAY * 1.0
 
     async def on_error(error: Exception) -> None:
@@ -47,12 +50,14 @@ async def connect(settings: ServiceSettings, name: str) -> Client:
             said = now
             _log.warning("bus error", error_type=type(error).__qualname__)
 
-    return await nats.connect(
+    await client.connect(
         servers=settings.nats_url.split(","), name=f"petitbleu-{name}", user=settings.nats_user or None,
-        password=settings.nats_password or None, max_reconnect_attempts=-1, reconnect_time_wait=0.3,
+        password=settings.nats_password or None, max_reconnect_attempts=-1,
+        reconnect_time_wait=0.3,  # type: ignore[arg-type]  # slept, so a fraction is as good
         allow_reconnect=True, error_cb=on_error, connect_timeout=5, ping_interval=20, pending_size=8 << 20,
         flush_timeout=5,
     )  # fmt: skip
+    return client
 
 
 async def ensure_stream(client: Client, name: str, replicas: int = 1) -> str:

@@ -30,6 +30,7 @@ _pending = Gauge("petitbleu_outbox_pending", "Outbox rows found unpublished by t
 KEEP_HOURS: Final = 48
 _SWEEP_AFTER_SECONDS: Final = 3
 _SWEEP_ROWS: Final = 500
+_MAX_WAITING: Final = 10_000  # rows in memory on their way to the bus
 
 # The table each owning service makes in a migration of its own.
 TABLE: Final = """
@@ -106,7 +107,9 @@ class Outbox:
         )  # fmt: skip
 
     def published_soon(self, rows: Sequence[OutboxRow]) -> None:
-        """Publish committed rows now, in the background; what fails is left to the sweep."""
+        """Publish committed rows now, in the background; what fails, or comes while the bus is away, is left to the sweep."""
+        if not self._client.is_connected or len(self._to_publish) > _MAX_WAITING:
+            return
         self._to_publish.extend(rows)
         self._wake.set()
 

@@ -105,8 +105,10 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Store]:
         await migrate(cold, SERVICE, settings.migrations_dir)
         pool = await wait_for_pool(settings.pg_dsn, SERVICE, settings.pg_pool_size, settings=HOT_SETTINGS)
         stack.push_async_callback(pool.close)
-        client = await _bus(settings)
+        client = Client()
         stack.push_async_callback(client.close)
+        connecting = asyncio.create_task(_bus(settings, client))
+        stack.callback(connecting.cancel)
         intake = Intake(cold, key_encryption)
         await intake.start()
         ring = Ring(cold, settings.max_hot_octets)
@@ -139,16 +141,16 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Store]:
         )  # fmt: skip
 
 
-async def _bus(settings: StoreSettings) -> Client:
-    said = False
+async def _bus(settings: StoreSettings, client: Client) -> None:
+    """Connect to the bus; mail is accepted and filed without it, and the outbox keeps the facts meanwhile."""
     while True:
         try:
-            return await bus.connect(settings, SERVICE)
+            await bus.connect(settings, SERVICE, client)
         except Exception as error:  # noqa: BLE001 — whatever it is, the bus is not there yet
-            if not said:
-                _log.warning("waiting for the bus", error_type=type(error).__qualname__)
-                said = True
-            await asyncio.sleep(0.3)
+            _log.warning("the bus does not answer yet", error_type=type(error).__qualname__)
+            await asyncio.sleep(2)
+        else:
+            return
 
 
 async def _bucket(objects: Objects) -> None:
