@@ -27,7 +27,8 @@ class Row(NamedTuple):
 def rows() -> list[Row]:
     lines = INDEX.read_text().splitlines()
     assert lines[0].split("\t") == HEADER
-    return [Row(*line.split("\t")) for line in lines[1:]]
+    found = [Row(*line.split("\t")) for line in lines[1:]]
+    return [one._replace(clause=one.clause.removeprefix("§")) for one in found]
 
 
 @cache
