@@ -46,8 +46,7 @@ def test_text_fields_come_back(text: str) -> None:
     import unicodedata
 
     assert (
-        as_text(written("Text", text))
-        == unicodedata.normalize("NFC", text.strip(" ") if text.isascii() else text.lstrip(" "))
+        as_text(written("Text", text)) == unicodedata.normalize("NFC", text.strip(" ") if text.isascii() else text)
         or not text.strip()
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -61,11 +62,12 @@ def calls(draw: st.DrawFn) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def fuzzed(server: JmapServer) -> JmapClient:
+def fuzzed(server: JmapServer) -> Iterator[JmapClient]:
     client = server.newcomer()
     client.mail()
     client.mail()
-    return client
+    yield client
+    client.http.close()
 
 
 def sent(client: JmapClient, requests: list[Any]) -> None:
