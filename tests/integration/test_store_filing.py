@@ -322,6 +322,51 @@ async def test_held_mail_is_seen_by_nobody_and_is_filed_or_destroyed_by_a_decisi
     assert await faults(store) == []
 
 
+async def _outcomes(store: Store, blob_id: BlobId) -> list[tuple[int, list[int] | None]]:
+    rows = await store.core.cold.fetch(
+        "/* cold:test */ SELECT outcome, account_ids FROM recipient WHERE accepted_id = $1 ORDER BY recipient_no",
+        blob_id,
+    )
+    return [(row["outcome"], row["account_ids"]) for row in rows]
+
+
+async def test_the_commit_that_files_records_the_outcome_of_a_sole_item(store: Store, guard: Signer) -> None:
+    account_id, child = await new_account(store), await new_account(store, guarded=True)
+    (blob_id,) = await accept(store, message(mail(), to=("a@demo.test", "b@demo.test", "c@demo.test", "d@demo.test")))
+    for _ in range(2):
+        results = await file(
+            store,
+            item(blob_id, account_id, 0, sole=True),
+            item(blob_id, account_id, 1),  # a group: others must be filed before it is settled
+            item(blob_id, child, 2, sole=True, decision_token=decision(guard, child, blob_id, "hold")),
+            item(blob_id, 99, 3, sole=True),
+        )
+        assert [result.settled for result in results] == [True, False, True, False]
+    assert await _outcomes(store, blob_id) == [(2, [account_id]), (1, None), (3, [child]), (1, None)]
+
+
+async def test_nothing_is_settled_that_was_not_filed(store: Store) -> None:
+    child = await new_account(store, guarded=True)
+    (blob_id,) = await accept(store, message(mail()))
+    (result,) = await file(store, item(blob_id, child, 0, sole=True))
+    assert (result.status, result.settled) == (REQUIRED, False)
+    assert await _outcomes(store, blob_id) == [(1, None)]
+
+
+@pytest.mark.parametrize(("verdict", "outcome"), [("deliver", 2), ("destroy", 5)])
+async def test_a_decision_on_held_mail_is_its_recipient_s_outcome(
+    store: Store, guard: Signer, verdict: str, outcome: int
+) -> None:
+    child = await new_account(store, guarded=True)
+    (blob_id,) = await accept(store, message(mail()))
+    await file(store, item(blob_id, child, 0, sole=True, decision_token=decision(guard, child, blob_id, "hold")))
+    assert [found[0] for found in await _outcomes(store, blob_id)] == [3]
+    token = decision(guard, child, blob_id, verdict)
+    request = filing_pb2.DecideHeldRequest(account_id=child, accepted_id=blob_id.bytes, decision_token=token)
+    await parts_of(store).held.decide(request)
+    assert [found[0] for found in await _outcomes(store, blob_id)] == [outcome]
+
+
 async def test_a_child_imports_drafts_and_sent_copies_only(store: Store) -> None:
     child = await new_account(store, guarded=True)
     for mailbox_id, status in ((DRAFTS, mailbox_pb2.UPDATE_STATUS_OK), (INBOX, mailbox_pb2.UPDATE_STATUS_FORBIDDEN)):

@@ -19,12 +19,14 @@ from petitbleu_store.core import Core
 from petitbleu_store.domain import content, keywords
 from petitbleu_store.domain.content import Content
 from petitbleu_store.domain.description import Description, describe
+from petitbleu_store.domain.outcome import Outcome
 from petitbleu_store.domain.standard_mailboxes import BY_ROLE, INBOX
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service import filing_commit, held_rows, joining
 from petitbleu_store.service.account_book import AccountBook, KnownAccount
 from petitbleu_store.service.filing_commit import AccountBatch, Filing, GuardChangedError
 from petitbleu_store.service.intake import AcceptedMessage
+from petitbleu_store.service.recipients import Settlement
 from petitbleu_store.service.updates import sealed_keywords
 
 _log = get_logger(__name__)
@@ -36,6 +38,7 @@ _LARGE_OCTETS: Final = 512 << 10
 # The event loop is given a turn after describing this much.
 _TURN_OCTETS: Final = 128 << 10
 _PLANS: Final = 5
+_SETTLES: Final = {filing_pb2.FILE_STATUS_FILED: Outcome.FILED, filing_pb2.FILE_STATUS_HELD: Outcome.HELD}
 
 
 @dataclass(slots=True)
@@ -52,6 +55,9 @@ class Wanted:
     tokens: list[str]
     filing: Filing | None = None
     status: filing_pb2.FileStatus.ValueType = filing_pb2.FILE_STATUS_UNSPECIFIED
+    # Recipients of which this is the only item: their outcome is recorded in the commit that files.
+    sole: set[int] = field(default_factory=set)
+    settled: bool = False
 
 
 @dataclass(slots=True)
@@ -93,6 +99,8 @@ def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[
         one.mailbox_ids = sorted(roles.union(one.mailbox_ids))
         one.flags |= flags
         one.keywords |= others
+        if item.sole:
+            one.sole.add(item.recipient.recipient_no)
         if item.decision_token:
             one.tokens.append(item.decision_token)
         of_item.append(one)
@@ -125,8 +133,9 @@ class FilingService:
                     message_id=one.filing.message_id
                     if one.filing is not None and one.status == filing_pb2.FILE_STATUS_FILED
                     else 0,
+                    settled=one.settled and item.sole,
                 )
-                for one in of_item
+                for one, item in zip(of_item, request.items, strict=True)
             ]
         )
 
@@ -270,7 +279,18 @@ class FilingService:
             events.extend(await held_rows.hold(connection, batch.account, new))
         if events:
             await self._core.outbox.insert(connection, events)
+        await self._settle(connection, wanted)
         return events
+
+    async def _settle(self, connection: Connection, wanted: Sequence[Wanted]) -> None:
+        """Record the outcome of the recipients for which what is filed or held here is all."""
+        settlements = []
+        for one in wanted:
+            outcome = _SETTLES.get(one.status)
+            one.settled = outcome is not None
+            if outcome is not None:
+                settlements += [Settlement(one.accepted_id, number, outcome, (one.account_id,)) for number in one.sole]
+        await self._core.recipients.settle(connection, settlements)
 
 
 def _settle_status(one: Wanted, batch: AccountBatch) -> None:

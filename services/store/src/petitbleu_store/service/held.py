@@ -12,11 +12,13 @@ from petitbleu_store.adapters import message_rows
 from petitbleu_store.adapters.filing_rows import Connection
 from petitbleu_store.core import Core
 from petitbleu_store.domain.envelope import Envelope
+from petitbleu_store.domain.outcome import Outcome
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service import held_rows
 from petitbleu_store.service.account_book import AccountBook, KnownAccount
 from petitbleu_store.service.filing import Bodies, FilingService, Wanted
 from petitbleu_store.service.intake import AcceptedMessage
+from petitbleu_store.service.recipients import Settlement
 
 
 class HeldService:
@@ -65,6 +67,7 @@ class HeldService:
             set(held.keywords),
             held.prefix,
             [token],
+            sole=set(held.recipients),
         )
         bodies = Bodies({accepted_id: message})
         await self._filing.describe(bodies)
@@ -78,7 +81,12 @@ class HeldService:
         partition, account_id = account.partition, account.account_id
         if await message_rows.lock(connection, partition, account_id) is None:
             raise StoreError(Problem.NOT_FOUND)
-        if await held_rows.forget(connection, account, [accepted_id]):
+        held = await held_rows.read(connection, account, accepted_id)
+        if held is not None and await held_rows.forget(connection, account, [accepted_id]):
+            discarded = [
+                Settlement(accepted_id, number, Outcome.DISCARDED, reason="guardian") for number in held.recipients
+            ]
+            await self._core.recipients.settle(connection, discarded)
             await message_rows.held_gone(connection, partition, account_id, accepted_id)
             await message_rows.release(connection, [(partition_of_blob(accepted_id), accepted_id)])
         elif not await held_rows.was_decided(connection, account, accepted_id):
