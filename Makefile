@@ -28,7 +28,7 @@ lint: setup ## ruff, mypy, import rules, contracts, generated code
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy --no-error-summary $(CHECKED)
-	@.venv/bin/lint-imports --no-cache
+	@.venv/bin/lint-imports --no-cache --no-logo
 	@.venv/bin/buf lint
 	@.venv/bin/buf breaking --against proto/baseline.binpb
 	@$(PYTHON) tools/gen.py --check

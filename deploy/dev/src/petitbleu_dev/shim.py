@@ -1,8 +1,8 @@
 """Runs one program so that it dies with its supervisor, and without root's powers when asked.
 
 Executed by its path (`python -I -S shim.py …`), it imports only the standard library: every process of the stack passes
-through it. PostgreSQL refuses to run as root, so `--userns` gives the program a user namespace in which it is user
-1000 (and, outside, still the owner of its files), and `--user` switches to an unprivileged user where namespaces are
+through it. PostgreSQL refuses to run as root, so `--userns` gives the program a user namespace in which it is `nobody`
+(and, outside, still the owner of its files), and `--user` switches to an unprivileged user where namespaces are
 not allowed.
 """
 
@@ -17,7 +17,8 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
-UNPRIVILEGED_ID = 1000
+NOBODY = 65534
+"""User and group id of `nobody`, which every system knows: initdb looks its user up."""
 
 
 def _call(name: str, *arguments: int) -> None:
@@ -29,12 +30,12 @@ def _call(name: str, *arguments: int) -> None:
 
 
 def enter_user_namespace() -> None:
-    """Become user and group 1000 of a new user namespace, mapped on the caller; needs no privilege (user_namespaces(7))."""
+    """Become `nobody` in a new user namespace, mapped on the caller; needs no privilege (user_namespaces(7))."""
     uid, gid = os.geteuid(), os.getegid()
     _call("unshare", CLONE_NEWUSER)
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    Path("/proc/self/uid_map").write_text(f"{UNPRIVILEGED_ID} {uid} 1", encoding="ascii")
-    Path("/proc/self/gid_map").write_text(f"{UNPRIVILEGED_ID} {gid} 1", encoding="ascii")
+    Path("/proc/self/uid_map").write_text(f"{NOBODY} {uid} 1", encoding="ascii")
+    Path("/proc/self/gid_map").write_text(f"{NOBODY} {gid} 1", encoding="ascii")
 
 
 def become(uid: int) -> None:

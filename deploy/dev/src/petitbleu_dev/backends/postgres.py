@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 from urllib.parse import quote
@@ -14,12 +15,12 @@ from petitbleu_dev.backends.context import Context
 from petitbleu_dev.errors import StackError
 from petitbleu_dev.layout import GRPC_SERVICES
 from petitbleu_dev.process import Program
+from petitbleu_dev.shim import NOBODY
 
 MAJOR = "18"
 DATABASE = "petitbleu"
 FILER_DATABASE = "seaweedfs"
 SUPERUSER = "postgres"
-NOBODY = 65534
 
 SETTINGS = {
     # Sockets only: the directory, of mode 0700, is the first lock and the password the second.
@@ -131,14 +132,17 @@ def check_version(context: Context) -> None:
 
 
 async def _unprivileged(context: Context) -> tuple[str, ...]:
-    """Options of the shim under which PostgreSQL, which refuses root, may run."""
-    if os.geteuid() != 0:
+    """Options of the shim under which PostgreSQL, which refuses root and users without a name, may run."""
+    user = os.geteuid()
+    if user != 0 and _has_name(user):
         return ()
     given_away = context.layout.postgres.exists() and context.layout.postgres.stat().st_uid == NOBODY
     status, _ = await context.offspring.run(("/bin/true",), context.environment, options=("--userns",))
     if status == 0 and not given_away:
-        context.say("postgres: started by root, runs in a user namespace of its own")
+        context.say(f"postgres: started by user {user}, runs in a user namespace of its own")
         return ("--userns",)
+    if user != 0:
+        raise StackError(f"PostgreSQL needs a name for user {user} in /etc/passwd, and user namespaces are not allowed")
     why = "its directory belongs to that user" if given_away else "user namespaces are not allowed"
     context.say(f"postgres: started by root, runs as user {NOBODY}, since {why}")
     # That user must reach its own directories through ours.
@@ -148,6 +152,14 @@ async def _unprivileged(context: Context) -> tuple[str, ...]:
         if path.exists():
             _give_away(str(path))
     return ("--user", str(NOBODY))
+
+
+def _has_name(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
 
 
 def _give_away(root: str) -> None:
