@@ -84,7 +84,7 @@ def test_every_hot_statement_executed_names_its_partitions() -> None:
         pytest.skip("NO STATEMENTS RECORDED: no integration test with a database ran before this one")
     statements = {json.loads(line) for line in path.read_text().splitlines()}
     hot = {found.group(2) for text in statements if (found := NAMED.search(text)) and found.group(1) == "hot"}
-    wrong = {text[:200]: found for text in sorted(statements) if (found := offences(text))}
+    wrong = {text[:200]: why for text in sorted(statements) if (why := offences(text))}
     assert not wrong
     for prefix in MUST_HAVE_RUN:
         assert any(name.startswith(prefix) for name in hot), f"no hot statement of {prefix} was executed: {sorted(hot)}"

@@ -122,7 +122,9 @@ async def test_from_accept_to_settle_and_pack(door: Door) -> None:
     packed = await operator.call(admin.Pack, mailbox_pb2.PackRequest(), timeout=20)
     assert (packed.segments, packed.bodies) == (1, 1)
     stories = await operator.call(
-        parked.Trace, filing_pb2.TraceRequest(**{"from": "bob@example.org", "to": "zoe@demo.test"}), timeout=20
+        parked.Trace,
+        filing_pb2.TraceRequest(**{"from": "bob@example.org", "to": "zoe@demo.test"}),  # type: ignore[arg-type]  # a keyword
+        timeout=20,
     )
     assert sorted(entry.outcome for entry in stories.entries) == [
         filing_pb2.OUTCOME_DISCARDED,

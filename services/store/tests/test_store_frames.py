@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,7 +49,7 @@ def test_what_is_sealed_comes_back(body: bytes, level: int) -> None:
 @settings(max_examples=100, deadline=None)
 def test_pieces_make_the_same_octets_as_the_whole(body: bytes, cuts: list[int]) -> None:
     sealer = frames.Sealer(KEY, BLOB)
-    sealed = []
+    sealed: list[bytes] = []
     position = 0
     for cut in cuts:
         sealed.extend(sealer.update(body[position : position + cut]))
@@ -133,7 +134,7 @@ def test_overhead_of_a_small_body_is_21_octets() -> None:
 def test_a_bomb_is_not_unpacked() -> None:
     # Who has the key could make a frame that unpacks to more than a frame; it is refused before it is in memory.
     bomb = frames._ZSTD + frames._compressor(1).compress(bytes(50 << 20))
-    sealed = frames._SINGLE + frames.AESGCM(KEY).encrypt(frames._nonce(0, 0), bomb, frames._aad(0, BLOB, 0, last=True))
+    sealed = frames._SINGLE + AESGCM(KEY).encrypt(frames._nonce(0, 0), bomb, frames._aad(0, BLOB, 0, last=True))
     with pytest.raises(DamagedError):
         frames.unseal(KEY, BLOB, sealed)
 
