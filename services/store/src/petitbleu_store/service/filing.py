@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+import asyncpg
+
 from petitbleu.store.v1 import filing_pb2
 from petitbleu_kit.identity import IdentityError
 from petitbleu_kit.ids import BlobId, millis_of_blob
@@ -119,6 +121,7 @@ class FilingService:
         self._core = core
         self._book = book
         self._large = asyncio.Semaphore(1)
+        self._at_once = True
 
     async def file(self, request: filing_pb2.FileRequest) -> filing_pb2.FileResponse:
         """File or hold each item, in one commit."""
@@ -157,6 +160,13 @@ class FilingService:
             except GuardChangedError:
                 for account_id in accounts:
                     self._book.forget(account_id)
+                continue
+            except asyncpg.FeatureNotSupportedError:
+                if not self._at_once:
+                    raise
+                # A distributed engine that does not take it as one statement.
+                _log.warning("messages are filed table by table on this database")
+                self._at_once = False
                 continue
             self._core.outbox.published_soon(events)
             return
@@ -262,7 +272,7 @@ class FilingService:
     ) -> list[OutboxRow]:
         if not batches:
             return []
-        events = await filing_commit.commit(connection, list(batches.values()))
+        events = await filing_commit.commit(connection, list(batches.values()), at_once=self._at_once)
         for one in wanted:
             batch = batches.get(one.account_id)
             if batch is not None:

@@ -92,10 +92,11 @@ class AccountBatch:
     modseq: int = 0
 
 
-async def commit(connection: Connection, batches: Sequence[AccountBatch]) -> list[OutboxRow]:
+async def commit(connection: Connection, batches: Sequence[AccountBatch], *, at_once: bool = False) -> list[OutboxRow]:
     """File the batches in the caller's transaction; results are set in them. Return the events to put in the outbox.
 
     Raises:
+        asyncpg.FeatureNotSupportedError: the database does not take all rows `at_once`.
         GuardChangedError: an account's guard differs from what its `account` says.
     """
     asked = {batch.account.account_id: _needs(batch) for batch in batches}
@@ -120,7 +121,7 @@ async def commit(connection: Connection, batches: Sequence[AccountBatch]) -> lis
             events.append(_event(batch, fresh[account_id]))
     if too_much:
         await filing_rows.raise_accounts(connection, too_much)
-    await filing_rows.write(connection, rows)
+    await filing_rows.write(connection, rows, at_once=at_once)
     return events
 
 
