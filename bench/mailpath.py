@@ -18,6 +18,10 @@ from peers import PASSWORD as PEER_PASSWORD
 from peers import Peer
 
 
+# Between two looks at a mailbox: the same for both sides, and seldom enough that looking does not slow what is looked at.
+_LOOK_SECONDS = 0.005
+
+
 @dataclass(frozen=True)
 class Round:
     """What one round of one side cost."""
@@ -104,7 +108,7 @@ def lone(both: list[Side], user: str, tries: int, octets: int = 8192) -> dict[st
             accept[side.name].append(sender.send(f"{user}@demo.test", body))
             counts[side.name] += 1
             while eyes.count() < counts[side.name]:
-                time.sleep(0.001)
+                time.sleep(_LOOK_SECONDS)
             visible[side.name].append(time.perf_counter() - started)
             time.sleep(0.02)
     for _, eyes, sender in watching:
