@@ -17,7 +17,6 @@ from ours import PASSWORD, Ours
 from peers import PASSWORD as PEER_PASSWORD
 from peers import Peer
 
-
 # Between two looks at a mailbox: the same for both sides, and seldom enough that looking does not slow what is looked at.
 _LOOK_SECONDS = 0.005
 

@@ -16,7 +16,6 @@ import uvloop
 from petitbleu_kit.logs import configure_logging, get_logger
 from petitbleu_kit.telemetry import configure_tracing, shutdown_tracing
 
-
 _SETTLED_SECONDS: Final = 5.0
 _GC_THRESHOLDS: Final = (20_000, 20, 50)
 
