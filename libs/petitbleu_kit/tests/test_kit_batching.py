@@ -90,3 +90,42 @@ async def test_close_waits_for_what_is_queued() -> None:
         batcher.submit(number)
     await batcher.close()
     assert done == [0, 1, 2]
+
+
+async def test_a_batch_waits_for_the_company_that_the_last_one_had() -> None:
+    sizes: list[int] = []
+
+    async def work(items: list[int]) -> list[int | BaseException]:
+        sizes.append(len(items))
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(work, linger=0.2)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await batcher.submit(0)
+    await batcher.submit(1)
+    assert loop.time() - begun < 0.1, "lone items among lone items do not wait"
+    await asyncio.gather(*(batcher.submit(number) for number in range(4)))
+    slow = [batcher.submit(number) for number in range(2)]
+    await asyncio.sleep(0.02)
+    assert not slow[0].done()
+    slow += [batcher.submit(number) for number in range(2)]
+    begun = loop.time()
+    await asyncio.gather(*slow)
+    assert loop.time() - begun < 0.1, "as many as last time are enough"
+    begun = loop.time()
+    await batcher.submit(9)
+    assert 0.1 < loop.time() - begun < 0.4, "patience ends"
+    assert sizes == [1, 1, 4, 4, 1]
+
+
+async def test_a_batch_after_a_lull_waits_for_nobody() -> None:
+    async def work(items: list[int]) -> list[int | BaseException]:
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(work, linger=0.02)
+    await asyncio.gather(*(batcher.submit(number) for number in range(4)))
+    await asyncio.sleep(0.25)
+    begun = asyncio.get_running_loop().time()
+    await batcher.submit(0)
+    assert asyncio.get_running_loop().time() - begun < 0.015

@@ -1,11 +1,17 @@
-"""Natural batching: while one batch is in flight the next gathers; a lone item goes at once."""
+"""Natural batching: while one batch is in flight the next gathers; a lone item goes at once.
+
+Where a batch costs much whatever its size, a little patience makes them larger: see `linger`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+# After this many times the patience without a batch, the last one says nothing of the next.
+_LULL_LINGERS: Final = 10
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -13,6 +19,11 @@ Result = TypeVar("Result")
 
 class QueueFullError(Exception):
     """The batcher's queue is at its bound; the caller must answer that it is busy."""
+
+
+def _enough(company: asyncio.Future[None]) -> None:
+    if not company.done():
+        company.set_result(None)
 
 
 class Batcher(Generic[Item, Result]):
@@ -25,6 +36,8 @@ class Batcher(Generic[Item, Result]):
         max_queued: Most items waiting; beyond, `submit` raises `QueueFullError`.
         concurrency: Lists in flight at once.
         size: Octets of an item.
+        linger: Seconds that a batch waits for company, and only while there is some to be expected: the last batch had more
+            items than are waiting now, and ended not long ago. A lone item among lone items never waits.
     """
 
     def __init__(
@@ -36,6 +49,7 @@ class Batcher(Generic[Item, Result]):
         max_queued: int = 10_000,
         concurrency: int = 1,
         size: Callable[[Item], int] = lambda _item: 0,
+        linger: float = 0,
     ) -> None:
         self._work = work
         self._max_items = max_items
@@ -45,6 +59,11 @@ class Batcher(Generic[Item, Result]):
         self._size = size
         self._queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._linger = linger
+        self._last_items = 0
+        self._last_ended = 0.0
+        self._wanted = 0
+        self._company: asyncio.Future[None] | None = None
 
     @property
     def queued(self) -> int:
@@ -57,6 +76,8 @@ class Batcher(Generic[Item, Result]):
             raise QueueFullError
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.append((item, future))
+        if self._company is not None and len(self._queue) >= self._wanted and not self._company.done():
+            self._company.set_result(None)
         if len(self._running) < self._concurrency:
             self._start()
         return future
@@ -70,6 +91,8 @@ class Batcher(Generic[Item, Result]):
         # One turn of the loop lets every reader that is ready join this batch; it costs no time when there is none.
         await asyncio.sleep(0)
         while self._queue:
+            if self._linger and self._company is None and len(self._queue) < min(self._last_items, self._max_items):
+                await self._wait_for_company()
             batch: list[tuple[Item, asyncio.Future[Result]]] = []
             octets = 0
             while self._queue and len(batch) < self._max_items:
@@ -77,7 +100,24 @@ class Batcher(Generic[Item, Result]):
                 if batch and octets > self._max_octets:
                     break
                 batch.append(self._queue.popleft())
+            if not batch:
+                break  # another runner took them meanwhile
             await self._one(batch)
+            self._last_items = len(batch)
+            self._last_ended = asyncio.get_running_loop().time()
+
+    async def _wait_for_company(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._last_ended > _LULL_LINGERS * self._linger:
+            return
+        self._wanted = min(self._last_items, self._max_items)
+        company = self._company = loop.create_future()
+        timer = loop.call_later(self._linger, _enough, company)
+        try:
+            await company
+        finally:
+            timer.cancel()
+            self._company = None
 
     async def _one(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
