@@ -135,7 +135,7 @@ class DotDecoder:
             keep = _open_suffix(buffer)
             self._carry = buffer[len(buffer) - keep :] if keep else b""
             piece = buffer[: len(buffer) - keep] if keep else buffer
-        if dot >= 0:
+        if dot >= 0 and dot != end:
             # RFC 5321 §4.5.2: the first of a line's octets is a dot and others follow: the dot is deleted
             piece = piece.replace(_STUFFED, b"\r\n")
         if self._virtual and piece:
