@@ -81,6 +81,7 @@ def make_door(
             store, items=settings.ingest_batch_items, octets=settings.ingest_batch_octets,
             queued=max(settings.smtp_connections, 1), concurrency=settings.ingest_batches,
             mark_seconds=settings.ingest_mark_seconds,
+            linger=settings.ingest_linger_seconds,
         ),
         admission=Admission(
             settings.smtp_connections, settings.smtp_connections_ip, settings.smtp_rate_ip, networks(settings.smtp_exempt)

@@ -30,10 +30,19 @@ class Acceptance:
         queued: Messages waiting; beyond, `submit` raises `QueueFullError`.
         concurrency: Batches in flight.
         mark_seconds: Wait for a batch that takes marks along.
+        linger: Wait for company under load; see `petitbleu_kit.batching`.
     """
 
     def __init__(
-        self, store: Store, *, items: int, octets: int, queued: int, concurrency: int, mark_seconds: float
+        self,
+        store: Store,
+        *,
+        items: int,
+        octets: int,
+        queued: int,
+        concurrency: int,
+        mark_seconds: float,
+        linger: float = 0,
     ) -> None:
         self._store = store
         self._mark_seconds = mark_seconds
@@ -43,7 +52,7 @@ class Acceptance:
         self._alone: set[asyncio.Task[None]] = set()
         self._batcher: Batcher[Incoming, Accepted] = Batcher(
             self._accept, max_items=items, max_octets=octets, max_queued=queued, concurrency=concurrency,
-            size=lambda message: len(message.body) + len(message.trace) + _OVERHEAD,
+            size=lambda message: len(message.body) + len(message.trace) + _OVERHEAD, linger=linger,
         )  # fmt: skip
 
     @property
