@@ -129,3 +129,13 @@ async def test_a_batch_after_a_lull_waits_for_nobody() -> None:
     begun = asyncio.get_running_loop().time()
     await batcher.submit(0)
     assert asyncio.get_running_loop().time() - begun < 0.015
+
+
+async def test_an_item_submitted_straight_from_a_result_is_not_stranded() -> None:
+    async def work(items: list[int]) -> list[int | BaseException]:
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(work)
+    async with asyncio.timeout(2):
+        for number in range(20):
+            assert await batcher.submit(number) == number

@@ -59,6 +59,7 @@ class Batcher(Generic[Item, Result]):
         self._size = size
         self._queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._runners = 0  # tasks that will still look at the queue; a task is in `_running` a little longer
         self._linger = linger
         self._last_items = 0
         self._last_ended = 0.0
@@ -78,33 +79,41 @@ class Batcher(Generic[Item, Result]):
         self._queue.append((item, future))
         if self._company is not None and len(self._queue) >= self._wanted and not self._company.done():
             self._company.set_result(None)
-        if len(self._running) < self._concurrency:
+        if self._runners < self._concurrency:
             self._start()
         return future
 
     def _start(self) -> None:
+        self._runners += 1
         task = asyncio.get_running_loop().create_task(self._run())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
     async def _run(self) -> None:
-        # One turn of the loop lets every reader that is ready join this batch; it costs no time when there is none.
-        await asyncio.sleep(0)
-        while self._queue:
-            if self._linger and self._company is None and len(self._queue) < min(self._last_items, self._max_items):
-                await self._wait_for_company()
-            batch: list[tuple[Item, asyncio.Future[Result]]] = []
-            octets = 0
-            while self._queue and len(batch) < self._max_items:
-                octets += self._size(self._queue[0][0])
-                if batch and octets > self._max_octets:
-                    break
-                batch.append(self._queue.popleft())
-            if not batch:
-                break  # another runner took them meanwhile
-            await self._one(batch)
-            self._last_items = len(batch)
-            self._last_ended = asyncio.get_running_loop().time()
+        try:
+            # One turn of the loop lets every reader that is ready join this batch; it costs no time when there is none.
+            await asyncio.sleep(0)
+            while self._queue:
+                if self._linger and self._company is None and len(self._queue) < min(self._last_items, self._max_items):
+                    await self._wait_for_company()
+                batch = self._next()
+                if batch:  # else another runner took them meanwhile
+                    await self._one(batch)
+                    self._last_items = len(batch)
+                    self._last_ended = asyncio.get_running_loop().time()
+        finally:
+            # nothing is awaited since the queue was found empty, so whoever submits from now on starts a runner
+            self._runners -= 1
+
+    def _next(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        octets = 0
+        while self._queue and len(batch) < self._max_items:
+            octets += self._size(self._queue[0][0])
+            if batch and octets > self._max_octets:
+                break
+            batch.append(self._queue.popleft())
+        return batch
 
     async def _wait_for_company(self) -> None:
         loop = asyncio.get_running_loop()
