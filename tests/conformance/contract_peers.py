@@ -107,6 +107,10 @@ class Store(accept_pb2_grpc.AcceptServiceServicer):
         self.batches.append(len(request.items))
         return accept_pb2.AcceptResponse(results=[self._one(item) for item in request.items])
 
+    async def AcceptMany(self, request_iterator: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for request in request_iterator:
+            yield await self.Accept(request, context)
+
     def _one(self, item: Any) -> Any:
         if len(item.idempotency_key) != 32 or not item.recipients:
             return accept_pb2.AcceptResult(status=accept_pb2.ACCEPT_STATUS_INVALID)

@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 
 from petitbleu_delivery.errors import Peer, PeerRefusedError, PeerUnavailableError
+from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer as Channel
 
 Response = TypeVar("Response")
@@ -34,10 +35,22 @@ async def ask(
     try:
         return await channel.call(method, request, timeout=seconds)
     except grpc.aio.AioRpcError as error:
-        code = error.code()
-        if code in _LATER:
-            raise PeerUnavailableError(peer, code.name) from None
-        raise PeerRefusedError(peer, code.name, lasting=code not in _STUMBLED) from None
+        raise _failure(error, peer) from None
+
+
+async def converse(lane: Lane[Any, Response], peer: Peer, request: Any, seconds: float) -> Response:
+    """Call a peer over an open stream; otherwise as `ask`."""
+    try:
+        return await lane.call(request, timeout=seconds)
+    except grpc.aio.AioRpcError as error:
+        raise _failure(error, peer) from None
+
+
+def _failure(error: grpc.aio.AioRpcError, peer: Peer) -> PeerUnavailableError | PeerRefusedError:
+    code = error.code()
+    if code in _LATER:
+        return PeerUnavailableError(peer, code.name)
+    return PeerRefusedError(peer, code.name, lasting=code not in _STUMBLED)
 
 
 def same_length(peer: Peer, asked: int, answered: int) -> None:

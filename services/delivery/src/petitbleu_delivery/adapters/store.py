@@ -7,11 +7,12 @@ from typing import Final
 
 from petitbleu.store.v1 import filing_pb2 as pb
 from petitbleu.store.v1 import filing_pb2_grpc
-from petitbleu_delivery.adapters.calls import ask, same_length
+from petitbleu_delivery.adapters.calls import ask, converse, same_length
 from petitbleu_delivery.domain.model import Filed, Message, Outcome, Placement, Recipient, Settlement
 from petitbleu_delivery.domain.prefix import prefix
 from petitbleu_delivery.errors import Peer
 from petitbleu_delivery.ports import Answer
+from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer as Channel
 
 _FILED: Final = {
@@ -41,13 +42,15 @@ class StoreFiling:
     def __init__(self, channel: Channel, call_seconds: float, commit_seconds: float) -> None:
         self._channel = channel
         self._stub = filing_pb2_grpc.FilingServiceStub(channel.channel)
+        self._list_open: Lane[pb.ListOpenRequest, pb.ListOpenResponse] = Lane(channel, self._stub.ListOpenMany)
+        self._file: Lane[pb.FileRequest, pb.FileResponse] = Lane(channel, self._stub.FileMany)
         self._call_seconds = call_seconds
         self._commit_seconds = commit_seconds
 
     async def list_open(self, accepted_ids: Sequence[bytes]) -> list[Recipient]:
         """Give the open recipients of accepted messages."""
         request = pb.ListOpenRequest(accepted_ids=accepted_ids)
-        response = await ask(self._channel, Peer.STORE, self._stub.ListOpen, request, self._call_seconds)
+        response = await converse(self._list_open, Peer.STORE, request, self._call_seconds)
         recipients = []
         for found in response.messages:
             message = Message(
@@ -71,7 +74,7 @@ class StoreFiling:
             )
             item.recipient.accepted_id = message.accepted_id
             item.recipient.recipient_no = recipient.number
-        response = await ask(self._channel, Peer.STORE, self._stub.File, request, self._commit_seconds)
+        response = await converse(self._file, Peer.STORE, request, self._commit_seconds)
         same_length(Peer.STORE, len(placements), len(response.results))
         return [Answer(_FILED.get(result.status, Filed.FAILED), result.settled) for result in response.results]
 

@@ -13,6 +13,7 @@ import grpc.aio
 from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc
 from petitbleu_ingest.domain.message import Incoming
 from petitbleu_ingest.ports import Accepted, StoreAwayError, StoreFullError
+from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer
 from petitbleu_kit.telemetry import links_to, tracer, tracing_on
 
@@ -68,6 +69,7 @@ class GrpcStore:
         self._stage_peer = stage_peer
         self._stub = accept_pb2_grpc.AcceptServiceStub(peer.channel)
         self._stage_stub = accept_pb2_grpc.AcceptServiceStub(stage_peer.channel)
+        self._accept: Lane[accept_pb2.AcceptRequest, accept_pb2.AcceptResponse] = Lane(peer, self._stub.AcceptMany)
         self._accept_seconds = accept_seconds
         self._quota_seconds = quota_seconds
         self._stage_seconds = stage_seconds
@@ -81,9 +83,9 @@ class GrpcStore:
         try:
             if self._tracing:
                 with tracer().start_as_current_span("store.Accept", links=links_to([m.traceparent for m in messages])):
-                    answer = await self._peer.call(self._stub.Accept, request, timeout=self._accept_seconds)
+                    answer = await self._accept.call(request, timeout=self._accept_seconds)
             else:
-                answer = await self._peer.call(self._stub.Accept, request, timeout=self._accept_seconds)
+                answer = await self._accept.call(request, timeout=self._accept_seconds)
         except grpc.RpcError as error:
             _raise(error)
         results = [

@@ -12,7 +12,7 @@ from petitbleu_kit.telemetry import parent_of, tracer, tracing_on
 from petitbleu_store.domain.acceptance import Arriving
 from petitbleu_store.domain.envelope import Envelope, Recipient
 from petitbleu_store.errors import Problem, StoreError
-from petitbleu_store.grpc_api.answers import Context, answered
+from petitbleu_store.grpc_api.answers import Context, answered, streamed
 from petitbleu_store.ports import MailboxParts
 from petitbleu_store.service.acceptance import Acceptance
 from petitbleu_store.service.staging import Staging
@@ -51,6 +51,17 @@ class AcceptServicer(accept_pb2_grpc.AcceptServiceServicer):
     @answered
     async def Accept(self, request: accept_pb2.AcceptRequest, _context: Context) -> accept_pb2.AcceptResponse:
         """Commit a batch."""
+        return await self._accept(request)
+
+    @streamed
+    async def AcceptMany(
+        self, request: AsyncIterator[accept_pb2.AcceptRequest], _context: Context
+    ) -> AsyncIterator[accept_pb2.AcceptResponse]:
+        """Commit batches, one after the other."""
+        async for one in request:
+            yield await self._accept(one)
+
+    async def _accept(self, request: accept_pb2.AcceptRequest) -> accept_pb2.AcceptResponse:
         items = [arriving(item) for item in request.items]
         if tracing_on():
             with tracer().start_as_current_span("store.accept", parent_of(caller().traceparent)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 from petitbleu.store.v1 import filing_pb2, filing_pb2_grpc
@@ -10,7 +11,7 @@ from petitbleu_kit.postgres import in_transaction
 from petitbleu_store.adapters.postgres import Pool
 from petitbleu_store.domain.outcome import Outcome
 from petitbleu_store.errors import Problem, StoreError
-from petitbleu_store.grpc_api.answers import Context, answered
+from petitbleu_store.grpc_api.answers import Context, answered, streamed
 from petitbleu_store.ports import MailboxParts
 from petitbleu_store.service.recipients import OpenMessage, Recipients, Settlement
 
@@ -72,6 +73,17 @@ class FilingServicer(filing_pb2_grpc.FilingServiceServicer):
     @answered
     async def ListOpen(self, request: filing_pb2.ListOpenRequest, _context: Context) -> filing_pb2.ListOpenResponse:
         """Give open recipients."""
+        return await self._list_open(request)
+
+    @streamed
+    async def ListOpenMany(
+        self, request: AsyncIterator[filing_pb2.ListOpenRequest], _context: Context
+    ) -> AsyncIterator[filing_pb2.ListOpenResponse]:
+        """Give open recipients, one request after the other."""
+        async for one in request:
+            yield await self._list_open(one)
+
+    async def _list_open(self, request: filing_pb2.ListOpenRequest) -> filing_pb2.ListOpenResponse:
         if len(request.accepted_ids) > MAX_ITEMS:
             raise StoreError(Problem.INVALID, "too many ids")
         ids = [blob_id_of(octets) for octets in request.accepted_ids]
@@ -82,6 +94,14 @@ class FilingServicer(filing_pb2_grpc.FilingServiceServicer):
     async def File(self, request: filing_pb2.FileRequest, _context: Context) -> filing_pb2.FileResponse:
         """File or hold."""
         return await self._mailboxes.file(request)
+
+    @streamed
+    async def FileMany(
+        self, request: AsyncIterator[filing_pb2.FileRequest], _context: Context
+    ) -> AsyncIterator[filing_pb2.FileResponse]:
+        """File or hold, one request after the other."""
+        async for one in request:
+            yield await self._mailboxes.file(one)
 
     @answered
     async def Settle(self, request: filing_pb2.SettleRequest, _context: Context) -> filing_pb2.SettleResponse:

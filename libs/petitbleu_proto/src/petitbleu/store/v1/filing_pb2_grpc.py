@@ -45,6 +45,16 @@ class FilingServiceStub:
                 request_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileResponse.FromString,
                 _registered_method=True)
+        self.ListOpenMany = channel.stream_stream(
+                '/petitbleu.store.v1.FilingService/ListOpenMany',
+                request_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListOpenRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListOpenResponse.FromString,
+                _registered_method=True)
+        self.FileMany = channel.stream_stream(
+                '/petitbleu.store.v1.FilingService/FileMany',
+                request_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileResponse.FromString,
+                _registered_method=True)
         self.Settle = channel.unary_unary(
                 '/petitbleu.store.v1.FilingService/Settle',
                 request_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.SettleRequest.SerializeToString,
@@ -77,6 +87,20 @@ class FilingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOpenMany(self, request_iterator, context):
+        """ListOpenMany is ListOpen as a conversation, as AcceptMany is of Accept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FileMany(self, request_iterator, context):
+        """FileMany is File as a conversation, as AcceptMany is of Accept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Settle(self, request, context):
         """Settle records the outcome of recipients; settling a settled one is a no-op. At most 1,000 items.
         """
@@ -101,6 +125,16 @@ def add_FilingServiceServicer_to_server(servicer, server):
             ),
             'File': grpc.unary_unary_rpc_method_handler(
                     servicer.File,
+                    request_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileRequest.FromString,
+                    response_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileResponse.SerializeToString,
+            ),
+            'ListOpenMany': grpc.stream_stream_rpc_method_handler(
+                    servicer.ListOpenMany,
+                    request_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListOpenRequest.FromString,
+                    response_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListOpenResponse.SerializeToString,
+            ),
+            'FileMany': grpc.stream_stream_rpc_method_handler(
+                    servicer.FileMany,
                     request_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileRequest.FromString,
                     response_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileResponse.SerializeToString,
             ),
@@ -168,6 +202,60 @@ class FilingService:
             request,
             target,
             '/petitbleu.store.v1.FilingService/File',
+            petitbleu_dot_store_dot_v1_dot_filing__pb2.FileRequest.SerializeToString,
+            petitbleu_dot_store_dot_v1_dot_filing__pb2.FileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOpenMany(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/petitbleu.store.v1.FilingService/ListOpenMany',
+            petitbleu_dot_store_dot_v1_dot_filing__pb2.ListOpenRequest.SerializeToString,
+            petitbleu_dot_store_dot_v1_dot_filing__pb2.ListOpenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FileMany(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/petitbleu.store.v1.FilingService/FileMany',
             petitbleu_dot_store_dot_v1_dot_filing__pb2.FileRequest.SerializeToString,
             petitbleu_dot_store_dot_v1_dot_filing__pb2.FileResponse.FromString,
             options,

@@ -41,6 +41,10 @@ class FilingServiceStub:
     """File puts messages in accounts (or holds them), one commit for the batch; doubles are no-ops. Each item has its own
     status; the call fails as a whole only when nothing was committed. At most 1,000 items.
     """
+    ListOpenMany: _grpc.StreamStreamMultiCallable[_filing_pb2.ListOpenRequest, _filing_pb2.ListOpenResponse]
+    """ListOpenMany is ListOpen as a conversation, as AcceptMany is of Accept."""
+    FileMany: _grpc.StreamStreamMultiCallable[_filing_pb2.FileRequest, _filing_pb2.FileResponse]
+    """FileMany is File as a conversation, as AcceptMany is of Accept."""
     Settle: _grpc.UnaryUnaryMultiCallable[_filing_pb2.SettleRequest, _filing_pb2.SettleResponse]
     """Settle records the outcome of recipients; settling a settled one is a no-op. At most 1,000 items."""
     DecideHeld: _grpc.UnaryUnaryMultiCallable[_filing_pb2.DecideHeldRequest, _filing_pb2.DecideHeldResponse]
@@ -59,6 +63,10 @@ class FilingServiceAsyncStub(FilingServiceStub):
     """File puts messages in accounts (or holds them), one commit for the batch; doubles are no-ops. Each item has its own
     status; the call fails as a whole only when nothing was committed. At most 1,000 items.
     """
+    ListOpenMany: _aio.StreamStreamMultiCallable[_filing_pb2.ListOpenRequest, _filing_pb2.ListOpenResponse]  # type: ignore[assignment]
+    """ListOpenMany is ListOpen as a conversation, as AcceptMany is of Accept."""
+    FileMany: _aio.StreamStreamMultiCallable[_filing_pb2.FileRequest, _filing_pb2.FileResponse]  # type: ignore[assignment]
+    """FileMany is File as a conversation, as AcceptMany is of Accept."""
     Settle: _aio.UnaryUnaryMultiCallable[_filing_pb2.SettleRequest, _filing_pb2.SettleResponse]  # type: ignore[assignment]
     """Settle records the outcome of recipients; settling a settled one is a no-op. At most 1,000 items."""
     DecideHeld: _aio.UnaryUnaryMultiCallable[_filing_pb2.DecideHeldRequest, _filing_pb2.DecideHeldResponse]  # type: ignore[assignment]
@@ -86,6 +94,22 @@ class FilingServiceServicer(metaclass=_abc_1.ABCMeta):
         """File puts messages in accounts (or holds them), one commit for the batch; doubles are no-ops. Each item has its own
         status; the call fails as a whole only when nothing was committed. At most 1,000 items.
         """
+
+    @_abc_1.abstractmethod
+    def ListOpenMany(
+        self,
+        request_iterator: _MaybeAsyncIterator[_filing_pb2.ListOpenRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_filing_pb2.ListOpenResponse], _abc.AsyncIterator[_filing_pb2.ListOpenResponse]]:
+        """ListOpenMany is ListOpen as a conversation, as AcceptMany is of Accept."""
+
+    @_abc_1.abstractmethod
+    def FileMany(
+        self,
+        request_iterator: _MaybeAsyncIterator[_filing_pb2.FileRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_filing_pb2.FileResponse], _abc.AsyncIterator[_filing_pb2.FileResponse]]:
+        """FileMany is File as a conversation, as AcceptMany is of Accept."""
 
     @_abc_1.abstractmethod
     def Settle(
