@@ -1,4 +1,4 @@
-"""Calls that follow one another closely, over streams that stay open: half the cost of a unary call each.
+"""Calls that follow one another closely, over streams that stay open: cheaper than a unary call each (ADR 9).
 
 The method is a conversation (`rpc Many(stream Request) returns (stream Response)`) in which each request is answered before the
 next is read; an error ends the stream with its status. A stream carries one call at a time, so an answer needs no number.

@@ -72,7 +72,7 @@ class AcceptServiceServicer:
 
     def AcceptMany(self, request_iterator, context):
         """AcceptMany is Accept as a conversation: each request is answered before the next is read, and an error ends the stream with
-        the status that Accept would have. It lives five minutes at most. For a caller with many batches it costs half of Accept.
+        the status that Accept would have. It lives five minutes at most. For a caller with many batches it costs less than as many Accepts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,7 @@ class AcceptServiceStub:
     """
     AcceptMany: _grpc.StreamStreamMultiCallable[_accept_pb2.AcceptRequest, _accept_pb2.AcceptResponse]
     """AcceptMany is Accept as a conversation: each request is answered before the next is read, and an error ends the stream with
-    the status that Accept would have. It lives five minutes at most. For a caller with many batches it costs half of Accept.
+    the status that Accept would have. It lives five minutes at most. For a caller with many batches it costs less than as many Accepts.
     """
     Stage: _grpc.StreamUnaryMultiCallable[_accept_pb2.StageRequest, _accept_pb2.StageResponse]
     """Stage streams one large body to stable storage before it is accepted. The first message carries the header, the others
@@ -61,7 +61,7 @@ class AcceptServiceAsyncStub(AcceptServiceStub):
     """
     AcceptMany: _aio.StreamStreamMultiCallable[_accept_pb2.AcceptRequest, _accept_pb2.AcceptResponse]  # type: ignore[assignment]
     """AcceptMany is Accept as a conversation: each request is answered before the next is read, and an error ends the stream with
-    the status that Accept would have. It lives five minutes at most. For a caller with many batches it costs half of Accept.
+    the status that Accept would have. It lives five minutes at most. For a caller with many batches it costs less than as many Accepts.
     """
     Stage: _aio.StreamUnaryMultiCallable[_accept_pb2.StageRequest, _accept_pb2.StageResponse]  # type: ignore[assignment]
     """Stage streams one large body to stable storage before it is accepted. The first message carries the header, the others
@@ -91,7 +91,7 @@ class AcceptServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_accept_pb2.AcceptResponse], _abc.AsyncIterator[_accept_pb2.AcceptResponse]]:
         """AcceptMany is Accept as a conversation: each request is answered before the next is read, and an error ends the stream with
-        the status that Accept would have. It lives five minutes at most. For a caller with many batches it costs half of Accept.
+        the status that Accept would have. It lives five minutes at most. For a caller with many batches it costs less than as many Accepts.
         """
 
     @_abc_1.abstractmethod
