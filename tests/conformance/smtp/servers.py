@@ -101,7 +101,7 @@ class Server:
 
 
 class Ours(Server):
-    """`python -m petitbleu_ingest`, with settings of a test's own."""
+    """`python -m petitbleu_ingest`, with settings of a test's own; a name in capitals is a variable as it is."""
 
     name = "ours"
 
@@ -117,7 +117,7 @@ class Ours(Server):
             "PETITBLEU_IDENTITY_KEY": str(peers.identity / "ingest.pem"),
             "PETITBLEU_STORE_TARGET": peers.address("store"), "PETITBLEU_ACCOUNTS_TARGET": peers.address("accounts"),
             "PETITBLEU_NATS_URL": "nats://127.0.0.1:9", "PETITBLEU_SMTP_SWEEP_SECONDS": "0.1",
-            **{f"PETITBLEU_{key.upper()}": value for key, value in settings.items()},
+            **{key if key.isupper() else f"PETITBLEU_{key.upper()}": value for key, value in settings.items()},
         }  # fmt: skip
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "petitbleu_ingest"], env=environment, stderr=log)

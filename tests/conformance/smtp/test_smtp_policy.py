@@ -381,3 +381,27 @@ def test_log_and_metrics_name_nobody(ours_with: Start) -> None:
     line = next(line for line in log.splitlines() if '"event":"message"' in line)
     assert re.search(r'"accepted_id":"[0-9a-f]{32}"', line)
     assert 'petitbleu_ingest_messages_total{verdict="accepted"} 1.0' in metrics
+
+
+def test_trace_goes_with_the_message_when_tracing_is_on(ours: Ours, ours_with: Start) -> None:
+    with Client(ours.port) as client:
+        client.begin()
+        assert client.data(MESSAGE + b".\r\n").code == 250
+        assert ours.last_message().traceparent == ""
+    server = ours_with(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
+    with Client(server.port) as client:
+        client.begin()
+        assert client.data(MESSAGE + b".\r\n").code == 250
+        found = re.fullmatch(r"00-([0-9a-f]{32})-[0-9a-f]{16}-0[13]", server.last_message().traceparent)
+        assert found
+    time.sleep(0.2)
+    assert f'"trace_id":"{found[1]}"' in server.log.read_text()
+
+
+def test_messages_pipelined_behind_each_other_are_all_answered(ours: Ours) -> None:
+    """Whole transactions in one write: the next begins right from the answer of the last."""
+    with Client(ours.port) as client:
+        client.hello()
+        one = b"MAIL FROM:<piped%d@b.example>\r\nRCPT TO:<alice@demo.test>\r\nDATA\r\n" + MESSAGE + b".\r\n"
+        client.send(b"".join(one % number for number in range(10)))
+        assert [client.reply().code for _ in range(40)] == [250, 250, 354, 250] * 10

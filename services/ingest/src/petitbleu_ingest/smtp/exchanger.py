@@ -34,6 +34,7 @@ _log = get_logger(__name__)
 _security = security_logger()
 # Replies gathered before they are written, so that a flood of small commands cannot pile up answers
 _MAX_REPLIES: Final = 64
+_welcomed = metrics.sessions.labels("welcome")
 _INT: Final = struct.pack("i", 0)
 
 
@@ -101,7 +102,7 @@ class MailExchanger(SMTP):
         self.deadline = now + self.door.settings.smtp_command_seconds
         answer, self._ticket = self.door.admission.enter(self.mx.address, now)
         if answer is Answer.WELCOME:
-            metrics.sessions.labels("welcome").inc()
+            _welcomed.inc()
             self.out.append(self.door.greeting)
             self.flush()
             return
