@@ -68,7 +68,8 @@ async def peer(address: str) -> AsyncIterator[Peer]:
 
 
 def _lane(peer: Peer) -> Lane[Request, Response]:
-    return Lane(peer, accept_pb2_grpc.AcceptServiceStub(peer.channel).AcceptMany)
+    stub = accept_pb2_grpc.AcceptServiceStub(peer.channel)
+    return Lane(peer, stub.AcceptMany, stub.Accept)
 
 
 async def _echo(lane: Lane[Request, Response], *keys: bytes, seconds: float = 10) -> list[bytes]:

@@ -15,6 +15,7 @@ from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs do not know 
 
 from petitbleu_kit.identity import SERVICE_TOKEN_SECONDS
 from petitbleu_kit.rpc import Peer
+from petitbleu_kit.telemetry import tracing_on
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -40,12 +41,15 @@ class Lane(Generic[Request, Response]):
 
     Args:
         peer: The peer; its identity goes with each stream.
-        method: `stub.MethodMany`; idempotent, as every method of our contracts.
+        conversation: `stub.MethodMany`; idempotent, as every method of our contracts.
+        unary: `stub.Method`, used when traces are on: a trace's parent goes with a call, and a stream outlives many.
     """
 
-    def __init__(self, peer: Peer, method: Any) -> None:
+    def __init__(self, peer: Peer, conversation: Any, unary: Any) -> None:
         self._peer = peer
-        self._method = method
+        self._conversation = conversation
+        self._unary = unary
+        self._traced = tracing_on()
         self._idle: list[_Stream] = []
         self._budget = _BUDGET
 
@@ -59,6 +63,9 @@ class Lane(Generic[Request, Response]):
         Raises:
             grpc.aio.AioRpcError: as the peer answered, or UNAVAILABLE, or DEADLINE_EXCEEDED.
         """
+        if self._traced:
+            traced: Response = await self._peer.call(self._unary, request, timeout=timeout)
+            return traced
         try:
             async with asyncio.timeout(timeout):
                 return await self._with_tries(request)
@@ -105,7 +112,7 @@ class Lane(Generic[Request, Response]):
             if not stream.call.done() and now - stream.opened_at < _FRESH_SECONDS:
                 return stream
             stream.call.cancel()
-        call = self._method(timeout=SERVICE_TOKEN_SECONDS, metadata=self._peer.metadata())
+        call = self._conversation(timeout=SERVICE_TOKEN_SECONDS, metadata=self._peer.metadata())
         return _Stream(call, now)
 
     def close(self) -> None:

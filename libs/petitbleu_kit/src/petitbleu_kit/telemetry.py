@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -40,6 +41,15 @@ def shutdown_tracing() -> None:
 def tracer() -> trace.Tracer:
     """Return the tracer; its spans are no-ops when tracing is off."""
     return trace.get_tracer("petitbleu")
+
+
+def span(
+    name: str, context: Context | None = None, links: Sequence[trace.Link] = ()
+) -> AbstractContextManager[trace.Span]:
+    """Return a span around a block, current inside it. An error in the block is not recorded: its text may quote a mail."""
+    return tracer().start_as_current_span(
+        name, context, links=links, record_exception=False, set_status_on_exception=False
+    )
 
 
 def current_traceparent() -> str:

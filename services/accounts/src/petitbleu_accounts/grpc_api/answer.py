@@ -13,6 +13,8 @@ from prometheus_client import Histogram
 
 from petitbleu_accounts.errors import AccountsError
 from petitbleu_kit.logs import get_logger
+from petitbleu_kit.rpc import caller
+from petitbleu_kit.telemetry import parent_of, span, tracing_on
 
 _log = get_logger(__name__)
 _seconds = Histogram(
@@ -37,11 +39,15 @@ Method = Callable[[Service, Request, Any], Awaitable[Response]]
 
 
 def answered(method: Method[Service, Request, Response]) -> Method[Service, Request, Response]:
-    """Translate a method's errors to statuses (never with an exception's own text) and measure it."""
+    """Translate a method's errors to statuses (never with an exception's own text), measure it and trace it."""
+    traced = tracing_on()
 
     async def wrapper(self: Service, request: Request, context: Any) -> Response:
         start = time.perf_counter()
         try:
+            if traced:
+                with span(f"accounts.{method.__name__}", parent_of(caller().traceparent)):
+                    return await method(self, request, context)
             return await method(self, request, context)
         except AccountsError as error:
             await context.abort(error.fault.value, error.sentence)

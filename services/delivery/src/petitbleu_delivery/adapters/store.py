@@ -42,8 +42,10 @@ class StoreFiling:
     def __init__(self, channel: Channel, call_seconds: float, commit_seconds: float) -> None:
         self._channel = channel
         self._stub = filing_pb2_grpc.FilingServiceStub(channel.channel)
-        self._list_open: Lane[pb.ListOpenRequest, pb.ListOpenResponse] = Lane(channel, self._stub.ListOpenMany)
-        self._file: Lane[pb.FileRequest, pb.FileResponse] = Lane(channel, self._stub.FileMany)
+        self._list_open: Lane[pb.ListOpenRequest, pb.ListOpenResponse] = Lane(
+            channel, self._stub.ListOpenMany, self._stub.ListOpen
+        )
+        self._file: Lane[pb.FileRequest, pb.FileResponse] = Lane(channel, self._stub.FileMany, self._stub.File)
         self._call_seconds = call_seconds
         self._commit_seconds = commit_seconds
 

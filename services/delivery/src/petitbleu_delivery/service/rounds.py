@@ -17,7 +17,7 @@ from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.halving import by_halves
 from petitbleu_delivery.service.router import Router
 from petitbleu_kit.logs import get_logger
-from petitbleu_kit.telemetry import links_to, tracer, tracing_on
+from petitbleu_kit.telemetry import links_to, span, tracing_on
 
 _log = get_logger(__name__)
 MAX_ITEMS: Final = 1000
@@ -124,8 +124,8 @@ class Rounds:
             return
         messages = {id(recipient.message): recipient.message for recipient in recipients}.values()
         links = links_to(message.traceparent for message in messages)
-        with tracer().start_as_current_span("delivery.round", links=links) as span:
-            span.set_attribute("petitbleu.recipients", len(recipients))
+        with span("delivery.round", links=links) as around:
+            around.set_attribute("petitbleu.recipients", len(recipients))
             await self._work(recipients)
 
     async def _work(self, recipients: Sequence[Recipient]) -> None:

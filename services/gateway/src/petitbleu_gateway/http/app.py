@@ -12,7 +12,7 @@ from prometheus_client import Counter, Histogram
 from petitbleu_gateway.errors import Problem
 from petitbleu_gateway.http.exchange import Disconnected, Exchange, Network, Receive, Scope, Send
 from petitbleu_kit.logs import get_logger
-from petitbleu_kit.telemetry import parent_of, tracer
+from petitbleu_kit.telemetry import parent_of, span
 
 _log = get_logger(__name__)
 _requests = Counter("petitbleu_http_requests_total", "HTTP requests", ["door", "status"])
@@ -65,7 +65,7 @@ class Gateway:
         exchange = Exchange(scope, receive, send, self._proxies)
         route = self._route(exchange.path)
         door = route.name if route is not None else _NO_DOOR
-        with tracer().start_as_current_span(f"http {door}", context=parent_of(_traceparent(exchange))):
+        with span(f"http {door}", context=parent_of(_traceparent(exchange))):
             await self._answer(exchange, route)
         _requests.labels(door=door, status=str(exchange.status)).inc()
         _seconds.labels(door=door).observe(time.perf_counter() - began)

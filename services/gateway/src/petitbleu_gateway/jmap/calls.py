@@ -16,7 +16,7 @@ from petitbleu_gateway.jmap import ids, references
 from petitbleu_gateway.jmap.envelope import Request
 from petitbleu_gateway.ports import Identity, MailStore
 from petitbleu_kit.logs import get_logger
-from petitbleu_kit.telemetry import tracer
+from petitbleu_kit.telemetry import span
 
 _log = get_logger(__name__)
 _calls = Counter("petitbleu_jmap_calls_total", "JMAP method calls", ["method", "outcome"])
@@ -98,7 +98,7 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
         label = name if method is not None else _UNKNOWN
         began = time.perf_counter()
         try:
-            with tracer().start_as_current_span(f"jmap {label}"):
+            with span(f"jmap {label}"):
                 result = await _run_one(method, using, references.resolve(arguments, responses), context)
         except MethodError as error:
             _calls.labels(method=label, outcome=error.fault.value).inc()

@@ -15,7 +15,7 @@ from petitbleu_ingest.domain.message import Incoming
 from petitbleu_ingest.ports import Accepted, StoreAwayError, StoreFullError
 from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer
-from petitbleu_kit.telemetry import links_to, tracer, tracing_on
+from petitbleu_kit.telemetry import links_to, span, tracing_on
 
 # A StageRequest may hold 256 KiB; gRPC copies what is being sent, once a session, so smaller is thriftier
 _MAX_PIECE: Final = 64 << 10
@@ -69,7 +69,9 @@ class GrpcStore:
         self._stage_peer = stage_peer
         self._stub = accept_pb2_grpc.AcceptServiceStub(peer.channel)
         self._stage_stub = accept_pb2_grpc.AcceptServiceStub(stage_peer.channel)
-        self._accept: Lane[accept_pb2.AcceptRequest, accept_pb2.AcceptResponse] = Lane(peer, self._stub.AcceptMany)
+        self._accept: Lane[accept_pb2.AcceptRequest, accept_pb2.AcceptResponse] = Lane(
+            peer, self._stub.AcceptMany, self._stub.Accept
+        )
         self._accept_seconds = accept_seconds
         self._quota_seconds = quota_seconds
         self._stage_seconds = stage_seconds
@@ -82,7 +84,7 @@ class GrpcStore:
             _fill(request.items.add(), message)
         try:
             if self._tracing:
-                with tracer().start_as_current_span("store.Accept", links=links_to([m.traceparent for m in messages])):
+                with span("store.Accept", links=links_to([m.traceparent for m in messages])):
                     answer = await self._accept.call(request, timeout=self._accept_seconds)
             else:
                 answer = await self._accept.call(request, timeout=self._accept_seconds)

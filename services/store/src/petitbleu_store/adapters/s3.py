@@ -20,7 +20,7 @@ from minio.error import S3Error
 from prometheus_client import Counter, Histogram
 
 from petitbleu_kit.logs import get_logger
-from petitbleu_kit.telemetry import tracer
+from petitbleu_kit.telemetry import span
 
 Result = TypeVar("Result")
 _log = get_logger(__name__)
@@ -87,7 +87,7 @@ class Objects:
 
     async def _run(self, verb: str, work: Callable[[], Result]) -> Result:
         def timed() -> Result:
-            with tracer().start_as_current_span(f"s3.{verb}"), _seconds.labels(verb=verb).time():
+            with span(f"s3.{verb}"), _seconds.labels(verb=verb).time():
                 return work()
 
         try:

@@ -8,7 +8,7 @@ from uuid import UUID
 from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc
 from petitbleu_kit.ids import BlobId
 from petitbleu_kit.rpc import caller
-from petitbleu_kit.telemetry import parent_of, tracer, tracing_on
+from petitbleu_kit.telemetry import parent_of, span, tracing_on
 from petitbleu_store.domain.acceptance import Arriving
 from petitbleu_store.domain.envelope import Envelope, Recipient
 from petitbleu_store.errors import Problem, StoreError
@@ -64,7 +64,7 @@ class AcceptServicer(accept_pb2_grpc.AcceptServiceServicer):
     async def _accept(self, request: accept_pb2.AcceptRequest) -> accept_pb2.AcceptResponse:
         items = [arriving(item) for item in request.items]
         if tracing_on():
-            with tracer().start_as_current_span("store.accept", parent_of(caller().traceparent)):
+            with span("store.accept", parent_of(caller().traceparent)):
                 results = await self._acceptance.accept(items, request.seen_keys)
         else:
             results = await self._acceptance.accept(items, request.seen_keys)

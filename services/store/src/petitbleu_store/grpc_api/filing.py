@@ -8,6 +8,8 @@ from uuid import UUID
 from petitbleu.store.v1 import filing_pb2, filing_pb2_grpc
 from petitbleu_kit.ids import BlobId
 from petitbleu_kit.postgres import in_transaction
+from petitbleu_kit.rpc import caller
+from petitbleu_kit.telemetry import parent_of, span, tracing_on
 from petitbleu_store.adapters.postgres import Pool
 from petitbleu_store.domain.outcome import Outcome
 from petitbleu_store.errors import Problem, StoreError
@@ -93,6 +95,9 @@ class FilingServicer(filing_pb2_grpc.FilingServiceServicer):
     @answered
     async def File(self, request: filing_pb2.FileRequest, _context: Context) -> filing_pb2.FileResponse:
         """File or hold."""
+        if tracing_on():
+            with span("store.file", parent_of(caller().traceparent)):
+                return await self._mailboxes.file(request)
         return await self._mailboxes.file(request)
 
     @streamed

@@ -1,0 +1,24 @@
+"""A span says where and how long, never what an error said."""
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from petitbleu_kit import telemetry
+
+CANARY = "canary-51d0"
+
+
+def test_the_text_of_an_error_is_not_in_the_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(telemetry, "tracer", lambda: trace.get_tracer("test", tracer_provider=provider))
+    with pytest.raises(ValueError, match=CANARY), telemetry.span("work"):
+        assert telemetry.current_traceparent()
+        raise ValueError(CANARY)
+    (span,) = exporter.get_finished_spans()
+    assert span.name == "work"
+    assert CANARY not in span.to_json()
