@@ -163,6 +163,7 @@ class JmapPeers:
         self._loop.run_until_complete(self._serve())
         self._loop.run_forever()
         self._loop.run_until_complete(self._end())
+        self._loop.close()
 
     async def _serve(self) -> None:
         self._servers: list[grpc.aio.Server] = []

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from tests.live_stack import LiveStack
 
-CALLS = "read,recvfrom,recvmsg,write,writev,sendto,sendmsg,fsync,fdatasync,ftruncate"
+CALLS = "read,recvfrom,recvmsg,write,writev,sendto,sendmsg,fsync,fdatasync,truncate,ftruncate"
 LINE = re.compile(r"(?P<pid>\d+)\s+(?P<at>\d+\.\d+) (?P<rest>.*)")
 
 
@@ -125,7 +125,7 @@ def test_a_segment_is_synced_before_its_hot_bodies_end(fault_stack: LiveStack, t
     fault_stack.wait_settled()
     with traced(fault_stack, ["postgres", "seaweedfs"], tmp_path / "trace") as trace:
         fault_stack.cli("store", "pack")
-    ended = trace.times("postgres", r"^ftruncate\(\d+, 0\)")
+    ended = trace.times("postgres", r'^truncate\("base/\d+/\d+", 0\)')
     assert ended, "no hot table was seen to be emptied"
     put = [at for at in trace.synced("seaweedfs") if at < ended[0]]
     assert put, "the segment was not synced before the hot bodies ended"

@@ -16,6 +16,8 @@ import uvloop
 from petitbleu_kit.logs import configure_logging, get_logger
 from petitbleu_kit.telemetry import configure_tracing, shutdown_tracing
 
+_CANCELLATIONS: Final = 3
+_CANCEL_SECONDS: Final = 1.0
 _SETTLED_SECONDS: Final = 5.0
 _GC_THRESHOLDS: Final = (20_000, 20, 50)
 
@@ -73,14 +75,25 @@ def run_service(name: str, log_level: str, body: Callable[[asyncio.Event], Await
 
 @contextlib.asynccontextmanager
 async def background(*tasks: Awaitable[None]) -> AsyncIterator[None]:
-    """Run endless coroutines beside the body; all are cancelled and awaited at its end."""
-    running = [asyncio.ensure_future(task) for task in tasks]
+    """Run endless coroutines beside the body; at its end all are cancelled and awaited, for a few seconds at most.
+
+    A library may swallow a cancellation while it reconnects; it is cancelled again, and in the end left to the process's end.
+    """
+    running = {asyncio.ensure_future(task) for task in tasks}
     try:
         yield
     finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        left = running
+        for _ in range(_CANCELLATIONS):
+            for task in left:
+                task.cancel()
+            if left:
+                _, left = await asyncio.wait(left, timeout=_CANCEL_SECONDS)
+        if left:
+            get_logger(__name__).warning("background work does not end", tasks=len(left))
+        for task in running - left:
+            if not task.cancelled():
+                task.exception()  # looked at, so that nobody reports it as forgotten
 
 
 async def forever(name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
