@@ -114,6 +114,7 @@ class FakeTransport:
     def __init__(self, address: str = "192.0.2.9") -> None:
         self.writes: list[bytes] = []
         self.closed = False
+        self.aborted = False
         self._reading = True
         self._address = address
 
@@ -136,6 +137,7 @@ class FakeTransport:
 
     def abort(self) -> None:
         self.closed = True
+        self.aborted = True
 
     def pause_reading(self) -> None:
         self._reading = False

@@ -110,6 +110,26 @@ async def test_peer_that_reads_no_replies_is_not_read() -> None:
     assert len(talk.codes()) == 101
 
 
+async def test_peer_that_reads_no_replies_is_cut_off_in_time() -> None:
+    bench = fakes.Bench(smtp_command_seconds=10)
+    talk = bench.session()
+    await talk.say(HELLO)
+    talk.smtp.pause_writing()
+    talk.smtp.expire(bench.door.loop.time() + 11)
+    assert talk.transport.aborted, "a transport that is closed waits for ever until its replies are read"
+
+
+async def test_peer_that_does_not_read_the_last_reply_is_cut_off() -> None:
+    bench = fakes.Bench()
+    talk = bench.session()
+    await talk.say(b"QUIT\r\n")
+    talk.smtp.expire(bench.door.loop.time() + 1)
+    assert talk.transport.closed
+    assert not talk.transport.aborted, "a slow peer has time to read it"
+    talk.smtp.expire(bench.door.loop.time() + 60)
+    assert talk.transport.aborted
+
+
 async def test_commands_wait_for_a_look_up_and_keep_their_order() -> None:
     bench = fakes.Bench()
     bench.directory.gate = asyncio.Event()

@@ -34,6 +34,8 @@ _log = get_logger(__name__)
 _security = security_logger()
 # Replies gathered before they are written, so that a flood of small commands cannot pile up answers
 _MAX_REPLIES: Final = 64
+# Time to read the last reply; a transport that is closed waits for ever for a peer that does not
+_LAST_REPLY_SECONDS: Final = 30.0
 _welcomed = metrics.sessions.labels("welcome")
 _INT: Final = struct.pack("i", 0)
 
@@ -355,6 +357,7 @@ class MailExchanger(SMTP):
         if self.out:
             self.flush()
         self.closing = True
+        self.deadline = self.loop.time() + _LAST_REPLY_SECONDS
         if self.peer is not None:
             self.peer.close()
 
@@ -366,17 +369,18 @@ class MailExchanger(SMTP):
 
     def expire(self, now: float) -> None:
         """Look at the time limits (RFC 5321 §4.5.3.2)."""
-        if self.closing or self.waiting:
-            return
-        if now >= self.expires:
-            self.end(Refusal.SESSION_TOO_LONG, "session_time")
-        elif now >= self.deadline and not self._pauses & (modes.BUDGET | modes.UPLOAD):
-            if self.mode == modes.PROXY:
+        if self.closing:
+            if now >= self.deadline and not self.ended:
                 self.abort()
-            else:
+        elif self.waiting:
+            return
+        elif now >= self.expires:
+            self.end(Refusal.SESSION_TOO_LONG, "session_time")
+        elif now >= self.deadline:
+            if self.mode == modes.PROXY or self._pauses & modes.UNREAD:
+                self.abort()
+            elif not self._pauses & (modes.BUDGET | modes.UPLOAD):
                 self.end(Refusal.TIMEOUT, "timeout")
-        elif self._pauses & modes.UNREAD and now >= self.deadline:
-            self.abort()
 
     def drain(self) -> None:
         """The service stops: a session outside of a transfer ends now, another after its message."""
