@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
 from typing import Any
 
@@ -29,8 +30,6 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_ijson_reads_all_json(value: Any) -> None:
-    import json
-
     for ascii_only in (True, False):
         assert ijson.decode(json.dumps(value, ensure_ascii=ascii_only).encode("utf-8")) == value
 
@@ -76,15 +75,31 @@ def test_ids_that_are_none_name_nothing(text: str) -> None:
 def test_references_find_or_fail_by_the_book(value: Any, path: str) -> None:
     responses: list[references.Response] = [("Core/echo", {"a": value}, "c")]
     try:
-        references.resolve({"#x": {"resultOf": "c", "name": "Core/echo", "path": path}}, responses)
+        references.resolve(
+            {"#x": {"resultOf": "c", "name": "Core/echo", "path": path}}, responses, references.Allowance()
+        )
     except MethodError as error:
         assert error.fault.value == "invalidResultReference"  # noqa: PT017 — some pointers fit
 
 
 def test_references_flatten_arrays_only_once() -> None:
     responses: list[references.Response] = [("Core/echo", {"list": [{"a": [[1], [2]]}, {"a": 3}]}, "c")]
-    found = references.resolve({"#x": {"resultOf": "c", "name": "Core/echo", "path": "/list/*/a"}}, responses)
+    found = references.resolve(
+        {"#x": {"resultOf": "c", "name": "Core/echo", "path": "/list/*/a"}}, responses, references.Allowance()
+    )
     assert found == {"x": [[1], [2], 3]}
+
+
+def test_references_to_references_do_not_multiply_without_end() -> None:
+    responses: list[references.Response] = [("Core/echo", {"x": "y" * 100}, "c0")]
+    allowance = references.Allowance()
+    with pytest.raises(MethodError) as caught:
+        for depth in range(30):
+            twice = {"resultOf": f"c{depth}", "name": "Core/echo", "path": ""}
+            found = references.resolve({"#a": twice, "#b": twice}, responses, allowance)
+            responses.append(("Core/echo", found, f"c{depth + 1}"))
+    assert caught.value.fault.value == "requestTooLarge"
+    assert len(json.dumps([result for _, result, _ in responses])) < 3 * references.MAX_OCTETS
 
 
 PATCH = st.dictionaries(

@@ -93,13 +93,15 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
     """Run a request's calls in order and return the responses, errors included."""
     responses: list[references.Response] = []
     using = frozenset(request.using)
+    allowance = references.Allowance()
     for name, arguments, call_id in request.method_calls:
         method = registry.get(name)
         label = name if method is not None else _UNKNOWN
         began = time.perf_counter()
         try:
             with span(f"jmap {label}"):
-                result = await _run_one(method, using, references.resolve(arguments, responses), context)
+                resolved = references.resolve(arguments, responses, allowance)
+                result = await _run_one(method, using, resolved, context)
         except MethodError as error:
             _calls.labels(method=label, outcome=error.fault.value).inc()
             responses.append(("error", error.arguments(), call_id))

@@ -3,22 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from petitbleu_gateway.errors import Fault, MethodError
 
 Response = tuple[str, dict[str, Any], str]
+
+MAX_OCTETS: Final = 10_000_000
+"""What the references of a request may bring into it, about as much as may be sent: a result that refers to an earlier one twice
+doubles it, so a few hundred octets would become any number."""
+_VALUE_OCTETS: Final = 8
+"""What a value counts beyond its text."""
+
+
+class Allowance:
+    """Octets that the references of one request may still bring into it."""
+
+    def __init__(self, octets: int = MAX_OCTETS) -> None:
+        self._left = octets
+
+    def spend(self, value: Any) -> None:
+        """Count a value, each time that something refers to it anew.
+
+        Raises:
+            MethodError: `requestTooLarge` when there is more of it than is left.
+        """
+        open_values = [value]
+        while open_values:
+            one = open_values.pop()
+            self._left -= _VALUE_OCTETS
+            if isinstance(one, str):
+                self._left -= len(one)
+            elif isinstance(one, dict):
+                self._left -= sum(map(len, one))
+                open_values.extend(one.values())
+            elif isinstance(one, list | tuple):
+                open_values.extend(one)
+            if self._left < 0:
+                raise MethodError(Fault.REQUEST_TOO_LARGE, "the references bring in more than a request may hold")
 
 
 def _failed(why: str) -> MethodError:
     return MethodError(Fault.INVALID_RESULT_REFERENCE, why)
 
 
-def resolve(arguments: dict[str, Any], responses: Sequence[Response]) -> dict[str, Any]:
+def resolve(arguments: dict[str, Any], responses: Sequence[Response], allowance: Allowance) -> dict[str, Any]:
     """Return the arguments with each `#name` replaced by what it refers to.
 
     Raises:
-        MethodError: `invalidArguments` when an argument stands with and without `#`; `invalidResultReference`.
+        MethodError: `invalidArguments` when an argument stands with and without `#`; `invalidResultReference`; `requestTooLarge`
+            when the request's references bring in more than `allowance`.
     """
     if not any(name.startswith("#") for name in arguments):
         return arguments
@@ -30,6 +64,7 @@ def resolve(arguments: dict[str, Any], responses: Sequence[Response]) -> dict[st
         if name[1:] in arguments:
             raise MethodError(Fault.INVALID_ARGUMENTS, "an argument stands both with and without #")
         found[name[1:]] = _look_up(value, responses)
+        allowance.spend(found[name[1:]])
     return found
 
 
