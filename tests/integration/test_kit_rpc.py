@@ -1,5 +1,6 @@
 """gRPC between services over a real socket: who is let in, and what the handler learns of the caller."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from petitbleu.store.v1 import mailbox_pb2, mailbox_pb2_grpc
+from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc, mailbox_pb2, mailbox_pb2_grpc
 from petitbleu_kit.identity import OperatorToken, Principal, PrincipalVerifier, Signer, Verifier, principal_claims
-from petitbleu_kit.rpc import IdentityInterceptor, Peer, caller, make_server
+from petitbleu_kit.rpc import IdentityInterceptor, Peer, caller, make_server, while_allowed
 
 STATE = "/petitbleu.store.v1.MailboxService/GetState"
 READ = "/petitbleu.store.v1.MailboxService/ReadBlob"
@@ -27,6 +28,14 @@ class _Mailboxes(mailbox_pb2_grpc.MailboxServiceServicer):
         self, request: mailbox_pb2.ReadBlobRequest, context: object
     ) -> AsyncIterator[mailbox_pb2.ReadBlobResponse]:
         yield mailbox_pb2.ReadBlobResponse(data=caller().service.encode())
+
+
+class _Accept(accept_pb2_grpc.AcceptServiceServicer):
+    async def AcceptMany(
+        self, requests: AsyncIterator[accept_pb2.AcceptRequest], context: object
+    ) -> AsyncIterator[accept_pb2.AcceptResponse]:
+        async for _ in while_allowed(requests):
+            yield accept_pb2.AcceptResponse()
 
 
 class _Admin(mailbox_pb2_grpc.AdminServiceServicer):
@@ -62,12 +71,14 @@ async def target(tmp_path: Path) -> AsyncIterator[str]:
         {
             "/petitbleu.store.v1.MailboxService/": frozenset({"gateway"}),
             "/petitbleu.store.v1.AdminService/": frozenset({"operator"}),
+            "/petitbleu.store.v1.AcceptService/": frozenset({"ingest"}),
         },
         frozenset({STATE}),
     )
     server = make_server(interceptor)
     mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(_Mailboxes(), server)  # type: ignore[abstract]
     mailbox_pb2_grpc.add_AdminServiceServicer_to_server(_Admin(), server)  # type: ignore[abstract]
+    accept_pb2_grpc.add_AcceptServiceServicer_to_server(_Accept(), server)  # type: ignore[abstract]
     address = f"unix:{tmp_path / 'store.sock'}"
     server.add_insecure_port(address)
     await server.start()
@@ -83,6 +94,20 @@ async def test_the_handler_knows_service_and_person(target: str, make_signer: Ma
     assert answer.modseq == 77
     pieces = [piece.data async for piece in stub.ReadBlob(mailbox_pb2.ReadBlobRequest(), metadata=peer.metadata())]
     assert pieces == [b"gateway"]
+    await peer.close()
+
+
+async def test_a_conversation_ends_with_the_token_that_began_it(target: str, make_signer: MakeSigner) -> None:
+    peer = Peer(target, "store")
+    token = make_signer("ingest").sign("store", {"use": "service"}, 2)
+    stub = accept_pb2_grpc.AcceptServiceStub(peer.channel)
+    call = stub.AcceptMany(metadata=[("authorization", f"Bearer {token}")], timeout=600)  # type: ignore[call-arg]
+    await call.write(accept_pb2.AcceptRequest())
+    assert await call.read() == accept_pb2.AcceptResponse()
+    await asyncio.sleep(3.1)
+    await call.write(accept_pb2.AcceptRequest())
+    assert await call.read() is grpc.aio.EOF  # type: ignore[attr-defined]
+    assert await call.code() is grpc.StatusCode.OK, "an orderly end: the caller opens a fresh one"
     await peer.close()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -52,11 +54,12 @@ _LIMITS: Final = [
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes the call being served."""
+    """Who makes the call being served; `expires_at` is the end of its token (Unix seconds)."""
 
     service: str
     principal: Principal | None
     traceparent: str
+    expires_at: float = math.inf
 
 
 _caller: ContextVar[Caller] = ContextVar("petitbleu_caller")
@@ -65,6 +68,19 @@ _caller: ContextVar[Caller] = ContextVar("petitbleu_caller")
 def caller() -> Caller:
     """Who makes the call being served (inside a handler)."""
     return _caller.get()
+
+
+async def while_allowed(requests: AsyncIterator[Request]) -> AsyncIterator[Request]:
+    """Give the requests of a conversation (inside its handler) for as long as the caller's token holds.
+
+    A token is looked at when a call begins, and a stream lives as long as its caller likes: without this, one token that leaks
+    once would be good for ever. The end is an orderly one, at which the caller opens a fresh stream (ADR 9).
+    """
+    until = caller().expires_at
+    async for request in requests:
+        if time.time() > until:
+            return
+        yield request
 
 
 class Peer:
@@ -179,9 +195,11 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._person_methods = person_methods
 
     def _identify(self, method: str, metadata: Mapping[str, str]) -> Caller:
+        expires_at = math.inf
         scheme, _, token = metadata.get("authorization", "").partition(" ")
         if scheme == "Bearer":
-            name = str(self._verifier.verify(token, use="service")["iss"])
+            claims = self._verifier.verify(token, use="service")
+            name, expires_at = str(claims["iss"]), float(claims["exp"])
         elif scheme == "Operator" and self._operator.matches(token):
             name = OPERATOR
         else:
@@ -195,7 +213,7 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             principal = self._principals.principal(metadata.get("x-principal", ""))
         elif metadata.get("x-principal"):
             principal = self._principals.principal(metadata["x-principal"])
-        return Caller(name, principal, metadata.get("traceparent", ""))
+        return Caller(name, principal, metadata.get("traceparent", ""), expires_at)
 
     async def intercept_service(
         self,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc
 from petitbleu_kit.ids import BlobId
-from petitbleu_kit.rpc import caller
+from petitbleu_kit.rpc import caller, while_allowed
 from petitbleu_kit.telemetry import parent_of, span, tracing_on
 from petitbleu_store.domain.acceptance import Arriving
 from petitbleu_store.domain.envelope import Envelope, Recipient
@@ -58,7 +58,7 @@ class AcceptServicer(accept_pb2_grpc.AcceptServiceServicer):
         self, request: AsyncIterator[accept_pb2.AcceptRequest], _context: Context
     ) -> AsyncIterator[accept_pb2.AcceptResponse]:
         """Commit batches, one after the other."""
-        async for one in request:
+        async for one in while_allowed(request):
             yield await self._accept(one)
 
     async def _accept(self, request: accept_pb2.AcceptRequest) -> accept_pb2.AcceptResponse:

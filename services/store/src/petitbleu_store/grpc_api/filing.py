@@ -8,7 +8,7 @@ from uuid import UUID
 from petitbleu.store.v1 import filing_pb2, filing_pb2_grpc
 from petitbleu_kit.ids import BlobId
 from petitbleu_kit.postgres import in_transaction
-from petitbleu_kit.rpc import caller
+from petitbleu_kit.rpc import caller, while_allowed
 from petitbleu_kit.telemetry import parent_of, span, tracing_on
 from petitbleu_store.adapters.postgres import Pool
 from petitbleu_store.domain.outcome import Outcome
@@ -82,7 +82,7 @@ class FilingServicer(filing_pb2_grpc.FilingServiceServicer):
         self, request: AsyncIterator[filing_pb2.ListOpenRequest], _context: Context
     ) -> AsyncIterator[filing_pb2.ListOpenResponse]:
         """Give open recipients, one request after the other."""
-        async for one in request:
+        async for one in while_allowed(request):
             yield await self._list_open(one)
 
     async def _list_open(self, request: filing_pb2.ListOpenRequest) -> filing_pb2.ListOpenResponse:
@@ -105,7 +105,7 @@ class FilingServicer(filing_pb2_grpc.FilingServiceServicer):
         self, request: AsyncIterator[filing_pb2.FileRequest], _context: Context
     ) -> AsyncIterator[filing_pb2.FileResponse]:
         """File or hold, one request after the other."""
-        async for one in request:
+        async for one in while_allowed(request):
             yield await self._mailboxes.file(one)
 
     @answered
