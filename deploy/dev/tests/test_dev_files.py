@@ -237,13 +237,34 @@ def test_progress_is_said_once_where_there_is_no_terminal() -> None:
     assert stream.getvalue() == "waiting for postgres, nats\nwaiting for nats\ndone\n"
 
 
-def test_progress_on_a_terminal_leaves_no_trace_before_a_line() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
+
+def test_progress_on_a_terminal_leaves_no_trace_before_a_line() -> None:
     stream = Terminal()
     console = Console(stream)
     console.waiting(["postgres"])
     console.line("done")
     assert stream.getvalue().endswith("\r\x1b[Kdone\n")
+
+
+def test_progress_stays_in_one_row_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    Console(stream).waiting(["postgres", "nats", "redis", "seaweedfs", "ingest"])
+    assert len(stream.getvalue()) == 39
+    assert stream.getvalue().endswith("... (0 s)")
+
+
+def test_each_wait_counts_its_own_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 103.0, 500.0, 500.0])
+    monkeypatch.setattr("petitbleu_dev.console.time.monotonic", lambda: next(clock))
+    stream = Terminal()
+    console = Console(stream)
+    console.waiting(["postgres"])
+    console.waiting([])
+    console.waiting(["a clean stop"])
+    assert "postgres (3 s)" in stream.getvalue()
+    assert stream.getvalue().endswith("a clean stop (0 s)")

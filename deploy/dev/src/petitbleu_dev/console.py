@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ class Console:
         self._terminal = self._stream.isatty()
         self._drawn = False
         self._said = ""
-        self._since = time.monotonic()
+        self._since: float | None = None
 
     def line(self, text: str) -> None:
         """Print a whole line."""
@@ -25,14 +26,17 @@ class Console:
         self._stream.flush()
 
     def waiting(self, names: Iterable[str]) -> None:
-        """Show what start-up waits for; nothing when `names` is empty."""
+        """Show what is waited for and for how long by now; no names end the wait."""
         what = ", ".join(names)
         if not what:
             self._clear()
+            self._since = None
             return
+        if self._since is None:
+            self._since = time.monotonic()
         if self._terminal:
             self._clear()
-            self._stream.write(f"waiting for {what} ({time.monotonic() - self._since:.0f} s)")
+            self._stream.write(_fitted(f"waiting for {what}", f" ({time.monotonic() - self._since:.0f} s)"))
             self._drawn = True
         elif what != self._said:
             self._stream.write(f"waiting for {what}\n")
@@ -43,3 +47,9 @@ class Console:
         if self._drawn:
             self._stream.write("\r\x1b[K")
             self._drawn = False
+
+
+def _fitted(text: str, tail: str) -> str:
+    """Text and tail in one row of the terminal: a row that wraps could not be taken back."""
+    room = shutil.get_terminal_size().columns - 1 - len(tail)
+    return (text if len(text) <= room else text[: max(0, room - 3)] + "...") + tail
