@@ -237,6 +237,22 @@ def test_progress_is_said_once_where_there_is_no_terminal() -> None:
     assert stream.getvalue() == "waiting for postgres, nats\nwaiting for nats\ndone\n"
 
 
+def test_a_file_in_the_way_is_one_line_that_names_it(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.logs.touch()
+    with pytest.raises(StackError) as refused, preflight.usable(layout):
+        layout.create()
+    assert str(layout.logs) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_only_takes_names_that_there_are() -> None:
+    preflight.check_names({"services", "nats"}, ("services", "nats"))
+    for wanted in ({"nats", "natz"}, frozenset[str]()):
+        with pytest.raises(StackError, match="there are services, nats"):
+            preflight.check_names(wanted, ("services", "nats"))
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -6,7 +6,8 @@ import errno
 import fcntl
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from petitbleu_dev.errors import StackError
@@ -38,6 +39,31 @@ def take_lock(layout: Layout) -> int:
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
     return descriptor
+
+
+@contextmanager
+def usable(layout: Layout) -> Iterator[None]:
+    """Whatever the file system refuses below is about the data directory: one line that names the file.
+
+    Raises:
+        StackError: a file of the directory cannot be made, read or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or layout.data
+        raise StackError(f"cannot use {layout.data} as the data directory: {where}: {error.strerror}") from None
+
+
+def check_names(wanted: Collection[str], known: Collection[str]) -> None:
+    """Refuse a name in `--only` that nothing has, and an empty choice: a stack of nothing would look like one that runs.
+
+    Raises:
+        StackError: names the first such name, and those that there are.
+    """
+    for name in sorted(wanted) or [""]:
+        if name not in known:
+            raise StackError(f"--only {name}: there is no such program; there are {', '.join(known)}")
 
 
 def check_layout_version(layout: Layout) -> None:

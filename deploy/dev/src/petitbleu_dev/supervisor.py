@@ -70,17 +70,26 @@ class Supervisor:
         layout = self._options.layout
         descriptor = preflight.take_lock(layout)
         try:
-            preflight.check_layout_version(layout)
-            postgres.check_version(self._context)
+            preflight.check_names(self._options.only, ("backends", "services", *BACKENDS, *HEALTH_PORTS))
+            self._check_data()
             doors = self._options.ports.backends() if self._options.wants("nats") else {}
             if self._options.wants("ingest") or self._options.wants("gateway"):
                 doors = {**self._options.ports.services(), **doors}
             preflight.check_ports(doors)
-            layout.create()
-            self._make_secrets()
+            self._make_data()
             await self._live()
         finally:
             os.close(descriptor)
+
+    def _check_data(self) -> None:
+        with preflight.usable(self._options.layout):
+            preflight.check_layout_version(self._options.layout)
+            postgres.check_version(self._context)
+
+    def _make_data(self) -> None:
+        with preflight.usable(self._options.layout):
+            self._options.layout.create()
+            self._make_secrets()
 
     def _make_secrets(self) -> None:
         layout = self._options.layout
@@ -186,7 +195,7 @@ class Supervisor:
         layout = self._options.layout
         lines = ["", "Petit Bleu runs. Ctrl-C stops it."]
         if "gateway" in self._processes:
-            lines.append(f"  web, JMAP          http://localhost:{of('http')}  https://localhost:{of('https')}")
+            lines.append(f"  JMAP               http://localhost:{of('http')}  https://localhost:{of('https')}")
         if "ingest" in self._processes:
             lines.append(f"  SMTP               127.0.0.1:{of('smtp')}")
         if "seaweedfs" in self._processes and "store" not in self._processes:
