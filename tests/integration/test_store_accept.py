@@ -217,6 +217,10 @@ async def test_a_parked_message_outlives_its_intake_key(open_store: Opener) -> N
         await settle(store, kept, Outcome.PARKED, reason="no-account")
         await settle(store, lost, Outcome.DISCARDED)
         await store.core.cold.execute("/* cold:test */ UPDATE intake_key SET created_at = now() - interval '3 days'")
+        assert await store.core.intake.destroy_spent() == 0  # no process can have heard of a later key
+        await store.core.cold.execute(
+            "/* cold:test */ UPDATE intake_key SET created_at = now() - interval '1 hour' WHERE key_id = 2"
+        )
         assert await store.core.intake.destroy_spent() == 1
     async with open_store() as store:
         assert await body_of(store, kept) == TRACE + body

@@ -342,7 +342,7 @@ async def test_the_commit_that_files_records_the_outcome_of_a_sole_item(store: S
             item(blob_id, 99, 3, sole=True),
         )
         assert [result.settled for result in results] == [True, False, True, False]
-    assert await _outcomes(store, blob_id) == [(2, [account_id]), (1, None), (3, [child]), (1, None)]
+    assert await _outcomes(store, blob_id) == [(2, [account_id]), (1, [account_id]), (3, [child]), (1, None)]
 
 
 async def test_nothing_is_settled_that_was_not_filed(store: Store) -> None:
@@ -471,3 +471,26 @@ async def test_nothing_personal_is_in_clear_in_the_rows(store: Store) -> None:
             value if isinstance(value, bytes) else str(value).encode() for row in rows for value in row.values()
         )
         assert b"canary" not in seen, table
+
+
+async def test_what_a_child_wrote_never_becomes_received_mail(store: Store, guard: Signer) -> None:
+    child = await new_account(store, guarded=True)
+    made = await parts_of(store).cases.imports.add(
+        await mailing.known(store, child),
+        mailbox_pb2.ImportMessageRequest(
+            account_id=child, body=mail(), mailbox_ids=[DRAFTS], idempotency_key=b"forged-from-anyone"
+        ),
+    )
+    (blob_id,) = await accept(store, message(mail()))
+    (got,) = await file(store, item(blob_id, child, decision_token=decision(guard, child, blob_id, "deliver")))
+    for mailbox_id, message_id, status in (
+        (INBOX, made.message.message_id, mailbox_pb2.UPDATE_STATUS_FORBIDDEN),
+        (ARCHIVE, made.message.message_id, mailbox_pb2.UPDATE_STATUS_FORBIDDEN),
+        (TRASH, made.message.message_id, mailbox_pb2.UPDATE_STATUS_OK),
+        (INBOX, made.message.message_id, mailbox_pb2.UPDATE_STATUS_FORBIDDEN),
+        (TRASH, got.message_id, mailbox_pb2.UPDATE_STATUS_OK),
+        (INBOX, got.message_id, mailbox_pb2.UPDATE_STATUS_OK),
+    ):
+        change = mailbox_pb2.MessageUpdate(message_id=message_id, replace_mailboxes=True, add_mailbox_ids=[mailbox_id])
+        (result,) = (await update(store, child, change)).results
+        assert result.status == status

@@ -23,6 +23,10 @@ ON CONFLICT (partition, account_id) DO NOTHING"""
 _SOME: Final = """/* cold:store.erase_some */ SELECT message_id, thread_id, received_ms, blob_id FROM message WHERE partition = $1 AND account_id = $2 LIMIT $3"""
 _SOME_HELD: Final = """/* cold:store.erase_held */ DELETE FROM held WHERE partition = $1 AND account_id = $2 AND accepted_id IN
     (SELECT accepted_id FROM held WHERE partition = $1 AND account_id = $2 LIMIT $3) RETURNING accepted_id AS blob_id"""
+# Held for nobody else: its outcome is that it was destroyed.
+_DISCARD: Final = """/* cold:store.erase_discard */ UPDATE recipient r SET outcome = 5, settled_at = now(), reason = 'erased'
+FROM unnest($1::smallint[], $2::uuid[]) AS v (partition, accepted_id)
+WHERE r.partition = v.partition AND r.accepted_id = v.accepted_id AND r.outcome = 3 AND r.account_ids <@ ARRAY[$3::bigint]"""
 # Tables whose rows tell nothing of blobs, with the rest of their keys.
 _OTHERS: Final = {
     "mailbox_message": "mailbox_id, received_ms, message_id",
@@ -85,6 +89,9 @@ class Erasure:
                 await message_rows.delete(connection, partition, account_id, members, ())
             else:
                 rows = await connection.fetch(_SOME_HELD, partition, account_id, _ROWS)
+                held = sorted((partition_of_blob(row["blob_id"]), row["blob_id"]) for row in rows)
+                if held:
+                    await connection.execute(_DISCARD, *map(list, zip(*held, strict=True)), account_id)
             await message_rows.release(
                 connection, [(partition_of_blob(row["blob_id"]), row["blob_id"]) for row in rows]
             )

@@ -293,13 +293,19 @@ class FilingService:
         return events
 
     async def _settle(self, connection: Connection, wanted: Sequence[Wanted]) -> None:
-        """Record the outcome of the recipients for which what is filed or held here is all."""
+        """Record the outcome of the recipients for which what is filed or held here is all, and who has it of the others."""
         settlements = []
+        shared: dict[tuple[BlobId, int], list[int]] = {}
         for one in wanted:
             outcome = _SETTLES.get(one.status)
             one.settled = outcome is not None
-            if outcome is not None:
-                settlements += [Settlement(one.accepted_id, number, outcome, (one.account_id,)) for number in one.sole]
+            if outcome is None:
+                continue
+            settlements += [Settlement(one.accepted_id, number, outcome, (one.account_id,)) for number in one.sole]
+            for number in one.recipients:
+                if number not in one.sole:
+                    shared.setdefault((one.accepted_id, number), []).append(one.account_id)
+        await self._core.recipients.reached(connection, shared)
         await self._core.recipients.settle(connection, settlements)
 
 

@@ -14,6 +14,7 @@ from petitbleu_kit.bus import publish_all
 from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.logs import get_logger
 from petitbleu_store.core import Core
+from petitbleu_store.service.ring import HOT_SLOTS, hot_table
 from petitbleu_store.service.staging import Staging
 
 _log = get_logger(__name__)
@@ -22,6 +23,7 @@ _AGAIN_TICK: Final = 5.0
 _PRUNE_TICK: Final = 300.0
 _ROWS: Final = 5000
 _EVENT_IDS: Final = 256
+_HOT: Final = " UNION ALL ".join(f"SELECT partition, blob_id FROM {hot_table(slot)}" for slot in range(HOT_SLOTS))
 
 
 class Housekeeping:
@@ -95,13 +97,15 @@ class Housekeeping:
     async def prune_accepted(self) -> int:
         """Delete the rows of some mail that was settled long ago; return of how many messages.
 
-        Whose it is goes to the place of its body; what nobody has is released for compaction.
+        Whose it is goes to the place of its body; what nobody has is released for compaction. A body that is still hot has
+        no place to which that could go: its rows stay until it is packed.
         """
         rows = await self._core.cold.fetch(
             "/* cold:store.prunable */ SELECT a.partition, a.accepted_id, (SELECT array_agg(DISTINCT one) FROM recipient r, "
             "unnest(r.account_ids) AS one WHERE r.partition = a.partition AND r.accepted_id = a.accepted_id) AS account_ids "
             "FROM accepted a WHERE a.received_at < now() - make_interval(days => $1) AND NOT EXISTS (SELECT 1 FROM recipient r "
-            "WHERE r.partition = a.partition AND r.accepted_id = a.accepted_id AND r.outcome IN (1, 3, 6)) LIMIT $2",
+            "WHERE r.partition = a.partition AND r.accepted_id = a.accepted_id AND r.outcome IN (1, 3, 6)) "
+            f"AND NOT EXISTS (SELECT 1 FROM ({_HOT}) AS h WHERE h.partition = a.partition AND h.blob_id = a.accepted_id) LIMIT $2",
             self._core.settings.keep_accepted_days,
             _ROWS,
         )

@@ -195,15 +195,24 @@ class Intake:
     async def destroy_spent(self) -> int:
         """Destroy intake keys whose day is over by two hours and of whose mail no recipient is open; return how many.
 
-        Mail of theirs with a parked recipient is under the operations key by then. What is under the operations key and
-        has neither open nor parked recipients any more loses its key here too.
+        Mail of theirs with a parked recipient is under the operations key by then, unless it could not be opened: what was
+        parked for that keeps its intake key. What is under the operations key and has neither open nor parked recipients any
+        more loses its key here too.
+
+        A machine that slept, or a clock put right, lets days pass at once: so a key goes only when every process has had
+        the time to hear of a later one, and uses that.
         """
+        self._current_until = 0.0
+        await self.current()
         spent = await self._pool.fetch(
             "/* cold:store.intake_spent */ UPDATE intake_key k SET wrapped_key = NULL, destroyed_at = now() "
             "WHERE wrapped_key IS NOT NULL AND date_trunc('day', created_at) + interval '26 hours' < now() "
             "AND NOT EXISTS (SELECT 1 FROM recipient r JOIN accepted a USING (partition, accepted_id) "
-            "WHERE r.outcome = 1 AND a.key_id = k.key_id) "
-            "AND NOT EXISTS (SELECT 1 FROM staged s WHERE s.key_id = k.key_id) RETURNING key_id"
+            "WHERE r.outcome IN (1, 6) AND a.key_id = k.key_id) "
+            "AND NOT EXISTS (SELECT 1 FROM staged s WHERE s.key_id = k.key_id) "
+            "AND EXISTS (SELECT 1 FROM intake_key n WHERE n.key_id > k.key_id AND n.created_at < now() - make_interval(secs => $1)) "
+            "RETURNING key_id",
+            2.0 * _REFRESH_SECONDS,
         )
         await self._pool.execute(
             "/* cold:store.operations_spent */ UPDATE accepted a SET wrapped_key = '' WHERE key_id = 0 AND wrapped_key <> '' "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,11 +33,20 @@ _SETTLE: Final = (
     "attempts = r.attempts + (s.outcome = 1)::int, "
     "next_attempt_at = CASE WHEN s.outcome = 1 THEN now() + make_interval(secs => s.retry_after) ELSE r.next_attempt_at END, "
     "settled_at = CASE WHEN s.outcome = 1 THEN NULL ELSE now() END, reason = nullif(s.reason, ''), "
-    "account_ids = CASE WHEN s.account_ids = '{}' THEN r.account_ids ELSE s.account_ids::bigint[] END "
+    "account_ids = CASE WHEN s.account_ids = '{}' OR r.account_ids @> s.account_ids::bigint[] THEN r.account_ids "
+    "ELSE coalesce(r.account_ids, '{}') || s.account_ids::bigint[] END "
     "FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[], $7::float8[]) "
     "AS s (partition, accepted_id, recipient_no, outcome, account_ids, reason, retry_after) "
     "WHERE r.partition = s.partition AND r.accepted_id = s.accepted_id AND r.recipient_no = s.recipient_no "
     "AND r.partition = ANY($1::smallint[]) AND (r.outcome = 1 OR r.outcome = 3 AND s.outcome IN (2, 5))"
+)
+# Whoever has a message is known from the commit that gave it, whatever outcome its recipient comes to.
+_REACHED: Final = (
+    "/* hot:store.recipient_reached */ UPDATE recipient r "
+    "SET account_ids = coalesce(r.account_ids, '{}') || w.account_ids::bigint[] "
+    "FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::text[]) AS w (partition, accepted_id, recipient_no, account_ids) "
+    "WHERE r.partition = w.partition AND r.accepted_id = w.accepted_id AND r.recipient_no = w.recipient_no "
+    "AND r.partition = ANY($1::smallint[]) AND NOT coalesce(r.account_ids, '{}') @> w.account_ids::bigint[]"
 )
 
 
@@ -65,7 +74,7 @@ class Settlement:
         accepted_id: The message.
         recipient_no: The recipient's number in its envelope.
         outcome: The outcome; OPEN counts a failed attempt.
-        account_ids: Accounts that have the message, when filed or held.
+        account_ids: Accounts that have the message, when filed or held; added to those that are known to have it.
         reason: A code, no free text.
         retry_after: For OPEN: seconds until it is published again.
     """
@@ -162,3 +171,13 @@ class Recipients:
             self._delta -= int(status.rpartition(" ")[2])
         for item in rows:
             _settled.labels(outcome=item.outcome.name.lower()).inc()
+
+    async def reached(self, executor: Executor, accounts: Mapping[tuple[BlobId, int], Iterable[int]]) -> None:
+        """Record accounts that got a message for a recipient (accepted id, number) that leads to others too."""
+        if not accounts:
+            return
+        rows = sorted((partition_of_blob(blob_id), blob_id, number) for blob_id, number in accounts)
+        await executor.execute(
+            _REACHED, *map(list, zip(*rows, strict=True)),
+            ["{" + ",".join(map(str, sorted(set(accounts[row[1:]])))) + "}" for row in rows],
+        )  # fmt: skip
