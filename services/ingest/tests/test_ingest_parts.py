@@ -160,6 +160,14 @@ async def test_mark_on_its_way_comes_before_the_same_key() -> None:
     assert store.messages[0].key == b"x" * 32
 
 
+async def test_mark_and_message_of_the_same_key_are_never_in_one_call() -> None:
+    store = fakes.FakeStore()
+    acceptance = _acceptance(store)
+    acceptance.mark(b"k" * 32)
+    await asyncio.gather(acceptance.submit(_message()), acceptance.submit(_message(b"y" * 32)))
+    assert (store.seen, store.calls) == ([b"k" * 32], [0, 2])
+
+
 async def test_marks_of_a_failed_call_are_sent_again() -> None:
     from petitbleu_ingest.ports import StoreAwayError
 

@@ -94,6 +94,10 @@ class Acceptance:
             waiting = {self._marks_flying[one.key] for one in messages if one.key in self._marks_flying}
             if waiting:
                 await asyncio.wait(waiting)
+        while any(one.key in self._marks for one in messages):
+            # A call whose answer is lost is made again: with mark and message in one, the second would forget what the
+            # first committed and take the message twice.
+            await self._call([])
         return await self._call(messages)
 
     async def _call(self, messages: Sequence[Incoming]) -> Sequence[Accepted]:
