@@ -15,12 +15,15 @@ from petitbleu_store.adapters import message_rows
 from petitbleu_store.adapters.filing_rows import Connection
 from petitbleu_store.core import Core
 from petitbleu_store.domain import keywords
+from petitbleu_store.domain.standard_mailboxes import DRAFTS, SENT, TRASH
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.restating import Restated, restate
 
 MAX_UPDATES: Final = 1000
 _OK: Final = mailbox_pb2.UPDATE_STATUS_OK
+# Where a guarded account's own writing may be.
+_OWN: Final = frozenset({DRAFTS, SENT, TRASH})
 
 
 def changed_event(account: KnownAccount, modseq: int) -> OutboxRow:
@@ -62,7 +65,8 @@ class Updates:
             raise StoreError(Problem.INVALID, "too many updates, or one message twice")
 
         async def work(connection: Connection) -> tuple[list[int], int, int, list[OutboxRow]]:
-            before = (await locked_row(connection, account, request.if_modseq))["modseq"]
+            locked = await locked_row(connection, account, request.if_modseq)
+            before = locked["modseq"]
             known = await message_rows.mailbox_ids(connection, account.partition, account.account_id)
             rows = {
                 row["message_id"]: row
@@ -76,6 +80,9 @@ class Updates:
                     statuses.append(mailbox_pb2.UPDATE_STATUS_NOT_FOUND)
                     continue
                 message = Restated.of(row)
+                if locked["guarded"] and _poses_as_received(update, message):
+                    statuses.append(mailbox_pb2.UPDATE_STATUS_FORBIDDEN)
+                    continue
                 statuses.append(apply(account, update, message, known))
                 if statuses[-1] == _OK:
                     messages.append(message)
@@ -91,6 +98,15 @@ class Updates:
         for status in statuses:
             response.results.add(status=mailbox_pb2.UpdateStatus.ValueType(status))
         return response
+
+
+def _poses_as_received(update: mailbox_pb2.MessageUpdate, message: Restated) -> bool:
+    """Whether a draft or sent copy would come where received mail is.
+
+    Nobody decided on it (architecture, two gates): what may not be imported into the inbox may not be moved there either.
+    """
+    new = set(update.add_mailbox_ids) - set(message.mailbox_ids)
+    return message.row["import_key"] is not None and not update.destroy and not new <= _OWN
 
 
 def apply(account: KnownAccount, update: mailbox_pb2.MessageUpdate, message: Restated, mailbox_ids: set[int]) -> int:
