@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A variable says what cannot be; the text is one line that names each such variable, never its value."""
 
 
 class ServiceSettings(BaseSettings):
@@ -40,6 +46,27 @@ class ServiceSettings(BaseSettings):
     delivery_target: str = Field("", description="gRPC address of delivery.")
     junior_guard_target: str = Field("", description="gRPC address of junior-guard.")
 
+    @classmethod
+    def read(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            SettingsError: a variable has no usable value.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError("; ".join(_variable(each["loc"]) + each["msg"] for each in error.errors())) from None
+
+    @classmethod
+    def read_or_exit(cls, service: str) -> Self:
+        """Read the environment; with no usable settings end the process by one line, which is the last of its log."""
+        try:
+            return cls.read()
+        except SettingsError as error:
+            sys.stderr.write(f"{service}: {error}\n")
+            raise SystemExit(1) from None
+
     def sockets(self) -> Path:
         """Directory of the unix sockets."""
         return self.run_dir or self.data / "run"
@@ -52,3 +79,8 @@ class ServiceSettings(BaseSettings):
     def listen_address(self, service: str) -> str:
         """GRPC address that this service listens on, the embedded socket when unset."""
         return self.listen or f"unix:{(self.sockets() / f'{service}.sock').resolve()}"
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """Name of the variable that a complaint is about; empty when it is about several together."""
+    return f"PETITBLEU_{location[0]}: ".upper() if location else ""

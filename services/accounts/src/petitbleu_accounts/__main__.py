@@ -9,7 +9,7 @@ from petitbleu_kit.lifecycle import run_service
 
 def main() -> None:
     """Run the service."""
-    settings = Settings()
+    settings = Settings.read_or_exit(SERVICE)
     run_service(SERVICE, settings.log_level, lambda stop: run(settings, stop))
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-
-from pydantic import ValidationError
 
 from petitbleu_ingest import bootstrap, workers
 from petitbleu_ingest.config import IngestSettings
@@ -14,13 +11,7 @@ from petitbleu_kit.lifecycle import run_service
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    try:
-        settings = IngestSettings()
-    except ValidationError as error:
-        for one in error.errors():
-            place = "_".join(str(part) for part in one["loc"]).upper()
-            print(f"ingest: PETITBLEU_{place}: {one['msg']}", file=sys.stderr)  # noqa: T201 — one clear line each
-        sys.exit(1)
+    settings = IngestSettings.read_or_exit("ingest")
 
     async def body(stop: asyncio.Event) -> None:
         if settings.ingest_worker >= 0:

@@ -9,7 +9,7 @@ from petitbleu_kit.lifecycle import run_service
 
 def main() -> None:
     """Run junior-guard until SIGTERM."""
-    settings = JuniorGuardSettings()
+    settings = JuniorGuardSettings.read_or_exit(NAME)
     run_service(NAME, settings.log_level, lambda stop: run(settings, stop))
 
 

@@ -9,7 +9,7 @@ from petitbleu_store.config import StoreSettings
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    settings = StoreSettings()
+    settings = StoreSettings.read_or_exit(SERVICE)
     run_service(SERVICE, settings.log_level, lambda stop: serve(settings, stop))
 
 
