@@ -53,8 +53,18 @@ def run(what: str, *command: str) -> None:
     environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "VIRTUAL_ENV": str(VENV)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        sys.stderr.write(done.stdout + done.stderr)
-        raise SetupError(f"{what} failed; the reason is above")
+        said = done.stdout + done.stderr
+        sys.stderr.write(said)
+        raise SetupError(f"{what} failed; the reason is above{hint(said)}")
+
+
+def hint(said: str) -> str:
+    """What to do about a failure that means that no package index was reached; empty for others."""
+    if re.search(r"name resolution|NewConnectionError|dns error|error sending request|timed out", said, re.IGNORECASE):
+        return (
+            ". The first start downloads packages: is there a network, or a mirror in PIP_INDEX_URL and UV_INDEX_URL?"
+        )
+    return ""
 
 
 def make_venv() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -54,6 +55,22 @@ def test_a_missing_python3_venv_is_one_line_with_the_command(monkeypatch: pytest
     with pytest.raises(setup.SetupError, match="sudo apt-get install python3-venv") as caught:
         setup.make_venv()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "NewConnectionError('<...>: Failed to establish a new connection: [Errno -3] Temporary failure in name resolution')",
+        "error: Request failed after 3 retries\n  Caused by: client error (Connect)\n  Caused by: dns error: failed to lookup",
+    ],
+)
+def test_without_a_network_the_last_line_says_so(said: str) -> None:
+    setup = tool("setup")
+    command = (sys.executable, "-c", f"import sys; sys.exit({said!r})")
+    with pytest.raises(setup.SetupError, match="is there a network") as caught:
+        setup.run("pip install uv", *command)
+    assert "\n" not in str(caught.value)
+    assert setup.hint("THESE PACKAGES DO NOT MATCH THE HASHES") == ""
 
 
 def test_the_environment_follows_the_lock_and_every_member(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
