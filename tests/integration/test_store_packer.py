@@ -227,3 +227,9 @@ async def test_when_no_slot_is_free_writing_goes_on(store: Store) -> None:
     await store.packer.pack_now()
     await all_there(store, sent)
     assert await hot_rows(store) == 0
+
+
+async def test_only_a_sealed_table_is_emptied(store: Store) -> None:
+    (blob_id,) = await accept(store, message())
+    assert not await store.packer._empty(store.core.ring.slot, 1)
+    assert blob_id in (await store.core.bodies.locate(store.core.cold, [blob_id], recent=False))[0]

@@ -216,6 +216,32 @@ async def test_old_settled_mail_is_pruned_and_its_owner_remembered(store: Store)
     assert await store.compaction.bury() == 1
 
 
+async def test_a_damaged_segment_is_not_rewritten_as_if_it_were_whole(open_store: Opener) -> None:
+    async with open_store(compact_dead_percent=30) as store:
+        sent = await packed(store, 20)
+        segment = await the_segment(store)
+        name = segment_name(segment["segment_id"])
+        gone = list(sent)[:8]
+        for blob_id in gone:
+            await settle(store, blob_id, Outcome.DISCARDED)
+        await release(store, *gone)
+        data = await store.core.objects.get(name, 0, segment["octets"])
+        await store.core.objects.put(name, data[:-1])
+        assert (await store.compaction.compact()).rewritten == 0
+        assert any("wrong length" in one for one in await findings(store, bodies=False))
+        await store.core.objects.put(name, data)
+        assert (await store.compaction.compact()).rewritten == 1
+        assert await findings(store) == []
+
+
+async def test_verification_finds_open_mail_whose_key_is_lost(store: Store) -> None:
+    (blob_id,) = await accept(store, message(text(3000)))
+    await store.core.cold.execute("/* cold:test */ UPDATE accepted SET wrapped_key = set_byte(wrapped_key, 20, 0)")
+    await store.core.cold.execute("/* cold:test */ UPDATE accepted SET wrapped_key = set_byte(wrapped_key, 21, 0)")
+    store.core.intake._known.clear()
+    assert f"accepted {blob_id}: it does not open" in await findings(store)
+
+
 async def test_trace_tells_what_became_of_a_mail_and_is_audited(store: Store) -> None:
     (first, second) = await accept(store, message(to=("a@demo.test", "b@demo.test")), message(to=("b@demo.test",)))
     await settle(store, first, Outcome.FILED, 21, number=1)

@@ -7,6 +7,8 @@ gone, in its place. A segment is deleted only when the back-ups that may name it
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from petitbleu_kit.ids import BlobId, partition_of_blob
 from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.postgres import in_transaction
-from petitbleu_store.adapters.s3 import segment_name
+from petitbleu_store.adapters.s3 import ObjectMissingError, segment_name
 from petitbleu_store.core import Core
 from petitbleu_store.ports import MailboxParts
 from petitbleu_store.service.packer import BusyElsewhereError, Packer
@@ -171,14 +173,13 @@ class Compaction:
     async def _rewrite(self, done: Compacted) -> None:
         share = self._core.settings.compact_dead_percent
         rows = await self._core.cold.fetch(
-            "/* cold:store.segments_to_compact */ SELECT segment_id, octets, blob_ids FROM segment WHERE state = 'live' "
+            "/* cold:store.segments_to_compact */ SELECT segment_id, octets, blob_ids, digest FROM segment WHERE state = 'live' "
             "AND (octets - live_octets) * 100 > octets * $1 ORDER BY created_at", share,
         )  # fmt: skip
         draft = Draft()
         gathered = 0
         for row in rows:
-            await self._gather(draft, row)
-            gathered += 1
+            gathered += await self._gather(draft, row)
             if len(draft) >= self._core.settings.segment_octets:
                 await self._segments.rewrite(draft)
                 done.rewritten += gathered
@@ -187,8 +188,8 @@ class Compaction:
             await self._segments.rewrite(draft)
             done.rewritten += gathered
 
-    async def _gather(self, draft: Draft, segment: Any) -> None:
-        """Append what is still alive of a segment."""
+    async def _gather(self, draft: Draft, segment: Any) -> bool:
+        """Append what is still alive of a segment; one that is damaged stays as it is, for verification to tell and for repair."""
         segment_id: BlobId = segment["segment_id"]
         places = await self._core.cold.fetch(
             f"/* cold:store.segment_places */ SELECT p.blob_id, p.octet_offset, p.octets FROM {_SUBJECTS} "
@@ -196,8 +197,15 @@ class Compaction:
             "ORDER BY p.octet_offset",
             [partition_of_blob(blob_id) for blob_id in segment["blob_ids"]], segment["blob_ids"], segment_id,
         )  # fmt: skip
-        data = memoryview(await self._core.objects.get(segment_name(segment_id), 0, segment["octets"]))
+        try:
+            data = memoryview(await self._core.objects.get(segment_name(segment_id), 0, segment["octets"]))
+        except ObjectMissingError:
+            data = memoryview(b"")
+        if await asyncio.to_thread(lambda: hashlib.sha256(data).digest()) != segment["digest"]:
+            _log.error("a damaged segment is not compacted", segment_id=str(segment_id))
+            return False
         for place in places:
             start = place["octet_offset"]
             draft.add(place["blob_id"], data[start : start + place["octets"]])
             draft.from_segments.append(segment_id)
+        return True

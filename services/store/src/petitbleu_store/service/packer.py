@@ -183,11 +183,13 @@ class Packer:
                 await connection.execute(f"/* cold:store.hot_lock */ LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
                 if await connection.fetchval(f"/* cold:store.hot_count */ SELECT count(*) FROM {table}") != placed:
                     return False
-                await connection.execute(f"/* cold:store.hot_empty */ TRUNCATE {table}")
-                await connection.execute(
+                freed = await connection.execute(
                     "/* cold:store.ring_free */ UPDATE ring SET state = 'free', since = now() WHERE slot = $1 AND state = 'sealed'",
                     slot,
                 )
+                if freed != "UPDATE 1":
+                    return False  # who took our lease was faster: what is in the table now is not what we counted
+                await connection.execute(f"/* cold:store.hot_empty */ TRUNCATE {table}")
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             return False
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -172,7 +172,8 @@ class Verification:
         while True:
             rows = await self._core.cold.fetch(
                 "/* cold:store.verify_accepted */ SELECT a.partition, a.accepted_id, count(r.recipient_no) AS recipients, "
-                f"bool_or(r.outcome IN {_NEEDED}) AS needed FROM (SELECT partition, accepted_id FROM accepted "
+                f"bool_or(r.outcome IN {_NEEDED}) AS needed, "
+                "bool_or(r.outcome = 1) AS open FROM (SELECT partition, accepted_id FROM accepted "
                 "WHERE (partition, accepted_id) > ($1, $2) ORDER BY partition, accepted_id LIMIT $3) a "
                 "LEFT JOIN recipient r USING (partition, accepted_id) GROUP BY a.partition, a.accepted_id "
                 "ORDER BY a.partition, a.accepted_id", *after, _ROWS,
@@ -181,14 +182,15 @@ class Verification:
                 if row["recipients"] == 0:
                     yield self._found(f"accepted {row['accepted_id']}: it has no recipient")
             needed = [row["accepted_id"] for row in rows if row["needed"]]
-            for finding in await self._needed(needed, bodies=bodies):
+            waiting = {row["accepted_id"] for row in rows if row["open"]}
+            for finding in await self._needed(needed, waiting, bodies=bodies):
                 yield self._found(finding)
             yield self._so_far()
             if len(rows) < _ROWS:
                 return
             after = (rows[-1]["partition"], rows[-1]["accepted_id"])
 
-    async def _needed(self, ids: Sequence[BlobId], *, bodies: bool) -> list[str]:
+    async def _needed(self, ids: Sequence[BlobId], waiting: Set[UUID], *, bodies: bool) -> list[str]:
         findings: list[str] = []
         if not bodies:
             hot, places = await self._core.bodies.locate(self._core.cold, ids, recent=False)
@@ -201,7 +203,9 @@ class Verification:
         for blob_id in ids:
             message = messages.get(blob_id)
             if message is None:
-                continue  # held or queued: its key is with an account by now
+                if blob_id in waiting:
+                    findings.append(f"accepted {blob_id}: it does not open")
+                continue  # held or queued: its key is with an account by now; parked: its reason says that it does not open
             try:
                 octets = 0
                 async for piece in self._core.bodies.stream(blob_id, message.key, recent=False):
