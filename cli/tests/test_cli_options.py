@@ -75,19 +75,31 @@ def test_the_token_comes_from_the_environment_before_the_file(tmp_path: Path, mo
     assert office.token() == "from-environment"
 
 
-def test_the_run_directory_is_where_the_stack_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PETITBLEU_DATA", str(tmp_path))
-    monkeypatch.delenv("PETITBLEU_RUN_DIR", raising=False)
-    monkeypatch.delenv("PETITBLEU_ACCOUNTS_TARGET", raising=False)
-    (tmp_path / "run.path").write_text(f"{tmp_path}/short\n")
+def test_the_run_directory_is_where_the_stack_says(tmp_path: Path) -> None:
+    (tmp_path / "short").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "short")  # as where the data's own path is too long for a socket
+    assert ServiceSettings(data=tmp_path).target("accounts") == f"unix:{tmp_path}/short/accounts.sock"
 
-    async def target() -> str:
-        async with Office.open(as_json=False) as office:
-            return office.settings.target("accounts")
 
-    import asyncio
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_unusable_variable_is_one_line_and_exit_1(
+    as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PETITBLEU_PORT_OFFSET", "abc")
+    with pytest.raises(SystemExit) as exit_info:
+        main(["doctor", *(["--json"] if as_json else [])])
+    assert exit_info.value.code == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("petitbleu: PETITBLEU_PORT_OFFSET: ")
+    assert captured.err.count("\n") == 1
+    assert ("error" in json.loads(captured.out)) if as_json else not captured.out
 
-    assert asyncio.run(target()) == f"unix:{tmp_path}/short/accounts.sock"
+
+def test_an_empty_table_says_so_beside_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    Office(ServiceSettings(), as_json=False).table([], ["a"])
+    assert capsys.readouterr() == ("", "nothing found\n")
+    Office(ServiceSettings(), as_json=True).table([], ["a"])
+    assert capsys.readouterr() == ("[]\n", "")
 
 
 def _error(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:

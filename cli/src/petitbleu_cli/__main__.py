@@ -10,19 +10,26 @@ from collections.abc import Sequence
 import grpc.aio
 
 from petitbleu_cli.failure import Failure, explain
-from petitbleu_cli.office import Office
+from petitbleu_cli.office import Office, fail
 from petitbleu_cli.options import make_parser
+from petitbleu_kit.config import ServiceSettings, SettingsError
 
 
 async def _run(arguments: Sequence[str] | None) -> int:
     options = make_parser().parse_args(arguments)
-    async with Office.open(as_json=getattr(options, "json", False)) as office:
+    as_json = getattr(options, "json", False)
+    try:
+        settings = ServiceSettings.read()
+    except SettingsError as error:
+        fail(str(error), as_json=as_json)
+        return 1
+    async with Office.open(settings, as_json=as_json) as office:
         try:
             return int(await options.run(office, options) or 0)
         except Failure as failure:
-            office.fail(str(failure))
+            fail(str(failure), as_json=as_json)
         except grpc.aio.AioRpcError as error:
-            office.fail(explain(error, office.last_service))
+            fail(explain(error, office.last_service), as_json=as_json)
     return 1
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from petitbleu_cli.failure import Failure
@@ -33,9 +32,9 @@ class Office:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, *, as_json: bool) -> AsyncIterator[Office]:
+    async def open(cls, settings: ServiceSettings, *, as_json: bool) -> AsyncIterator[Office]:
         """Give an office for one command and close its channels after."""
-        office = cls(_settings(), as_json=as_json)
+        office = cls(settings, as_json=as_json)
         try:
             yield office
         finally:
@@ -85,16 +84,12 @@ class Office:
             for row in [list(columns), *rows]
         ]
         self.answer(list(data), lines if data else [])
+        if not data and not self.as_json:
+            self.progress("nothing found")
 
     def progress(self, line: str) -> None:
         """Say on standard error how far it is."""
         print(line, file=sys.stderr, flush=True)
-
-    def fail(self, line: str) -> None:
-        """Say on standard error why it failed."""
-        if self.as_json:
-            print(json.dumps({"error": line}, ensure_ascii=False))
-        print(f"petitbleu: {line}", file=sys.stderr)
 
 
 def _cell(value: Any) -> str:
@@ -105,11 +100,8 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _settings() -> ServiceSettings:
-    settings = ServiceSettings()
-    if settings.run_dir is None:
-        pointer = settings.data / "run.path"
-        with contextlib.suppress(OSError):
-            # Where the data's own path is too long for a unix socket, the stack says here which one it took.
-            return settings.model_copy(update={"run_dir": Path(pointer.read_text().strip())})
-    return settings
+def fail(line: str, *, as_json: bool) -> None:
+    """Say on standard error why a command failed, and as JSON where the answer would be."""
+    if as_json:
+        print(json.dumps({"error": line}, ensure_ascii=False))
+    print(f"petitbleu: {line}", file=sys.stderr)

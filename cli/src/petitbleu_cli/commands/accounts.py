@@ -103,9 +103,10 @@ async def _create(office: Office, options: Namespace) -> int:
     if not errors:
         return 0
     reasons = "; ".join(f"{_WHY.get(error, error)} ({number})" for error, number in errors.most_common())
+    what = f"{errors.total()} of {options.count} accounts"
     if options.count == 1:
-        reasons = reasons.removesuffix(" (1)")
-    print(f"petitbleu: {errors.total()} of {options.count} not made: {reasons}", file=sys.stderr)
+        what, reasons = f"account {made[0]['address']}", reasons.removesuffix(" (1)")
+    print(f"petitbleu: {what} not made: {reasons}", file=sys.stderr)
     return 1
 
 

@@ -31,8 +31,9 @@ def _answer_counts(office: Office, message: Message) -> None:
     office.answer(found, [f"{name.replace('_', ' '):20} {value}" for name, value in found.items()])
 
 
-def _checked(response: mailbox_pb2.VerifyResponse) -> str:
-    return f"{response.blobs} blobs, {response.messages} messages, {response.octets} octets"
+def _checked(response: mailbox_pb2.VerifyResponse, *, bodies: bool) -> str:
+    read = f"{response.octets} octets" if bodies else "no body read"
+    return f"{response.blobs} blobs, {response.messages} messages, {read}"
 
 
 async def _verify(office: Office, options: Namespace) -> int:
@@ -45,7 +46,7 @@ async def _verify(office: Office, options: Namespace) -> int:
         if last.finding:
             findings.append(last.finding)
             office.progress(last.finding)
-        elif not last.done and said != (line := _checked(last) + " so far"):
+        elif not last.done and said != (line := _checked(last, bodies=options.bodies) + " so far"):
             said = line
             office.progress(line)
     if last is None or not last.done:
@@ -54,7 +55,7 @@ async def _verify(office: Office, options: Namespace) -> int:
         "blobs": last.blobs, "messages": last.messages, "octets": last.octets, "findings": findings,
     }  # fmt: skip
     verdict = f"{len(findings)} findings" if findings else "all is well"
-    office.answer(data, [f"{_checked(last)} checked: {verdict}"])
+    office.answer(data, [f"checked {_checked(last, bodies=options.bodies)}: {verdict}"])
     return 1 if findings else 0
 
 
@@ -81,7 +82,7 @@ async def _rotate(office: Office, _options: Namespace) -> None:
 def add_to(commands: Commands) -> None:
     """Add the commands."""
     store = commands.group("store", "what is stored")
-    verify = store.add("verify", "read and check everything that is stored", _verify)
+    verify = store.add("verify", "check all that is stored; its bodies too with --bodies", _verify)
     verify.add_argument("--bodies", action="store_true", help="read every body too")
     store.add("status", "count what is stored and what waits", _status)
     store.add("pack", "move hot bodies to S3 now", _pack)
