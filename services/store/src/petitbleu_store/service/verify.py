@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -190,7 +190,7 @@ class Verification:
                 return
             after = (rows[-1]["partition"], rows[-1]["accepted_id"])
 
-    async def _needed(self, ids: Sequence[BlobId], waiting: Set[UUID], *, bodies: bool) -> list[str]:
+    async def _needed(self, ids: Sequence[BlobId], waiting: Collection[UUID], *, bodies: bool) -> list[str]:
         findings: list[str] = []
         if not bodies:
             hot, places = await self._core.bodies.locate(self._core.cold, ids, recent=False)
