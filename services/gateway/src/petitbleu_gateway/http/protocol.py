@@ -46,6 +46,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._in_head = True
         self._head_octets = 0
+        self._in_body = False
+        self._silent_octets = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._large = False
@@ -67,6 +69,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(self._limits.head_seconds, self._cut, "slow head")
 
+    def _await_no_more(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
     def _cut(self, why: str) -> None:
         _cut.labels(why=why).inc()
         self._head_timer = self._stall_timer = None
@@ -77,7 +84,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         before = self._in_head
+        self._silent_octets += len(data)
         super().data_received(data)
+        if self._in_body and self._silent_octets > self._limits.head_octets and not self._refused:
+            # a trailer section or a chunk's extension (RFC 9112 §7.1), of which the parser keeps what is not yet whole
+            self._refused = True
+            self._cut("large trailer")
         if before and self._in_head and not self._refused:
             self._head_octets += len(data)
             if self._head_octets > self._limits.head_octets:
@@ -95,6 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         self._head_octets = 0
+        self._in_body = False
         self._await_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -107,14 +120,31 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the request, unless its head came in one large piece."""
         self._in_head = False
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        self._in_body = True
+        self._silent_octets = 0
+        self._await_no_more()
         octets = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if octets > self._limits.head_octets:
             self._large = True
             raise ValueError("head too large")
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body: what the parser holds is not without end."""
+        self._silent_octets = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._in_body = False
+        self._await_no_more()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on; a request that was answered before it was whole has little time left to become it."""
+        super().on_response_complete()
+        if self._in_body and self.cycle.response_complete:
+            self._await_head()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what could not be read, and read no more of it."""
