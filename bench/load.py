@@ -42,16 +42,20 @@ class JmapEyes:
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> Any:
         for _ in range(4):
-            self._connection.request(method, path, body, self._headers)
-            answer = self._connection.getresponse()
-            text = answer.read()
+            try:
+                self._connection.request(method, path, body, self._headers)
+                answer = self._connection.getresponse()
+                text = answer.read()
+            except (ConnectionError, http.client.HTTPException):
+                self._connection.close()  # an idle connection was closed meanwhile; the next request opens another
+                continue
             if answer.status in {301, 302, 307, 308}:
                 path = answer.headers["Location"]
                 continue
             if answer.status != 200:
                 raise RuntimeError(f"HTTP {answer.status}: {text[:200]!r}")
             return json.loads(text)
-        raise RuntimeError("too many redirects")
+        raise RuntimeError(f"no answer to {method} {path}")
 
     def call(self, calls: list[Any]) -> Any:
         """Return the method responses of one JMAP request."""

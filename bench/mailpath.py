@@ -98,6 +98,9 @@ def lone(both: list[Side], user: str, tries: int, octets: int = 8192) -> dict[st
     """Send one mail at a time on an idle system; time its 250 and its being visible, tries interleaved."""
     accept: dict[str, list[float]] = {side.name: [] for side in both}
     visible: dict[str, list[float]] = {side.name: [] for side in both}
+    for side in both:  # neither is measured on files that it has just begun
+        one_round(side, user, Load(octets, 20, kept=True), 1500)
+    time.sleep(5)
     watching = [(side, side.eyes(user), Sender(side.smtp_port)) for side in both]
     counts = {side.name: eyes.count() for side, eyes, _ in watching}
     for number in range(tries):
