@@ -187,3 +187,17 @@ def test_merged_ranges_cover_what_was_asked(pairs: list[tuple[int, int]]) -> Non
 
 def test_i_json_floats_stay_floats() -> None:
     assert math.isclose(ijson.decode(b"1.5"), 1.5)
+
+
+def test_a_header_is_not_asked_for_in_all_the_ways_to_write_its_name() -> None:
+    for both in (
+        ["header:Subject:asText", "header:sUBJECT:asText"],
+        ["header:From:asAddresses", "header:from:asAddresses"],
+    ):
+        for properties in ((both, ()), ((), both)):
+            with pytest.raises(UnknownPropertyError):
+                EmailView(*properties)
+    EmailView(
+        ["header:Subject:asText", "header:Subject", "header:Subject:asRaw", "header:Subject:asText:all"],
+        ["header:Subject:asText"],
+    )

@@ -148,6 +148,14 @@ class UnknownPropertyError(ValueError):
     """A property that no Email or EmailBodyPart has; its argument is the property."""
 
 
+def _header_property(key: str, seen: set[str]) -> HeaderProperty:
+    wanted = parse_header_property(key)
+    if wanted is None or key.lower() in seen:
+        raise UnknownPropertyError(key)
+    seen.add(key.lower())
+    return wanted
+
+
 class EmailView:
     """Shows messages by a fixed choice of properties, worked out once for all messages of a call.
 
@@ -156,7 +164,8 @@ class EmailView:
         body_properties: Of each EmailBodyPart.
 
     Raises:
-        UnknownPropertyError: for a property that does not exist, or a header form that its field may not have.
+        UnknownPropertyError: for a property that does not exist, a header form that its field may not have, or one that
+            stands twice, its field's name written in another way: there are a thousand ways to write one of ten letters.
     """
 
     def __init__(self, properties: Sequence[str], body_properties: Sequence[str]) -> None:
@@ -166,16 +175,18 @@ class EmailView:
         self._body: list[str] = []
         self.wants_headers = False
         self.wants_body_values = False
+        seen: set[str] = set()
         for key in dict.fromkeys(properties):
-            self._add(key)
+            self._add(key, seen)
         self._part: list[tuple[str, Callable[[int, Part], Any]]] = []
         self._part_headers: list[HeaderProperty] = []
         self._part_header_list = False
         self._sub_parts = False
+        seen = set()
         for key in dict.fromkeys(body_properties):
-            self._add_part(key)
+            self._add_part(key, seen)
 
-    def _add(self, key: str) -> None:
+    def _add(self, key: str, seen: set[str]) -> None:
         if key in _ROW:
             if key != "id":
                 self._row.append((key, _ROW[key]))
@@ -188,16 +199,14 @@ class EmailView:
         elif key == "headers":
             self.wants_headers = True
         else:
-            wanted = parse_header_property(key)
-            if wanted is None:
-                raise UnknownPropertyError(key)
+            wanted = _header_property(key, seen)
             short = None if wanted.all else _SHORT.get((wanted.field, wanted.form))
             if short is not None and short != "subject":  # the record cuts very long subjects
                 self._meta.append((key, _META[short]))
             else:
                 self._headers.append(wanted)
 
-    def _add_part(self, key: str) -> None:
+    def _add_part(self, key: str, seen: set[str]) -> None:
         if key in _PART:
             self._part.append((key, _PART[key]))
         elif key == "headers":
@@ -205,9 +214,7 @@ class EmailView:
         elif key == "subParts":
             self._sub_parts = True
         else:
-            wanted = parse_header_property(key)
-            if wanted is None:
-                raise UnknownPropertyError(key)
+            wanted = _header_property(key, seen)
             self._part_headers.append(wanted)
 
     @property
