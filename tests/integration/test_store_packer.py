@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from typing import Any
 
+import asyncpg
 import pytest
 from tests.integration.arriving import TRACE, accept, body_of, findings, message, settle, text
 from tests.integration.conftest import Opener
 
 from petitbleu_kit.ids import BlobId
+from petitbleu_store.adapters.postgres import LOCK_PACKER
 from petitbleu_store.adapters.s3 import ObjectsAwayError
 from petitbleu_store.bootstrap import Store
 from petitbleu_store.domain.outcome import Outcome
@@ -233,3 +236,19 @@ async def test_only_a_sealed_table_is_emptied(store: Store) -> None:
     (blob_id,) = await accept(store, message())
     assert not await store.packer._empty(store.core.ring.slot, 1)
     assert blob_id in (await store.core.bodies.locate(store.core.cold, [blob_id], recent=False))[0]
+
+
+async def test_a_lease_whose_release_fails_is_not_kept_by_the_pool(store: Store) -> None:
+    lock = "/* cold:test */ SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = $1"
+    async with store.packer.lease():
+        holder = await store.core.cold.fetchval(lock, LOCK_PACKER)
+        # The release comes when the server takes nothing but errors for it.
+        (connection,) = [
+            one._con for one in store.core.cold._holders if one._con is not None and one._con.get_server_pid() == holder
+        ]
+        await connection.execute("BEGIN")
+        with contextlib.suppress(asyncpg.PostgresError):
+            await connection.execute("SELECT 1 / 0")
+    async with asyncio.timeout(5):
+        while await store.core.cold.fetchval(lock, LOCK_PACKER) is not None:
+            await asyncio.sleep(0.05)

@@ -102,6 +102,20 @@ def test_a_wrong_file_of_keys_is_one_clear_line(tmp_path: Path, content: str) ->
         FileKeyEncryption(tmp_path / "none")
 
 
+async def test_a_rotation_elsewhere_is_followed_before_a_new_key_is_wrapped(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    keyring(file, "a", ["a"])
+    ring, key = FileKeyEncryption(file), new_key()
+    first = json.loads(file.read_text())["keys"]["a"]
+    second = base64.b64encode(new_key()).decode()
+    file.write_text(json.dumps({"active": "b", "keys": {"a": first, "b": second}}))  # another replica rotates to b
+    wrapped = await ring.wrap(key, b"purpose")
+    file.write_text(json.dumps({"active": "b", "keys": {"b": second}}))  # and the operator takes a away
+    assert await FileKeyEncryption(file).unwrap(wrapped, b"purpose") == key
+    file.write_text("{")  # half written
+    assert await ring.unwrap(await ring.wrap(key, b"purpose"), b"purpose") == key
+
+
 async def test_account_keys_are_remembered_until_forgotten(tmp_path: Path) -> None:
     file = tmp_path / "kek.json"
     keyring(file, "one", ["one"])

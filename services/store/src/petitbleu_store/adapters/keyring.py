@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +51,13 @@ class FileKeyEncryption:
         self._read()
 
     async def wrap(self, key: bytes, purpose: bytes) -> bytes:
-        """Encrypt a key of 32 octets under the active key-encryption key."""
+        """Encrypt a key of 32 octets under the active key-encryption key.
+
+        The file is read each time, which is seldom: another process may have rotated since, and what is still wrapped by
+        the old key would be lost with it.
+        """
+        with contextlib.suppress(StartupError):  # half written just now: what is known is as good as a moment ago
+            self._read()
         return bytes((len(self._active),)) + self._active + self._wrappers[self._active].wrap(key, purpose)
 
     async def unwrap(self, wrapped: bytes, purpose: bytes) -> bytes:

@@ -73,10 +73,12 @@ class Packer:
             try:
                 yield
             finally:
-                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                try:
                     await connection.execute(
                         "/* cold:store.packer_release */ SELECT pg_advisory_unlock($1, $2)", LOCK_CLASS, LOCK_PACKER
                     )
+                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    connection.terminate()  # back in the pool, its session would keep the lease from everybody
 
     async def tick(self) -> Packed:
         """Seal the written table when it is due, and pack what is sealed."""
