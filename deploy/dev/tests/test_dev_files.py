@@ -246,6 +246,21 @@ def test_a_file_in_the_way_is_one_line_that_names_it(tmp_path: Path) -> None:
     assert "\n" not in str(refused.value)
 
 
+def test_a_damaged_certificate_or_key_is_one_line_that_names_it(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    certificates.ensure(NOW)
+    credentials.identity(tmp_path, "store")
+    (tmp_path / "store.pub").unlink()
+    for path in (certificates.server, certificates.authority, tmp_path / "store.key"):
+        path.write_bytes(b"x")
+        with pytest.raises(StackError, match=path.name) as refused:
+            if path.suffix == ".key":
+                credentials.identity(tmp_path, "store")
+            else:
+                certificates.ensure(NOW)
+        assert "\n" not in str(refused.value)
+
+
 def test_only_takes_names_that_there_are() -> None:
     preflight.check_names({"services", "nats"}, ("services", "nats"))
     for wanted in ({"nats", "natz"}, frozenset[str]()):

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from petitbleu_dev.credentials import write_private
+from petitbleu_dev.credentials import undamaged, write_private
 
 AUTHORITY_DAYS = 3650
 SERVER_DAYS = 397
@@ -87,9 +87,10 @@ class Certificates:
         write_private(self.authority, _pem(certificate))
 
     def _make_server(self, now: dt.datetime) -> None:
-        issuer_key = serialization.load_pem_private_key(self.authority_key.read_bytes(), password=None)
-        if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
-            raise TypeError("the authority's key is not an elliptic-curve key")
+        with undamaged(self.authority_key):
+            issuer_key = serialization.load_pem_private_key(self.authority_key.read_bytes(), password=None)
+            if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
+                raise TypeError("the authority's key is not an elliptic-curve key")
         issuer = x509.load_pem_x509_certificate(self.authority.read_bytes())
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in DNS_NAMES]
@@ -173,7 +174,8 @@ def _builder(
 def _expires_soon(path: Path, now: dt.datetime) -> bool:
     if not path.exists():
         return True
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    with undamaged(path):
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
     return certificate.not_valid_after_utc - now < dt.timedelta(days=RENEW_BEFORE_DAYS)
 
 

@@ -6,11 +6,14 @@ import base64
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from petitbleu_dev.errors import StackError
 
 PASSWORD_BYTES = 24
 KEY_BYTES = 32
@@ -25,6 +28,19 @@ def write_private(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Whatever the reader of a PEM file refuses below is about `path`.
+
+    Raises:
+        StackError: the file holds something else.
+    """
+    try:
+        yield
+    except (ValueError, TypeError):
+        raise StackError(f"{path} is damaged: put it back from a backup, or remove it and a new one is made") from None
 
 
 def _kept(path: Path, make: Callable[[], bytes]) -> bytes:
@@ -70,7 +86,8 @@ def identity(directory: Path, service: str) -> Path:
         public.unlink(missing_ok=True)
         write_private(private, pem)
     if not public.exists():
-        loaded = serialization.load_pem_private_key(private.read_bytes(), password=None)
+        with undamaged(private):
+            loaded = serialization.load_pem_private_key(private.read_bytes(), password=None)
         write_private(
             public,
             loaded.public_key().public_bytes(
