@@ -123,6 +123,18 @@ async def test_a_row_whose_writer_died_before_publishing_is_swept(
     await asyncio.gather(consumer, return_exceptions=True)
 
 
+async def test_what_went_to_a_bus_that_was_wiped_before_it_was_marked_is_sent_again(
+    pool: asyncpg.Pool[asyncpg.Record], client: Client
+) -> None:
+    outbox = Outbox(pool, client, "test", "MAIL")
+    await outbox.check_stream()
+    assert await outbox._publish(await _commit(pool, outbox, [b"unmarked"]), "direct")
+    await client.jetstream().delete_stream("MAIL")
+    assert await outbox.check_stream()
+    await outbox._mark()
+    assert await pool.fetchval("/* cold:test.left */ SELECT count(*) FROM outbox WHERE published_at IS NULL") == 1
+
+
 async def test_a_handler_that_fails_gets_its_events_again(pool: asyncpg.Pool[asyncpg.Record], client: Client) -> None:
     await ensure_stream(client, "MAIL")
     seen = Seen(failures=2)

@@ -243,9 +243,9 @@ async def test_a_lease_whose_release_fails_is_not_kept_by_the_pool(store: Store)
     async with store.packer.lease():
         holder = await store.core.cold.fetchval(lock, LOCK_PACKER)
         # The release comes when the server takes nothing but errors for it.
-        (connection,) = [
-            one._con for one in store.core.cold._holders if one._con is not None and one._con.get_server_pid() == holder
-        ]
+        pool: Any = store.core.cold
+        held = [one._con for one in pool._holders if one._con is not None]
+        (connection,) = [one for one in held if one.get_server_pid() == holder]
         await connection.execute("BEGIN")
         with contextlib.suppress(asyncpg.PostgresError):
             await connection.execute("SELECT 1 / 0")

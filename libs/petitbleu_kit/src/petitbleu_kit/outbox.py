@@ -190,6 +190,7 @@ class Outbox:
             return False
         if known is not None:
             _log.warning("the bus was wiped: publishing again what is kept", stream=self._stream)
+            self._to_mark.clear()  # what these went to is gone
         async with self._pool.acquire() as connection, connection.transaction():
             if known is not None:
                 await connection.execute(
