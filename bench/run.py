@@ -105,8 +105,8 @@ def main() -> int:
                 result["pss_mib_after_load"] = {side.name: processes.pss_mib(side.pids()) for side in both}
                 _say(f"PSS after load, MiB: {result['pss_mib_after_load']}")
                 ours.cli("store", "pack")
-                bodies = ours.metric("store", "petitbleu_store_packed_bodies_total")
-                puts = ours.metric("store", "petitbleu_store_segments_written_total")
+                bodies = ours.metric("store", "petitbleu_store_segment_bodies_sum")
+                puts = ours.metric("store", "petitbleu_store_segment_bodies_count")
                 result["mails_per_segment_put"] = bodies / puts if puts else None
                 _say(f"mails in each segment PUT: {result['mails_per_segment_put']}")
             peer.stop()
