@@ -124,6 +124,14 @@ class MailStream:
     def acknowledged(self) -> int:
         return sum(mail.fate is Fate.ACKNOWLEDGED for mail in self.mails)
 
+    def wait_flowing(self, more: int = 8, seconds: float = 120) -> None:
+        """Wait until the stream has got some more acknowledgements."""
+        wanted = self.acknowledged() + more
+        deadline = time.monotonic() + seconds
+        while self.acknowledged() < wanted:
+            assert time.monotonic() < deadline, f"no acknowledgement within {seconds} s"
+            time.sleep(0.05)
+
     def stop(self) -> None:
         """Stop; then nobody sends any more."""
         self._stop.set()

@@ -57,14 +57,6 @@ def _reckoned(stack: LiveStack, stream: MailStream, login: str, least: int) -> N
     assert result.acknowledged >= least
 
 
-def _flows(stream: MailStream, more: int = 8, seconds: float = 120) -> None:
-    wanted = stream.acknowledged() + more
-    deadline = time.monotonic() + seconds
-    while stream.acknowledged() < wanted:
-        assert time.monotonic() < deadline, f"no acknowledgement within {seconds} s"
-        time.sleep(0.05)
-
-
 def test_a_full_disk_refuses_and_loses_nothing(small_disk: Path) -> None:
     stack = LiveStack(small_disk / "data", OFFSET)
     try:
@@ -74,7 +66,7 @@ def test_a_full_disk_refuses_and_loses_nothing(small_disk: Path) -> None:
         stream.start()
         try:
             for _ in range(INSTANTS):
-                _flows(stream)
+                stream.wait_flowing()
                 filler = _fill(small_disk)
                 time.sleep(3)
                 before = stream.acknowledged()
@@ -83,7 +75,7 @@ def test_a_full_disk_refuses_and_loses_nothing(small_disk: Path) -> None:
                 assert stream.acknowledged() < before + 200, "the disk was not full"
                 filler.unlink()
                 stack.wait_ready()
-            _flows(stream)
+            stream.wait_flowing()
         finally:
             stream.stop()
         _reckoned(stack, stream, login, 8 * (INSTANTS + 1))
@@ -111,11 +103,11 @@ def test_a_clock_that_jumps_on_one_service_loses_nothing(fault_stack: LiveStack,
     stream.start()
     try:
         for jump in ("+3d", "-2h", "+40d")[: max(2, INSTANTS)]:
-            _flows(stream)
+            stream.wait_flowing()
             clock.write_text(jump)
             time.sleep(1 + chooser.random() * 2)
             clock.write_text("+0")
-            _flows(stream)
+            stream.wait_flowing()
     finally:
         stream.stop()
         fault_stack.stop_process(service)

@@ -90,11 +90,11 @@ def test_nothing_acknowledged_is_lost_doubled_or_altered(
     stream.start()
     try:
         for _ in range(INSTANTS):
-            _flows(stream)
+            stream.wait_flowing()
             time.sleep(chooser.random() * 0.8)
             scenario.fault(fault_stack, chooser)
             fault_stack.wait_ready()
-        _flows(stream)
+        stream.wait_flowing()
     finally:
         stream.stop()
     fault_stack.wait_settled()
@@ -108,12 +108,3 @@ def test_nothing_acknowledged_is_lost_doubled_or_altered(
         f"seed {SEED}: lost {result.lost} doubled {result.doubled} altered {result.altered} strangers {result.strangers}"
     )
     assert result.acknowledged >= 8 * (INSTANTS + 1)
-
-
-def _flows(stream: MailStream, more: int = 8, seconds: float = 120) -> None:
-    """Wait until the stream has got some more acknowledgements."""
-    wanted = stream.acknowledged() + more
-    deadline = time.monotonic() + seconds
-    while stream.acknowledged() < wanted:
-        assert time.monotonic() < deadline, f"no acknowledgement within {seconds} s"
-        time.sleep(0.05)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import hmac
 from collections.abc import Awaitable, Callable
 
@@ -35,7 +34,6 @@ from petitbleu_kit.telemetry import tracing_on
 _log = get_logger(__name__)
 _BACKLOG = 1024
 _MIN_SECRET = 32
-_GC_THRESHOLD = 20_000
 
 
 def idempotency_secret(settings: IngestSettings) -> bytes:
@@ -174,10 +172,6 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
     except OSError:
         raise StartupError(f"health port {settings.worker_health_port} is in use") from None
     server = await listen(door, reuse_port=settings.ingest_worker >= 0)
-    # what was made till now lives as long as the process, and a message leaves no cycles: look for garbage seldom
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD, 20, 20)
     _log.info("listening", port=settings.port, worker=settings.ingest_worker)
     async with background(
         consumers.listen(settings, door.recipients),
