@@ -82,7 +82,8 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
 @pytest.fixture
 async def store_schema(backends: Backends) -> None:
     """An empty schema of the store."""
-    connection = await asyncpg.connect(backends.superuser_dsn())
+    # who still holds a table of the test before is an error, not a wait without end
+    connection = await asyncpg.connect(backends.superuser_dsn(), command_timeout=60)
     try:
         await connection.execute("DROP SCHEMA IF EXISTS store CASCADE; CREATE SCHEMA store AUTHORIZATION store")
     finally:
