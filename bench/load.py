@@ -27,6 +27,12 @@ class Eyes(Protocol):
         ...
 
 
+# A connection that sat idle may be closed by its server at any time (RFC 9112 §9.3.1): what only reads is asked anew.
+_TRIES = 5
+_RETRY_SECONDS = 0.2
+_REDIRECTS = 3
+
+
 class JmapEyes:
     """Sees by JMAP `Mailbox/get`, over one kept HTTP connection."""
 
@@ -41,26 +47,44 @@ class JmapEyes:
         self.inbox = next(box["id"] for box in boxes if box["role"] == "inbox")
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> Any:
-        for _ in range(4):
-            try:
-                self._connection.request(method, path, body, self._headers)
-                answer = self._connection.getresponse()
-                text = answer.read()
-            except (ConnectionError, http.client.HTTPException):
-                self._connection.close()  # an idle connection was closed meanwhile; the next request opens another
-                continue
+        for _ in range(_REDIRECTS):
+            answer, text = self._answer(method, path, body)
             if answer.status in {301, 302, 307, 308}:
                 path = answer.headers["Location"]
                 continue
             if answer.status != 200:
-                raise RuntimeError(f"HTTP {answer.status}: {text[:200]!r}")
+                raise RuntimeError(f"{method} {path}: HTTP {answer.status}: {text[:200]!r}")
             return json.loads(text)
-        raise RuntimeError(f"no answer to {method} {path}")
+        raise RuntimeError(f"{method} {path}: more than {_REDIRECTS} redirects")
+
+    def _answer(self, method: str, path: str, body: bytes | None) -> tuple[http.client.HTTPResponse, bytes]:
+        for attempt in range(_TRIES):
+            try:
+                self._connection.request(method, path, body, self._headers)
+                answer = self._connection.getresponse()
+                return answer, answer.read()
+            except (ConnectionError, http.client.HTTPException) as error:
+                self._connection.close()  # the next request opens another
+                if attempt == _TRIES - 1:
+                    raise RuntimeError(
+                        f"{method} {path}: the connection was closed {_TRIES} times: {error!r}"
+                    ) from error
+                if attempt:  # the first may just have been idle for too long
+                    time.sleep(_RETRY_SECONDS)
+        raise AssertionError
 
     def call(self, calls: list[Any]) -> Any:
-        """Return the method responses of one JMAP request."""
+        """Return the method responses of one JMAP request.
+
+        Raises:
+            RuntimeError: when a method failed.
+        """
         body = {"using": ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"], "methodCalls": calls}
-        return self._request("POST", self._path, json.dumps(body).encode())["methodResponses"]
+        responses = self._request("POST", self._path, json.dumps(body).encode())["methodResponses"]
+        failed = [response for response in responses if response[0] == "error"]
+        if failed:
+            raise RuntimeError(f"JMAP: {failed}")
+        return responses
 
     def count(self) -> int:
         """Return the inbox's totalEmails."""
@@ -135,13 +159,23 @@ def smtp_source(port: int, recipient: str, load: Load, count: int) -> None:
         raise RuntimeError(f"smtp-source: {done.stderr[-500:]}")
 
 
-def wait_for(eyes: Eyes, wanted: int, seconds: float = 300, pause: float = 0.05) -> None:
-    """Poll until so many messages are visible."""
-    deadline = time.monotonic() + seconds
+def wait_for(eyes: Eyes, wanted: int, stalled_seconds: float = 120, pause: float = 0.05) -> None:
+    """Poll until so many messages are visible.
+
+    Raises:
+        RuntimeError: when no more became visible for so long, or there are more than were sent.
+    """
+    best = -1
+    deadline = time.monotonic() + stalled_seconds
     while (seen := eyes.count()) < wanted:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{seen} of {wanted} visible after {seconds} s")
+        if seen > best:
+            best = seen
+            deadline = time.monotonic() + stalled_seconds
+        elif time.monotonic() > deadline:
+            raise RuntimeError(f"{seen} of {wanted} visible, and no more for {stalled_seconds:.0f} s")
         time.sleep(pause)
+    if seen > wanted:
+        raise RuntimeError(f"{seen} visible, but only {wanted} were sent")
 
 
 def message(number: int, octets: int, recipient: str) -> bytes:

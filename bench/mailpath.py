@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import statistics
 import subprocess
 import time
@@ -109,8 +110,7 @@ def lone(both: list[Side], user: str, tries: int, octets: int = 8192) -> dict[st
             started = time.perf_counter()
             accept[side.name].append(sender.send(f"{user}@demo.test", body))
             counts[side.name] += 1
-            while eyes.count() < counts[side.name]:
-                time.sleep(_LOOK_SECONDS)
+            wait_for(eyes, counts[side.name], pause=_LOOK_SECONDS)
             visible[side.name].append(time.perf_counter() - started)
             time.sleep(0.02)
     for _, eyes, sender in watching:
@@ -128,6 +128,13 @@ def lone(both: list[Side], user: str, tries: int, octets: int = 8192) -> dict[st
     }  # fmt: skip
 
 
+def segments(ours: Ours) -> tuple[float, float]:
+    """Bodies that were put in segments so far, and the PUTs that it took; what is hot is packed first."""
+    ours.pack()
+    name = "petitbleu_store_segment_bodies"
+    return ours.metric("store", f"{name}_sum"), ours.metric("store", f"{name}_count")
+
+
 def steps(ours: Ours, user: str, load: Load, count: int) -> dict[str, float]:
     """CPU milliseconds a message of each of our processes."""
     eyes = JmapEyes(ours.http_port, f"{user}@demo.test", PASSWORD)
@@ -140,10 +147,15 @@ def steps(ours: Ours, user: str, load: Load, count: int) -> dict[str, float]:
 
 
 def fsyncs(side: Side, user: str, load: Load, count: int, scratch: Path) -> float | None:
-    """Fsyncs a message, counted by strace in a round of its own (it slows everything, so nothing else is read from it)."""
+    """Fsyncs a message, None where nothing can be traced.
+
+    Counted by strace in a round of its own: it slows everything, so nothing else is read from it.
+    """
     pids = processes.tree(side.pids())
     out = scratch / f"strace-{side.name}"
     command = ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync,sync_file_range,syncfs", "-o", str(out)]
+    if shutil.which(command[0]) is None:
+        return None
     tracer = subprocess.Popen(
         [*command, *(part for pid in pids for part in ("-p", str(pid)))],
         stdout=subprocess.DEVNULL,
@@ -151,6 +163,8 @@ def fsyncs(side: Side, user: str, load: Load, count: int, scratch: Path) -> floa
     )
     try:
         time.sleep(2)
+        if tracer.poll() is not None:
+            return None  # it may not trace here
         one_round(side, user, load, count)
     finally:
         tracer.terminate()

@@ -150,8 +150,8 @@ class Peer:
             [POSTFIX_LIBEXEC / "master", *config, "-d"], stdout=subprocess.DEVNULL,
             stderr=(root / "log/postfix.err").open("wb"), env={**os.environ, "MAIL_CONFIG": str(root / "postfix/etc")},
         )  # fmt: skip
-        for port in (self.smtp_port, self.imap_port):
-            _wait_port(port)
+        for port, log in ((self.smtp_port, "postfix"), (self.imap_port, "dovecot")):
+            self._wait_port(port, log)
 
     def pids(self) -> list[int]:
         """Process ids of the two masters; their children are found from them."""
@@ -170,15 +170,22 @@ class Peer:
                     process.kill()
                     process.wait()
 
-
-def _wait_port(port: int, seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with socket.create_connection(("127.0.0.1", port), 1) as connection:
-                connection.recv(64)
-                return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"the peer does not listen on port {port}") from None
+    def _wait_port(self, port: int, log: str, seconds: float = 60) -> None:
+        """Wait for a greeting; when there is none, say what its logs say last."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", port), 1) as connection:
+                    if connection.recv(64):
+                        return
+            except OSError:
+                pass
+            if time.monotonic() > deadline or any(program.poll() is not None for program in self._programs()):
+                said = "".join(
+                    path.read_text(errors="replace")[-500:] for path in sorted(self.root.glob(f"log/{log}.*"))
+                )
+                raise RuntimeError(f"the peer does not answer on port {port}: {said.strip()}")
             time.sleep(0.1)
+
+    def _programs(self) -> list[subprocess.Popen[bytes]]:
+        return [program for program in (self._dovecot, self._master) if program is not None]

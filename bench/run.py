@@ -1,17 +1,24 @@
 """`make bench`: every benchmark in one run, a table on standard output and a file in bench/results/.
 
 Both sides run with their shipped defaults, durability on. This machine may be shared: read the ratios and the CPU time.
+The exit status is 0 when all that was asked for was measured, whatever the verdicts at the end say; 1 when a part could not be
+measured: the other parts are measured all the same, and the table says which is missing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +26,152 @@ import growth
 import mailpath
 import peers
 import processes
+import verdicts
 from load import Load
 from ours import Ours
 
 RESULTS = Path(__file__).parent / "results"
 MAIN = [Load(8192, 20, kept=True), Load(8192, 20, kept=False)]
 OTHERS = [Load(8192, 1, True), Load(8192, 1, False), Load(61440, 20, True), Load(61440, 20, False), Load(61440, 1, True), Load(61440, 1, False)]  # fmt: skip
+CELLS = ("idle", "lone", "mail", "reads", "accounts")
+# From the ports of the first stack to those of the second, in steps that meet none of its ports.
+SECOND = 100
+THIRD = 200
 
 
 def _say(line: str = "") -> None:
     print(line, flush=True)
 
 
-def _cell(table: dict[str, Any]) -> None:
+class Bench:
+    """One run.
+
+    Args:
+        options: The command line.
+        root: An empty directory that everybody may enter.
+    """
+
+    def __init__(self, options: argparse.Namespace, root: Path) -> None:
+        self.quick: bool = options.quick
+        self.offset: int = options.offset
+        self.root = root
+        self.failed: dict[str, str] = {}
+        self.result: dict[str, Any] = {
+            "machine": {"cpus": os.cpu_count(), "kernel": platform.release()},
+            "at": int(time.time()),
+            "quick": self.quick,
+            "failed": self.failed,
+        }
+        self.ours = Ours(root / "ours", self.offset)
+        self.peer = peers.Peer(root / "peer", 5025 + self.offset, 5143 + self.offset)
+
+    def run(self, wanted: set[str]) -> None:
+        """Measure what is wanted; one cell that fails leaves the others."""
+        lack = peers.missing()
+        if lack and wanted & {"lone", "mail"}:
+            _say(f"NO PEER: {lack}; the side-by-side cells are skipped")
+        with contextlib.ExitStack() as last:
+            last.callback(self.ours.stop)
+            last.callback(self.peer.stop)
+            if wanted - {"accounts"}:
+                self.ours.start()
+                self.ours.create("target")
+            if "idle" in wanted:
+                self._cell("idle", self._idle)
+            if wanted & {"lone", "mail"} and not lack and self._cell("peer", self._start_peer):
+                for name, work in (("lone", self._lone), ("mail", self._mail)):
+                    if name in wanted:
+                        self._cell(name, work)
+            self.peer.stop()
+            if "reads" in wanted:
+                self._cell("reads", self._reads)
+            if "accounts" in wanted:
+                self.ours.stop()  # what it holds by now is not part of this comparison
+                self._cell("accounts", self._accounts)
+
+    def _cell(self, name: str, work: Callable[[], None]) -> bool:
+        started = time.monotonic()
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 — it is told, and fails the run at its end
+            traceback.print_exc()
+            self.failed[name] = f"{type(error).__name__}: {error}"[:2000]
+            _say(f"\nNOT MEASURED: {name}: {self.failed[name]}")
+            return False
+        finally:
+            self.result.setdefault("seconds", {})[name] = round(time.monotonic() - started)
+        return True
+
+    def _start_peer(self) -> None:
+        (self.root / "peer").mkdir(mode=0o755)
+        self.peer.start(["target"])
+
+    def _idle(self) -> None:
+        found = self.result["idle"] = growth.idle(self.ours)
+        _say(f"\nidle: {found['pss_mib']:.0f} MiB PSS, {found['core_percent']:.1f} % of a core")
+        for name, value in sorted(found["pss_mib_by_process"].items()):
+            _say(f"  {name:14} {value:7.0f} MiB {found['core_percent_by_process'].get(name, 0):6.2f} %")
+
+    def _lone(self) -> None:
+        both = mailpath.sides(self.ours, self.peer)
+        found = self.result["lone"] = mailpath.lone(both, "target", 40 if self.quick else 200)
+        _say(f"\na lone message, {found['tries']} tries")
+        for side in ("ours", "peer"):
+            row = found[side]
+            _say(f"  {side:5} accept p50 {row['accept_ms']['p50']:6.1f} p99 {row['accept_ms']['p99']:6.1f} ms, "
+                 f"visible p50 {row['visible_ms']['p50']:6.1f} p99 {row['visible_ms']['p99']:6.1f} ms")  # fmt: skip
+
+    def _mail(self) -> None:
+        both = mailpath.sides(self.ours, self.peer)
+        found = self.result["mail"] = []
+        before = mailpath.segments(self.ours)
+        for load in MAIN:
+            found.append(mailpath.compare(both, "target", load, 3 if self.quick else 7, 1000 if self.quick else 2000))
+            _compared(found[-1])
+        bodies, puts = (after - start for after, start in zip(mailpath.segments(self.ours), before, strict=True))
+        self.result["mails_per_segment_put"] = bodies / puts if puts else None
+        _say(f"\nmails in each segment PUT: {bodies:.0f} in {puts:.0f} PUTs = {bodies / puts if puts else 0:.0f}")
+        self.result["steps"] = mailpath.steps(self.ours, "target", MAIN[0], 2000)
+        _say("\nCPU of each of our processes, " + MAIN[0].name)
+        for name, value in self.result["steps"].items():
+            _say(f"  {name:14} {value:7.3f} ms/message")
+        self.result["fsyncs"] = {
+            side.name: mailpath.fsyncs(side, "target", MAIN[0], 400, self.root) for side in both
+        }  # fmt: skip
+        _say(f"fsyncs a message: {self.result['fsyncs']}")
+        if not self.quick:
+            for load in OTHERS:
+                found.append(mailpath.compare(both, "target", load, 3, 400 if load.octets > 10_000 else 600))
+                _compared(found[-1])
+        self.result["pss_mib_after_load"] = {side.name: processes.pss_mib(side.pids()) for side in both}
+        _say(f"PSS after load, MiB: {self.result['pss_mib_after_load']}")
+
+    def _reads(self) -> None:
+        _say("\nEmail/query + Email/get of 50, newest first")
+        sizes = [200, 1000] if self.quick else [1000, 10_000, 100_000]
+        self.result["reads"] = growth.reads(self.ours, sizes, _say)
+        for row in self.result["reads"]:
+            _say(f"  {row['messages']:7} messages {row['cpu_ms']:6.2f} ms CPU ({row['ratio']:.2f} x), "
+                 f"p50 {row['p50_ms']:.1f} ({row['wall_ratio']:.2f} x) p99 {row['p99_ms']:.1f} ms")  # fmt: skip
+
+    def _accounts(self) -> None:
+        _say("\ndelivery, 8 KiB, 20 sessions kept, mail spread over accounts; a stack for each size")
+        sizes = [100, 1000] if self.quick else [1000, 100_000]
+        stacks = [Ours(self.root / "few", self.offset + SECOND), Ours(self.root / "many", self.offset + THIRD)]
+        with contextlib.ExitStack() as last:
+            for stack in stacks:
+                last.callback(stack.stop)
+                stack.start()
+            self.result["accounts"] = growth.accounts(stacks, sizes, 600 if self.quick else 3000, _say)
+        rows = self.result["accounts"]
+        for row in rows:
+            _say(f"  {row['accounts']:7} accounts {row['cpu_ms_per_message']:6.2f} ms CPU/message ({row['ratio']:.2f} x), "
+                 f"{row['messages'] / row['seconds']:.0f} messages/s ({1 / row['wall_ratio']:.2f} x)")  # fmt: skip
+        for name in rows[0]["by_process"]:
+            _say(f"    {name:14}" + "".join(f"{row['by_process'].get(name, 0):8.3f}" for row in rows) + " ms/message")
+
+
+def _compared(table: dict[str, Any]) -> None:
     _say(f"\n{table['name']}  ({table['rounds']} rounds of {table['messages']})")
     for side in ("ours", "peer"):
         row = table[side]
@@ -40,101 +180,42 @@ def _cell(table: dict[str, Any]) -> None:
     _say(f"  ratio {table['throughput_ratio']:8.2f} x          {table['cpu_ratio']:7.2f}")
 
 
+def _stop(_signum: int, _frame: Any) -> None:
+    raise SystemExit("stopped")  # through every `finally`, so that no stack is left behind
+
+
 def main() -> int:
     """Run what was asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--quick", action="store_true", help="fewer rounds and smaller mailboxes: to try the benchmark itself"
     )
-    parser.add_argument("--only", choices=["mail", "lone", "idle", "reads", "accounts"], action="append", default=[])
-    parser.add_argument("--offset", type=int, default=900, help="added to our ports")
+    parser.add_argument("--only", choices=CELLS, action="append", default=[])
+    parser.add_argument("--offset", type=int, default=900, help="added to our ports; also 100 and 200 more are used")
     options = parser.parse_args()
-    wanted = set(options.only) or {"mail", "lone", "idle", "reads", "accounts"}
-    lack = peers.missing()
-    if lack:
-        _say(f"NO PEER: {lack}; the side-by-side cells are skipped")
+    signal.signal(signal.SIGTERM, _stop)
     root = Path(tempfile.mkdtemp(prefix="petitbleu-bench-"))
     root.chmod(0o755)
-    result: dict[str, Any] = {
-        "machine": {"cpus": __import__("os").cpu_count(), "kernel": platform.release()},
-        "at": int(time.time()),
-    }
-    ours = Ours(root / "ours", options.offset)
-    peer = peers.Peer(root / "peer", 5025 + options.offset, 5143 + options.offset)
+    bench = Bench(options, root)
     try:
-        ours.start()
-        ours.create("target")
-        if not lack:
-            (root / "peer").mkdir(mode=0o755)
-            peer.start(["target"])
-        if "idle" in wanted:
-            result["idle"] = growth.idle(ours)
-            _say(f"\nidle: {result['idle']['pss_mib']:.0f} MiB PSS, {result['idle']['core_percent']:.1f} % of a core")
-            for name, value in sorted(result["idle"]["pss_mib_by_process"].items()):
-                _say(f"  {name:14} {value:7.0f} MiB {result['idle']['core_percent_by_process'].get(name, 0):6.2f} %")
-        if not lack:
-            both = mailpath.sides(ours, peer)
-            if "lone" in wanted:
-                result["lone"] = mailpath.lone(both, "target", 40 if options.quick else 200)
-                _say(f"\na lone message, {result['lone']['tries']} tries")
-                for side in ("ours", "peer"):
-                    row = result["lone"][side]
-                    _say(f"  {side:5} accept p50 {row['accept_ms']['p50']:6.1f} p99 {row['accept_ms']['p99']:6.1f} ms, "
-                         f"visible p50 {row['visible_ms']['p50']:6.1f} p99 {row['visible_ms']['p99']:6.1f} ms")  # fmt: skip
-            if "mail" in wanted:
-                result["mail"] = []
-                for load in MAIN:
-                    result["mail"].append(
-                        mailpath.compare(
-                            both, "target", load, 3 if options.quick else 7, 1000 if options.quick else 2000
-                        )
-                    )
-                    _cell(result["mail"][-1])
-                result["steps"] = mailpath.steps(ours, "target", MAIN[0], 2000)
-                _say("\nCPU of each of our processes, " + MAIN[0].name)
-                for name, value in result["steps"].items():
-                    _say(f"  {name:14} {value:7.3f} ms/message")
-                result["fsyncs"] = {side.name: mailpath.fsyncs(side, "target", MAIN[0], 400, root) for side in both}
-                _say(f"fsyncs a message: {result['fsyncs']}")
-                if not options.quick:
-                    for load in OTHERS:
-                        result["mail"].append(
-                            mailpath.compare(both, "target", load, 3, 400 if load.octets > 10_000 else 600)
-                        )
-                        _cell(result["mail"][-1])
-                result["pss_mib_after_load"] = {side.name: processes.pss_mib(side.pids()) for side in both}
-                _say(f"PSS after load, MiB: {result['pss_mib_after_load']}")
-                ours.cli("store", "pack")
-                bodies = ours.metric("store", "petitbleu_store_segment_bodies_sum")
-                puts = ours.metric("store", "petitbleu_store_segment_bodies_count")
-                result["mails_per_segment_put"] = bodies / puts if puts else None
-                _say(f"mails in each segment PUT: {result['mails_per_segment_put']}")
-            peer.stop()
-        if "reads" in wanted:
-            result["reads"] = growth.reads(ours, [200, 1000] if options.quick else [1000, 10_000, 100_000])
-            _say("\nEmail/query + Email/get of 50, newest first")
-            for row in result["reads"]:
-                _say(
-                    f"  {row['messages']:7} messages {row['cpu_ms']:6.2f} ms CPU ({row['ratio']:.2f} x) p50 {row['p50_ms']:.1f} p99 {row['p99_ms']:.1f} ms"
-                )
-        if "accounts" in wanted:
-            result["accounts"] = growth.accounts(
-                ours, [100, 1000] if options.quick else [1000, 100_000], 600 if options.quick else 3000
-            )
-            _say("\ndelivery, mail spread over accounts")
-            for row in result["accounts"]:
-                _say(
-                    f"  {row['accounts']:7} accounts {row['cpu_ms_per_message']:6.2f} ms CPU/message ({row['ratio']:.2f} x)"
-                )
+        with contextlib.ExitStack() as last:
+            last.callback(_finish, bench)
+            bench.run(set(options.only) or set(CELLS))
     finally:
-        peer.stop()
-        ours.stop()
         shutil.rmtree(root, ignore_errors=True)
+    return 1 if bench.failed else 0
+
+
+def _finish(bench: Bench) -> None:
+    """Print the verdicts and write the results, also those of a run that was cut short."""
+    rows = bench.result["promises"] = verdicts.table(bench.result)
+    _say("\nwhat is promised" + (" (a quick run: fewer rounds than promised)" if bench.quick else ""))
+    for line in verdicts.lines(rows):
+        _say(line)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{time.strftime('%Y%m%dT%H%M%S')}.json"
-    path.write_text(json.dumps(result, indent=1))
+    path.write_text(json.dumps(bench.result, indent=1))
     _say(f"\nwritten: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path.name}")
-    return 0
 
 
 if __name__ == "__main__":
