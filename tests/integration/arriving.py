@@ -11,8 +11,7 @@ from petitbleu_kit.ids import BlobId
 from petitbleu_store.bootstrap import Store
 from petitbleu_store.domain.acceptance import Arriving
 from petitbleu_store.domain.envelope import Envelope, Recipient
-from petitbleu_store.domain.outcome import Outcome
-from petitbleu_store.service.recipients import Settlement
+from petitbleu_store.domain.outcome import Outcome, Settlement
 
 TENANT = 7
 TRACE = b"Received: from a by b with ESMTP id 1; Sun, 22 Nov 2026 01:00:00 +0000\r\n"

@@ -15,11 +15,10 @@ from petitbleu_kit.bus import ensure_stream
 from petitbleu_kit.ids import new_blob_id, partition_of_blob
 from petitbleu_store.bootstrap import Store
 from petitbleu_store.domain.acceptance import AcceptedStatus
-from petitbleu_store.domain.outcome import Outcome
+from petitbleu_store.domain.outcome import Outcome, Settlement
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.housekeeping import Housekeeping
 from petitbleu_store.service.parked import ParkedRecipients
-from petitbleu_store.service.recipients import Settlement
 from petitbleu_store.service.ring import COLD_SLOT
 
 

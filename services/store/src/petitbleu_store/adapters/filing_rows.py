@@ -11,6 +11,8 @@ from uuid import UUID
 
 import asyncpg
 
+from petitbleu_store.adapters.postgres import Executor
+
 # A connection in a transaction.
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -21,7 +23,7 @@ FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint
 WHERE a.partition = v.partition AND a.account_id = v.account_id AND a.partition = ANY($1::smallint[]) AND a.wrapped_key IS NOT NULL
 RETURNING a.account_id, a.modseq, a.last_id, a.last_uid, a.guarded"""
 
-_LOOK: Final = """/* hot:store.filing_look */ SELECT -1 AS state, r.account_id, r.ref_hash AS a, r.thread_id AS b, NULL::uuid AS blob_id,
+LOOK: Final = """/* hot:store.filing_look */ SELECT -1 AS state, r.account_id, r.ref_hash AS a, r.thread_id AS b, NULL::uuid AS blob_id,
     NULL::integer[] AS recipients
 FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS v (partition, account_id, ref_hash)
 JOIN thread_ref r ON r.partition = v.partition AND r.account_id = v.account_id AND r.ref_hash = v.ref_hash
@@ -84,28 +86,31 @@ ON CONFLICT (partition, account_id, keyword_hash) DO NOTHING"""
 
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 # The statements in the order of the fields of Rows, and how many arrays each takes.
-_WRITES: Final = (
+WRITES: Final = (
     (_MESSAGES, "messages", 14), (_ORIGINS, "origins", 5), (_MEMBERS, "members", 5), (_CONTENTS, "contents", 4), (_PLACES, "places", 7),
     (_REFS, "refs", 4), (_KEYWORDS, "keywords", 4), (_CHANGES, "changes", 7), (_COUNTS, "counts", 8),
 )  # fmt: skip
+
+
+def shifted(statement: str, first: int) -> str:
+    """Return a statement without its name, its parameters counted from `first` on, to be a part of another."""
+    return _PARAMETER.sub(lambda found: f"${int(found[1]) + first}", statement.partition("*/")[2] or statement)
 
 
 def _one_statement() -> str:
     """All writes as one statement: a lone message's commit is a third of the round trips, and so of the time."""
     parts = []
     first = 0
-    for statement, name, width in _WRITES:
-        text = _PARAMETER.sub(lambda found, shift=first: f"${int(found[1]) + shift}", statement.partition("*/")[2])  # type: ignore[misc]
-        parts.append(f"{name}_written AS ({text})")
+    for statement, name, width in WRITES:
+        parts.append(f"{name}_written AS ({shifted(statement, first)})")
         first += width
     return "/* hot:store.filing_write */ WITH " + ", ".join(parts) + " SELECT 1"
 
 
 _ALL: Final = _one_statement()
 
-
 # PostgreSQL sorts the array of `partition = ANY(…)` anew for each row that it joins: 2 µs a row with 32 partitions, 12 µs with 256.
-_CHUNK: Final = 64
+CHUNK: Final = 64
 Row = TypeVar("Row")
 
 
@@ -179,15 +184,15 @@ async def look(
     """Find threads by reference, and messages that the accounts have or had, in one round."""
     rows: list[asyncpg.Record] = []
     for some_refs, some_blobs in zip_longest(_chunks(refs), _chunks(blobs), fillvalue=()):
-        rows += await connection.fetch(_LOOK, *_columns(some_refs, 3), *_columns(some_blobs, 3))
+        rows += await connection.fetch(LOOK, *columns(some_refs, 3), *columns(some_blobs, 3))
     return rows
 
 
-async def threads_state(connection: Connection, threads: Sequence[tuple[int, int, int]]) -> list[asyncpg.Record]:
+async def threads_state(connection: Executor, threads: Sequence[tuple[int, int, int]]) -> list[asyncpg.Record]:
     """Read the messages of threads (partition, account, thread)."""
     rows: list[asyncpg.Record] = []
     for chunk in _chunks(threads):
-        rows += await connection.fetch(_THREADS, *_columns(chunk, 3))
+        rows += await connection.fetch(_THREADS, *columns(chunk, 3))
     return rows
 
 
@@ -197,17 +202,22 @@ async def write(connection: Connection, rows: Rows, *, at_once: bool = False) ->
     Raises:
         asyncpg.FeatureNotSupportedError: the database does not take the one; the transaction is to be done again.
     """
-    if at_once and len(rows.counts) <= _CHUNK:
-        arrays: list[Sequence[Any]] = []
-        for _, name, width in _WRITES:
-            arrays += _columns(getattr(rows, name), width)
-        await connection.execute(_ALL, *arrays)
+    if at_once and len(rows.counts) <= CHUNK:
+        await connection.execute(_ALL, *arrays(rows))
         return
-    for statement, name, _ in _WRITES:
+    for statement, name, _ in WRITES:
         values = getattr(rows, name)
         for chunk in _chunks(values) if statement is _COUNTS else (values,):
             if chunk:
                 await connection.execute(statement, *zip(*chunk, strict=True))
+
+
+def arrays(rows: Rows) -> list[Sequence[Any]]:
+    """Return the columns of all rows, in the order of the statement that writes them all."""
+    found: list[Sequence[Any]] = []
+    for _, name, width in WRITES:
+        found += columns(getattr(rows, name), width)
+    return found
 
 
 def array(values: Sequence[int]) -> str:
@@ -216,9 +226,10 @@ def array(values: Sequence[int]) -> str:
 
 
 def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    for start in range(0, len(rows), _CHUNK):
-        yield rows[start : start + _CHUNK]
+    for start in range(0, len(rows), CHUNK):
+        yield rows[start : start + CHUNK]
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+def columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    """Return rows as the arrays of a statement."""
     return list(zip(*rows, strict=True)) if rows else [()] * width

@@ -11,11 +11,11 @@ from petitbleu_kit.postgres import in_transaction
 from petitbleu_kit.rpc import caller, while_allowed
 from petitbleu_kit.telemetry import parent_of, span, tracing_on
 from petitbleu_store.adapters.postgres import Pool
-from petitbleu_store.domain.outcome import Outcome
+from petitbleu_store.domain.outcome import Outcome, Settlement
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.grpc_api.answers import Context, answered, streamed
 from petitbleu_store.ports import MailboxParts
-from petitbleu_store.service.recipients import OpenMessage, Recipients, Settlement
+from petitbleu_store.service.recipients import OpenMessage, Recipients
 
 MAX_ITEMS = 1000
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from uuid import UUID
 
 import asyncpg
+from prometheus_client import Counter
 
 from petitbleu.store.v1 import filing_pb2
 from petitbleu_kit.identity import IdentityError
@@ -17,22 +17,26 @@ from petitbleu_kit.logs import get_logger
 from petitbleu_kit.outbox import OutboxRow
 from petitbleu_kit.postgres import in_transaction
 from petitbleu_store.adapters.filing_rows import Connection
+from petitbleu_store.adapters.filing_whole import CHANGED, write_whole
+from petitbleu_store.adapters.recipient_rows import in_order
 from petitbleu_store.core import Core
 from petitbleu_store.domain import content, keywords
 from petitbleu_store.domain.content import Content
 from petitbleu_store.domain.description import Description, describe
-from petitbleu_store.domain.outcome import Outcome
-from petitbleu_store.domain.standard_mailboxes import BY_ROLE, INBOX
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service import filing_commit, held_rows, joining
 from petitbleu_store.service.account_book import AccountBook, KnownAccount
 from petitbleu_store.service.filing_commit import AccountBatch, Filing, GuardChangedError
+from petitbleu_store.service.filing_items import SETTLES, Wanted, outcomes, wanted_of
 from petitbleu_store.service.intake import AcceptedMessage
-from petitbleu_store.service.recipients import Settlement
 from petitbleu_store.service.updates import sealed_keywords
 
 _log = get_logger(__name__)
-MAX_ITEMS: Final = 1000
+_commits = Counter(
+    "petitbleu_store_filing_commits_total",
+    "Filings by how they were committed: whole, under the accounts' lock, or changed meanwhile (which then takes the lock)",
+    ["way"],
+)
 # Bodies in memory at once; a larger single one comes alone.
 _GROUP_OCTETS: Final = 4 << 20
 # A larger body is described in a thread, so that the event loop goes on.
@@ -40,26 +44,8 @@ _LARGE_OCTETS: Final = 512 << 10
 # The event loop is given a turn after describing this much.
 _TURN_OCTETS: Final = 128 << 10
 _PLANS: Final = 5
-_SETTLES: Final = {filing_pb2.FILE_STATUS_FILED: Outcome.FILED, filing_pb2.FILE_STATUS_HELD: Outcome.HELD}
-
-
-@dataclass(slots=True)
-class Wanted:
-    """One accepted message for one account; several recipients of the envelope may lead to the same account."""
-
-    account_id: int
-    accepted_id: BlobId
-    recipients: list[int]
-    mailbox_ids: list[int]
-    flags: int
-    keywords: set[str]
-    prefix: bytes
-    tokens: list[str]
-    filing: Filing | None = None
-    status: filing_pb2.FileStatus.ValueType = filing_pb2.FILE_STATUS_UNSPECIFIED
-    # Recipients of which this is the only item: their outcome is recorded in the commit that files.
-    sole: set[int] = field(default_factory=set)
-    settled: bool = False
+# So many batches take the lock at once after one that met another writer.
+_LOCKED_NEXT: Final = 8
 
 
 @dataclass(slots=True)
@@ -68,45 +54,6 @@ class Bodies:
 
     messages: dict[BlobId, AcceptedMessage] = field(default_factory=dict)
     described: dict[BlobId, Description] = field(default_factory=dict)
-
-
-def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[Wanted]]:
-    """Merge the items of a request by account and message.
-
-    Returns:
-        What is wanted, and for each item the one that it is part of.
-
-    Raises:
-        StoreError: INVALID for an id or a keyword that is none.
-    """
-    if len(items) > MAX_ITEMS:
-        raise StoreError(Problem.INVALID, "too many items")
-    merged: dict[tuple[int, bytes], Wanted] = {}
-    of_item: list[Wanted] = []
-    for item in items:
-        key = (item.account_id, item.recipient.accepted_id)
-        if len(key[1]) != 16:
-            raise StoreError(Problem.INVALID, "an accepted id is 16 octets")
-        roles = {BY_ROLE.get(role, INBOX) for role in item.mailbox_roles} or {INBOX}
-        try:
-            flags, others = keywords.split(item.keywords)
-        except keywords.BadKeywordError:
-            raise StoreError(Problem.INVALID, "not a keyword") from None
-        one = merged.get(key)
-        if one is None:
-            one = merged[key] = Wanted(
-                item.account_id, BlobId(UUID(bytes=key[1])), [], [], 0, set(), item.prefix, []
-            )  # fmt: skip
-        one.recipients.append(item.recipient.recipient_no)
-        one.mailbox_ids = sorted(roles.union(one.mailbox_ids))
-        one.flags |= flags
-        one.keywords |= others
-        if item.sole:
-            one.sole.add(item.recipient.recipient_no)
-        if item.decision_token:
-            one.tokens.append(item.decision_token)
-        of_item.append(one)
-    return list(merged.values()), of_item
 
 
 class FilingService:
@@ -122,6 +69,8 @@ class FilingService:
         self._book = book
         self._large = asyncio.Semaphore(1)
         self._at_once = True
+        self._whole = True
+        self._locked_next = 0
 
     async def file(self, request: filing_pb2.FileRequest) -> filing_pb2.FileResponse:
         """File or hold each item, in one commit."""
@@ -147,6 +96,13 @@ class FilingService:
         for _ in range(_PLANS):
             accounts = await self._book.many(self._core.pool, {one.account_id for one in wanted})
             batches, holds = self._plan(wanted, accounts, bodies)
+
+            try:
+                if await self._filed_whole(wanted, batches):
+                    return
+            except asyncpg.FeatureNotSupportedError:
+                _log.warning("messages are not filed by one statement on this database")
+                self._whole = False
 
             async def work(
                 connection: Connection,
@@ -263,6 +219,34 @@ class FilingService:
                 batch.filings.append(one.filing)
         return batches, holds
 
+    async def _filed_whole(self, wanted: Sequence[Wanted], batches: dict[int, AccountBatch]) -> bool:
+        """File what nearly every batch is, new mail for accounts that nobody guards, by one statement; say whether it is done.
+
+        After one that met other writers of its accounts, the next ones take the lock at once.
+        """
+        if not self._whole or not batches or self._locked_next > 0:
+            self._locked_next -= 1
+            return False
+        settlements, shared = outcomes(wanted)
+        if any((item.accepted_id, item.recipient_no) in shared for item in settlements):
+            return False
+        plan = await filing_commit.plan(self._core.pool, list(batches.values()))
+        if plan is None:
+            return False
+        settlements = in_order(settlements)
+        try:
+            touched = await write_whole(self._core.pool, plan.raises, plan.rows, plan.events, shared, settlements)
+        except CHANGED:
+            self._locked_next = _LOCKED_NEXT
+            _commits.labels(way="changed").inc()
+            return False
+        _commits.labels(way="whole").inc()
+        for one in wanted:
+            one.settled = one.status in SETTLES
+        self._core.recipients.settled(settlements, touched)
+        self._core.outbox.published_soon(plan.events)
+        return True
+
     async def _commit(
         self,
         connection: Connection,
@@ -272,6 +256,7 @@ class FilingService:
     ) -> list[OutboxRow]:
         if not batches:
             return []
+        _commits.labels(way="locked").inc()
         events = await filing_commit.commit(connection, list(batches.values()), at_once=self._at_once)
         for one in wanted:
             batch = batches.get(one.account_id)
@@ -294,17 +279,9 @@ class FilingService:
 
     async def _settle(self, connection: Connection, wanted: Sequence[Wanted]) -> None:
         """Record the outcome of the recipients for which what is filed or held here is all, and who has it of the others."""
-        settlements = []
-        shared: dict[tuple[BlobId, int], list[int]] = {}
+        settlements, shared = outcomes(wanted)
         for one in wanted:
-            outcome = _SETTLES.get(one.status)
-            one.settled = outcome is not None
-            if outcome is None:
-                continue
-            settlements += [Settlement(one.accepted_id, number, outcome, (one.account_id,)) for number in one.sole]
-            for number in one.recipients:
-                if number not in one.sole:
-                    shared.setdefault((one.accepted_id, number), []).append(one.account_id)
+            one.settled = one.status in SETTLES
         await self._core.recipients.reached(connection, shared)
         await self._core.recipients.settle(connection, settlements)
 

@@ -15,14 +15,17 @@ import asyncpg
 
 from petitbleu.events.v1.events_pb2 import MessageFiled
 from petitbleu_kit.outbox import OutboxRow
-from petitbleu_store.adapters import filing_rows
-from petitbleu_store.adapters.filing_rows import Connection, MessageRow, Raise, Rows, array
+from petitbleu_store.adapters import filing_rows, filing_whole
+from petitbleu_store.adapters.filing_rows import CHUNK, Connection, MessageRow, Raise, Rows, array
+from petitbleu_store.adapters.filing_whole import Counters
+from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.domain import keywords
 from petitbleu_store.domain.change_log import Kind, Op
 from petitbleu_store.domain.threads import AccountThreads
 from petitbleu_store.service.account_book import KnownAccount
 
 # States of what filing_rows.look finds.
+_COUNTERS: Final = -2
 _REFERENCE: Final = -1
 _PRESENT: Final = 0
 _WAS_HELD: Final = 2
@@ -92,6 +95,42 @@ class AccountBatch:
     modseq: int = 0
 
 
+@dataclass(slots=True)
+class Plan:
+    """All that a batch writes, if the accounts are still as they were read."""
+
+    rows: Rows
+    raises: list[tuple[Raise, Counters]]
+    events: list[OutboxRow]
+
+
+async def plan(executor: Executor, batches: Sequence[AccountBatch]) -> Plan | None:
+    """Read without a lock what the batches need, and return what they would write; None when they need the lock.
+
+    What it read holds for as long as the accounts' counters stand: whoever changes anything of an account raises them.
+    """
+    refs, blobs = _questions(batches)
+    plain = all(batch.filings and not batch.holds and not batch.account.guarded for batch in batches)
+    if not plain or max(len(refs), len(blobs)) > CHUNK:
+        return None
+    places = [(batch.account.partition, batch.account.account_id) for batch in batches]
+    found = await filing_whole.look_free(executor, refs, blobs, places)
+    before = {row["account_id"]: Counters(row["a"], row["b"], row["c"]) for row in found if row["state"] == _COUNTERS}
+    if len(before) < len(batches) or any(row["state"] >= _PRESENT for row in found):
+        return None
+    _, known_refs = _sorted_out(found, batches)
+    states = await _states(executor, batches, known_refs)
+    planned = Plan(Rows.empty(), [], [])
+    for batch in batches:
+        account_id = batch.account.account_id
+        threads = AccountThreads(known_refs.get(account_id, {}), states.get(account_id, {}))
+        used = _write_account(batch, batch.filings, before[account_id], threads, planned.rows)
+        planned.raises.append((used, before[account_id]))
+        planned.events.append(_event(batch, batch.filings))
+    planned.raises.sort()
+    return planned
+
+
 async def commit(connection: Connection, batches: Sequence[AccountBatch], *, at_once: bool = False) -> list[OutboxRow]:
     """File the batches in the caller's transaction; results are set in them. Return the events to put in the outbox.
 
@@ -106,7 +145,7 @@ async def commit(connection: Connection, batches: Sequence[AccountBatch], *, at_
         batch.exists = True
         if locked[batch.account.account_id]["guarded"] != batch.account.guarded:
             raise GuardChangedError
-    fresh, known_refs = await _look(connection, present)
+    fresh, known_refs = _sorted_out(await filing_rows.look(connection, *_questions(present)), present)
     states = await _states(connection, present, known_refs)
     rows = Rows.empty()
     events: list[OutboxRow] = []
@@ -114,9 +153,11 @@ async def commit(connection: Connection, batches: Sequence[AccountBatch], *, at_
     for batch in present:
         account_id = batch.account.account_id
         threads = AccountThreads(known_refs.get(account_id, {}), states.get(account_id, {}))
-        used = _write_account(batch, fresh[account_id], locked[account_id], asked[account_id], threads, rows)
-        if used != asked[account_id]:
-            too_much.append(_less(used, asked[account_id]))
+        now, taken = locked[account_id], asked[account_id]
+        before = Counters(now["modseq"] - taken.steps, now["last_id"] - taken.ids, now["last_uid"] - taken.uids)
+        used = _write_account(batch, fresh[account_id], before, threads, rows)
+        if used != taken:
+            too_much.append(_less(used, taken))
         if fresh[account_id]:
             events.append(_event(batch, fresh[account_id]))
     if too_much:
@@ -138,10 +179,8 @@ def _less(used: Raise, asked: Raise) -> Raise:
     return Raise(*asked[:2], *(a - b for a, b in zip(used[2:], asked[2:], strict=True)))
 
 
-async def _look(
-    connection: Connection, batches: Sequence[AccountBatch]
-) -> tuple[dict[int, list[Filing]], dict[int, dict[int, int]]]:
-    """Find what is known: sort the filings that are new from the others, and return the threads of references."""
+def _questions(batches: Sequence[AccountBatch]) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, UUID]]]:
+    """Return the references and the blobs to look for."""
     refs: set[tuple[int, int, int]] = set()
     blobs: list[tuple[int, int, UUID]] = []
     for batch in batches:
@@ -150,12 +189,19 @@ async def _look(
             blobs.append((*place, filing.blob_id))
             refs.update([(*place, ref) for ref in filing.refs])
         blobs.extend([(*place, accepted_id) for accepted_id in batch.holds])
+    return sorted(refs), blobs
+
+
+def _sorted_out(
+    found: Sequence[asyncpg.Record], batches: Sequence[AccountBatch]
+) -> tuple[dict[int, list[Filing]], dict[int, dict[int, int]]]:
+    """Sort the filings that are new from those that are known, and return the threads of references."""
     had: dict[tuple[int, UUID], asyncpg.Record] = {}
     known_refs: dict[int, dict[int, int]] = {}
-    for row in await filing_rows.look(connection, sorted(refs), blobs):
+    for row in found:
         if row["state"] == _REFERENCE:
             known_refs.setdefault(row["account_id"], {})[row["a"]] = row["b"]
-        else:
+        elif row["state"] >= _PRESENT:
             had[row["account_id"], row["blob_id"]] = row
     fresh: dict[int, list[Filing]] = {}
     for batch in batches:
@@ -181,7 +227,7 @@ def _is_known(filing: Filing, row: asyncpg.Record | None) -> bool:
 
 
 async def _states(
-    connection: Connection, batches: Sequence[AccountBatch], known_refs: dict[int, dict[int, int]]
+    executor: Executor, batches: Sequence[AccountBatch], known_refs: dict[int, dict[int, int]]
 ) -> dict[int, dict[int, list[tuple[Sequence[int], bool]]]]:
     """Read the messages of the threads that known references lead to."""
     wanted = [
@@ -191,7 +237,7 @@ async def _states(
     ]
     states: dict[int, dict[int, list[tuple[Sequence[int], bool]]]] = {}
     if wanted:
-        for row in await filing_rows.threads_state(connection, wanted):
+        for row in await filing_rows.threads_state(executor, wanted):
             thread = states.setdefault(row["account_id"], {}).setdefault(row["thread_id"], [])
             thread.append((row["mailbox_ids"], keywords.is_unread(row["flags"])))
     return states
@@ -200,16 +246,14 @@ async def _states(
 def _write_account(
     batch: AccountBatch,
     fresh: Sequence[Filing],
-    locked: asyncpg.Record,
-    asked: Raise,
+    before: Counters,
     threads: AccountThreads,
     rows: Rows,
 ) -> Raise:
     """Gather the rows of one account's new messages; return what they really took."""
     partition, account_id = batch.account.partition, batch.account.account_id
-    base = locked["modseq"] - asked.steps
-    message_id = locked["last_id"] - asked.ids
-    uid = first_uid = locked["last_uid"] - asked.uids
+    base, message_id, first_uid = before
+    uid = first_uid
     modseq = base
     octets = 0
     for filing in fresh:

@@ -12,13 +12,13 @@ from petitbleu_store.adapters import message_rows
 from petitbleu_store.adapters.filing_rows import Connection
 from petitbleu_store.core import Core
 from petitbleu_store.domain.envelope import Envelope
-from petitbleu_store.domain.outcome import Outcome
+from petitbleu_store.domain.outcome import Outcome, Settlement
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service import held_rows
 from petitbleu_store.service.account_book import AccountBook, KnownAccount
-from petitbleu_store.service.filing import Bodies, FilingService, Wanted
+from petitbleu_store.service.filing import Bodies, FilingService
+from petitbleu_store.service.filing_items import Wanted
 from petitbleu_store.service.intake import AcceptedMessage
-from petitbleu_store.service.recipients import Settlement
 
 
 class HeldService:

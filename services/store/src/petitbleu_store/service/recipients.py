@@ -12,7 +12,8 @@ from petitbleu_kit.ids import BlobId, partition_of_blob
 from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.logs import get_logger
 from petitbleu_store.adapters.postgres import Executor, Pool
-from petitbleu_store.domain.outcome import Outcome
+from petitbleu_store.adapters.recipient_rows import REACHED, SETTLE, in_order, reached_arrays, settle_arrays
+from petitbleu_store.domain.outcome import Outcome, Settlement
 from petitbleu_store.service.intake import AcceptedMessage, Intake
 
 _log = get_logger(__name__)
@@ -26,27 +27,6 @@ _LIST_OPEN: Final = (
     "FROM unnest($1::smallint[], $2::uuid[]) AS want (partition, accepted_id) JOIN recipient r "
     "ON r.partition = want.partition AND r.accepted_id = want.accepted_id AND r.partition = ANY($1::smallint[]) "
     "WHERE r.outcome = 1"
-)
-# Open may become anything; held may become filed or discarded (a guardian's decision, or expiry).
-_SETTLE: Final = (
-    "/* hot:store.settle */ UPDATE recipient r SET outcome = s.outcome, "
-    "attempts = r.attempts + (s.outcome = 1)::int, "
-    "next_attempt_at = CASE WHEN s.outcome = 1 THEN now() + make_interval(secs => s.retry_after) ELSE r.next_attempt_at END, "
-    "settled_at = CASE WHEN s.outcome = 1 THEN NULL ELSE now() END, reason = nullif(s.reason, ''), "
-    "account_ids = CASE WHEN s.account_ids = '{}' OR r.account_ids @> s.account_ids::bigint[] THEN r.account_ids "
-    "ELSE coalesce(r.account_ids, '{}') || s.account_ids::bigint[] END "
-    "FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[], $7::float8[]) "
-    "AS s (partition, accepted_id, recipient_no, outcome, account_ids, reason, retry_after) "
-    "WHERE r.partition = s.partition AND r.accepted_id = s.accepted_id AND r.recipient_no = s.recipient_no "
-    "AND r.partition = ANY($1::smallint[]) AND (r.outcome = 1 OR r.outcome = 3 AND s.outcome IN (2, 5))"
-)
-# Whoever has a message is known from the commit that gave it, whatever outcome its recipient comes to.
-_REACHED: Final = (
-    "/* hot:store.recipient_reached */ UPDATE recipient r "
-    "SET account_ids = coalesce(r.account_ids, '{}') || w.account_ids::bigint[] "
-    "FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::text[]) AS w (partition, accepted_id, recipient_no, account_ids) "
-    "WHERE r.partition = w.partition AND r.accepted_id = w.accepted_id AND r.recipient_no = w.recipient_no "
-    "AND r.partition = ANY($1::smallint[]) AND NOT coalesce(r.account_ids, '{}') @> w.account_ids::bigint[]"
 )
 
 
@@ -64,27 +44,6 @@ class OpenMessage:
 
     message: AcceptedMessage
     recipients: list[OpenRecipient] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """An outcome to record.
-
-    Attributes:
-        accepted_id: The message.
-        recipient_no: The recipient's number in its envelope.
-        outcome: The outcome; OPEN counts a failed attempt.
-        account_ids: Accounts that have the message, when filed or held; added to those that are known to have it.
-        reason: A code, no free text.
-        retry_after: For OPEN: seconds until it is published again.
-    """
-
-    accepted_id: BlobId
-    recipient_no: int
-    outcome: Outcome
-    account_ids: Sequence[int] = ()
-    reason: str = ""
-    retry_after: float = 0.0
 
 
 class Recipients:
@@ -152,32 +111,23 @@ class Recipients:
 
         With a parked one among them, call it on a connection inside a transaction: the key moves with the outcome.
         """
-        rows = sorted(
-            {(item.accepted_id, item.recipient_no): item for item in reversed(items)}.values(),
-            key=lambda item: (partition_of_blob(item.accepted_id), item.accepted_id, item.recipient_no),
-        )
+        rows = in_order(items)
         if not rows:
             return
         parked = [item.accepted_id for item in rows if item.outcome is Outcome.PARKED]
         if parked:
             await self._intake.to_operations_key(executor, parked)
-        status = await executor.execute(
-            _SETTLE, [partition_of_blob(item.accepted_id) for item in rows], [item.accepted_id for item in rows],
-            [item.recipient_no for item in rows], [item.outcome.value for item in rows],
-            ["{" + ",".join(map(str, item.account_ids)) + "}" for item in rows], [item.reason for item in rows],
-            [item.retry_after for item in rows],
-        )  # fmt: skip
+        status = await executor.execute(SETTLE, *settle_arrays(rows))
+        self.settled(rows, int(status.rpartition(" ")[2]))
+
+    def settled(self, rows: Sequence[Settlement], touched: int) -> None:
+        """Count outcomes that a commit recorded, `touched` of them of recipients that were open."""
         if all(item.outcome is not Outcome.OPEN for item in rows):
-            self._delta -= int(status.rpartition(" ")[2])
+            self._delta -= touched
         for item in rows:
             _settled.labels(outcome=item.outcome.name.lower()).inc()
 
     async def reached(self, executor: Executor, accounts: Mapping[tuple[BlobId, int], Iterable[int]]) -> None:
         """Record accounts that got a message for a recipient (accepted id, number) that leads to others too."""
-        if not accounts:
-            return
-        rows = sorted((partition_of_blob(blob_id), blob_id, number) for blob_id, number in accounts)
-        await executor.execute(
-            _REACHED, *map(list, zip(*rows, strict=True)),
-            ["{" + ",".join(map(str, sorted(set(accounts[row[1:]])))) + "}" for row in rows],
-        )  # fmt: skip
+        if accounts:
+            await executor.execute(REACHED, *reached_arrays(accounts))

@@ -1,0 +1,92 @@
+"""The items of a request to file, merged by account and message, and the outcomes that follow from what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from petitbleu.store.v1 import filing_pb2
+from petitbleu_kit.ids import BlobId
+from petitbleu_store.domain import keywords
+from petitbleu_store.domain.outcome import Outcome, Settlement
+from petitbleu_store.domain.standard_mailboxes import BY_ROLE, INBOX
+from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service.filing_commit import Filing
+
+MAX_ITEMS: Final = 1000
+SETTLES: Final = {filing_pb2.FILE_STATUS_FILED: Outcome.FILED, filing_pb2.FILE_STATUS_HELD: Outcome.HELD}
+
+
+@dataclass(slots=True)
+class Wanted:
+    """One accepted message for one account; several recipients of the envelope may lead to the same account."""
+
+    account_id: int
+    accepted_id: BlobId
+    recipients: list[int]
+    mailbox_ids: list[int]
+    flags: int
+    keywords: set[str]
+    prefix: bytes
+    tokens: list[str]
+    filing: Filing | None = None
+    status: filing_pb2.FileStatus.ValueType = filing_pb2.FILE_STATUS_UNSPECIFIED
+    # Recipients of which this is the only item: their outcome is recorded in the commit that files.
+    sole: set[int] = field(default_factory=set)
+    settled: bool = False
+
+
+def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[Wanted]]:
+    """Merge the items of a request by account and message.
+
+    Returns:
+        What is wanted, and for each item the one that it is part of.
+
+    Raises:
+        StoreError: INVALID for an id or a keyword that is none.
+    """
+    if len(items) > MAX_ITEMS:
+        raise StoreError(Problem.INVALID, "too many items")
+    merged: dict[tuple[int, bytes], Wanted] = {}
+    of_item: list[Wanted] = []
+    for item in items:
+        key = (item.account_id, item.recipient.accepted_id)
+        if len(key[1]) != 16:
+            raise StoreError(Problem.INVALID, "an accepted id is 16 octets")
+        roles = {BY_ROLE.get(role, INBOX) for role in item.mailbox_roles} or {INBOX}
+        try:
+            flags, others = keywords.split(item.keywords)
+        except keywords.BadKeywordError:
+            raise StoreError(Problem.INVALID, "not a keyword") from None
+        one = merged.get(key)
+        if one is None:
+            one = merged[key] = Wanted(
+                item.account_id, BlobId(UUID(bytes=key[1])), [], [], 0, set(), item.prefix, []
+            )  # fmt: skip
+        one.recipients.append(item.recipient.recipient_no)
+        one.mailbox_ids = sorted(roles.union(one.mailbox_ids))
+        one.flags |= flags
+        one.keywords |= others
+        if item.sole:
+            one.sole.add(item.recipient.recipient_no)
+        if item.decision_token:
+            one.tokens.append(item.decision_token)
+        of_item.append(one)
+    return list(merged.values()), of_item
+
+
+def outcomes(wanted: Sequence[Wanted]) -> tuple[list[Settlement], dict[tuple[BlobId, int], list[int]]]:
+    """Return the outcomes of recipients whose only item is filed or held, and who has it of the others."""
+    settlements = []
+    shared: dict[tuple[BlobId, int], list[int]] = {}
+    for one in wanted:
+        outcome = SETTLES.get(one.status)
+        if outcome is None:
+            continue
+        settlements += [Settlement(one.accepted_id, number, outcome, (one.account_id,)) for number in one.sole]
+        for number in one.recipients:
+            if number not in one.sole:
+                shared.setdefault((one.accepted_id, number), []).append(one.account_id)
+    return settlements, shared
