@@ -199,6 +199,21 @@ async def test_settling_is_final_except_for_held(store: Store) -> None:
     assert rows[ids[0], 0]["tenant_id"] == TENANT
 
 
+async def test_the_first_listing_asks_no_row_and_a_second_one_does(store: Store) -> None:
+    ids = await accept(store, message(to=("a@demo.test", "b@demo.test")), message(), message())
+    recipients = store.core.recipients
+    await store.core.cold.execute("/* cold:test */ UPDATE recipient SET attempts = 7")
+    await settle(store, ids[2], Outcome.DISCARDED)
+    first = await recipients.list_open(store.core.pool, ids[:2])
+    assert {(one.message.blob_id, r.recipient_no, r.attempts) for one in first for r in one.recipients} == {
+        (ids[0], 0, 0), (ids[0], 1, 0), (ids[1], 0, 0),
+    }  # fmt: skip
+    again = await recipients.list_open(store.core.pool, ids)  # what was settled is in neither
+    assert {(one.message.blob_id, r.recipient_no, r.attempts) for one in again for r in one.recipients} == {
+        (ids[0], 0, 7), (ids[0], 1, 7), (ids[1], 0, 7),
+    }  # fmt: skip
+
+
 async def test_what_stays_open_is_published_again(store: Store) -> None:
     await ensure_stream(store.core.bus, "MAIL")
     housekeeping = Housekeeping(store.core, store.staging)

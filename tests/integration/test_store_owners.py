@@ -74,6 +74,7 @@ async def test_mail_parked_as_unreadable_keeps_its_intake_key(store: Store) -> N
     flip = "/* cold:test */ UPDATE accepted SET envelope = set_byte(envelope, 20, get_byte(envelope, 20) # 1)"
     await store.core.cold.execute(flip)
     store.core.intake._known.clear()
+    store.core.recipients._fresh.clear()
     assert await store.core.recipients.list_open(store.core.pool, [blob_id]) == []
     await store.core.cold.execute(flip)
     await store.core.cold.execute("/* cold:test */ UPDATE intake_key SET created_at = now() - interval '3 days'")

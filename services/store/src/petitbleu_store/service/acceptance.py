@@ -243,13 +243,14 @@ class Acceptance:
         """After the commit: tell the bus, and keep at hand what delivery is going to ask for."""
         self._outbox.published_soon(done.outbox)
         new = [one for one in batch if one.row.blob_id in done.new]
-        self._intake.remember(
-            [AcceptedMessage(one.row.blob_id, one.key, one.row.size, done.at, one.arriving.envelope) for one in new]
-        )
+        messages = [
+            AcceptedMessage(one.row.blob_id, one.key, one.row.size, done.at, one.arriving.envelope) for one in new
+        ]
+        self._intake.remember(messages)
         hot = [one.hot for one in new if one.hot is not None]
         self._bodies.remember(hot)
         self._ring.added(sum(len(body.sealed) for body in hot))
-        self._recipients.opened(sum(len(one.row.recipients) for one in new))
+        self._recipients.accepted(messages)
 
 
 def _is_plain(batch: Sequence[_Prepared]) -> bool:

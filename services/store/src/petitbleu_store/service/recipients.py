@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
 from prometheus_client import Counter, Gauge
 
@@ -21,6 +24,9 @@ _open = Gauge("petitbleu_store_open_recipients", "Recipients without an outcome"
 _open_limit = Gauge("petitbleu_store_open_recipients_limit", "Open recipients beyond which nothing is accepted")
 _settled = Counter("petitbleu_store_settled_total", "Outcomes recorded", ["outcome"])
 _COUNT_SECONDS: Final = 5.0
+# Messages kept at hand until they are listed, and how long: the bus delivers an event again later than that.
+_FRESH: Final = 4096
+_FRESH_SECONDS: Final = 5.0
 
 _LIST_OPEN: Final = (
     "/* hot:store.list_open */ SELECT r.accepted_id, r.recipient_no, r.attempts "
@@ -55,11 +61,36 @@ class Recipients:
         self._max_open = max_open
         self._open = 0
         self._delta = 0
+        self._fresh: OrderedDict[UUID, tuple[AcceptedMessage, float]] = OrderedDict()
         _open_limit.set(max_open)
 
     def opened(self, count: int) -> None:
         """Count recipients that were just committed."""
         self._delta += count
+
+    def accepted(self, messages: Sequence[AcceptedMessage]) -> None:
+        """Count the recipients of messages that were just accepted, and keep them at hand for their first listing."""
+        until = time.monotonic() + _FRESH_SECONDS
+        for message in messages:
+            self._delta += len(message.envelope.recipients)
+            self._fresh[message.blob_id] = (message, until)
+        while len(self._fresh) > _FRESH:
+            self._fresh.popitem(last=False)
+
+    def _just_opened(self, ids: Sequence[BlobId]) -> list[OpenMessage] | None:
+        """Return messages of which nobody has heard since their commit, None unless all of them are; each is given once.
+
+        A second listing asks the rows: then somebody may have settled them.
+        """
+        given = [self._fresh.pop(blob_id, None) for blob_id in dict.fromkeys(ids)]
+        now = time.monotonic()
+        found = []
+        for one in given:
+            if one is None or one[1] < now:
+                return None
+            message = one[0]
+            found.append(OpenMessage(message, [OpenRecipient(n, 0) for n in range(len(message.envelope.recipients))]))
+        return found
 
     @property
     def full(self) -> bool:
@@ -86,6 +117,9 @@ class Recipients:
 
         A message whose key or envelope does not open is parked, so that it does not come back for ever.
         """
+        fresh = self._just_opened(ids)
+        if fresh is not None:
+            return fresh
         rows = await executor.fetch(_LIST_OPEN, [partition_of_blob(blob_id) for blob_id in ids], ids)
         if not rows:
             return []
@@ -125,6 +159,7 @@ class Recipients:
         if all(item.outcome is not Outcome.OPEN for item in rows):
             self._delta -= touched
         for item in rows:
+            self._fresh.pop(item.accepted_id, None)
             _settled.labels(outcome=item.outcome.name.lower()).inc()
 
     async def reached(self, executor: Executor, accounts: Mapping[tuple[BlobId, int], Iterable[int]]) -> None:
