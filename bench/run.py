@@ -162,10 +162,10 @@ class Bench:
             for stack in stacks:
                 last.callback(stack.stop)
                 stack.start()
-            self.result["accounts"] = growth.accounts(stacks, sizes, 600 if self.quick else 3000, _say)
+            self.result["accounts"] = growth.accounts(stacks, sizes, 600 if self.quick else 2000, _say)
         rows = self.result["accounts"]
         for row in rows:
-            _say(f"  {row['accounts']:7} accounts {row['cpu_ms_per_message']:6.2f} ms CPU/message ({row['ratio']:.2f} x), "
+            _say(f"  {row['accounts']:7} accounts, mail to {row['among']:6} of them {row['cpu_ms_per_message']:6.2f} ms CPU/message ({row['ratio']:.2f} x), "
                  f"{row['messages'] / row['seconds']:.0f} messages/s ({1 / row['wall_ratio']:.2f} x)")  # fmt: skip
         for name in rows[0]["by_process"]:
             _say(f"    {name:14}" + "".join(f"{row['by_process'].get(name, 0):8.3f}" for row in rows) + " ms/message")

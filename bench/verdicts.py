@@ -50,7 +50,8 @@ def _cell(results: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _growth(results: dict[str, Any], table: str, unit: str, sizes: tuple[int, int]) -> float:
     """Return the growth from the smaller size to the larger, when these were what was measured."""
-    rows = {row[unit]: row for row in results[table]}
+    # of several rows of one size, the first: mail to all accounts
+    rows = {row[unit]: row for row in reversed(results[table])}
     if min(rows) != sizes[0]:
         raise KeyError(sizes[0])
     return float(rows[sizes[1]]["ratio"])

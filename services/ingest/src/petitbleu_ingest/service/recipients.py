@@ -86,12 +86,13 @@ class RecipientBook:
         seconds: Life of a welcome, at most 60.
         refusal_seconds: Life of any other verdict: a new account, or one that made room, is seen soon.
         entries: Answers remembered.
+        linger: Wait for company under load; see `petitbleu_kit.batching`.
         clock: Seconds that never go back.
     """
 
     def __init__(
         self, directory: Directory, store: Store, *, seconds: float, refusal_seconds: float, entries: int,
-        clock: Callable[[], float] = time.monotonic,
+        linger: float = 0, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._directory = directory
         self._store = store
@@ -104,7 +105,8 @@ class RecipientBook:
         self._by_domain: dict[int, set[str]] = {}
         self._flying: dict[str, asyncio.Future[Answer]] = {}
         self._epoch = 0
-        self._batcher: Batcher[str, Answer] = Batcher(self._look_up, max_items=_MAX_LOOKUPS, concurrency=2)
+        # One at a time: two calls cost what they cost whatever they carry, and the next one gathers meanwhile.
+        self._batcher: Batcher[str, Answer] = Batcher(self._look_up, max_items=_MAX_LOOKUPS, linger=linger)
 
     def __len__(self) -> int:
         return len(self._known)
