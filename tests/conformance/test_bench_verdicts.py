@@ -58,8 +58,8 @@ def test_what_was_not_measured_is_not_judged() -> None:
         "reads": [{"messages": 200, "ratio": 1.0}, {"messages": 1000, "ratio": 1.0}],
         "mails_per_segment_put": None,
     }
-    nothing: dict[str, Any] = {}
-    for results in (nothing, small, {"mail": []}):
+    partly: list[dict[str, Any]] = [{}, small, {"mail": []}]
+    for results in partly:
         assert {row["verdict"] for row in verdicts.table(results)} == {"not measured"}
 
 
