@@ -15,13 +15,14 @@ from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs do not know 
 
 from petitbleu_kit.identity import SERVICE_TOKEN_SECONDS
 from petitbleu_kit.rpc import Peer
+from petitbleu_kit.stream_end import StreamEnd, rpc_error
 from petitbleu_kit.telemetry import tracing_on
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-_TRIES: Final = 4
-_PAUSE_SECONDS: Final = 0.05
+# The pauses before the second to the fourth try: a second together, in which a peer that is being restarted may be back.
+_PAUSES_SECONDS: Final = (0.05, 0.2, 0.8)
 # The budget of tries beyond the first, as gRPC keeps one for unary calls (gRFC A6): ten, and one more for each ten calls.
 _BUDGET: Final = 10.0
 _BUDGET_EACH: Final = 0.1
@@ -33,6 +34,7 @@ class _Stream:
 
     def __init__(self, call: Any, opened_at: float) -> None:
         self.call = call
+        self.end = StreamEnd(call)
         self.opened_at = opened_at
 
 
@@ -70,12 +72,11 @@ class Lane(Generic[Request, Response]):
             async with asyncio.timeout(timeout):
                 return await self._with_tries(request)
         except TimeoutError:
-            raise _error(grpc.StatusCode.DEADLINE_EXCEEDED, "no answer in time") from None
+            raise rpc_error(grpc.StatusCode.DEADLINE_EXCEEDED, "no answer in time") from None
 
     async def _with_tries(self, request: Request) -> Response:
-        pause = _PAUSE_SECONDS
         self._budget = min(_BUDGET, self._budget + _BUDGET_EACH)
-        for _ in range(_TRIES - 1):
+        for pause in _PAUSES_SECONDS:
             try:
                 return await self._once(request)
             except grpc.aio.AioRpcError as error:
@@ -83,7 +84,6 @@ class Lane(Generic[Request, Response]):
                     raise
                 self._budget -= 1
             await asyncio.sleep(pause)
-            pause *= 2
         return await self._once(request)
 
     async def _once(self, request: Request) -> Response:
@@ -91,17 +91,14 @@ class Lane(Generic[Request, Response]):
         try:
             await stream.call.write(request)
             answer = await stream.call.read()
-        except asyncio.InvalidStateError:
-            answer = EOF  # ended before we wrote: its status says why
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            answer = EOF  # it ended before we wrote, while we wrote or instead of an answer: its status says why
         except BaseException:
             stream.call.cancel()
             raise
         if answer is EOF:
-            code = await stream.call.code()
-            # An orderly end is the peer's wish for a fresh stream.
-            if code is grpc.StatusCode.OK or code is grpc.StatusCode.CANCELLED:
-                code = grpc.StatusCode.UNAVAILABLE
-            raise _error(code, await stream.call.details() or "")
+            # An orderly end is the peer's wish for a fresh stream: UNAVAILABLE, as a broken one.
+            raise await stream.end.error()
         self._idle.append(stream)
         return answer  # type: ignore[no-any-return]
 
@@ -119,9 +116,3 @@ class Lane(Generic[Request, Response]):
         """End the idle streams."""
         while self._idle:
             self._idle.pop().call.cancel()
-
-
-def _error(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
-    return grpc.aio.AioRpcError(
-        code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details, debug_error_string=None
-    )

@@ -27,10 +27,21 @@ OPERATOR: Final = "operator"
 _refused = Counter("petitbleu_grpc_refused_total", "Calls refused for their identity", ["method", "why"])
 _log = get_logger(__name__)
 
+# Methods that take a stream: gRPC must not try them again by itself. Its core ends the process ("ILLEGAL STATE: FORWARDED_BATCH",
+# grpc/grpc#40283) when a try that came after UNAVAILABLE fails while it is written to, and it would keep 256 KiB of each stream for
+# such tries. Who writes the stream decides (`lane`, or the sender of a large mail). A test holds the list against the contracts.
+REQUEST_STREAMS: Final = (
+    ("petitbleu.store.v1.AcceptService", "AcceptMany"),
+    ("petitbleu.store.v1.AcceptService", "Stage"),
+    ("petitbleu.store.v1.FilingService", "FileMany"),
+    ("petitbleu.store.v1.FilingService", "ListOpenMany"),
+)
+
 # Retries: at most 4 tries, and no more than one retry in ten calls once the budget of ten is spent (gRFC A6).
 _SERVICE_CONFIG: Final = json.dumps(
     {
         "methodConfig": [
+            {"name": [{"service": service, "method": method} for service, method in REQUEST_STREAMS]},
             {
                 "name": [{}],
                 "retryPolicy": {
@@ -40,7 +51,7 @@ _SERVICE_CONFIG: Final = json.dumps(
                     "backoffMultiplier": 2,
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
-            }
+            },
         ],
         "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
     }
@@ -87,7 +98,7 @@ class Peer:
     """A channel to one service, with this service's identity on every call.
 
     Every method of our contracts is idempotent by a key or by its nature, so a call whose connection broke is tried again
-    by gRPC itself, within the budget above and the call's deadline.
+    by gRPC itself, within the budget above and the call's deadline; a call that sends a stream is not.
 
     `own_connection` keeps gRPC from sharing the connection with other peers of the same target, so that the flow control of
     long streams never holds up short calls. `window_octets` bounds what a stream whose reader is slow may pile up here; gRPC would
