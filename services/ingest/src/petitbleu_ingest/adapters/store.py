@@ -15,6 +15,7 @@ from petitbleu_ingest.domain.message import Incoming
 from petitbleu_ingest.ports import Accepted, StoreAwayError, StoreFullError
 from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer
+from petitbleu_kit.stream_end import StreamEnd
 from petitbleu_kit.telemetry import links_to, span, tracing_on
 
 # A StageRequest may hold 256 KiB; gRPC copies what is being sent, once a session, so smaller is thriftier
@@ -120,11 +121,13 @@ class GrpcUpload:
     def __init__(self, call: Any, trace: bytes, progress: Callable[[], None]) -> None:
         self.pending = 0
         self._call = call
+        self._end = StreamEnd(call)
         self._trace = trace
         self._progress = progress
         self._pieces: deque[bytes] = deque()
         self._octets = 0
         self._ended = False
+        self._broken = False
         self._more = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
         # its outcome is read by whoever calls finish(); an upload given up is nobody's error
@@ -132,7 +135,7 @@ class GrpcUpload:
 
     def put(self, piece: bytes) -> None:
         """Queue the next octets."""
-        if self._task.done():
+        if self._broken or self._task.done():
             return
         self._pieces.append(piece)
         self._octets += len(piece)
@@ -178,12 +181,11 @@ class GrpcUpload:
             await self._call.write(accept_pb2.StageRequest(end=accept_pb2.StageEnd(octets=self._octets)))
             await self._call.done_writing()
             answer = await self._call
-        except (grpc.RpcError, asyncio.InvalidStateError) as error:
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            self._broken = True
             self._pieces.clear()
             self.pending = 0
             self._progress()
             # a write to a call that store has ended tells less than the call's own status
-            if await self._call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                raise StoreFullError from error
-            raise StoreAwayError from error
+            _raise(await self._end.error())
         return bytes(answer.staged_id)
