@@ -69,9 +69,10 @@ async def test_an_unknown_login_costs_a_hash_too(idle_world: Any) -> None:
         times: dict[str, list[float]] = {"alice@one.test": [], "nobody@one.test": []}
         for n in range(9):
             for login, seen in times.items():
-                start = time.perf_counter()
+                # processor time of this process, the service's hashing thread included: whoever else is busy does not matter
+                start = time.process_time()
                 await refused(idle_world.authenticate(login=login, password=f"wrong {n}"))
-                seen.append(time.perf_counter() - start)
+                seen.append(time.process_time() - start)
         middle = {login: sorted(seen)[len(seen) // 2] for login, seen in times.items()}
         ratio = middle["nobody@one.test"] / middle["alice@one.test"]
         print(f"unknown against wrong: {ratio:.2f}")
