@@ -248,7 +248,7 @@ async def test_a_lease_whose_release_fails_is_not_kept_by_the_pool(store: Store)
         (connection,) = [one for one in held if one.get_server_pid() == holder]
         await connection.execute("BEGIN")
         with contextlib.suppress(asyncpg.PostgresError):
-            await connection.execute("SELECT 1 / 0")
+            await connection.execute("/* cold:test */ SELECT 1 / 0")
     async with asyncio.timeout(5):
         while await store.core.cold.fetchval(lock, LOCK_PACKER) is not None:
             await asyncio.sleep(0.05)
