@@ -60,6 +60,10 @@ class Directory(accounts_pb2_grpc.DirectoryServiceServicer):
         self.calls.append(len(request.addresses))
         return accounts_pb2.ResolveResponse(resolutions=[self._one(address) for address in request.addresses])
 
+    async def ResolveMany(self, request_iterator: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for request in request_iterator:
+            yield await self.Resolve(request, context)
+
     async def GetAccounts(self, request: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "ingest does not ask for it")
 
@@ -151,6 +155,10 @@ class Store(accept_pb2_grpc.AcceptServiceServicer):
     async def CheckQuota(self, request: Any, context: Any) -> Any:
         over = [one for one in request.account_ids if one in OVER_QUOTA]
         return accept_pb2.CheckQuotaResponse(over_quota_account_ids=over)
+
+    async def CheckQuotaMany(self, request_iterator: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for request in request_iterator:
+            yield await self.CheckQuota(request, context)
 
     def body_of(self, item: Any) -> bytes:
         return self.bodies[item.staged_id] if item.staged_id else item.body

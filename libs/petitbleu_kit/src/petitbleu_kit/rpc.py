@@ -31,7 +31,9 @@ _log = get_logger(__name__)
 # grpc/grpc#40283) when a try that came after UNAVAILABLE fails while it is written to, and it would keep 256 KiB of each stream for
 # such tries. Who writes the stream decides (`lane`, or the sender of a large mail). A test holds the list against the contracts.
 REQUEST_STREAMS: Final = (
+    ("petitbleu.accounts.v1.DirectoryService", "ResolveMany"),
     ("petitbleu.store.v1.AcceptService", "AcceptMany"),
+    ("petitbleu.store.v1.AcceptService", "CheckQuotaMany"),
     ("petitbleu.store.v1.AcceptService", "Stage"),
     ("petitbleu.store.v1.FilingService", "FileMany"),
     ("petitbleu.store.v1.FilingService", "ListOpenMany"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn, TypeVar
 
 import asyncpg
 import grpc
@@ -36,6 +37,18 @@ Service = TypeVar("Service")
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Method = Callable[[Service, Request, Any], Awaitable[Response]]
+Conversation = Callable[[Service, AsyncIterator[Request], Any], AsyncIterator[Response]]
+_TOLD: Final = (AccountsError, asyncpg.PostgresError, *_AWAY)
+
+
+@contextmanager
+def measured(method: str) -> Iterator[None]:
+    """Measure how long a method, or one question of its conversation, takes."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        _seconds.labels(method=method).observe(time.perf_counter() - start)
 
 
 def answered(method: Method[Service, Request, Response]) -> Method[Service, Request, Response]:
@@ -43,24 +56,40 @@ def answered(method: Method[Service, Request, Response]) -> Method[Service, Requ
     traced = tracing_on()
 
     async def wrapper(self: Service, request: Request, context: Any) -> Response:
-        start = time.perf_counter()
         try:
-            if traced:
-                with span(f"accounts.{method.__name__}", parent_of(caller().traceparent)):
-                    return await method(self, request, context)
-            return await method(self, request, context)
-        except AccountsError as error:
-            await context.abort(error.fault.value, error.sentence)
-        except _AWAY as error:
-            _log.warning("database away", method=method.__name__, error_type=type(error).__qualname__)
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the database does not answer, try again")
-        except asyncpg.DataError:  # such as a NUL, which no text of the database may hold
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a value cannot be stored")
-        except asyncpg.PostgresError:
-            _log.exception("database refused", method=method.__name__)
-            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
-        finally:
-            _seconds.labels(method=method.__name__).observe(time.perf_counter() - start)
-        raise AssertionError("abort raises")
+            with measured(method.__name__):
+                if traced:
+                    with span(f"accounts.{method.__name__}", parent_of(caller().traceparent)):
+                        return await method(self, request, context)
+                return await method(self, request, context)
+        except _TOLD as error:
+            await _abort(context, error, method.__name__)
 
     return wrapper
+
+
+def conversing(method: Conversation[Service, Request, Response]) -> Conversation[Service, Request, Response]:
+    """Translate the errors of a conversation as those of the method that it repeats; an error ends it."""
+
+    async def wrapper(self: Service, request: AsyncIterator[Request], context: Any) -> AsyncIterator[Response]:
+        try:
+            async for response in method(self, request, context):
+                yield response
+        except _TOLD as error:
+            await _abort(context, error, method.__name__)
+
+    return wrapper
+
+
+async def _abort(context: Any, error: Exception, method: str) -> NoReturn:
+    if isinstance(error, AccountsError):
+        await context.abort(error.fault.value, error.sentence)
+    elif isinstance(error, _AWAY):
+        _log.warning("database away", method=method, error_type=type(error).__qualname__)
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "the database does not answer, try again")
+    elif isinstance(error, asyncpg.DataError):  # such as a NUL, which no text of the database may hold
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a value cannot be stored")
+    else:
+        _log.error("database refused", method=method, exc_info=error)
+        await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+    raise AssertionError("abort raises")

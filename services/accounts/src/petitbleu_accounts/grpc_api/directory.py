@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
@@ -9,8 +10,9 @@ from petitbleu_accounts.adapters.postgres_accounts import PostgresAccounts
 from petitbleu_accounts.domain.people import AccountInfo
 from petitbleu_accounts.domain.resolution import Resolution
 from petitbleu_accounts.errors import AccountsError, Fault
-from petitbleu_accounts.grpc_api.answer import answered
+from petitbleu_accounts.grpc_api.answer import answered, conversing, measured
 from petitbleu_accounts.service.resolve import Resolver
+from petitbleu_kit.rpc import while_allowed
 
 MAX_BATCH: Final = 1_000
 
@@ -49,6 +51,19 @@ class DirectoryApi(accounts_pb2_grpc.DirectoryServiceServicer):
     @answered
     async def Resolve(self, request: accounts_pb2.ResolveRequest, _context: Any) -> accounts_pb2.ResolveResponse:
         """Say where each address leads."""
+        return await self._resolve(request)
+
+    @conversing
+    async def ResolveMany(
+        self, request: AsyncIterator[accounts_pb2.ResolveRequest], _context: Any
+    ) -> AsyncIterator[accounts_pb2.ResolveResponse]:
+        """Say it, one question after the other."""
+        async for one in while_allowed(request):
+            with measured("Resolve"):
+                answer = await self._resolve(one)
+            yield answer
+
+    async def _resolve(self, request: accounts_pb2.ResolveRequest) -> accounts_pb2.ResolveResponse:
         if len(request.addresses) > MAX_BATCH:
             raise AccountsError(Fault.INVALID, f"at most {MAX_BATCH:,} addresses a call")
         found = await self._resolver.resolve(request.addresses)

@@ -7,9 +7,10 @@ from typing import Final
 
 from petitbleu.accounts.v1 import accounts_pb2 as pb
 from petitbleu.accounts.v1 import accounts_pb2_grpc
-from petitbleu_delivery.adapters.calls import ask, same_length
+from petitbleu_delivery.adapters.calls import converse, same_length
 from petitbleu_delivery.domain.model import Route, Status, Target
 from petitbleu_delivery.errors import Peer
+from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer as Channel
 
 _STATUS: Final = {
@@ -29,14 +30,14 @@ class AccountsDirectory:
     """
 
     def __init__(self, channel: Channel, call_seconds: float) -> None:
-        self._channel = channel
-        self._stub = accounts_pb2_grpc.DirectoryServiceStub(channel.channel)
+        stub = accounts_pb2_grpc.DirectoryServiceStub(channel.channel)
+        self._resolve: Lane[pb.ResolveRequest, pb.ResolveResponse] = Lane(channel, stub.ResolveMany, stub.Resolve)
         self._call_seconds = call_seconds
 
     async def resolve(self, addresses: Sequence[str]) -> list[Route]:
         """Say where addresses lead."""
         request = pb.ResolveRequest(addresses=addresses)
-        response = await ask(self._channel, Peer.ACCOUNTS, self._stub.Resolve, request, self._call_seconds)
+        response = await converse(self._resolve, Peer.ACCOUNTS, request, self._call_seconds)
         same_length(Peer.ACCOUNTS, len(addresses), len(response.resolutions))
         return [
             Route(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
 from petitbleu_ingest.ports import Place
+from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer
 
 
@@ -13,14 +14,16 @@ class GrpcDirectory:
     """`DirectoryService` of accounts; `seconds` is the deadline of a call."""
 
     def __init__(self, peer: Peer, seconds: float) -> None:
-        self._peer = peer
-        self._stub = accounts_pb2_grpc.DirectoryServiceStub(peer.channel)
+        stub = accounts_pb2_grpc.DirectoryServiceStub(peer.channel)
+        self._resolve: Lane[accounts_pb2.ResolveRequest, accounts_pb2.ResolveResponse] = Lane(
+            peer, stub.ResolveMany, stub.Resolve
+        )
         self._seconds = seconds
 
     async def resolve(self, addresses: Sequence[str]) -> list[Place]:
         """Say for each address what it is here."""
         request = accounts_pb2.ResolveRequest(addresses=addresses)
-        answer = await self._peer.call(self._stub.Resolve, request, timeout=self._seconds)
+        answer = await self._resolve.call(request, timeout=self._seconds)
         return [
             Place(one.status, tuple([target.account_id for target in one.targets]), one.domain_id, one.tenant_id)
             for one in answer.resolutions

@@ -66,12 +66,14 @@ class GrpcStore:
     def __init__(
         self, peer: Peer, stage_peer: Peer, *, accept_seconds: float, quota_seconds: float, stage_seconds: float
     ) -> None:
-        self._peer = peer
         self._stage_peer = stage_peer
-        self._stub = accept_pb2_grpc.AcceptServiceStub(peer.channel)
+        stub = accept_pb2_grpc.AcceptServiceStub(peer.channel)
         self._stage_stub = accept_pb2_grpc.AcceptServiceStub(stage_peer.channel)
         self._accept: Lane[accept_pb2.AcceptRequest, accept_pb2.AcceptResponse] = Lane(
-            peer, self._stub.AcceptMany, self._stub.Accept
+            peer, stub.AcceptMany, stub.Accept
+        )
+        self._quota: Lane[accept_pb2.CheckQuotaRequest, accept_pb2.CheckQuotaResponse] = Lane(
+            peer, stub.CheckQuotaMany, stub.CheckQuota
         )
         self._accept_seconds = accept_seconds
         self._quota_seconds = quota_seconds
@@ -104,7 +106,7 @@ class GrpcStore:
     async def over_quota(self, account_ids: Sequence[int]) -> frozenset[int]:
         """Return those accounts that are at or over their quota."""
         request = accept_pb2.CheckQuotaRequest(account_ids=account_ids)
-        answer = await self._peer.call(self._stub.CheckQuota, request, timeout=self._quota_seconds)
+        answer = await self._quota.call(request, timeout=self._quota_seconds)
         return frozenset(answer.over_quota_account_ids)
 
     def stage(self, trace: bytes, progress: Callable[[], None]) -> GrpcUpload:

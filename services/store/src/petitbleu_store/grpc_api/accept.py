@@ -91,6 +91,17 @@ class AcceptServicer(accept_pb2_grpc.AcceptServiceServicer):
         self, request: accept_pb2.CheckQuotaRequest, _context: Context
     ) -> accept_pb2.CheckQuotaResponse:
         """Say which accounts are over quota."""
+        return await self._check_quota(request)
+
+    @streamed
+    async def CheckQuotaMany(
+        self, request: AsyncIterator[accept_pb2.CheckQuotaRequest], _context: Context
+    ) -> AsyncIterator[accept_pb2.CheckQuotaResponse]:
+        """Say it, one question after the other."""
+        async for one in while_allowed(request):
+            yield await self._check_quota(one)
+
+    async def _check_quota(self, request: accept_pb2.CheckQuotaRequest) -> accept_pb2.CheckQuotaResponse:
         if len(request.account_ids) > MAX_QUOTA_ACCOUNTS:
             raise StoreError(Problem.INVALID, "too many accounts")
         return accept_pb2.CheckQuotaResponse(

@@ -35,6 +35,10 @@ class DirectoryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DirectoryServiceAsyncStub: ...
     Resolve: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ResolveRequest, _accounts_pb2.ResolveResponse]
     """Resolve says, for each address, whether it is hosted here and which accounts it reaches. At most 1,000 addresses."""
+    ResolveMany: _grpc.StreamStreamMultiCallable[_accounts_pb2.ResolveRequest, _accounts_pb2.ResolveResponse]
+    """ResolveMany is Resolve as a conversation: each request is answered before the next is read, and an error ends the stream with
+    the status that Resolve would have. It lives five minutes at most. For a caller with many questions it costs less.
+    """
     GetAccounts: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetAccountsRequest, _accounts_pb2.GetAccountsResponse]
     """GetAccounts describes accounts by id. At most 1,000."""
 
@@ -45,6 +49,10 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Resolve: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ResolveRequest, _accounts_pb2.ResolveResponse]  # type: ignore[assignment]
     """Resolve says, for each address, whether it is hosted here and which accounts it reaches. At most 1,000 addresses."""
+    ResolveMany: _aio.StreamStreamMultiCallable[_accounts_pb2.ResolveRequest, _accounts_pb2.ResolveResponse]  # type: ignore[assignment]
+    """ResolveMany is Resolve as a conversation: each request is answered before the next is read, and an error ends the stream with
+    the status that Resolve would have. It lives five minutes at most. For a caller with many questions it costs less.
+    """
     GetAccounts: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetAccountsRequest, _accounts_pb2.GetAccountsResponse]  # type: ignore[assignment]
     """GetAccounts describes accounts by id. At most 1,000."""
 
@@ -58,6 +66,16 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.ResolveResponse, _abc.Awaitable[_accounts_pb2.ResolveResponse]]:
         """Resolve says, for each address, whether it is hosted here and which accounts it reaches. At most 1,000 addresses."""
+
+    @_abc_1.abstractmethod
+    def ResolveMany(
+        self,
+        request_iterator: _MaybeAsyncIterator[_accounts_pb2.ResolveRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_accounts_pb2.ResolveResponse], _abc.AsyncIterator[_accounts_pb2.ResolveResponse]]:
+        """ResolveMany is Resolve as a conversation: each request is answered before the next is read, and an error ends the stream with
+        the status that Resolve would have. It lives five minutes at most. For a caller with many questions it costs less.
+        """
 
     @_abc_1.abstractmethod
     def GetAccounts(

@@ -55,6 +55,11 @@ class AcceptServiceStub:
                 request_serializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaResponse.FromString,
                 _registered_method=True)
+        self.CheckQuotaMany = channel.stream_stream(
+                '/petitbleu.store.v1.AcceptService/CheckQuotaMany',
+                request_serializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaResponse.FromString,
+                _registered_method=True)
 
 
 class AcceptServiceServicer:
@@ -93,6 +98,13 @@ class AcceptServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckQuotaMany(self, request_iterator, context):
+        """CheckQuotaMany is CheckQuota as a conversation, as AcceptMany is of Accept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AcceptServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +125,11 @@ def add_AcceptServiceServicer_to_server(servicer, server):
             ),
             'CheckQuota': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckQuota,
+                    request_deserializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaRequest.FromString,
+                    response_serializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaResponse.SerializeToString,
+            ),
+            'CheckQuotaMany': grpc.stream_stream_rpc_method_handler(
+                    servicer.CheckQuotaMany,
                     request_deserializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaRequest.FromString,
                     response_serializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaResponse.SerializeToString,
             ),
@@ -224,6 +241,33 @@ class AcceptService:
             request,
             target,
             '/petitbleu.store.v1.AcceptService/CheckQuota',
+            petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaRequest.SerializeToString,
+            petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckQuotaMany(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/petitbleu.store.v1.AcceptService/CheckQuotaMany',
             petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaRequest.SerializeToString,
             petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaResponse.FromString,
             options,

@@ -48,6 +48,8 @@ class AcceptServiceStub:
     """
     CheckQuota: _grpc.UnaryUnaryMultiCallable[_accept_pb2.CheckQuotaRequest, _accept_pb2.CheckQuotaResponse]
     """CheckQuota says which accounts are over their quota, for the answer at RCPT. At most 1,000 accounts."""
+    CheckQuotaMany: _grpc.StreamStreamMultiCallable[_accept_pb2.CheckQuotaRequest, _accept_pb2.CheckQuotaResponse]
+    """CheckQuotaMany is CheckQuota as a conversation, as AcceptMany is of Accept."""
 
 @_typing.type_check_only
 class AcceptServiceAsyncStub(AcceptServiceStub):
@@ -69,6 +71,8 @@ class AcceptServiceAsyncStub(AcceptServiceStub):
     """
     CheckQuota: _aio.UnaryUnaryMultiCallable[_accept_pb2.CheckQuotaRequest, _accept_pb2.CheckQuotaResponse]  # type: ignore[assignment]
     """CheckQuota says which accounts are over their quota, for the answer at RCPT. At most 1,000 accounts."""
+    CheckQuotaMany: _aio.StreamStreamMultiCallable[_accept_pb2.CheckQuotaRequest, _accept_pb2.CheckQuotaResponse]  # type: ignore[assignment]
+    """CheckQuotaMany is CheckQuota as a conversation, as AcceptMany is of Accept."""
 
 class AcceptServiceServicer(metaclass=_abc_1.ABCMeta):
     """AcceptService makes messages durable. Callers: ingest."""
@@ -111,5 +115,13 @@ class AcceptServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accept_pb2.CheckQuotaResponse, _abc.Awaitable[_accept_pb2.CheckQuotaResponse]]:
         """CheckQuota says which accounts are over their quota, for the answer at RCPT. At most 1,000 accounts."""
+
+    @_abc_1.abstractmethod
+    def CheckQuotaMany(
+        self,
+        request_iterator: _MaybeAsyncIterator[_accept_pb2.CheckQuotaRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_accept_pb2.CheckQuotaResponse], _abc.AsyncIterator[_accept_pb2.CheckQuotaResponse]]:
+        """CheckQuotaMany is CheckQuota as a conversation, as AcceptMany is of Accept."""
 
 def add_AcceptServiceServicer_to_server(servicer: AcceptServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
