@@ -28,7 +28,7 @@ from petitbleu.store.v1 import mailbox_pb2_grpc
 from petitbleu_dev import credentials
 from petitbleu_gateway.ports import Identity
 from petitbleu_kit.identity import OperatorToken, Principal, PrincipalVerifier, Signer, Verifier, principal_claims
-from petitbleu_kit.rpc import IdentityInterceptor, caller, make_server
+from petitbleu_kit.rpc import IdentityInterceptor, caller, make_server, speak_for
 
 PASSWORD = "petit-bleu-test"
 PEOPLE = {"alice@demo.test": 101, "bob@demo.test": 102}
@@ -133,6 +133,22 @@ class Mail(mailbox_pb2_grpc.MailboxServiceServicer):
             await context.abort(error.code(), "as told")
 
 
+class Reads(mailbox_pb2_grpc.ReadingServiceServicer):
+    """ReadingService: what `Mail` answers, as a conversation."""
+
+    def __init__(self, mail: Mail) -> None:
+        self._asks = {
+            "state": mail.GetState, "mailboxes": mail.ListMailboxes, "query": mail.QueryMessages,
+            "messages": mail.GetMessages, "threads": mail.GetThreads, "changes": mail.GetChanges,
+        }  # fmt: skip
+
+    async def ReadMany(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for request in requests:
+            await speak_for(request.principal, context)
+            name = request.WhichOneof("ask")
+            yield pb.ReadManyResponse(**{name: await self._asks[name](getattr(request, name), context)})
+
+
 class JmapPeers:
     """Both servers on unix sockets below one directory, in a thread of their own."""
 
@@ -171,15 +187,17 @@ class JmapPeers:
         server = self._server("accounts", "petitbleu.accounts.v1.AuthenticationService")
         accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(self.accounts, server)
         await server.start()
-        server = self._server("store", "petitbleu.store.v1.MailboxService")
-        mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(Mail(self.store), server)
+        server = self._server("store", "petitbleu.store.v1.MailboxService", "petitbleu.store.v1.ReadingService")
+        mail = Mail(self.store)
+        mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(mail, server)
+        mailbox_pb2_grpc.add_ReadingServiceServicer_to_server(Reads(mail), server)
         await server.start()
         self._ready.set()
 
-    def _server(self, service: str, name: str) -> grpc.aio.Server:
+    def _server(self, service: str, *names: str) -> grpc.aio.Server:
         interceptor = IdentityInterceptor(
             service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
-            {f"/{name}/": frozenset({"gateway"})}, frozenset({"/petitbleu.store.v1.MailboxService/"}),
+            {f"/{name}/": frozenset({"gateway"}) for name in names}, frozenset({"/petitbleu.store.v1.MailboxService/"}),
         )  # fmt: skip
         server = make_server(interceptor)
         server.add_insecure_port(self.address(service))

@@ -44,14 +44,16 @@ class Lane(Generic[Request, Response]):
     Args:
         peer: The peer; its identity goes with each stream.
         conversation: `stub.MethodMany`; idempotent, as every method of our contracts.
-        unary: `stub.Method`, used when traces are on: a trace's parent goes with a call, and a stream outlives many.
+        unary: `stub.Method`, used when traces are on: a trace's parent goes with a call, and a stream outlives many. None when
+            the caller itself decides what to do then.
     """
 
-    def __init__(self, peer: Peer, conversation: Any, unary: Any) -> None:
+    def __init__(self, peer: Peer, conversation: Any, unary: Any | None) -> None:
         self._peer = peer
         self._conversation = conversation
-        self._unary = unary
-        self._traced = tracing_on()
+        self._traced = unary if tracing_on() else None
+        self.busy = 0
+        """Calls that are being answered now, each on a stream of its own."""
         self._idle: list[_Stream] = []
         self._budget = _BUDGET
 
@@ -65,14 +67,17 @@ class Lane(Generic[Request, Response]):
         Raises:
             grpc.aio.AioRpcError: as the peer answered, or UNAVAILABLE, or DEADLINE_EXCEEDED.
         """
-        if self._traced:
-            traced: Response = await self._peer.call(self._unary, request, timeout=timeout)
+        if self._traced is not None:
+            traced: Response = await self._peer.call(self._traced, request, timeout=timeout)
             return traced
+        self.busy += 1
         try:
             async with asyncio.timeout(timeout):
                 return await self._with_tries(request)
         except TimeoutError:
             raise rpc_error(grpc.StatusCode.DEADLINE_EXCEEDED, "no answer in time") from None
+        finally:
+            self.busy -= 1
 
     async def _with_tries(self, request: Request) -> Response:
         self._budget = min(_BUDGET, self._budget + _BUDGET_EACH)

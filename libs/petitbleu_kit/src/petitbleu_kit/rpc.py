@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -37,6 +37,7 @@ REQUEST_STREAMS: Final = (
     ("petitbleu.store.v1.AcceptService", "Stage"),
     ("petitbleu.store.v1.FilingService", "FileMany"),
     ("petitbleu.store.v1.FilingService", "ListOpenMany"),
+    ("petitbleu.store.v1.ReadingService", "ReadMany"),
 )
 
 # Retries: at most 4 tries, and no more than one retry in ten calls once the budget of ten is spent (gRFC A6).
@@ -67,12 +68,31 @@ _LIMITS: Final = [
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes the call being served; `expires_at` is the end of its token (Unix seconds)."""
+    """Who makes the call being served.
+
+    Attributes:
+        service: The calling service.
+        principal: The person on whose behalf it is made.
+        traceparent: The caller's span.
+        expires_at: The end of the service's token (Unix seconds).
+        principals: Verifies the principals of a conversation's requests.
+    """
 
     service: str
     principal: Principal | None
     traceparent: str
     expires_at: float = math.inf
+    principals: PrincipalVerifier | None = None
+
+    def principal_of(self, token: str) -> Principal:
+        """Return the person that a principal in a request speaks of.
+
+        Raises:
+            IdentityError: when it is not valid now.
+        """
+        if self.principals is None:
+            raise IdentityError("no principals are known here")
+        return self.principals.principal(token)
 
 
 _caller: ContextVar[Caller] = ContextVar("petitbleu_caller")
@@ -94,6 +114,26 @@ async def while_allowed(requests: AsyncIterator[Request]) -> AsyncIterator[Reque
         if time.time() > until:
             return
         yield request
+
+
+async def speak_for(token: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    """Serve the request of a conversation that was read last in the name of one person: they are `caller().principal` from here on.
+
+    The principal is verified for each request, as for each unary call, so that one that ran out opens nothing (ADR 9).
+
+    Args:
+        token: The signed principal that the request carries.
+        context: Of the conversation, which ends as UNAUTHENTICATED when the principal is not valid.
+    """
+    now = caller()
+    try:
+        principal = now.principal_of(token)
+    except IdentityError as error:
+        _caller.set(replace(now, principal=None))
+        _refused.labels(method="conversation", why=str(error)).inc()
+        _log.warning("request of a conversation refused", why=str(error))
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+    _caller.set(replace(now, principal=principal))
 
 
 class Peer:
@@ -226,7 +266,7 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             principal = self._principals.principal(metadata.get("x-principal", ""))
         elif metadata.get("x-principal"):
             principal = self._principals.principal(metadata["x-principal"])
-        return Caller(name, principal, metadata.get("traceparent", ""), expires_at)
+        return Caller(name, principal, metadata.get("traceparent", ""), expires_at, self._principals)
 
     async def intercept_service(
         self,

@@ -171,6 +171,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         await asyncio.wait(running, timeout=_DRAIN_SECONDS)
         stopping.cancel()
     await health.stop()
+    store.close()
     await accounts_peer.close()
     await store_peer.close()
     await stream_peer.close()

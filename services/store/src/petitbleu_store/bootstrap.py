@@ -62,8 +62,10 @@ ALLOWED: Final = {
     "/petitbleu.store.v1.ParkedService/": frozenset({OPERATOR}),
     "/petitbleu.store.v1.AdminService/": frozenset({OPERATOR}),
     "/petitbleu.store.v1.MailboxService/": frozenset({"gateway"}),
+    "/petitbleu.store.v1.ReadingService/": frozenset({"gateway"}),
     "/petitbleu.store.v1.AccountService/": frozenset({"accounts"}),
 }
+# The requests of ReadingService name a person each, so its streams name none.
 PERSON_METHODS: Final = frozenset({"/petitbleu.store.v1.MailboxService/"})
 
 

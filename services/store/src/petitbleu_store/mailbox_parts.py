@@ -12,6 +12,7 @@ from petitbleu_kit.lifecycle import forever
 from petitbleu_store.core import Core
 from petitbleu_store.grpc_api.accounts import AccountServicer
 from petitbleu_store.grpc_api.mailboxes import MailboxServicer
+from petitbleu_store.grpc_api.reads import ReadingServicer, Reads
 from petitbleu_store.ports import VerifiedMessages
 from petitbleu_store.service import mailbox_upkeep, quota, references
 from petitbleu_store.service.account_book import AccountBook
@@ -38,8 +39,9 @@ class Parts:
         self.held = HeldService(core, self.book, self.filing)
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Add the servicers of MailboxService and AccountService."""
+        """Add the servicers of MailboxService, ReadingService and AccountService."""
         mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(MailboxServicer(self.cases), server)
+        mailbox_pb2_grpc.add_ReadingServiceServicer_to_server(ReadingServicer(Reads(self.cases)), server)
         mailbox_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(self.accounts, self.erasure), server)
 
     async def run(self) -> None:

@@ -44,7 +44,7 @@ class MailboxParts(Protocol):
     """The mailbox half, as acceptance and administration see it (`mailbox_parts.make(core)` returns one)."""
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Add the servicers of MailboxService and AccountService."""
+        """Add the servicers of MailboxService, ReadingService and AccountService."""
 
     async def run(self) -> None:
         """Do background work until cancelled."""

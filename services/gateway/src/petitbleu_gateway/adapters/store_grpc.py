@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc
 from petitbleu_gateway.ports import Identity
+from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer
+from petitbleu_kit.telemetry import tracing_on
 
+_MOST_CONVERSATIONS: Final = 32
+"""Streams of this process that wait for an answer at once; reads beyond them are calls of their own."""
 _SHORT_READ: Final = 256 << 10
 """One piece of the answer; whoever reads it is never slow."""
 
 
 class GrpcMailStore:
     """Store as its MailboxService answers.
+
+    Short reads go over streams that stay open (ADR 9), each request with the person's principal; all else is a call of its own.
 
     Args:
         peer: Channel to store.
@@ -31,38 +37,60 @@ class GrpcMailStore:
         self._read_seconds = read_seconds
         self._stub = mailbox_pb2_grpc.MailboxServiceStub(peer.channel)
         self._stream_stub = mailbox_pb2_grpc.MailboxServiceStub(streams.channel)
+        # A trace's parent goes with a call, and a stream outlives many.
+        self._conversing = not tracing_on()
+        self._lane: Lane[pb.ReadManyRequest, pb.ReadManyResponse] = Lane(
+            peer, mailbox_pb2_grpc.ReadingServiceStub(peer.channel).ReadMany, None
+        )
+
+    def close(self) -> None:
+        """End the streams that are open and idle."""
+        self._lane.close()
+
+    async def _read_short(self, who: Identity, name: str, unary: Callable[..., Awaitable[Any]], request: Any) -> Any:
+        """Ask `unary`, as a conversation's request `name` when that can be."""
+        if not self._conversing or self._lane.busy >= _MOST_CONVERSATIONS:
+            return await self._peer.call(unary, request, timeout=self._seconds, principal=who.principal)
+        asked = pb.ReadManyRequest(principal=who.principal, **{name: request})
+        return getattr(await self._lane.call(asked, timeout=self._seconds), name)
 
     async def state(self, who: Identity) -> pb.GetStateResponse:
         """Give the account's modseq and quota."""
         request = pb.GetStateRequest(account_id=who.account_id)
-        return await self._peer.call(self._stub.GetState, request, timeout=self._seconds, principal=who.principal)
+        answer: pb.GetStateResponse = await self._read_short(who, "state", self._stub.GetState, request)
+        return answer
 
     async def mailboxes(self, who: Identity) -> pb.ListMailboxesResponse:
         """Give all mailboxes."""
         request = pb.ListMailboxesRequest(account_id=who.account_id)
-        return await self._peer.call(self._stub.ListMailboxes, request, timeout=self._seconds, principal=who.principal)
+        answer: pb.ListMailboxesResponse = await self._read_short(who, "mailboxes", self._stub.ListMailboxes, request)
+        return answer
 
     async def query(self, who: Identity, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
         """Find messages."""
         request.account_id = who.account_id
-        return await self._peer.call(self._stub.QueryMessages, request, timeout=self._seconds, principal=who.principal)
+        answer: pb.QueryMessagesResponse = await self._read_short(who, "query", self._stub.QueryMessages, request)
+        return answer
 
     async def messages(
         self, who: Identity, message_ids: Sequence[int], *, without_meta: bool = False
     ) -> pb.GetMessagesResponse:
         """Give rows of at most 1,000 messages."""
         request = pb.GetMessagesRequest(account_id=who.account_id, message_ids=message_ids, without_meta=without_meta)
-        return await self._peer.call(self._stub.GetMessages, request, timeout=self._seconds, principal=who.principal)
+        answer: pb.GetMessagesResponse = await self._read_short(who, "messages", self._stub.GetMessages, request)
+        return answer
 
     async def threads(self, who: Identity, thread_ids: Sequence[int]) -> pb.GetThreadsResponse:
         """Give threads."""
         request = pb.GetThreadsRequest(account_id=who.account_id, thread_ids=thread_ids)
-        return await self._peer.call(self._stub.GetThreads, request, timeout=self._seconds, principal=who.principal)
+        answer: pb.GetThreadsResponse = await self._read_short(who, "threads", self._stub.GetThreads, request)
+        return answer
 
     async def changes(self, who: Identity, request: pb.GetChangesRequest) -> pb.GetChangesResponse:
         """Give what changed."""
         request.account_id = who.account_id
-        return await self._peer.call(self._stub.GetChanges, request, timeout=self._seconds, principal=who.principal)
+        answer: pb.GetChangesResponse = await self._read_short(who, "changes", self._stub.GetChanges, request)
+        return answer
 
     async def update(self, who: Identity, request: pb.UpdateMessagesRequest) -> pb.UpdateMessagesResponse:
         """Change messages in one commit."""

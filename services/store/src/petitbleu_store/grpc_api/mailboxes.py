@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from petitbleu.store.v1 import mailbox_pb2, mailbox_pb2_grpc
-from petitbleu_kit.rpc import caller
-from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.grpc_api.answers import Context, answered, streamed
-from petitbleu_store.service.account_book import KnownAccount
+from petitbleu_store.grpc_api.reads import Reads
 from petitbleu_store.service.mailbox_cases import MailboxCases
 
 
@@ -17,61 +15,48 @@ class MailboxServicer(mailbox_pb2_grpc.MailboxServiceServicer):
 
     def __init__(self, cases: MailboxCases) -> None:
         self._cases = cases
-
-    async def _account(self, account_id: int) -> KnownAccount:
-        """Return the account, when it is the principal's.
-
-        Raises:
-            StoreError: FORBIDDEN for another's account, or a principal of another tenant; NOT_FOUND.
-        """
-        principal = caller().principal
-        if principal is None or principal.account_id != account_id:
-            raise StoreError(Problem.FORBIDDEN)
-        account = await self._cases.account(account_id)
-        if account.tenant_id != principal.tenant_id:
-            raise StoreError(Problem.FORBIDDEN)
-        return account
+        self._reads = Reads(cases)
+        self._account = self._reads.account
 
     @answered
     async def GetState(self, request: mailbox_pb2.GetStateRequest, _context: Context) -> mailbox_pb2.GetStateResponse:
         """Give modseq and quota."""
-        return await self._cases.reading.state(await self._account(request.account_id))
+        return await self._reads.state(request)
 
     @answered
     async def ListMailboxes(
         self, request: mailbox_pb2.ListMailboxesRequest, _context: Context
     ) -> mailbox_pb2.ListMailboxesResponse:
         """Give all mailboxes."""
-        return await self._cases.reading.mailboxes(await self._account(request.account_id))
+        return await self._reads.mailboxes(request)
 
     @answered
     async def QueryMessages(
         self, request: mailbox_pb2.QueryMessagesRequest, _context: Context
     ) -> mailbox_pb2.QueryMessagesResponse:
         """Find messages."""
-        return await self._cases.queries.query(await self._account(request.account_id), request)
+        return await self._reads.query(request)
 
     @answered
     async def GetMessages(
         self, request: mailbox_pb2.GetMessagesRequest, _context: Context
     ) -> mailbox_pb2.GetMessagesResponse:
         """Give rows of messages."""
-        account = await self._account(request.account_id)
-        return await self._cases.reading.messages(account, request.message_ids, without_meta=request.without_meta)
+        return await self._reads.messages(request)
 
     @answered
     async def GetThreads(
         self, request: mailbox_pb2.GetThreadsRequest, _context: Context
     ) -> mailbox_pb2.GetThreadsResponse:
         """Give threads."""
-        return await self._cases.reading.threads(await self._account(request.account_id), request.thread_ids)
+        return await self._reads.threads(request)
 
     @answered
     async def GetChanges(
         self, request: mailbox_pb2.GetChangesRequest, _context: Context
     ) -> mailbox_pb2.GetChangesResponse:
         """Give what changed."""
-        return await self._cases.changes.get(await self._account(request.account_id), request)
+        return await self._reads.changes(request)
 
     @answered
     async def UpdateMessages(

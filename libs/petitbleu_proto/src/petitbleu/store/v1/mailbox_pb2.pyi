@@ -800,6 +800,122 @@ class GetChangesResponse(_message.Message):
 Global___GetChangesResponse: _TypeAlias = GetChangesResponse  # noqa: Y015
 
 @_typing.final
+class ReadManyRequest(_message.Message):
+    """One read of a conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MAILBOXES_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    THREADS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    principal: _builtins.str
+    """The signed principal in whose name it is asked, as the metadata of a unary call has it."""
+    @_builtins.property
+    def state(self) -> Global___GetStateRequest:
+        """MailboxService.GetState."""
+
+    @_builtins.property
+    def mailboxes(self) -> Global___ListMailboxesRequest:
+        """MailboxService.ListMailboxes."""
+
+    @_builtins.property
+    def query(self) -> Global___QueryMessagesRequest:
+        """MailboxService.QueryMessages."""
+
+    @_builtins.property
+    def messages(self) -> Global___GetMessagesRequest:
+        """MailboxService.GetMessages."""
+
+    @_builtins.property
+    def threads(self) -> Global___GetThreadsRequest:
+        """MailboxService.GetThreads."""
+
+    @_builtins.property
+    def changes(self) -> Global___GetChangesRequest:
+        """MailboxService.GetChanges."""
+
+    def __init__(
+        self,
+        *,
+        principal: _builtins.str = ...,
+        state: Global___GetStateRequest | None = ...,
+        mailboxes: Global___ListMailboxesRequest | None = ...,
+        query: Global___QueryMessagesRequest | None = ...,
+        messages: Global___GetMessagesRequest | None = ...,
+        threads: Global___GetThreadsRequest | None = ...,
+        changes: Global___GetChangesRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "query", b"query", "state", b"state", "threads", b"threads"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "principal", b"principal", "query", b"query", "state", b"state", "threads", b"threads"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_ask: _TypeAlias = _typing.Literal["state", "mailboxes", "query", "messages", "threads", "changes"]  # noqa: Y015
+    _WhichOneofArgType_ask: _TypeAlias = _typing.Literal["ask", b"ask"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_ask) -> _WhichOneofReturnType_ask | None: ...
+
+Global___ReadManyRequest: _TypeAlias = ReadManyRequest  # noqa: Y015
+
+@_typing.final
+class ReadManyResponse(_message.Message):
+    """Its answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    MAILBOXES_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    THREADS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def state(self) -> Global___GetStateResponse:
+        """MailboxService.GetState."""
+
+    @_builtins.property
+    def mailboxes(self) -> Global___ListMailboxesResponse:
+        """MailboxService.ListMailboxes."""
+
+    @_builtins.property
+    def query(self) -> Global___QueryMessagesResponse:
+        """MailboxService.QueryMessages."""
+
+    @_builtins.property
+    def messages(self) -> Global___GetMessagesResponse:
+        """MailboxService.GetMessages."""
+
+    @_builtins.property
+    def threads(self) -> Global___GetThreadsResponse:
+        """MailboxService.GetThreads."""
+
+    @_builtins.property
+    def changes(self) -> Global___GetChangesResponse:
+        """MailboxService.GetChanges."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___GetStateResponse | None = ...,
+        mailboxes: Global___ListMailboxesResponse | None = ...,
+        query: Global___QueryMessagesResponse | None = ...,
+        messages: Global___GetMessagesResponse | None = ...,
+        threads: Global___GetThreadsResponse | None = ...,
+        changes: Global___GetChangesResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "query", b"query", "state", b"state", "threads", b"threads"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "query", b"query", "state", b"state", "threads", b"threads"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["state", "mailboxes", "query", "messages", "threads", "changes"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___ReadManyResponse: _TypeAlias = ReadManyResponse  # noqa: Y015
+
+@_typing.final
 class UpdateMessagesRequest(_message.Message):
     """Changes to messages."""
 

@@ -500,6 +500,83 @@ class MailboxService:
             _registered_method=True)
 
 
+class ReadingServiceStub:
+    """ReadingService is the short reads of MailboxService as a conversation. Callers: gateway.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ReadMany = channel.stream_stream(
+                '/petitbleu.store.v1.ReadingService/ReadMany',
+                request_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyResponse.FromString,
+                _registered_method=True)
+
+
+class ReadingServiceServicer:
+    """ReadingService is the short reads of MailboxService as a conversation. Callers: gateway.
+    """
+
+    def ReadMany(self, request_iterator, context):
+        """ReadMany answers each request before it reads the next, as AcceptMany does; an error ends the stream with its status. One
+        stream serves many people, each request in the name of one: its principal is verified for every request.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ReadingServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ReadMany': grpc.stream_stream_rpc_method_handler(
+                    servicer.ReadMany,
+                    request_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyRequest.FromString,
+                    response_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'petitbleu.store.v1.ReadingService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('petitbleu.store.v1.ReadingService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ReadingService:
+    """ReadingService is the short reads of MailboxService as a conversation. Callers: gateway.
+    """
+
+    @staticmethod
+    def ReadMany(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/petitbleu.store.v1.ReadingService/ReadMany',
+            petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyRequest.SerializeToString,
+            petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class AccountServiceStub:
     """AccountService keeps store's own row of each account. Callers: accounts.
     """

@@ -171,6 +171,43 @@ class MailboxServiceServicer(metaclass=_abc_1.ABCMeta):
 
 def add_MailboxServiceServicer_to_server(servicer: MailboxServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class ReadingServiceStub:
+    """ReadingService is the short reads of MailboxService as a conversation. Callers: gateway."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ReadingServiceAsyncStub: ...
+    ReadMany: _grpc.StreamStreamMultiCallable[_mailbox_pb2.ReadManyRequest, _mailbox_pb2.ReadManyResponse]
+    """ReadMany answers each request before it reads the next, as AcceptMany does; an error ends the stream with its status. One
+    stream serves many people, each request in the name of one: its principal is verified for every request.
+    """
+
+@_typing.type_check_only
+class ReadingServiceAsyncStub(ReadingServiceStub):
+    """ReadingService is the short reads of MailboxService as a conversation. Callers: gateway."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ReadMany: _aio.StreamStreamMultiCallable[_mailbox_pb2.ReadManyRequest, _mailbox_pb2.ReadManyResponse]  # type: ignore[assignment]
+    """ReadMany answers each request before it reads the next, as AcceptMany does; an error ends the stream with its status. One
+    stream serves many people, each request in the name of one: its principal is verified for every request.
+    """
+
+class ReadingServiceServicer(metaclass=_abc_1.ABCMeta):
+    """ReadingService is the short reads of MailboxService as a conversation. Callers: gateway."""
+
+    @_abc_1.abstractmethod
+    def ReadMany(
+        self,
+        request_iterator: _MaybeAsyncIterator[_mailbox_pb2.ReadManyRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_mailbox_pb2.ReadManyResponse], _abc.AsyncIterator[_mailbox_pb2.ReadManyResponse]]:
+        """ReadMany answers each request before it reads the next, as AcceptMany does; an error ends the stream with its status. One
+        stream serves many people, each request in the name of one: its principal is verified for every request.
+        """
+
+def add_ReadingServiceServicer_to_server(servicer: ReadingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class AccountServiceStub:
     """AccountService keeps store's own row of each account. Callers: accounts."""
 

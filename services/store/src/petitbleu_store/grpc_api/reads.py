@@ -1,0 +1,96 @@
+"""The short reads of one account, as calls of MailboxService or in a conversation: every one is a person's, of their own account."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu.store.v1 import mailbox_pb2_grpc
+from petitbleu_kit.rpc import caller, speak_for, while_allowed
+from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.grpc_api.answers import Context, streamed
+from petitbleu_store.service.account_book import KnownAccount
+from petitbleu_store.service.mailbox_cases import MailboxCases
+
+
+class Reads:
+    """From a request to its answer, for whoever `caller()` is."""
+
+    def __init__(self, cases: MailboxCases) -> None:
+        self._cases = cases
+
+    async def account(self, account_id: int) -> KnownAccount:
+        """Return the account, when it is the principal's.
+
+        Raises:
+            StoreError: FORBIDDEN for another's account, or a principal of another tenant; NOT_FOUND.
+        """
+        principal = caller().principal
+        if principal is None or principal.account_id != account_id:
+            raise StoreError(Problem.FORBIDDEN)
+        account = await self._cases.account(account_id)
+        if account.tenant_id != principal.tenant_id:
+            raise StoreError(Problem.FORBIDDEN)
+        return account
+
+    async def state(self, request: pb.GetStateRequest) -> pb.GetStateResponse:
+        """Give modseq and quota."""
+        return await self._cases.reading.state(await self.account(request.account_id))
+
+    async def mailboxes(self, request: pb.ListMailboxesRequest) -> pb.ListMailboxesResponse:
+        """Give all mailboxes."""
+        return await self._cases.reading.mailboxes(await self.account(request.account_id))
+
+    async def query(self, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
+        """Find messages."""
+        return await self._cases.queries.query(await self.account(request.account_id), request)
+
+    async def messages(self, request: pb.GetMessagesRequest) -> pb.GetMessagesResponse:
+        """Give rows of messages."""
+        account = await self.account(request.account_id)
+        return await self._cases.reading.messages(account, request.message_ids, without_meta=request.without_meta)
+
+    async def threads(self, request: pb.GetThreadsRequest) -> pb.GetThreadsResponse:
+        """Give threads."""
+        return await self._cases.reading.threads(await self.account(request.account_id), request.thread_ids)
+
+    async def changes(self, request: pb.GetChangesRequest) -> pb.GetChangesResponse:
+        """Give what changed."""
+        return await self._cases.changes.get(await self.account(request.account_id), request)
+
+    async def answer(self, request: pb.ReadManyRequest) -> pb.ReadManyResponse:
+        """Answer one request of a conversation.
+
+        Raises:
+            StoreError: INVALID when nothing is asked; otherwise as the read that is asked for.
+        """
+        ask = request.WhichOneof("ask")
+        if ask == "mailboxes":
+            return pb.ReadManyResponse(mailboxes=await self.mailboxes(request.mailboxes))
+        if ask == "query":
+            return pb.ReadManyResponse(query=await self.query(request.query))
+        if ask == "messages":
+            return pb.ReadManyResponse(messages=await self.messages(request.messages))
+        if ask == "threads":
+            return pb.ReadManyResponse(threads=await self.threads(request.threads))
+        if ask == "changes":
+            return pb.ReadManyResponse(changes=await self.changes(request.changes))
+        if ask == "state":
+            return pb.ReadManyResponse(state=await self.state(request.state))
+        raise StoreError(Problem.INVALID, "nothing is asked")
+
+
+class ReadingServicer(mailbox_pb2_grpc.ReadingServiceServicer):
+    """Short reads of many people's accounts, one request after the other."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    @streamed
+    async def ReadMany(
+        self, request: AsyncIterator[pb.ReadManyRequest], context: Context
+    ) -> AsyncIterator[pb.ReadManyResponse]:
+        """Answer each request in the name of the person that it carries."""
+        async for one in while_allowed(request):
+            await speak_for(one.principal, context)
+            yield await self._reads.answer(one)
