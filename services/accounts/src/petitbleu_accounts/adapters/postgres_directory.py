@@ -19,6 +19,13 @@ _DOMAINS: Final = """/* reference:accounts.domains */
 SELECT domain_id, tenant_id, name, catch_all_account_id FROM domain WHERE name = ANY($1::text[])"""
 _ENTRIES: Final = f"""/* reference:accounts.entries */
 SELECT {_ENTRY} FROM address a LEFT JOIN account c ON c.account_id = a.account_id WHERE a.address = ANY($1::text[])"""
+# A question at RCPT is one statement: beside its rows, a statement costs as much as the whole of the call.
+_PLACES: Final = f"""/* reference:accounts.places */
+SELECT {_ENTRY}, NULL::bigint AS catch_all_account_id, false AS is_domain
+FROM address a LEFT JOIN account c ON c.account_id = a.account_id WHERE a.address = ANY($1::text[])
+UNION ALL
+SELECT d.name, d.domain_id, NULL, NULL, d.tenant_id, NULL, NULL, d.catch_all_account_id, true
+FROM domain d WHERE d.name = ANY($2::text[])"""
 _MEMBERS: Final = f"""/* reference:accounts.members */
 SELECT m.alias_id AS owner, {_ENTRY} FROM alias_member m JOIN address a ON a.address = m.member
 LEFT JOIN account c ON c.account_id = a.account_id WHERE m.alias_id = ANY($1::bigint[]) ORDER BY m.alias_id, m.member"""
@@ -58,6 +65,20 @@ class PostgresDirectory:
         """Entries by canonical address."""
         rows = await self._pool.fetch(_ENTRIES, list(addresses))
         return {row["address"]: _entry(row) for row in rows}
+
+    async def places(
+        self, addresses: Collection[str], domains: Collection[str]
+    ) -> tuple[dict[str, Entry], dict[str, HostedDomain]]:
+        """Entries by canonical address, and hosted domains by name, as they are at one instant."""
+        entries: dict[str, Entry] = {}
+        hosted: dict[str, HostedDomain] = {}
+        for row in await self._pool.fetch(_PLACES, list(addresses), list(domains)):
+            name, domain_id, alias_id, account_id, tenant_id, state, guarded, catch_all, is_domain = row.values()
+            if is_domain:
+                hosted[name] = HostedDomain(domain_id, tenant_id, name, catch_all)
+            else:
+                entries[name] = Entry(name, domain_id, alias_id, account_id, tenant_id, state, guarded)
+        return entries, hosted
 
     async def members(self, alias_ids: Collection[int], depth: int = MAX_ALIAS_DEPTH) -> dict[int, list[Entry]]:
         """Members of aliases, and of the aliases among them, `depth` levels down; one statement a level."""

@@ -32,10 +32,9 @@ class Resolver:
         domain's catch-all. What is no address at all is unknown, never remote: it must not be relayed.
         """
         asked = await self._asked(addresses)
-        domains = await self._directory.domains({want.domain for want in asked if want is not None})
-        hosted = [want for want in asked if want is not None and want.domain in domains]
-        keys = {key for want in hosted for key in (want.address, want.base)}
-        entries = await self._directory.entries(keys) if keys else {}
+        names = {want.domain for want in asked if want is not None}
+        keys = {key for want in asked if want is not None for key in (want.address, want.base)}
+        entries, domains = await self._directory.places(keys, names) if names else ({}, {})
         aliases = {entry.alias_id for entry in entries.values() if entry.alias_id is not None}
         members = await self._directory.members(aliases) if aliases else {}
 
