@@ -1,5 +1,7 @@
 """A span says where and how long, never what an error said."""
 
+from collections.abc import Iterator
+
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -9,6 +11,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from petitbleu_kit import telemetry
 
 CANARY = "canary-51d0"
+
+
+@pytest.fixture(autouse=True)
+def _looked_up_anew() -> Iterator[None]:
+    telemetry.tracing_on.cache_clear()
+    yield
+    telemetry.tracing_on.cache_clear()
 
 
 def test_the_text_of_an_error_is_not_in_the_span(monkeypatch: pytest.MonkeyPatch) -> None:

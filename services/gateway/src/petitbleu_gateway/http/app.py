@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from prometheus_client import Counter, Histogram
 from petitbleu_gateway.errors import Problem
 from petitbleu_gateway.http.exchange import Disconnected, Exchange, Network, Receive, Scope, Send
 from petitbleu_kit.logs import get_logger
-from petitbleu_kit.telemetry import parent_of, span
+from petitbleu_kit.telemetry import parent_of, span, tracing_on
 
 _log = get_logger(__name__)
 _requests = Counter("petitbleu_http_requests_total", "HTTP requests", ["door", "status"])
@@ -20,6 +21,18 @@ _seconds = Histogram(
     "petitbleu_http_request_seconds", "Duration of HTTP requests", ["door"],
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15, 60),
 )  # fmt: skip
+
+
+# A look-up by labels costs more than the count itself; doors and statuses are few.
+@functools.cache
+def _requests_of(door: str, status: int) -> Counter:
+    return _requests.labels(door=door, status=str(status))
+
+
+@functools.cache
+def _seconds_of(door: str) -> Histogram:
+    return _seconds.labels(door=door)
+
 
 Handler = Callable[[Exchange], Awaitable[None]]
 _NO_DOOR: Final = "none"
@@ -65,10 +78,13 @@ class Gateway:
         exchange = Exchange(scope, receive, send, self._proxies)
         route = self._route(exchange.path)
         door = route.name if route is not None else _NO_DOOR
-        with span(f"http {door}", context=parent_of(_traceparent(exchange))):
+        if tracing_on():
+            with span(f"http {door}", context=parent_of(_traceparent(exchange))):
+                await self._answer(exchange, route)
+        else:
             await self._answer(exchange, route)
-        _requests.labels(door=door, status=str(exchange.status)).inc()
-        _seconds.labels(door=door).observe(time.perf_counter() - began)
+        _requests_of(door, exchange.status).inc()
+        _seconds_of(door).observe(time.perf_counter() - began)
 
     async def _answer(self, exchange: Exchange, route: Route | None) -> None:
         try:

@@ -34,6 +34,10 @@ _FIXED: Final[tuple[Header, ...]] = (
 )
 
 
+def _busy() -> Problem:
+    return Problem(429, headers=((b"retry-after", b"2"),))
+
+
 class DownloadDoor:
     """The download endpoint.
 
@@ -56,7 +60,7 @@ class DownloadDoor:
             raise Problem(404)
         _, blob_id, name = pieces
         headers = [*_FIXED, (b"content-type", _content_type(exchange)), _disposition(name)]
-        with self._places.take(who.account_id, Problem(429, headers=((b"retry-after", b"2"),))):
+        with self._places.take(who.account_id, _busy):
             try:
                 blob = await find_blob(self._store, who, blob_id)
                 if blob is None:

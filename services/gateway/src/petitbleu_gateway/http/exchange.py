@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
@@ -91,10 +92,7 @@ class Exchange:
     @property
     def loopback(self) -> bool:
         """Whether the client is on this machine."""
-        try:
-            return ipaddress.ip_address(self.client_ip).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.client_ip)
 
     def origin(self, public_url: str) -> str:
         """Return the origin under which the client reaches us, without a slash at its end.
@@ -179,6 +177,14 @@ class Exchange:
         if problem.detail:
             body["detail"] = problem.detail
         await self.answer(problem.status, encode_json(body), b"application/problem+json", (NO_STORE, *problem.headers))
+
+
+@functools.lru_cache(1024)
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _too_large() -> Problem:

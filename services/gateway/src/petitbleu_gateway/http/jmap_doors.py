@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from petitbleu_gateway.errors import Problem, limit_problem
@@ -24,18 +24,37 @@ class Places:
         self._limit = limit
         self._taken: Counter[int] = Counter()
 
-    @contextlib.contextmanager
-    def take(self, account_id: int, problem: Problem) -> Iterator[None]:
-        """Take a place for the time of the block, or raise the problem."""
+    def take(self, account_id: int, problem: Callable[[], Problem]) -> Place:
+        """Take a place for the time of a block, or raise the problem."""
         if self._taken[account_id] >= self._limit:
-            raise problem
+            raise problem()
         self._taken[account_id] += 1
-        try:
-            yield
-        finally:
-            self._taken[account_id] -= 1
-            if not self._taken[account_id]:
-                del self._taken[account_id]
+        return Place(self._taken, account_id)
+
+
+class Place:
+    """A place that is taken, given back at the end of its block."""
+
+    __slots__ = ("_account_id", "_taken")
+
+    def __init__(self, taken: Counter[int], account_id: int) -> None:
+        self._taken = taken
+        self._account_id = account_id
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Give it back."""
+        self._taken[self._account_id] -= 1
+        if not self._taken[self._account_id]:
+            del self._taken[self._account_id]
+
+
+def _busy() -> Problem:
+    return limit_problem("maxConcurrentRequests", "Too many requests of this account at once.", 429)
 
 
 class JmapDoors:
@@ -67,8 +86,7 @@ class JmapDoors:
     async def api(self, exchange: Exchange) -> None:
         """Run a Request and answer with its Response (RFC 8620 §3.3, §3.4)."""
         who = await identify(exchange, self._authentication)
-        busy = limit_problem("maxConcurrentRequests", "Too many requests of this account at once.", 429)
-        with self._places.take(who.account_id, busy):
+        with self._places.take(who.account_id, _busy):
             raw = await exchange.body(self._limits.max_size_request, self._body_seconds, self._budget)
             held = len(raw)
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from petitbleu_gateway.jmap import ids, references
 from petitbleu_gateway.jmap.envelope import Request
 from petitbleu_gateway.ports import Identity, MailStore
 from petitbleu_kit.logs import get_logger
-from petitbleu_kit.telemetry import span
+from petitbleu_kit.telemetry import span, tracing_on
 
 _log = get_logger(__name__)
 _calls = Counter("petitbleu_jmap_calls_total", "JMAP method calls", ["method", "outcome"])
@@ -24,6 +25,17 @@ _seconds = Histogram(
     "petitbleu_jmap_call_seconds", "Duration of JMAP method calls", ["method"],
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15),
 )  # fmt: skip
+
+
+# A look-up by labels costs more than the count itself; methods and outcomes are few.
+@functools.cache
+def _calls_of(method: str, outcome: str) -> Counter:
+    return _calls.labels(method=method, outcome=outcome)
+
+
+@functools.cache
+def _seconds_of(method: str) -> Histogram:
+    return _seconds.labels(method=method)
 
 
 class AccountArguments(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -99,16 +111,19 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
         label = name if method is not None else _UNKNOWN
         began = time.perf_counter()
         try:
-            with span(f"jmap {label}"):
-                resolved = references.resolve(arguments, responses, allowance)
+            resolved = references.resolve(arguments, responses, allowance)
+            if tracing_on():
+                with span(f"jmap {label}"):
+                    result = await _run_one(method, using, resolved, context)
+            else:
                 result = await _run_one(method, using, resolved, context)
         except MethodError as error:
-            _calls.labels(method=label, outcome=error.fault.value).inc()
+            _calls_of(label, error.fault.value).inc()
             responses.append(("error", error.arguments(), call_id))
         else:
-            _calls.labels(method=label, outcome="ok").inc()
+            _calls_of(label, "ok").inc()
             responses.append((name, result, call_id))
-        _seconds.labels(method=label).observe(time.perf_counter() - began)
+        _seconds_of(label).observe(time.perf_counter() - began)
     return responses
 
 
@@ -121,7 +136,7 @@ async def _run_one(
         converted = msgspec.convert(arguments, method.arguments)
     except (msgspec.ValidationError, RecursionError) as error:
         raise MethodError(Fault.INVALID_ARGUMENTS, str(error)) from None
-    if isinstance(converted, AccountArguments) and ids.account_number(converted.account_id) != context.who.account_id:
+    if isinstance(converted, AccountArguments) and converted.account_id != ids.account_id_text(context.who.account_id):
         raise MethodError(Fault.ACCOUNT_NOT_FOUND)
     try:
         return await method.run(context, converted)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 from typing import Final, NamedTuple
 
@@ -64,6 +65,7 @@ def blob_id(message_id: int, part: str | None = None) -> str:
     return f"B{message_id}-{part}" if part else f"B{message_id}"
 
 
+@functools.lru_cache(4096)
 def account_id_text(account_id: int) -> str:
     """Return the JMAP id of an account: `a` and the base32 of its number (RFC 4648 §6, lower case, no padding)."""
     octets = account_id.to_bytes((account_id.bit_length() + 7) // 8 or 1, "big")

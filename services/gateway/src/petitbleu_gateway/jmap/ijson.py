@@ -51,7 +51,8 @@ def decode(data: bytes | bytearray) -> Any:
         NotIJsonError: for invalid UTF-8 (RFC 7493 §2.1), a name twice in an object (§2.3), lone surrogates, numbers that no
             double holds, absurd nesting or size, or what is no JSON (RFC 8259).
     """
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > _MAX_VALUES:
+    opened = data.count(b"[") + data.count(b"{")
+    if data.count(b",") + opened > _MAX_VALUES:
         raise NotIJsonError("too many values")
     try:
         text = data.decode("utf-8")
@@ -60,7 +61,9 @@ def decode(data: bytes | bytearray) -> Any:
         raise NotIJsonError("not UTF-8 or nested too deeply") from None
     except ValueError as error:
         raise NotIJsonError(str(error) if isinstance(error, NotIJsonError) else "not JSON") from None
-    _check(value, surrogates=_SURROGATE.search(data) is not None)
+    surrogates = _SURROGATE.search(data) is not None
+    if surrogates or opened >= _MAX_DEPTH:  # what opens fewer brackets than that is not nested more deeply
+        _check(value, surrogates=surrogates)
     return value
 
 

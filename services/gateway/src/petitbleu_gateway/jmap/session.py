@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -86,5 +87,10 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
 
 def session_state(who: Identity, limits: SessionLimits) -> str:
     """Return the state of the session object: it changes when anything in it does but its URLs (RFC 8620 §2)."""
-    facts = [core_capability(limits), mail_capability(limits), who.account_id, who.address]
-    return hashlib.blake2b(msgspec.json.encode(facts), digest_size=9).hexdigest()
+    facts = _capabilities(limits) + msgspec.json.encode([who.account_id, who.address])
+    return hashlib.blake2b(facts, digest_size=9).hexdigest()
+
+
+@functools.cache
+def _capabilities(limits: SessionLimits) -> bytes:
+    return msgspec.json.encode([core_capability(limits), mail_capability(limits)])

@@ -23,6 +23,7 @@ _BEFORE_EXPIRY: Final = 30.0
 """Seconds of a principal's life that must be left, so that it outlives the request that uses it."""
 
 _asked = Counter("petitbleu_gateway_authentications_total", "Credentials shown", ["outcome"])
+_remembered = _asked.labels(outcome="remembered")
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class Authentication:
             now = self._clock()
             if now - known.since < self._seconds() and now < known.identity.expires_at - _BEFORE_EXPIRY:
                 self._known.move_to_end(name)
-                _asked.labels(outcome="remembered").inc()
+                _remembered.inc()
                 return known.identity
             self._forget(name)
         task = self._asking.get(name)
