@@ -128,7 +128,10 @@ async def test_what_went_to_a_bus_that_was_wiped_before_it_was_marked_is_sent_ag
 ) -> None:
     outbox = Outbox(pool, client, "test", "MAIL")
     await outbox.check_stream()
-    assert await outbox._publish(await _commit(pool, outbox, [b"unmarked"]), "direct")
+    outbox.published_soon(await _commit(pool, outbox, [b"unmarked"]))
+    await outbox._publish_waiting()
+    await outbox._publisher.settled()
+    assert outbox._to_mark
     await client.jetstream().delete_stream("MAIL")
     assert await outbox.check_stream()
     await outbox._mark()

@@ -123,6 +123,8 @@ class Consumer:
         self._connection = -1
         self._draining = False
         self._ended = asyncio.Event()
+        self._gauge = _waiting.labels(stream=stream)
+        self._done = _handled.labels(stream=stream, outcome="done")
 
     async def _ensure(self) -> None:
         stream = self._client.jetstream()
@@ -186,8 +188,11 @@ class Consumer:
                     continue
                 if not self._queue:
                     self._arrived.clear()
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._arrived.wait(), _LOOK_SECONDS)
+                    look = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._arrived.set)
+                    try:
+                        await self._arrived.wait()
+                    finally:
+                        look.cancel()
                     continue
                 await self._handle()
         finally:
@@ -201,10 +206,10 @@ class Consumer:
 
     async def _beat(self, batch: Sequence[Msg]) -> None:
         while True:
-            await asyncio.sleep(self._ack_seconds / 3)
             with contextlib.suppress(NatsError, OSError):
                 for message in (*batch, *self._queue):
                     await self._client.publish(message.reply, b"+WPI")
+            await asyncio.sleep(self._ack_seconds / 3)
 
     async def drain(self) -> None:
         """Take no more, let the list in hand be answered, give the others back, and end `run`."""
@@ -214,14 +219,17 @@ class Consumer:
 
     async def _handle(self) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._max_events))]
-        _waiting.labels(stream=self._stream).set(len(batch) + len(self._queue))
+        self._gauge.set(len(batch) + len(self._queue))
         events = []
         for message in batch:
             # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, two more tokens with a domain
             tokens = message.reply.split(".")
             tries = int(tokens[4] if len(tokens) == 9 else tokens[6])
             events.append(Event(message.subject, message.data, tries))
-        beating = asyncio.ensure_future(self._beat(batch))
+        beating: list[asyncio.Task[None]] = []
+        loop = asyncio.get_running_loop()
+        # Nearly every list is done long before, so no task is made for it.
+        long_after = loop.call_later(self._ack_seconds / 3, lambda: beating.append(loop.create_task(self._beat(batch))))
         try:
             await self._handler(events)
         except asyncio.CancelledError:
@@ -232,11 +240,13 @@ class Consumer:
             pause = min(0.2 * 2 ** max(0, min(event.tries for event in events) - 1), 30.0)
             answer = b'-NAK {"delay":%d}' % int(pause * 1_000_000_000)
         else:
-            _handled.labels(stream=self._stream, outcome="done").inc(len(batch))
+            self._done.inc(len(batch))
             answer = b"+ACK"
         finally:
-            beating.cancel()
-        _waiting.labels(stream=self._stream).set(len(self._queue))
+            long_after.cancel()
+            for beat in beating:
+                beat.cancel()
+        self._gauge.set(len(self._queue))
         with contextlib.suppress(NatsError, OSError):
             for message in batch:
                 await self._client.publish(message.reply, answer)

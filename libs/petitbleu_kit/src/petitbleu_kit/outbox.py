@@ -22,9 +22,11 @@ from petitbleu_kit.bus import ensure_stream, publish_all
 from petitbleu_kit.ids import new_row_id
 from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.logs import get_logger
+from petitbleu_kit.publishing import Publisher
 
 _log = get_logger(__name__)
 _published = Counter("petitbleu_outbox_published_total", "Events published", ["how"])
+_direct, _swept = _published.labels(how="direct"), _published.labels(how="sweep")
 _pending = Gauge("petitbleu_outbox_pending", "Outbox rows found unpublished by the last sweep")
 
 KEEP_HOURS: Final = 48
@@ -87,6 +89,7 @@ class Outbox:
         self._stream = stream
         self._keep_condition = keep_condition
         self._to_mark: list[tuple[int, int]] = []
+        self._publisher: Publisher[tuple[int, int]] = Publisher(client, self._stored)
         self._to_publish: deque[OutboxRow] = deque()
         self._wake = asyncio.Event()
         self._insert_sql = (
@@ -111,7 +114,7 @@ class Outbox:
 
     def published_soon(self, rows: Sequence[OutboxRow]) -> None:
         """Publish committed rows now, in the background; what fails, or comes while the bus is away, is left to the sweep."""
-        if not self._client.is_connected or len(self._to_publish) > _MAX_WAITING:
+        if not self._client.is_connected or len(self._to_publish) + self._publisher.waiting > _MAX_WAITING:
             return
         self._to_publish.extend(rows)
         self._wake.set()
@@ -130,23 +133,27 @@ class Outbox:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._to_publish:
-                rows = [self._to_publish.popleft() for _ in range(min(len(self._to_publish), 256))]
-                await self._publish(rows, "direct")
+            await self._publish_waiting()
 
-    async def _publish(self, rows: Sequence[OutboxRow], how: str) -> list[OutboxRow]:
-        try:
-            stored = await publish_all(self._client, [(row.subject, row.payload) for row in rows])
-        except (NatsError, OSError):
-            stored = [False] * len(rows)
-        done = [row for row, ok in zip(rows, stored, strict=True) if ok]
-        if len(done) < len(rows):
-            _log.warning("events left to the sweep", count=len(rows) - len(done))
-        _published.labels(how=how).inc(len(done))
-        self._to_mark.extend((row.partition, row.event_id) for row in done)
-        return done
+    async def _publish_waiting(self) -> None:
+        """Publish what waits, without waiting for the stream to store it: `_stored` hears of that."""
+        while self._to_publish:
+            rows = [self._to_publish.popleft() for _ in range(min(len(self._to_publish), 256))]
+            try:
+                await self._publisher.publish(
+                    [((row.partition, row.event_id), row.subject, row.payload) for row in rows]
+                )
+            except (NatsError, OSError):
+                _log.warning("events left to the sweep", count=len(rows))
+
+    def _stored(self, key: tuple[int, int]) -> None:
+        _direct.inc()
+        self._to_mark.append(key)
 
     async def _mark(self) -> None:
+        late = self._publisher.forget_late()
+        if late:
+            _log.warning("events left to the sweep", count=late)
         marks, self._to_mark = sorted(self._to_mark), []
         if marks:
             try:
@@ -173,13 +180,24 @@ class Outbox:
                     "ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED",
                     found["partition"], _SWEEP_AFTER_SECONDS, _SWEEP_ROWS,
                 )  # fmt: skip
-                done = await self._publish([OutboxRow(*row.values()) for row in rows], "sweep")
+                stored = await self._publish_and_wait([OutboxRow(*row.values()) for row in rows])
+                done = [row["event_id"] for row, ok in zip(rows, stored, strict=True) if ok]
                 await connection.execute(
                     "/* cold:outbox.swept */ UPDATE outbox SET published_at = now() WHERE partition = $1 AND event_id = ANY($2)",
-                    found["partition"], [row.event_id for row in done],
+                    found["partition"], done,
                 )  # fmt: skip
                 total += len(done)
         return total
+
+    async def _publish_and_wait(self, rows: Sequence[OutboxRow]) -> list[bool]:
+        try:
+            stored = await publish_all(self._client, [(row.subject, row.payload) for row in rows])
+        except (NatsError, OSError):
+            stored = [False] * len(rows)
+        if not all(stored):
+            _log.warning("events left to the next sweep", count=len(rows) - sum(stored))
+        _swept.inc(sum(stored))
+        return stored
 
     async def check_stream(self) -> bool:
         """Make the stream when it is missing; when it is younger than recorded, publish what is kept again."""
@@ -215,7 +233,6 @@ class Outbox:
 
     async def drain(self) -> None:
         """Publish and mark what is left, before the process ends."""
-        while self._to_publish:
-            rows = [self._to_publish.popleft() for _ in range(min(len(self._to_publish), 256))]
-            await self._publish(rows, "direct")
+        await self._publish_waiting()
+        await self._publisher.settled()
         await self._mark()

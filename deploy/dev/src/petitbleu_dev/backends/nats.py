@@ -37,6 +37,8 @@ ACCESS = {
 }
 
 MEMORY_LIMIT = "192MiB"
+PROCESSORS = "1"
+"""One is plenty for a machine's events: with more, each lone event wakes threads that look for work and find none."""
 
 
 def url(context: Context) -> str:
@@ -104,7 +106,7 @@ def program(context: Context) -> Program:
     return Program(
         name="nats",
         argv=(str(binaries.nats_server()), "--config", str(file)),
-        environment={**context.environment, "GOMEMLIMIT": MEMORY_LIMIT},
+        environment={**context.environment, "GOMEMLIMIT": MEMORY_LIMIT, "GOMAXPROCS": PROCESSORS},
         log=context.layout.log("nats"),
         probe=lambda: _answers(context),
         prepare=prepare,
