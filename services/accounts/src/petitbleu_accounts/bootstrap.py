@@ -7,6 +7,7 @@ from typing import Final
 
 from petitbleu.accounts.v1 import accounts_pb2_grpc
 from petitbleu_accounts.adapters.argon2_pool import PasswordPool
+from petitbleu_accounts.adapters.database import HOT_SETTINGS
 from petitbleu_accounts.adapters.peers import GuardPeer, StorePeer
 from petitbleu_accounts.adapters.postgres_accounts import PostgresAccounts
 from petitbleu_accounts.adapters.postgres_aliases import PostgresAliases
@@ -66,6 +67,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     pool = await wait_for_pool(settings.pg_dsn, SERVICE, settings.pg_pool_size)
     await refuse_unsafe(pool)
     await migrate(pool, SERVICE, settings.migrations_dir)
+    hot = await wait_for_pool(settings.pg_dsn, SERVICE, settings.pg_pool_size, settings=HOT_SETTINGS)
     client = await bus.connect(settings, SERVICE)
     outbox = Outbox(pool, client, SERVICE, "ACCOUNTS")
     store_peer = Peer(settings.target("store"), "store", signer)
@@ -95,7 +97,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         OperatorToken(settings.operator_token_file), ALLOWED, PERSON_METHODS,
     )  # fmt: skip
     server = make_server(interceptor)
-    accounts_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryApi(Resolver(directory), accounts), server)
+    accounts_pb2_grpc.add_DirectoryServiceServicer_to_server(
+        DirectoryApi(Resolver(PostgresDirectory(hot)), accounts), server
+    )
     accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(AuthenticationApi(authentication), server)
     accounts_pb2_grpc.add_AdminServiceServicer_to_server(AdminApi(administration, creation), server)
     health = HealthServer({"postgresql": lambda: answers(pool)}, settings.health_host, settings.health_port)
@@ -124,4 +128,5 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     if isinstance(windows, RedisWindows):
         await windows.close()
     await client.close()
+    await hot.close()
     await pool.close()
