@@ -21,6 +21,7 @@ from petitbleu_kit.outbox import Outbox
 from petitbleu_kit.postgres import answers, migrate, refuse_unsafe, wait_for_pool
 from petitbleu_kit.rpc import OPERATOR, IdentityInterceptor, make_server
 from petitbleu_store import mailbox_parts
+from petitbleu_store.adapters.kept_connections import KeptConnections
 from petitbleu_store.adapters.keyring import FileKeyEncryption
 from petitbleu_store.adapters.postgres import HOT_SETTINGS
 from petitbleu_store.adapters.s3 import Objects, ObjectsAwayError
@@ -107,6 +108,8 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Store]:
         await migrate(cold, SERVICE, settings.migrations_dir)
         pool = await wait_for_pool(settings.pg_dsn, SERVICE, settings.pg_pool_size, settings=HOT_SETTINGS)
         stack.push_async_callback(pool.close)
+        reads = KeptConnections(pool)
+        stack.push_async_callback(reads.close)
         client = Client()
         stack.push_async_callback(client.close)
         connecting = asyncio.create_task(_bus(settings, client))
@@ -125,7 +128,7 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Store]:
         )  # fmt: skip
         staging.start()
         core = Core(
-            settings=settings, pool=pool, cold=cold, outbox=outbox, bus=client, objects=objects, intake=intake,
+            settings=settings, pool=pool, cold=cold, reads=reads, outbox=outbox, bus=client, objects=objects, intake=intake,
             account_keys=AccountKeys(key_encryption), bodies=bodies, ring=ring, staging=staging, recipients=recipients,
             decisions=Verifier(SERVICE, settings.identity_dir),
         )  # fmt: skip

@@ -10,6 +10,7 @@ from nats.aio.client import Client
 
 from petitbleu_kit.identity import Verifier
 from petitbleu_kit.outbox import Outbox
+from petitbleu_store.adapters.kept_connections import KeptConnections
 from petitbleu_store.adapters.s3 import Objects
 from petitbleu_store.config import StoreSettings
 from petitbleu_store.service.account_keys import AccountKeys
@@ -28,6 +29,7 @@ class Core:
         settings: The settings.
         pool: PostgreSQL for hot statements: plans are generic and use indexes only (no planning per call, no scan of a table).
         cold: PostgreSQL for everything else.
+        reads: Connections of `pool` for short reads by single statements.
         outbox: Facts that leave for the bus (`insert` in the transaction, `published_soon` after it).
         bus: The bus.
         objects: S3.
@@ -43,6 +45,7 @@ class Core:
     settings: StoreSettings
     pool: asyncpg.Pool[Any]
     cold: asyncpg.Pool[Any]
+    reads: KeptConnections
     outbox: Outbox
     bus: Client
     objects: Objects

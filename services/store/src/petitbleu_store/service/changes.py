@@ -45,7 +45,7 @@ class Changes:
         if kind is None or request.max_changes < 0 or request.since_modseq < 0:
             raise StoreError(Problem.INVALID, "no kind, or a negative number")
         most = min(request.max_changes or MAX_CHANGES, MAX_CHANGES)
-        rows = await self._core.pool.fetch(
+        rows = await self._core.reads.fetch(
             _READ, account.partition, account.account_id, kind, request.since_modseq, _ROWS
         )
         if not rows:

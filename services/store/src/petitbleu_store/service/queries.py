@@ -79,11 +79,11 @@ class Queries:
     ) -> mailbox_pb2.QueryMessagesResponse:
         position = request.position
         if position < 0:
-            counts = await self._core.pool.fetchrow(_COUNTS, account.partition, account.account_id, plain.mailbox_id)
+            counts = await self._core.reads.fetchrow(_COUNTS, account.partition, account.account_id, plain.mailbox_id)
             if counts is None:
                 raise StoreError(Problem.NOT_FOUND)
             position = max(0, (counts["total"] or 0) + position)
-        row = await self._core.pool.fetchrow(
+        row = await self._core.reads.fetchrow(
             _OLDEST if plain.ascending else _NEWEST,
             account.partition,
             account.account_id,
@@ -106,7 +106,7 @@ class Queries:
         if request.position >= 0:
             # Most often one page has what is shown.
             wanted = position_end(request.position, request.limit)
-            rows = await self._core.pool.fetch(_WALK_ONCE, *place, wanted + _PAGE)
+            rows = await self._core.reads.fetch(_WALK_ONCE, *place, wanted + _PAGE)
             if not rows:
                 raise StoreError(Problem.NOT_FOUND)
             heads = first_of_threads(

@@ -59,7 +59,7 @@ class Reading:
 
     async def state(self, account: KnownAccount) -> mailbox_pb2.GetStateResponse:
         """Return modseq, quota and use."""
-        row = await self._core.pool.fetchrow(_STATE, account.partition, account.account_id)
+        row = await self._core.reads.fetchrow(_STATE, account.partition, account.account_id)
         if row is None:
             raise StoreError(Problem.NOT_FOUND)
         return mailbox_pb2.GetStateResponse(
@@ -71,7 +71,7 @@ class Reading:
 
     async def mailboxes(self, account: KnownAccount) -> mailbox_pb2.ListMailboxesResponse:
         """Return all mailboxes, by sort order and id; the cost does not grow with what is in them."""
-        rows = await self._core.pool.fetch(_MAILBOXES, account.partition, account.account_id)
+        rows = await self._core.reads.fetch(_MAILBOXES, account.partition, account.account_id)
         if not rows:
             raise StoreError(Problem.NOT_FOUND)
         response = mailbox_pb2.ListMailboxesResponse(modseq=rows[0]["account_modseq"])
@@ -101,7 +101,7 @@ class Reading:
             raise StoreError(Problem.INVALID, "too many messages")
         statement = _BARE_MESSAGES if without_meta else _MESSAGES
         wanted = list(dict.fromkeys(message_ids))
-        rows = await self._core.pool.fetch(statement, account.partition, account.account_id, wanted)
+        rows = await self._core.reads.fetch(statement, account.partition, account.account_id, wanted)
         if not rows:
             raise StoreError(Problem.NOT_FOUND)
         response = mailbox_pb2.GetMessagesResponse(modseq=rows[0]["account_modseq"])
@@ -120,7 +120,7 @@ class Reading:
         if len(thread_ids) > MAX_IDS:
             raise StoreError(Problem.INVALID, "too many threads")
         wanted = list(dict.fromkeys(thread_ids))
-        rows = await self._core.pool.fetch(_THREADS, account.partition, account.account_id, wanted)
+        rows = await self._core.reads.fetch(_THREADS, account.partition, account.account_id, wanted)
         if not rows:
             raise StoreError(Problem.NOT_FOUND)
         response = mailbox_pb2.GetThreadsResponse(modseq=rows[0]["account_modseq"])
