@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from petitbleu_kit.ids import BlobId, partition_of_blob
 from petitbleu_kit.outbox import OutboxRow
-from petitbleu_store.adapters.postgres import Executor
+from petitbleu_store.adapters.postgres import Executor, of_one_row
 from petitbleu_store.service.ring import HOT_SLOTS, hot_table
 
 STORED_KEY_OCTETS: Final = 16  # what is kept of an idempotency key: 128 bits of an HMAC leave no accident
@@ -52,29 +52,41 @@ _FORGET: Final = (
 )
 
 
-def _all_at_once(slot: int) -> str:
+def _all_at_once(slot: int) -> tuple[str, str]:
+    """The keys to forget, and all else that the statement does, both over arrays."""
     return (
-        f"/* hot:store.accept */ WITH forgotten AS ({_FORGET}), "
-        "keyed AS (INSERT INTO accept_key (partition, key, accepted_id) "
-        "SELECT get_byte(k.key, 0) * 4 + get_byte(k.key, 1) / 64, k.key, k.accepted_id "
-        "FROM unnest($5::bytea[], $4::uuid[]) AS k (key, accepted_id)), "
-        "message AS (INSERT INTO accepted (partition, accepted_id, received_at, size, key_id, wrapped_key, envelope, from_hash) "
-        "SELECT $3::smallint, a.accepted_id, now(), a.size, $6::integer, a.wrapped_key, a.envelope, a.from_hash "
-        "FROM unnest($4::uuid[], $7::bigint[], $8::bytea[], $9::bytea[], $10::bigint[]) "
-        "AS a (accepted_id, size, wrapped_key, envelope, from_hash)), "
-        "addressed AS (INSERT INTO recipient (partition, accepted_id, recipient_no, tenant_id, to_hash, next_attempt_at) "
-        "SELECT $3::smallint, ($4::uuid[])[r.message], r.recipient_no, r.tenant_id, r.to_hash, now() + make_interval(secs => $15) "
-        "FROM unnest($11::smallint[], $12::smallint[], $13::bigint[], $14::bigint[]) "
-        "AS r (message, recipient_no, tenant_id, to_hash)), "
-        "event AS (INSERT INTO outbox (partition, event_id, subject, payload) "
-        "VALUES ($3::smallint, $16::bigint, $17::text, $18::bytea)), "
-        f"body AS (INSERT INTO {hot_table(slot)} (partition, blob_id, body) "
-        "SELECT $3::smallint, b.blob_id, b.body FROM unnest($4::uuid[], $19::bytea[]) AS b (blob_id, body)) "
-        "SELECT now()"
+        f"/* hot:store.accept */ WITH forgotten AS ({_FORGET}), ",
+        (
+            "keyed AS (INSERT INTO accept_key (partition, key, accepted_id) "
+            "SELECT get_byte(k.key, 0) * 4 + get_byte(k.key, 1) / 64, k.key, k.accepted_id "
+            "FROM unnest($5::bytea[], $4::uuid[]) AS k (key, accepted_id)), "
+            "message AS (INSERT INTO accepted (partition, accepted_id, received_at, size, key_id, wrapped_key, envelope, from_hash) "
+            "SELECT $3::smallint, a.accepted_id, now(), a.size, $6::integer, a.wrapped_key, a.envelope, a.from_hash "
+            "FROM unnest($4::uuid[], $7::bigint[], $8::bytea[], $9::bytea[], $10::bigint[]) "
+            "AS a (accepted_id, size, wrapped_key, envelope, from_hash)), "
+            "addressed AS (INSERT INTO recipient (partition, accepted_id, recipient_no, tenant_id, to_hash, next_attempt_at) "
+            "SELECT $3::smallint, ($4::uuid[])[r.message], r.recipient_no, r.tenant_id, r.to_hash, now() + make_interval(secs => $15) "
+            "FROM unnest($11::smallint[], $12::smallint[], $13::bigint[], $14::bigint[]) "
+            "AS r (message, recipient_no, tenant_id, to_hash)), "
+            "event AS (INSERT INTO outbox (partition, event_id, subject, payload) "
+            "VALUES ($3::smallint, $16::bigint, $17::text, $18::bytea)), "
+            f"body AS (INSERT INTO {hot_table(slot)} (partition, blob_id, body) "
+            "SELECT $3::smallint, b.blob_id, b.body FROM unnest($4::uuid[], $19::bytea[]) AS b (blob_id, body)) "
+            "SELECT now()"
+        ),
     )
 
 
-_ALL_AT_ONCE: Final = [_all_at_once(slot) for slot in range(HOT_SLOTS)]
+def _of_one(slot: int, *, one_seen: bool) -> str:
+    """The statement for one message to one recipient, with one key to forget or any number."""
+    forget, write = _all_at_once(slot)
+    return (of_one_row(forget) if one_seen else forget) + of_one_row(
+        write.replace("($4::uuid[])[r.message]", "$4::uuid")
+    )
+
+
+_ALL_AT_ONCE: Final = ["".join(_all_at_once(slot)) for slot in range(HOT_SLOTS)]
+_ONE: Final = {one_seen: [_of_one(slot, one_seen=one_seen) for slot in range(HOT_SLOTS)] for one_seen in (False, True)}
 _FORGET_ALONE: Final = f"/* hot:store.accept_key_seen */ {_FORGET}"
 _KEYS: Final = (
     "/* hot:store.accept_key */ INSERT INTO accept_key (partition, key, accepted_id) "
@@ -131,6 +143,8 @@ async def insert_all_at_once(
         for number, row in enumerate(rows, 1)
         for recipient_no, recipient in enumerate(row.recipients)
     ]
+    if len(recipients) == 1:
+        return await _insert_one(executor, slot, rows[0], bodies[0], event, seen_keys, retry_seconds)
     at: datetime = await executor.fetchval(
         _ALL_AT_ONCE[slot],
         [partition_of_key(key) for key in seen_keys],
@@ -150,6 +164,25 @@ async def insert_all_at_once(
         event.payload,
         bodies,
     )
+    return at
+
+
+async def _insert_one(
+    executor: Executor,
+    slot: int,
+    row: MessageRow,
+    body: bytes,
+    event: OutboxRow,
+    seen_keys: Sequence[bytes],
+    retry_seconds: float,
+) -> datetime:
+    one_seen = len(seen_keys) == 1
+    partitions = [partition_of_key(key) for key in seen_keys]
+    forget = (partitions[0], seen_keys[0]) if one_seen else (partitions, seen_keys)
+    at: datetime = await executor.fetchval(
+        _ONE[one_seen][slot], *forget, event.partition, row.blob_id, row.stored_key, row.key_id, row.size, row.wrapped_key,
+        row.envelope, row.from_hash, 1, 0, *row.recipients[0], retry_seconds, event.event_id, event.subject, event.payload, body,
+    )  # fmt: skip
     return at
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -11,7 +12,7 @@ import asyncpg
 from petitbleu_kit.ids import BlobId
 from petitbleu_kit.outbox import OutboxRow
 from petitbleu_store.adapters.filing_rows import LOOK, WRITES, Raise, Rows, arrays, columns, shifted
-from petitbleu_store.adapters.postgres import Executor
+from petitbleu_store.adapters.postgres import Executor, of_one_row
 from petitbleu_store.adapters.recipient_rows import (
     REACHED,
     REACHED_ARRAYS,
@@ -35,6 +36,14 @@ JOIN account a ON a.partition = v.partition AND a.account_id = v.account_id AND 
 WHERE a.wrapped_key IS NOT NULL AND NOT a.guarded"""
 )
 
+
+@lru_cache(maxsize=32)
+def _look_free(rows: tuple[bool, ...]) -> str:
+    """The look, for one row (or not) of references, blobs and accounts."""
+    parts = _LOOK_FREE.split("UNION ALL")
+    return "UNION ALL".join(of_one_row(part) if one else part for part, one in zip(parts, rows, strict=True))
+
+
 _RAISE: Final = """UPDATE account a SET modseq = a.modseq + v.steps, last_id = a.last_id + v.ids, last_uid = a.last_uid + v.uids,
     used_octets = a.used_octets + v.octets, messages = a.messages + v.messages
 FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
@@ -48,31 +57,42 @@ _EVENTS: Final = """INSERT INTO outbox (partition, event_id, subject, payload)
 SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::bytea[])"""
 
 
-def _whole() -> str:
-    """All of a filing's commit.
+_PARTS: Final = (
+    ("raised", _RAISE, _RAISE_ARRAYS),
+    *((f"{name}_written", statement, width) for statement, name, width in WRITES),
+    ("events_written", _EVENTS, 4),
+    ("reached", REACHED, REACHED_ARRAYS),
+    ("settled", SETTLE + " RETURNING 1", SETTLE_ARRAYS),
+)
+
+
+@lru_cache(maxsize=256)
+def _whole(rows: tuple[int, ...]) -> str:
+    """All of a filing's commit, for so many rows of each part: none, one, or (2) any number.
 
     The main query asks first how many accounts were raised, which raises and so locks them before anything else is written;
     when one is not as it was read, its cast fails, and with it the statement.
+
+    A lone message has one row in most parts and none in some. What has none is left out, and one row is values.
     """
-    parts = [f"raised AS ({_RAISE})"]
-    first = _RAISE_ARRAYS
-    for name, statement, width in (
-        *((f"{name}_written", statement, width) for statement, name, width in WRITES),
-        ("events_written", _EVENTS, 4),
-        ("reached", REACHED, REACHED_ARRAYS),
-        ("settled", SETTLE + " RETURNING 1", SETTLE_ARRAYS),
-    ):
-        parts.append(f"{name} AS ({shifted(statement, first)})")
-        first += width
+    parts = []
+    first = 0
+    for (name, statement, width), count in zip(_PARTS, rows, strict=True):
+        if count:
+            parts.append(f"{name} AS ({shifted(statement if count > 1 else of_one_row(statement), first)})")
+            first += width
+    accounts = "cardinality($1::smallint[])" if rows[0] > 1 else "1"
+    settled = "(SELECT count(*) FROM settled)" if rows[-1] else "0"
     return (
         "/* hot:store.file */ WITH " + ", ".join(parts) + " SELECT "
-        "(CASE WHEN (SELECT count(*) FROM raised) = cardinality($1::smallint[]) THEN '1' "
-        "ELSE concat('not filed at once: of ', cardinality($1::smallint[]), ' accounts one changed meanwhile') END)::integer, "
-        "(SELECT count(*) FROM settled) AS settled"
+        f"(CASE WHEN (SELECT count(*) FROM raised) = {accounts} THEN '1' "
+        f"ELSE concat('not filed at once: of ', {accounts}, ' accounts one changed meanwhile') END)::integer, "
+        f"{settled} AS settled"
     )
 
 
-_WHOLE: Final = _whole()
+# A batch of several messages has one statement, whatever is in it.
+_OF_MANY: Final = (2,) * len(_PARTS)
 # What the statement fails with when something is not as it was read: nothing was done, and the lock will tell.
 CHANGED: Final = (
     asyncpg.InvalidTextRepresentationError,
@@ -97,10 +117,31 @@ async def look_free(
     accounts: Sequence[tuple[int, int]],
 ) -> list[asyncpg.Record]:
     """As `filing_rows.look` of one instant, with the counters of those accounts (state -2) that exist and are not guarded."""
-    rows: list[asyncpg.Record] = await executor.fetch(
-        _LOOK_FREE, *columns(refs, 3), *columns(blobs, 3), *columns(accounts, 2)
-    )
+    if len(blobs) == len(accounts) == 1:
+        ones = (len(refs) == 1, True, True)
+        given = [*(refs[0] if ones[0] else columns(refs, 3)), *blobs[0], *accounts[0]]
+    else:
+        ones = (False, False, False)
+        given = [*columns(refs, 3), *columns(blobs, 3), *columns(accounts, 2)]
+    rows: list[asyncpg.Record] = await executor.fetch(_look_free(ones), *given)
     return rows
+
+
+def _without_arrays(given: Sequence[Sequence[Any]]) -> tuple[tuple[int, ...], list[Any]]:
+    """Return how many rows each part has (0, 1, or 2 for more), and what its statement takes of the arrays."""
+    counts: list[int] = []
+    taken: list[Any] = []
+    first = 0
+    for _, _, width in _PARTS:
+        part = given[first : first + width]
+        first += width
+        count = len(part[0])
+        counts.append(min(count, 2))
+        if count == 1:
+            taken += [column[0] for column in part]
+        elif count:
+            taken += part
+    return tuple(counts), taken
 
 
 async def write_whole(
@@ -125,9 +166,14 @@ async def write_whole(
         One of `CHANGED`: nothing was done.
         asyncpg.FeatureNotSupportedError: the database does not take it as one statement.
     """
-    row = await executor.fetchrow(
-        _WHOLE, *columns([(*taken, *before) for taken, before in raises], _RAISE_ARRAYS), *arrays(rows),
+    given = [
+        *columns([(*taken, *before) for taken, before in raises], _RAISE_ARRAYS), *arrays(rows),
         [event.partition for event in events], [event.event_id for event in events], [event.subject for event in events],
         [event.payload for event in events], *reached_arrays(reached), *settle_arrays(settlements),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if len(rows.messages) > 1:
+        row = await executor.fetchrow(_whole(_OF_MANY), *given)
+    else:
+        counts, given = _without_arrays(given)
+        row = await executor.fetchrow(_whole(counts), *given)
     return int(row["settled"]) if row is not None else 0
