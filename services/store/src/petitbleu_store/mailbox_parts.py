@@ -65,7 +65,7 @@ class Parts:
 
     async def over_quota(self, account_ids: Sequence[int]) -> list[int]:
         """Those of the accounts that are at or over their quota."""
-        return await quota.over_quota(self._core.pool, account_ids)
+        return await quota.over_quota(self._core.pool, self.book, account_ids)
 
     async def still_referred(self, blobs: Sequence[tuple[BlobId, Sequence[int]]]) -> set[BlobId]:
         """Those of the blobs to which a message (or held message) of one of the named accounts still refers."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from petitbleu_kit.ids import AccountId, partition_of_account
 from petitbleu_kit.logs import get_logger
@@ -20,6 +21,8 @@ _log = get_logger(__name__)
 _REMEMBERED: Final = 20_000
 # An erased account's key leaves memory after this long at the latest, in a process that did not erase it.
 _SECONDS: Final = 600
+# What a row said when somebody was about to write to the account: mail comes within seconds or not at all.
+_NOTED_SECONDS: Final = 60
 
 _LOAD: Final = (
     "/* hot:store.accounts_load */ SELECT a.account_id, a.tenant_id, a.guarded, a.wrapped_key "
@@ -56,6 +59,21 @@ class AccountBook:
     def __init__(self, keys: AccountKeys) -> None:
         self._keys = keys
         self._known: OrderedDict[int, KnownAccount] = OrderedDict()
+        # until when, tenant, guarded, wrapped key: no key is opened before there is mail
+        self._noted: OrderedDict[int, tuple[float, int, bool, bytes]] = OrderedDict()
+
+    def note(self, rows: Iterable[Any]) -> None:
+        """Take note of accounts' rows (account_id, tenant_id, guarded, wrapped_key) that were read just now."""
+        now = time.monotonic()
+        for row in rows:
+            account_id = row["account_id"]
+            known = self._known.get(account_id)
+            if row["wrapped_key"] is None or (known is not None and known.until > now + _NOTED_SECONDS):
+                continue
+            self._noted[account_id] = (now + _NOTED_SECONDS, row["tenant_id"], row["guarded"], row["wrapped_key"])
+            self._noted.move_to_end(account_id)
+        while len(self._noted) > _REMEMBERED:
+            self._noted.popitem(last=False)
 
     async def many(self, executor: Executor, account_ids: Collection[int]) -> dict[int, KnownAccount]:
         """Return the accounts that exist, by id."""
@@ -66,30 +84,37 @@ class AccountBook:
             known = self._known.get(account_id)
             if known is not None and known.until > now:
                 found[account_id] = known
-            else:
-                missing.append(account_id)
+                continue
+            noted = self._noted.pop(account_id, None)
+            if noted is not None and noted[0] > now:
+                with contextlib.suppress(WrongKeyError):  # its key was wrapped anew meanwhile: the row is read again
+                    found[account_id] = await self._opened(account_id, *noted[1:], now)
+                    continue
+            missing.append(account_id)
         if missing:
             rows = await executor.fetch(_LOAD, [partition_of_account(account_id) for account_id in missing], missing)
             for row in rows:
-                account_id = AccountId(row["account_id"])
+                account_id = row["account_id"]
                 try:
-                    key = await self._keys.unwrap(account_id, row["wrapped_key"])
+                    found[account_id] = await self._opened(
+                        account_id, row["tenant_id"], row["guarded"], row["wrapped_key"], now
+                    )
                 except WrongKeyError:
                     _log.error("account key does not open", account_id=account_id)
-                    continue
-                known = KnownAccount(
-                    account_id,
-                    partition_of_account(account_id),
-                    row["tenant_id"],
-                    row["guarded"],
-                    AccountCipher(key),
-                    now + _SECONDS,
-                )
-                found[account_id] = self._known[account_id] = known
-                self._known.move_to_end(account_id)
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
         return found
+
+    async def _opened(self, account_id: int, tenant_id: int, guarded: bool, wrapped: bytes, now: float) -> KnownAccount:
+        """Open an account's key and remember the account."""
+        own = AccountId(account_id)
+        key = await self._keys.unwrap(own, wrapped)
+        known = KnownAccount(
+            own, partition_of_account(account_id), tenant_id, guarded, AccountCipher(key), now + _SECONDS
+        )
+        self._known[account_id] = known
+        self._known.move_to_end(account_id)
+        return known
 
     async def one(self, executor: Executor, account_id: int) -> KnownAccount:
         """Return an account.
@@ -105,4 +130,5 @@ class AccountBook:
     def forget(self, account_id: int) -> None:
         """Forget an account: something of it changed, or it was erased."""
         self._known.pop(account_id, None)
+        self._noted.pop(account_id, None)
         self._keys.forget(AccountId(account_id))
