@@ -283,7 +283,7 @@ async def test_a_page_of_a_large_mailbox_costs_what_a_page_of_a_small_one_costs(
             "/* cold:test */ INSERT INTO mailbox_message (partition, account_id, mailbox_id, received_ms, message_id, thread_id, uid) "
             "SELECT $1, $2, 1, n, n, n, n FROM generate_series(1, $3::int) n", account.partition, account_id, count,
         )  # fmt: skip
-    await store.core.cold.execute("VACUUM mailbox_message")
+    await store.core.cold.execute("/* cold:test */ VACUUM mailbox_message")
     from petitbleu_store.service import queries
 
     read = {}
