@@ -13,6 +13,7 @@ from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
 from petitbleu.events.v1 import events_pb2
 from petitbleu_accounts.adapters.postgres_directory import PostgresDirectory
 from petitbleu_accounts.service.resolve import Resolver
+from petitbleu_kit.lane import Lane
 from petitbleu_kit.postgres import open_pool
 
 LOCAL, UNKNOWN = accounts_pb2.ADDRESS_STATUS_LOCAL, accounts_pb2.ADDRESS_STATUS_UNKNOWN
@@ -244,6 +245,29 @@ async def test_tenants_do_not_reach_each_other(world: Any) -> None:
     await world.admin("PutAlias", address="alias@one.test", members=["a@one.test"])
     await world.sql("UPDATE alias_member SET member = 'b@two.test'")
     assert (await world.resolve("alias@one.test"))[0].status == UNKNOWN
+
+
+async def test_a_conversation_answers_what_single_questions_do(world: Any) -> None:
+    await world.create(address="talk@one.test")
+    peer = world.peer("ingest")
+    stub = accounts_pb2_grpc.DirectoryServiceStub(peer.channel)
+    lane: Lane[Any, Any] = Lane(peer, stub.ResolveMany, stub.Resolve)
+    for asked in (["talk@one.test"], ["nobody@one.test", "talk@one.test", "x@elsewhere.test"], []):
+        answer = await lane.call(accounts_pb2.ResolveRequest(addresses=asked), timeout=10)
+        assert list(answer.resolutions) == await world.resolve(*asked)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await lane.call(accounts_pb2.ResolveRequest(addresses=["a@one.test"] * 1001), timeout=10)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    answer = await lane.call(accounts_pb2.ResolveRequest(addresses=["talk@one.test"]), timeout=10)
+    assert [one.status for one in answer.resolutions] == [LOCAL]
+    lane.close()
+    stranger = world.peer("store")
+    foreign: Lane[Any, Any] = Lane(
+        stranger, accounts_pb2_grpc.DirectoryServiceStub(stranger.channel).ResolveMany, stub.Resolve
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await foreign.call(accounts_pb2.ResolveRequest(), timeout=5)
+    assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
 
 async def test_each_service_has_its_own_methods(world: Any) -> None:
