@@ -58,7 +58,7 @@ class Commands:
             raise ControlError(f"{process.program.name} does not run")
         pid = process.pid
         signum = signal.Signals(int(request["signal"]))
-        process.send(signum)
+        process.send_asked(signum)
         if signum is signal.SIGKILL:
             await process.until(lambda: process.pid != pid)
         return {"pid": pid}
@@ -83,10 +83,15 @@ class Commands:
         return await self.start(request)
 
     async def wait_ready(self, request: Mapping[str, Any]) -> Answer:
-        """Wait until `name`, or the whole stack, is ready, `seconds` at most."""
-        waiting = self.ready.wait() if request.get("name") is None else self._named(request).until_ready()
+        """Wait until `name`, or the whole stack, is ready, `seconds` at most; a process that died since is waited for."""
+        waiting = self._all_ready() if request.get("name") is None else self._named(request).until_ready()
         await _within(request, waiting)
         return {}
+
+    async def _all_ready(self) -> None:
+        await self.ready.wait()
+        for process in self.processes.values():
+            await process.until_ready()
 
     async def shutdown(self, _: Mapping[str, Any]) -> Answer:
         """Stop the stack."""

@@ -84,6 +84,7 @@ class Process:
     _wanted: bool = False
     _settled: bool = False
     _failures: int = 0
+    _killed_by_us: bool = False
     _said_reason: str = ""
     _preparing: asyncio.Task[None] | None = None
 
@@ -125,6 +126,11 @@ class Process:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signum)
 
+    def send_asked(self, signum: signal.Signals) -> None:
+        """Signal the program because somebody asked for it: if it dies of that, its next start comes as soon as after a first death."""
+        self._killed_by_us = True
+        self.send(signum)
+
     def kill_family(self) -> None:
         """SIGKILL to the program and all that descends from it."""
         if self.pid is not None:
@@ -160,6 +166,7 @@ class Process:
             if not await self._prepared():
                 return False
             started = time.monotonic()
+            self._killed_by_us = False
             child = await self._spawn()
         except (StackError, OSError) as error:
             self._failures += 1
@@ -183,7 +190,7 @@ class Process:
         if asked:
             return False
         steady = time.monotonic() - started >= STEADY_SECONDS
-        self._failures = 1 if steady else self._failures + 1
+        self._failures = 1 if steady or self._killed_by_us else self._failures + 1
         self._tell_death(code)
         return True
 
