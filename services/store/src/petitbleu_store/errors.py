@@ -54,6 +54,8 @@ def problem_of(error: BaseException) -> Problem | None:
         error,
         asyncpg.PostgresConnectionError
         | asyncpg.InterfaceError
+        # what the driver says of a connection that ended between two of its steps
+        | asyncpg.InternalClientError
         | asyncpg.CannotConnectNowError
         | asyncpg.AdminShutdownError
         | asyncpg.CrashShutdownError

@@ -49,7 +49,7 @@ _APPROVE: Final = """/* cold:junior-guard.approve */
 INSERT INTO correspondent (partition, account_id, address_hash, sealed, approved_by) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (partition, account_id, address_hash) DO NOTHING RETURNING true"""
 
-_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def _or_away(
