@@ -344,7 +344,7 @@ async def test_pages_of_accounts_and_domains(world: Any) -> None:
     assert (await world.admin("ListMarks", tenant="two")).marks == []
 
 
-async def test_resolve_costs_less_than_fifty_microseconds_of_cpu_an_address(world: Any) -> None:
+async def test_a_batch_costs_a_fraction_of_its_addresses_asked_one_by_one(world: Any) -> None:
     await world.admin(
         "CreateAccounts", accounts=[accounts_pb2.NewAccount(address=f"u{n}@one.test") for n in range(1000)]
     )
@@ -352,10 +352,17 @@ async def test_resolve_costs_less_than_fifty_microseconds_of_cpu_an_address(worl
     resolver = Resolver(PostgresDirectory(pool))
     addresses = [f"U{n}+list@one.test" for n in range(1000)]
     await resolver.resolve(addresses)
-    start = time.thread_time()
-    for _ in range(5):
-        await resolver.resolve(addresses)
-    each = (time.thread_time() - start) / 5_000
-    print(f"{each * 1e6:.1f} µs of this process an address")
+
+    async def cost(*questions: list[str]) -> float:
+        start = time.thread_time()
+        for question in questions:
+            await resolver.resolve(question)
+        return (time.thread_time() - start) / sum(map(len, questions))
+
+    # both sides in turn, and the best of each: what else the machine does falls on neither
+    single, batch = zip(
+        *[(await cost(*([one] for one in addresses[:200])), await cost(addresses)) for _ in range(5)], strict=True
+    )
+    print(f"{min(batch) * 1e6:.1f} µs of this process an address in a batch, {min(single) * 1e6:.1f} µs alone")
     await pool.close()
-    assert each < 50e-6
+    assert min(batch) < min(single) / 4
