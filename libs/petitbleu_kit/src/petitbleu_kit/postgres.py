@@ -29,6 +29,17 @@ _DURABLE: Final = {
 }
 
 
+# Sessions of statements that are few, prepared once and find their rows by index. By itself PostgreSQL makes most plans anew,
+# since a list of ten is assumed and another length looks cheaper or dearer: that costs more than running them. A plan made while
+# a table was empty (a scan) would be kept when it is large.
+HOT_SETTINGS: Final = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
+}
+
 # Names a file to which each new statement text (never its parameters) is appended, for the test of promise 5.
 STATEMENT_LOG: Final = "PETITBLEU_STATEMENT_LOG"
 _recorded: set[str] = set()

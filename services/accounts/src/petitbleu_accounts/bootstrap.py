@@ -7,7 +7,6 @@ from typing import Final
 
 from petitbleu.accounts.v1 import accounts_pb2_grpc
 from petitbleu_accounts.adapters.argon2_pool import PasswordPool
-from petitbleu_accounts.adapters.database import HOT_SETTINGS
 from petitbleu_accounts.adapters.peers import GuardPeer, StorePeer
 from petitbleu_accounts.adapters.postgres_accounts import PostgresAccounts
 from petitbleu_accounts.adapters.postgres_aliases import PostgresAliases
@@ -33,7 +32,7 @@ from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Ver
 from petitbleu_kit.lifecycle import StartupError, background, forever, remove_stale_socket
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.outbox import Outbox
-from petitbleu_kit.postgres import answers, migrate, refuse_unsafe, wait_for_pool
+from petitbleu_kit.postgres import HOT_SETTINGS, answers, migrate, refuse_unsafe, wait_for_pool
 from petitbleu_kit.rpc import OPERATOR, IdentityInterceptor, Peer, make_server
 
 SERVICE: Final = "accounts"

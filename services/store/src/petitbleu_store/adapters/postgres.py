@@ -12,16 +12,6 @@ Pool: TypeAlias = "asyncpg.Pool[Any]"
 # Whatever statements can be run on: a connection (in a transaction or not), or the pool.
 Executor: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any] | asyncpg.Pool[Any]"
 
-# Hot statements are few, prepared once and always find their rows by primary key. Planning them anew costs more than
-# running them, and a plan made while a table was empty (a scan) would be kept when it is large.
-HOT_SETTINGS: Final = {
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_bitmapscan": "off",
-}
-
 # Advisory locks of the schema: (class, number). The class is "st".
 LOCK_CLASS: Final = 0x7374
 LOCK_INTAKE_KEY: Final = 1
