@@ -17,7 +17,7 @@ from petitbleu_gateway.jmap import ids, references
 from petitbleu_gateway.jmap.envelope import Request
 from petitbleu_gateway.ports import Identity, MailStore
 from petitbleu_kit.logs import get_logger
-from petitbleu_kit.telemetry import span, tracing_on
+from petitbleu_kit.telemetry import span
 
 _log = get_logger(__name__)
 _calls = Counter("petitbleu_jmap_calls_total", "JMAP method calls", ["method", "outcome"])
@@ -111,11 +111,8 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
         label = name if method is not None else _UNKNOWN
         began = time.perf_counter()
         try:
-            resolved = references.resolve(arguments, responses, allowance)
-            if tracing_on():
-                with span(f"jmap {label}"):
-                    result = await _run_one(method, using, resolved, context)
-            else:
+            with span(f"jmap {label}"):
+                resolved = references.resolve(arguments, responses, allowance)
                 result = await _run_one(method, using, resolved, context)
         except MethodError as error:
             _calls_of(label, error.fault.value).inc()
