@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from uuid import UUID
 
 import grpc
 import grpc.aio
@@ -14,7 +15,7 @@ from petitbleu_cli.__main__ import main
 from petitbleu_cli.commands.parked import since
 from petitbleu_cli.failure import Failure, explain
 from petitbleu_cli.office import Office
-from petitbleu_cli.options import accepted_id, count, make_parser, octets, recipient
+from petitbleu_cli.options import accepted_id, count, make_parser, octets, recipient, traced_message
 from petitbleu_kit.config import ServiceSettings
 
 
@@ -127,11 +128,19 @@ def test_sizes() -> None:
 
 @given(st.text(max_size=50))
 def test_any_text_is_a_value_or_a_usage_error(text: str) -> None:
-    for kind in (octets, count, accepted_id, recipient, since):
+    for kind in (octets, count, accepted_id, recipient, since, traced_message):
         try:
             kind(text)
         except argparse.ArgumentTypeError:
             continue
+
+
+def test_a_message_is_named_as_the_trace_prints_it() -> None:
+    text = "01234567-89ab-8def-8123-456789abcdef"
+    assert traced_message(f"{text}/2") == traced_message(text) == UUID(text).bytes
+    for wrong in (f"{text}/", f"{text}/x", "2", "/2"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            traced_message(wrong)
 
 
 def test_tables_line_up_and_json_keeps_everything(capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,6 +61,11 @@ def accepted_id(text: str) -> bytes:
         raise argparse.ArgumentTypeError("an accepted message's id is a UUID") from None
 
 
+def traced_message(text: str) -> bytes:
+    """Return the accepted message's id of what a trace prints: the id, a slash, the recipient's number; or the id alone."""
+    return recipient(text)[0] if "/" in text else accepted_id(text)
+
+
 def recipient(text: str) -> tuple[bytes, int]:
     """Return a recipient: the accepted message's id, a slash, the recipient's number."""
     found, _, number = text.partition("/")

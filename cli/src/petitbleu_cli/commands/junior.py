@@ -8,7 +8,7 @@ from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
 from petitbleu.junior_guard.v1 import junior_guard_pb2, junior_guard_pb2_grpc
 from petitbleu_cli.failure import Failure
 from petitbleu_cli.office import Office
-from petitbleu_cli.options import Commands, accepted_id
+from petitbleu_cli.options import Commands, traced_message
 
 
 async def _child(office: Office, address: str) -> int:
@@ -46,7 +46,7 @@ def add_to(commands: Commands) -> None:
     approve.add_argument("address", help="the correspondent's address")
     decide = junior.add("decide", "deliver or destroy a message that waits", _decide)
     decide.add_argument("child", help="the child's address")
-    decide.add_argument("message", type=accepted_id, help="id of the message, as in a trace")
+    decide.add_argument("message", type=traced_message, help="id of the message, as in a trace")
     which = decide.add_mutually_exclusive_group(required=True)
     which.add_argument("--deliver", action="store_true")
     which.add_argument("--destroy", action="store_true")
