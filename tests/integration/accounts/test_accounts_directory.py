@@ -289,6 +289,7 @@ async def test_what_no_database_can_hold_is_the_callers_mistake(world: Any) -> N
         ("CreateDomain", {"tenant": "one", "name": "nul\0.test"}),
         ("SetQuota", {"address": "a@one.test", "quota_octets": -1}),
         ("ListAccounts", {"limit": 1001}),
+        ("ListAliases", {"limit": -1}),
         ("SetAccountState", {"address": "a@one.test", "state": 3}),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -324,6 +325,23 @@ async def test_each_change_is_told_on_the_bus_with_ids_only(world: Any) -> None:
     assert b"told" not in message.data
     assert message.subject.rpartition(".")[2] != "0"
     await client.close()
+
+
+async def test_pages_of_aliases(world: Any) -> None:
+    for name in ("a@one.test", "b@one.test", "c@two.test"):
+        await world.create(address=name)
+    wanted = {f"list{n}@one.test": ["a@one.test", "b@one.test"][: 1 + n % 2] for n in range(5)}
+    for address, members in wanted.items():
+        await world.admin("PutAlias", address=address, members=list(reversed(members)))
+    await world.admin("PutAlias", address="other@two.test", members=["c@two.test"])
+    found: dict[str, list[str]] = {}
+    after = 0
+    while page := (await world.admin("ListAliases", domain="one.test", after_alias_id=after, limit=2)).aliases:
+        assert len(page) <= 2
+        found |= {alias.address: list(alias.members) for alias in page}
+        after = page[-1].alias_id
+    assert found == wanted
+    assert len((await world.admin("ListAliases")).aliases) == 6
 
 
 async def test_pages_of_accounts_and_domains(world: Any) -> None:

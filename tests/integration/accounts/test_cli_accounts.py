@@ -66,6 +66,10 @@ async def test_an_operator_sets_a_tenant_up(world: Any, petitbleu: Any) -> None:
         status, out, err = await petitbleu(*line.split())
         assert (status, err) == (0, ""), line
         assert out.count("\n") == 1
+        if line.startswith("alias put"):
+            status, out, _ = await petitbleu("alias", "list", "--domain", "école.example", "--json")
+            (alias,) = json.loads(out)
+            assert (alias["address"].partition("@")[0], len(alias["members"].split())) == ("staff", 2)
     status, out, _ = await petitbleu("account", "app-password", "p1@école.example", "--protocol", "imap")
     assert (await world.authenticate(login="p1@école.example", password=out.strip(), protocol="imap")).principal
     assert (await petitbleu("domain", "list"))[1].splitlines()[-1].startswith("école.example")

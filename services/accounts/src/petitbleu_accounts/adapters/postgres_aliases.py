@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from petitbleu_accounts.adapters.database import Connection, Pool
 from petitbleu_accounts.adapters.facts import directory_changed
@@ -30,8 +30,21 @@ WHERE m.alias_id = ANY($1::bigint[]) AND a.alias_id IS NOT NULL"""
 _ABOVE: Final = """/* reference:accounts.aliases_above */
 SELECT DISTINCT m.alias_id FROM address a JOIN alias_member m ON m.member = a.address
 WHERE a.alias_id = ANY($1::bigint[])"""
+_LIST: Final = """/* reference:accounts.list_aliases */
+SELECT a.alias_id, a.address, coalesce(array_agg(m.member ORDER BY m.member) FILTER (WHERE m.member IS NOT NULL), '{}') AS members
+FROM (SELECT alias_id, address FROM address WHERE alias_id > $1 AND ($2::bigint IS NULL OR domain_id = $2)
+      ORDER BY alias_id LIMIT $3) a
+LEFT JOIN alias_member m ON m.alias_id = a.alias_id GROUP BY a.alias_id, a.address ORDER BY a.alias_id"""
 _DELETE: Final = """/* reference:accounts.delete_alias */
 DELETE FROM address WHERE address = $1 AND alias_id IS NOT NULL RETURNING alias_id"""
+
+
+class Alias(NamedTuple):
+    """An alias, or a group when it has several members."""
+
+    alias_id: int
+    address: str
+    members: Sequence[str]
 
 
 class PostgresAliases:
@@ -71,6 +84,10 @@ class PostgresAliases:
         alias_id, event = await in_transaction(self._pool, work)
         self._outbox.published_soon([event])
         return alias_id
+
+    async def page(self, domain_id: int | None, after: int, limit: int) -> list[Alias]:
+        """A page of aliases in order of id, of one domain or of all."""
+        return [Alias(*row.values()) for row in await self._pool.fetch(_LIST, after, domain_id, limit)]
 
     async def delete(self, domain: HostedDomain, address: str) -> None:
         """Remove an alias, also from the groups that it is in. Raises `AccountsError` NOT_FOUND."""

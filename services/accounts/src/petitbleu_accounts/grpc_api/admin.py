@@ -140,6 +140,19 @@ class AdminApi(accounts_pb2_grpc.AdminServiceServicer):
         )
 
     @answered
+    async def ListAliases(
+        self, request: accounts_pb2.ListAliasesRequest, _context: Any
+    ) -> accounts_pb2.ListAliasesResponse:
+        """Page through aliases and groups."""
+        found = await self._administration.alias_page(request.domain, request.after_alias_id, request.limit)
+        return accounts_pb2.ListAliasesResponse(
+            aliases=[
+                accounts_pb2.Alias(alias_id=alias.alias_id, address=alias.address, members=alias.members)
+                for alias in found
+            ]
+        )
+
+    @answered
     async def DeleteAlias(
         self, request: accounts_pb2.DeleteAliasRequest, _context: Any
     ) -> accounts_pb2.DeleteAliasResponse:

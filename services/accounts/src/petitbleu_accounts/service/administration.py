@@ -8,7 +8,7 @@ from typing import Final
 
 from petitbleu_accounts.adapters.argon2_pool import PasswordPool
 from petitbleu_accounts.adapters.postgres_accounts import PostgresAccounts
-from petitbleu_accounts.adapters.postgres_aliases import PostgresAliases
+from petitbleu_accounts.adapters.postgres_aliases import Alias, PostgresAliases
 from petitbleu_accounts.adapters.postgres_changes import AccountKey, PostgresChanges, TenantRow
 from petitbleu_accounts.adapters.postgres_credentials import PostgresCredentials
 from petitbleu_accounts.adapters.postgres_directory import PostgresDirectory
@@ -170,6 +170,13 @@ class Administration:
                 raise AccountsError(Fault.REFUSED, "a member belongs to another tenant")
             found.append(entry.address)
         return await self._aliases.put(domain, want.address, found)
+
+    async def alias_page(self, domain: str, after: int, limit: int) -> list[Alias]:
+        """A page of aliases and groups."""
+        if not 0 <= limit <= MAX_PAGE:
+            raise AccountsError(Fault.INVALID, "a page has 1-1,000 aliases")
+        domain_id = (await self._domain(domain)).domain_id if domain else None
+        return await self._aliases.page(domain_id, after, limit or 100)
 
     async def delete_alias(self, address: str) -> None:
         """Remove an alias or group."""

@@ -420,6 +420,11 @@ class AdminServiceStub:
                 request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutAliasRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutAliasResponse.FromString,
                 _registered_method=True)
+        self.ListAliases = channel.unary_unary(
+                '/petitbleu.accounts.v1.AdminService/ListAliases',
+                request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListAliasesRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListAliasesResponse.FromString,
+                _registered_method=True)
         self.DeleteAlias = channel.unary_unary(
                 '/petitbleu.accounts.v1.AdminService/DeleteAlias',
                 request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.DeleteAliasRequest.SerializeToString,
@@ -528,6 +533,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAliases(self, request, context):
+        """ListAliases pages through the aliases and groups of all domains or of one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteAlias(self, request, context):
         """DeleteAlias removes an alias or a group.
         """
@@ -620,6 +632,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.PutAlias,
                     request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutAliasRequest.FromString,
                     response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutAliasResponse.SerializeToString,
+            ),
+            'ListAliases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAliases,
+                    request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListAliasesRequest.FromString,
+                    response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListAliasesResponse.SerializeToString,
             ),
             'DeleteAlias': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAlias,
@@ -945,6 +962,33 @@ class AdminService:
             '/petitbleu.accounts.v1.AdminService/PutAlias',
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutAliasRequest.SerializeToString,
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.PutAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAliases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.accounts.v1.AdminService/ListAliases',
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListAliasesRequest.SerializeToString,
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListAliasesResponse.FromString,
             options,
             channel_credentials,
             insecure,

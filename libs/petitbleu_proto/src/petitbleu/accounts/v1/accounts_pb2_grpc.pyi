@@ -177,6 +177,8 @@ class AdminServiceStub:
     """CloseAccount erases an account: its mail, its keys, its addresses. It cannot be undone."""
     PutAlias: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.PutAliasRequest, _accounts_pb2.PutAliasResponse]
     """PutAlias makes or replaces an alias or a group: an address that reaches other addresses."""
+    ListAliases: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListAliasesRequest, _accounts_pb2.ListAliasesResponse]
+    """ListAliases pages through the aliases and groups of all domains or of one."""
     DeleteAlias: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.DeleteAliasRequest, _accounts_pb2.DeleteAliasResponse]
     """DeleteAlias removes an alias or a group."""
     SetCatchAll: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.SetCatchAllRequest, _accounts_pb2.SetCatchAllResponse]
@@ -215,6 +217,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """CloseAccount erases an account: its mail, its keys, its addresses. It cannot be undone."""
     PutAlias: _aio.UnaryUnaryMultiCallable[_accounts_pb2.PutAliasRequest, _accounts_pb2.PutAliasResponse]  # type: ignore[assignment]
     """PutAlias makes or replaces an alias or a group: an address that reaches other addresses."""
+    ListAliases: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListAliasesRequest, _accounts_pb2.ListAliasesResponse]  # type: ignore[assignment]
+    """ListAliases pages through the aliases and groups of all domains or of one."""
     DeleteAlias: _aio.UnaryUnaryMultiCallable[_accounts_pb2.DeleteAliasRequest, _accounts_pb2.DeleteAliasResponse]  # type: ignore[assignment]
     """DeleteAlias removes an alias or a group."""
     SetCatchAll: _aio.UnaryUnaryMultiCallable[_accounts_pb2.SetCatchAllRequest, _accounts_pb2.SetCatchAllResponse]  # type: ignore[assignment]
@@ -316,6 +320,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.PutAliasResponse, _abc.Awaitable[_accounts_pb2.PutAliasResponse]]:
         """PutAlias makes or replaces an alias or a group: an address that reaches other addresses."""
+
+    @_abc_1.abstractmethod
+    def ListAliases(
+        self,
+        request: _accounts_pb2.ListAliasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ListAliasesResponse, _abc.Awaitable[_accounts_pb2.ListAliasesResponse]]:
+        """ListAliases pages through the aliases and groups of all domains or of one."""
 
     @_abc_1.abstractmethod
     def DeleteAlias(
