@@ -88,7 +88,7 @@ class Directory(accounts_pb2_grpc.DirectoryServiceServicer):
 
 @dataclass
 class Store(accept_pb2_grpc.AcceptServiceServicer):
-    """Accept, Stage and CheckQuota, in memory."""
+    """Accept, Stage and quota, in memory; `listed` is what the list of full accounts names, None in a store that has none."""
 
     messages: list[Any] = field(default_factory=list)
     bodies: dict[bytes, bytes] = field(default_factory=dict)  # staged id -> body
@@ -99,6 +99,9 @@ class Store(accept_pb2_grpc.AcceptServiceServicer):
     delay: float = 0
     stage_gate: asyncio.Event | None = None
     keep: bool = True
+    listed: set[int] | None = field(default_factory=lambda: set(OVER_QUOTA))
+    complete: bool = True
+    quota_asked: list[int] = field(default_factory=list)
 
     async def Accept(self, request: Any, context: Any) -> Any:
         if self.delay:
@@ -153,12 +156,19 @@ class Store(accept_pb2_grpc.AcceptServiceServicer):
         return accept_pb2.StageResponse(staged_id=staged)
 
     async def CheckQuota(self, request: Any, context: Any) -> Any:
+        self.quota_asked += request.account_ids
         over = [one for one in request.account_ids if one in OVER_QUOTA]
         return accept_pb2.CheckQuotaResponse(over_quota_account_ids=over)
 
     async def CheckQuotaMany(self, request_iterator: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         async for request in request_iterator:
             yield await self.CheckQuota(request, context)
+
+    async def ListOverQuota(self, request: Any, context: Any) -> Any:
+        if self.listed is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "as told")
+        account_ids = self.listed if self.complete else ()
+        return accept_pb2.ListOverQuotaResponse(account_ids=account_ids, age_milliseconds=1, complete=self.complete)
 
     def body_of(self, item: Any) -> bytes:
         return self.bodies[item.staged_id] if item.staged_id else item.body

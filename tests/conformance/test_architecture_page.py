@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STEPS = (
-    "connect", "commands", "recipient", "directory", "data", "large-body", "batch", "accept", "seal", "outbox", "event", "round",
+    "connect", "commands", "recipient", "directory", "room", "data", "large-body", "batch", "accept", "seal", "outbox", "event", "round",
     "guard", "parse", "file", "settle", "held", "pack", "read", "list", "log-in",
 )  # fmt: skip
 ROW = re.compile(r"^\| (?P<step>[a-z-]+) \| [^|]+ \| `(?P<module>[^`]+)` \| `(?P<test>[^`]+)` \|$", re.MULTILINE)

@@ -54,6 +54,21 @@ def test_disabled_recipient_is_refused_soon(live_stack: LiveStack) -> None:
     assert _until(live_stack.smtp_port, login, (550, "5.2.1"), 30) < 5
 
 
+def test_full_mailbox_is_refused_within_the_minute_and_a_lowered_quota_soon(live_stack: LiveStack) -> None:
+    filling, lowered = live_stack.new_account(), live_stack.new_account()
+    live_stack.cli("account", "quota", filling, "1K")
+    for login in (filling, lowered):
+        with Client(live_stack.smtp_port) as client:
+            client.begin(login)
+            assert client.data(MESSAGE + (b"x" * 70 + b"\r\n") * 20 + b".\r\n").code == 250
+    live_stack.wait_settled()
+    live_stack.cli("account", "quota", lowered, "1K")
+    assert _until(live_stack.smtp_port, lowered, (452, "4.2.2"), 30) < 5
+    _until(live_stack.smtp_port, filling, (452, "4.2.2"), 60)
+    live_stack.cli("account", "quota", filling, "none")
+    assert _until(live_stack.smtp_port, filling, (250, "2.1.5"), 30) < 5
+
+
 def test_small_and_large_messages_are_accepted_once(live_stack: LiveStack) -> None:
     login = live_stack.new_account()
     with Client(live_stack.smtp_port) as client:

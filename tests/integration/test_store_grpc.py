@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -138,6 +139,30 @@ async def test_from_accept_to_settle_and_pack(door: Door) -> None:
     await operator.call(admin.Compact, mailbox_pb2.CompactRequest(), timeout=20)
 
 
+async def test_the_full_accounts_are_listed_with_the_age_of_the_list(door: Door) -> None:
+    accounts, ingest, delivery = door.peer("accounts"), door.peer("ingest"), door.peer("delivery")
+    accepts = accept_pb2_grpc.AcceptServiceStub(ingest.channel)
+    filing = filing_pb2_grpc.FilingServiceStub(delivery.channel)
+    people = mailbox_pb2_grpc.AccountServiceStub(accounts.channel)
+    new = [mailbox_pb2.NewStoreAccount(account_id=one, tenant_id=7, quota_octets=5, language="fr") for one in (77, 78)]
+    await accounts.call(people.CreateAccounts, mailbox_pb2.CreateAccountsRequest(accounts=new), timeout=20)
+    accepted = await ingest.call(accepts.Accept, accept_pb2.AcceptRequest(items=[item()]), timeout=20)
+    one = filing_pb2.RecipientRef(accepted_id=accepted.results[0].accepted_id)
+    request = filing_pb2.FileRequest(
+        items=[filing_pb2.FileItem(recipient=one, account_id=77, prefix=b"Delivered-To: x\r\n")]
+    )
+    await delivery.call(filing.File, request, timeout=20)
+    begun = time.monotonic()
+    ages = []
+    for _ in range(2):  # read, then from memory
+        answer = await ingest.call(accepts.ListOverQuota, accept_pb2.ListOverQuotaRequest(), timeout=20)
+        assert (list(answer.account_ids), answer.complete) == ([77], True)
+        assert 0 < answer.age_milliseconds <= (time.monotonic() - begun) * 1000 + 1
+        ages.append(answer.age_milliseconds)
+        await asyncio.sleep(0.1)
+    assert ages[1] - ages[0] >= 100
+
+
 @pytest.mark.parametrize("ends", [[], [5], [4, 4]])
 async def test_a_stage_that_does_not_add_up_is_refused(door: Door, ends: list[int]) -> None:
     ingest = door.peer("ingest")
@@ -160,6 +185,9 @@ async def test_who_is_not_on_the_list_is_refused(door: Door) -> None:
     admin = mailbox_pb2_grpc.AdminServiceStub(ingest.channel)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await delivery.call(accepts.Accept, accept_pb2.AcceptRequest(items=[item()]), timeout=20)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await delivery.call(accepts.ListOverQuota, accept_pb2.ListOverQuotaRequest(), timeout=20)
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await ingest.call(admin.Pack, mailbox_pb2.PackRequest(), timeout=20)

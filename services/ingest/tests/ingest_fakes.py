@@ -10,7 +10,7 @@ from petitbleu.accounts.v1 import accounts_pb2
 from petitbleu_ingest.bootstrap import make_door
 from petitbleu_ingest.config import IngestSettings
 from petitbleu_ingest.domain.message import Incoming
-from petitbleu_ingest.ports import Accepted, Place, StoreAwayError, StoreFullError
+from petitbleu_ingest.ports import Accepted, FullList, Place, StoreAwayError, StoreFullError
 from petitbleu_ingest.smtp.door import Door
 from petitbleu_ingest.smtp.exchanger import MailExchanger
 from petitbleu_ingest.smtp.message_log import MessageLog
@@ -84,6 +84,9 @@ class FakeStore:
         self.seen: list[bytes] = []
         self.calls: list[int] = []
         self.full: frozenset[int] = frozenset()
+        self.asked: list[frozenset[int]] = []
+        self.listed: FullList | None = None
+        self.list_gate: asyncio.Event | None = None
         self.error: StoreAwayError | StoreFullError | None = None
         self.gate: asyncio.Event | None = None
         self.hold = False
@@ -105,7 +108,15 @@ class FakeStore:
         return self.uploads[-1]
 
     async def over_quota(self, account_ids: Sequence[int]) -> frozenset[int]:
+        self.asked.append(frozenset(account_ids))
         return self.full & frozenset(account_ids)
+
+    async def full_accounts(self) -> FullList:
+        if self.list_gate is not None:
+            await self.list_gate.wait()
+        if self.listed is None:
+            raise StoreAwayError
+        return self.listed
 
 
 class FakeTransport:

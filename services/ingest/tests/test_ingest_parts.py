@@ -24,6 +24,7 @@ from petitbleu_ingest.domain.message import Incoming, KeyMaker, Recipient, read_
 from petitbleu_ingest.ports import Place
 from petitbleu_ingest.service.acceptance import Acceptance
 from petitbleu_ingest.service.admission import Admission, Answer, client_of
+from petitbleu_ingest.service.full_accounts import FullAccounts
 from petitbleu_ingest.service.recipients import RecipientBook, Verdict, judge
 from petitbleu_ingest.smtp.message_log import MessageLine, MessageLog
 from petitbleu_ingest.smtp.proxy_protocol import SIGNATURE, ProxyError, parse_proxy_header
@@ -42,7 +43,8 @@ class Clock:
 
 def _book(clock: Clock, entries: int = 100) -> tuple[RecipientBook, Any, Any]:
     directory, store = fakes.FakeDirectory(), fakes.FakeStore()
-    book = RecipientBook(directory, store, seconds=60, refusal_seconds=10, entries=entries, clock=clock)
+    full = FullAccounts(store, clock)
+    book = RecipientBook(directory, full, seconds=60, refusal_seconds=10, entries=entries, clock=clock)
     return book, directory, store
 
 

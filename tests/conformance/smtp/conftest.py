@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.conformance.contract_peers import OVER_QUOTA
 from tests.conformance.smtp.servers import Ours, PeersThread, Postfix, Server, make_certificate
 
 
@@ -63,4 +64,5 @@ def quiet_store(smtp_peers: PeersThread) -> Iterator[PeersThread]:
     yield smtp_peers
     store, accounts = smtp_peers.peers.store, smtp_peers.peers.accounts
     store.fail, store.delay, store.stage_gate = None, 0, None
+    store.listed, store.complete = set(OVER_QUOTA), True
     accounts.away = False

@@ -43,6 +43,41 @@ def test_recipient_verdicts(ours: Ours, address: str, code: int, status: str) ->
             assert (answer.code, answer.status) == (code, status)
 
 
+def _wait_for_list(server: Ours, line: str) -> None:
+    deadline = time.monotonic() + 10
+    while line not in urllib.request.urlopen(f"http://127.0.0.1:{server.health_port}/metrics").read().decode().split(
+        "\n"
+    ):
+        assert time.monotonic() < deadline, f"never {line}"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("listed", "complete", "asked"),
+    [
+        pytest.param({103}, True, {103}, id="listed"),
+        pytest.param(set(), False, {101, 103}, id="too many to list"),
+        pytest.param(None, True, {101, 103}, id="a store that knows no list"),
+    ],
+)
+def test_a_full_mailbox_is_refused_with_and_without_a_list(
+    ours_with: Start, quiet_store: PeersThread, listed: set[int] | None, complete: bool, asked: set[int]
+) -> None:
+    store = quiet_store.peers.store
+    store.listed, store.complete = listed, complete
+    server = ours_with()
+    failed = "petitbleu_ingest_full_list_failures_total 1.0"
+    _wait_for_list(server, failed if listed is None else f"petitbleu_ingest_full_accounts {1.0 if complete else -1.0}")
+    before = len(store.quota_asked)
+    with Client(server.port) as client:
+        client.hello()
+        client.cmd("MAIL FROM:<a@b.example>")
+        assert client.cmd("RCPT TO:<alice@demo.test>").code == 250
+        answer = client.cmd("RCPT TO:<full@demo.test>")
+        assert (answer.code, answer.status) == (452, "4.2.2")
+    assert set(store.quota_asked[before:]) == asked
+
+
 def test_directory_away_is_temporary(ours: Ours, quiet_store: PeersThread) -> None:
     quiet_store.peers.accounts.away = True
     with Client(ours.port) as client:

@@ -17,6 +17,7 @@ from petitbleu_ingest.config import IngestSettings, networks
 from petitbleu_ingest.domain.message import KeyMaker
 from petitbleu_ingest.service.acceptance import Acceptance
 from petitbleu_ingest.service.admission import Admission
+from petitbleu_ingest.service.full_accounts import POLL_SECONDS, FullAccounts
 from petitbleu_ingest.service.memory import ByteBudget
 from petitbleu_ingest.service.recipients import RecipientBook
 from petitbleu_ingest.smtp.door import Door
@@ -72,7 +73,7 @@ def make_door(
         settings=settings,
         store=store,
         recipients=RecipientBook(
-            directory, store, seconds=settings.ingest_cache_seconds,
+            directory, FullAccounts(store), seconds=settings.ingest_cache_seconds,
             refusal_seconds=settings.ingest_cache_unknown_seconds, entries=settings.ingest_cache_entries,
             linger=settings.ingest_linger_seconds,
         ),
@@ -176,6 +177,7 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
     _log.info("listening", port=settings.port, worker=settings.ingest_worker)
     async with background(
         consumers.listen(settings, door.recipients),
+        forever("full accounts", POLL_SECONDS, door.recipients.refresh_full),
         forever("sweep", settings.smtp_sweep_seconds, lambda: sweep(door)),
         forever("certificate", settings.tls_poll_seconds, door.certificate.poll),
     ):

@@ -23,6 +23,14 @@ accept_failures = Counter("petitbleu_ingest_accept_failures_total", "Accept call
 accept_queued = Gauge("petitbleu_ingest_accept_queued", "Messages waiting for a batch")
 staged = Counter("petitbleu_ingest_staged_total", "Messages streamed to storage")
 lookup_failures = Counter("petitbleu_ingest_lookup_failures_total", "Batches of recipient look-ups that failed")
+quota_answers = Counter(
+    "petitbleu_ingest_quota_answers_total", "Accounts of recipients looked up, by who told of their quota", ["by"]
+)
+quota_by_list = quota_answers.labels("list")
+quota_asked = quota_answers.labels("store")
+full_list_failures = Counter("petitbleu_ingest_full_list_failures_total", "Questions for the full accounts that failed")
+full_accounts = Gauge("petitbleu_ingest_full_accounts", "Accounts on the list of full ones; -1 while none is of use")
+full_accounts.set(-1)
 cache_hits = Counter("petitbleu_ingest_recipient_cache_hits_total", "Recipients answered from memory")
 cache_misses = Counter("petitbleu_ingest_recipient_cache_misses_total", "Recipients looked up")
 cache_entries = Gauge("petitbleu_ingest_recipient_cache_entries", "Answers remembered")

@@ -26,6 +26,14 @@ class Accepted(msgspec.Struct, frozen=True):
     repeat: bool = False
 
 
+class FullList(msgspec.Struct, frozen=True):
+    """The accounts that were at or over their quota, at most `age_seconds` ago; unless `complete`, nothing is said of any."""
+
+    account_ids: frozenset[int]
+    age_seconds: float
+    complete: bool
+
+
 class StoreFullError(Exception):
     """Store is over one of its bounds."""
 
@@ -59,7 +67,10 @@ class Store(Protocol):
         """Begin a large body; `progress` is called whenever `pending` fell or the upload failed."""
 
     async def over_quota(self, account_ids: Sequence[int]) -> frozenset[int]:
-        """Return those accounts that are at or over their quota."""
+        """Return those accounts that are at or over their quota now. Raises whatever the call does."""
+
+    async def full_accounts(self) -> FullList:
+        """Return all accounts that were at or over their quota a while ago. Raises `StoreAwayError`, `StoreFullError`."""
 
 
 class Directory(Protocol):

@@ -13,12 +13,13 @@ from petitbleu_store.core import Core
 from petitbleu_store.grpc_api.accounts import AccountServicer
 from petitbleu_store.grpc_api.mailboxes import MailboxServicer
 from petitbleu_store.grpc_api.reads import ReadingServicer, Reads
-from petitbleu_store.ports import VerifiedMessages
+from petitbleu_store.ports import OverQuota, VerifiedMessages
 from petitbleu_store.service import mailbox_upkeep, quota, references
 from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.accounts import AccountService
 from petitbleu_store.service.erasure import Erasure
 from petitbleu_store.service.filing import FilingService
+from petitbleu_store.service.full_accounts import FullAccounts
 from petitbleu_store.service.held import HeldService
 from petitbleu_store.service.keyword_names import KeywordNames
 from petitbleu_store.service.mailbox_cases import MailboxCases
@@ -37,6 +38,7 @@ class Parts:
         self.erasure = Erasure(core, self.book, names)
         self.filing = FilingService(core, self.book)
         self.held = HeldService(core, self.book, self.filing)
+        self.full = FullAccounts(core.cold)
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Add the servicers of MailboxService, ReadingService and AccountService."""
@@ -66,6 +68,10 @@ class Parts:
     async def over_quota(self, account_ids: Sequence[int]) -> list[int]:
         """Those of the accounts that are at or over their quota."""
         return await quota.over_quota(self._core.pool, self.book, account_ids)
+
+    async def full_accounts(self) -> OverQuota:
+        """All accounts that were at or over their quota a short while ago."""
+        return await self.full.listed()
 
     async def still_referred(self, blobs: Sequence[tuple[BlobId, Sequence[int]]]) -> set[BlobId]:
         """Those of the blobs to which a message (or held message) of one of the named accounts still refers."""

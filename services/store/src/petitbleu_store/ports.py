@@ -40,6 +40,21 @@ class VerifiedMessages:
     findings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class OverQuota:
+    """The accounts that were at or over their quota.
+
+    Attributes:
+        account_ids: The accounts; none unless `complete`.
+        age_seconds: How old that is: what was committed before then is in it.
+        complete: Whether these are all; else nothing is said of any account.
+    """
+
+    account_ids: tuple[int, ...]
+    age_seconds: float
+    complete: bool
+
+
 class MailboxParts(Protocol):
     """The mailbox half, as acceptance and administration see it (`mailbox_parts.make(core)` returns one)."""
 
@@ -57,6 +72,9 @@ class MailboxParts(Protocol):
 
     async def over_quota(self, account_ids: Sequence[int]) -> list[int]:
         """Those of the accounts that are at or over their quota."""
+
+    async def full_accounts(self) -> OverQuota:
+        """All accounts that were at or over their quota a short while ago."""
 
     async def still_referred(self, blobs: Sequence[tuple[BlobId, Sequence[int]]]) -> set[BlobId]:
         """Those of the blobs to which a message (or held message) of one of the named accounts still refers."""

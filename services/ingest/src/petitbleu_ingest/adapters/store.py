@@ -12,7 +12,7 @@ import grpc.aio
 
 from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc
 from petitbleu_ingest.domain.message import Incoming
-from petitbleu_ingest.ports import Accepted, StoreAwayError, StoreFullError
+from petitbleu_ingest.ports import Accepted, FullList, StoreAwayError, StoreFullError
 from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer
 from petitbleu_kit.stream_end import StreamEnd
@@ -59,15 +59,16 @@ class GrpcStore:
         peer: For batches and quota.
         stage_peer: For large bodies: a connection of its own, so that their flow control never stops a batch.
         accept_seconds: Deadline of Accept.
-        quota_seconds: Deadline of CheckQuota.
+        quota_seconds: Deadline of CheckQuota and ListOverQuota.
         stage_seconds: Longest life of an upload.
     """
 
     def __init__(
         self, peer: Peer, stage_peer: Peer, *, accept_seconds: float, quota_seconds: float, stage_seconds: float
     ) -> None:
+        self._peer = peer
         self._stage_peer = stage_peer
-        stub = accept_pb2_grpc.AcceptServiceStub(peer.channel)
+        self._stub = stub = accept_pb2_grpc.AcceptServiceStub(peer.channel)
         self._stage_stub = accept_pb2_grpc.AcceptServiceStub(stage_peer.channel)
         self._accept: Lane[accept_pb2.AcceptRequest, accept_pb2.AcceptResponse] = Lane(
             peer, stub.AcceptMany, stub.Accept
@@ -104,10 +105,19 @@ class GrpcStore:
         return results
 
     async def over_quota(self, account_ids: Sequence[int]) -> frozenset[int]:
-        """Return those accounts that are at or over their quota."""
+        """Return those accounts that are at or over their quota now."""
         request = accept_pb2.CheckQuotaRequest(account_ids=account_ids)
         answer = await self._quota.call(request, timeout=self._quota_seconds)
         return frozenset(answer.over_quota_account_ids)
+
+    async def full_accounts(self) -> FullList:
+        """Return all accounts that were at or over their quota a while ago. Raises `StoreAwayError`, `StoreFullError`."""
+        request = accept_pb2.ListOverQuotaRequest()
+        try:
+            answer = await self._peer.call(self._stub.ListOverQuota, request, timeout=self._quota_seconds)
+        except grpc.RpcError as error:
+            _raise(error)
+        return FullList(frozenset(answer.account_ids), answer.age_milliseconds / 1000, answer.complete)
 
     def stage(self, trace: bytes, progress: Callable[[], None]) -> GrpcUpload:
         """Begin a large body; `progress` is called whenever `pending` fell or the upload failed."""

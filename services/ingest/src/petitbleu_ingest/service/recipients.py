@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum
 from typing import Final
 
@@ -13,7 +13,8 @@ import msgspec
 
 from petitbleu.accounts.v1 import accounts_pb2
 from petitbleu_ingest import metrics
-from petitbleu_ingest.ports import Directory, Place, Store
+from petitbleu_ingest.ports import Directory, Place
+from petitbleu_ingest.service.full_accounts import FullAccounts
 from petitbleu_kit.batching import Batcher, QueueFullError
 from petitbleu_kit.logs import get_logger
 
@@ -82,7 +83,7 @@ class RecipientBook:
 
     Args:
         directory: Where addresses lead.
-        store: Who is over quota.
+        full: Who is over quota.
         seconds: Life of a welcome, at most 60.
         refusal_seconds: Life of any other verdict: a new account, or one that made room, is seen soon.
         entries: Answers remembered.
@@ -91,11 +92,11 @@ class RecipientBook:
     """
 
     def __init__(
-        self, directory: Directory, store: Store, *, seconds: float, refusal_seconds: float, entries: int,
+        self, directory: Directory, full: FullAccounts, *, seconds: float, refusal_seconds: float, entries: int,
         linger: float = 0, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._directory = directory
-        self._store = store
+        self._full = full
         self._seconds = seconds
         self._refusal_seconds = refusal_seconds
         self._entries = entries
@@ -105,7 +106,7 @@ class RecipientBook:
         self._by_domain: dict[int, set[str]] = {}
         self._flying: dict[str, asyncio.Future[Answer]] = {}
         self._epoch = 0
-        # One at a time: two calls cost what they cost whatever they carry, and the next one gathers meanwhile.
+        # One at a time: a call costs what it costs whatever it carries, and the next one gathers meanwhile.
         self._batcher: Batcher[str, Answer] = Batcher(self._look_up, max_items=_MAX_LOOKUPS, linger=linger)
 
     def __len__(self) -> int:
@@ -140,7 +141,7 @@ class RecipientBook:
         try:
             places = await self._directory.resolve(addresses)
             ids = {one for place in places for one in place.account_ids}
-            full = await self._over_quota(ids)
+            full = await self._full.over_quota(ids)
             answers = [judge(address, place, full) for address, place in zip(addresses, places, strict=True)]
         except Exception as error:  # noqa: BLE001 — whatever it is, the sender is told to come back
             metrics.lookup_failures.inc()
@@ -152,13 +153,6 @@ class RecipientBook:
             if answer.verdict is not Verdict.TROUBLE and epoch == self._epoch:
                 self._remember(address, answer)
         return answers
-
-    async def _over_quota(self, ids: Iterable[int]) -> frozenset[int]:
-        wanted = list(ids)
-        full: frozenset[int] = frozenset()
-        for at in range(0, len(wanted), 1000):
-            full |= await self._store.over_quota(wanted[at : at + 1000])
-        return full
 
     def _remember(self, address: str, answer: Answer) -> None:
         if address in self._known:
@@ -180,21 +174,44 @@ class RecipientBook:
                 if not members:
                     del index[key]
 
-    def forget(self, account_ids: Iterable[int], domain_ids: Iterable[int]) -> None:
-        """Forget what hangs on these accounts and domains, and what is on its way. A domain may be a new one."""
-        self._epoch += 1
-        addresses: set[str] = set()
-        for account in account_ids:
-            addresses |= self._by_account.get(account, set())
+    def forget(self, account_ids: Collection[int], domain_ids: Iterable[int]) -> None:
+        """Forget what hangs on these accounts and domains, and what is on its way. A domain may be a new one.
+
+        The quota of an account may be another, too.
+        """
+        self._full.doubt(account_ids)
+        addresses = self._of_accounts(account_ids)
         domains = set(domain_ids)
         for domain in domains | {0} if domains else domains:
             addresses |= self._by_domain.get(domain, set())
+        self._forget(addresses)
+
+    def forget_all(self) -> None:
+        """Forget everything: events may have been missed."""
+        self._full.doubt_all()
+        self._forget_every()
+
+    async def refresh_full(self) -> None:
+        """Take the latest list of full accounts, and forget what was remembered of those that are full by now."""
+        named = await self._full.refresh()
+        if named is None:
+            self._forget_every()
+        elif named:
+            self._forget(self._of_accounts(named))
+
+    def _of_accounts(self, account_ids: Iterable[int]) -> set[str]:
+        addresses: set[str] = set()
+        for account in account_ids:
+            addresses |= self._by_account.get(account, set())
+        return addresses
+
+    def _forget(self, addresses: Collection[str]) -> None:
+        self._epoch += 1
         for address in addresses:
             self._drop(address)
         metrics.forgotten.inc(len(addresses))
 
-    def forget_all(self) -> None:
-        """Forget everything: events may have been missed."""
+    def _forget_every(self) -> None:
         self._epoch += 1
         self._known.clear()
         self._by_account.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -106,6 +107,16 @@ class AcceptServicer(accept_pb2_grpc.AcceptServiceServicer):
             raise StoreError(Problem.INVALID, "too many accounts")
         return accept_pb2.CheckQuotaResponse(
             over_quota_account_ids=await self._mailboxes.over_quota(list(request.account_ids))
+        )
+
+    @answered
+    async def ListOverQuota(
+        self, _request: accept_pb2.ListOverQuotaRequest, _context: Context
+    ) -> accept_pb2.ListOverQuotaResponse:
+        """Name all accounts that are over quota."""
+        full = await self._mailboxes.full_accounts()
+        return accept_pb2.ListOverQuotaResponse(
+            account_ids=full.account_ids, age_milliseconds=math.ceil(full.age_seconds * 1000), complete=full.complete
         )
 
 

@@ -1,4 +1,4 @@
-"""Which accounts are over their quota, for the answer at RCPT; filing itself never refuses for it."""
+"""Which of some accounts are over their quota now, for the answer at RCPT; filing itself never refuses for it."""
 
 from __future__ import annotations
 

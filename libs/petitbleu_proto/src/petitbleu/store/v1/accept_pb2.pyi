@@ -436,3 +436,52 @@ class CheckQuotaResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckQuotaResponse: _TypeAlias = CheckQuotaResponse  # noqa: Y015
+
+@_typing.final
+class ListOverQuotaRequest(_message.Message):
+    """Asks for all full accounts, of all tenants."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOverQuotaRequest: _TypeAlias = ListOverQuotaRequest  # noqa: Y015
+
+@_typing.final
+class ListOverQuotaResponse(_message.Message):
+    """The accounts that were over quota."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    AGE_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    age_milliseconds: _builtins.int
+    """How old the answer is, rounded up: what was committed before then is in it."""
+    complete: _builtins.bool
+    """Whether these are all. False when there are more than 100,000: then nothing is said of any account."""
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Those whose used octets were at or over their quota. Empty unless complete."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.int] | None = ...,
+        age_milliseconds: _builtins.int = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids", "age_milliseconds", b"age_milliseconds", "complete", b"complete"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOverQuotaResponse: _TypeAlias = ListOverQuotaResponse  # noqa: Y015

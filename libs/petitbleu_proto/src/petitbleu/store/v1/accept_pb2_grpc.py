@@ -60,6 +60,11 @@ class AcceptServiceStub:
                 request_serializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaResponse.FromString,
                 _registered_method=True)
+        self.ListOverQuota = channel.unary_unary(
+                '/petitbleu.store.v1.AcceptService/ListOverQuota',
+                request_serializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.ListOverQuotaRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.ListOverQuotaResponse.FromString,
+                _registered_method=True)
 
 
 class AcceptServiceServicer:
@@ -92,7 +97,8 @@ class AcceptServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CheckQuota(self, request, context):
-        """CheckQuota says which accounts are over their quota, for the answer at RCPT. At most 1,000 accounts.
+        """CheckQuota says which accounts are over their quota now, for the answer at RCPT. At most 1,000 accounts. It is for those that
+        ListOverQuota named, or may have missed: nearly all accounts are far from full, and a look at the list is no call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,6 +106,14 @@ class AcceptServiceServicer:
 
     def CheckQuotaMany(self, request_iterator, context):
         """CheckQuotaMany is CheckQuota as a conversation, as AcceptMany is of Accept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOverQuota(self, request, context):
+        """ListOverQuota names all accounts that were over their quota a short while ago. The answer is shared among callers and read
+        anew every 15 to 45 seconds; UNAVAILABLE when there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +146,11 @@ def add_AcceptServiceServicer_to_server(servicer, server):
                     servicer.CheckQuotaMany,
                     request_deserializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaRequest.FromString,
                     response_serializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaResponse.SerializeToString,
+            ),
+            'ListOverQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOverQuota,
+                    request_deserializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.ListOverQuotaRequest.FromString,
+                    response_serializer=petitbleu_dot_store_dot_v1_dot_accept__pb2.ListOverQuotaResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -270,6 +289,33 @@ class AcceptService:
             '/petitbleu.store.v1.AcceptService/CheckQuotaMany',
             petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaRequest.SerializeToString,
             petitbleu_dot_store_dot_v1_dot_accept__pb2.CheckQuotaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOverQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.store.v1.AcceptService/ListOverQuota',
+            petitbleu_dot_store_dot_v1_dot_accept__pb2.ListOverQuotaRequest.SerializeToString,
+            petitbleu_dot_store_dot_v1_dot_accept__pb2.ListOverQuotaResponse.FromString,
             options,
             channel_credentials,
             insecure,

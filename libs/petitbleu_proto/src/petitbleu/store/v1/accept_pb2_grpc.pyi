@@ -47,9 +47,15 @@ class AcceptServiceStub:
     data. What is not accepted within an hour is deleted.
     """
     CheckQuota: _grpc.UnaryUnaryMultiCallable[_accept_pb2.CheckQuotaRequest, _accept_pb2.CheckQuotaResponse]
-    """CheckQuota says which accounts are over their quota, for the answer at RCPT. At most 1,000 accounts."""
+    """CheckQuota says which accounts are over their quota now, for the answer at RCPT. At most 1,000 accounts. It is for those that
+    ListOverQuota named, or may have missed: nearly all accounts are far from full, and a look at the list is no call.
+    """
     CheckQuotaMany: _grpc.StreamStreamMultiCallable[_accept_pb2.CheckQuotaRequest, _accept_pb2.CheckQuotaResponse]
     """CheckQuotaMany is CheckQuota as a conversation, as AcceptMany is of Accept."""
+    ListOverQuota: _grpc.UnaryUnaryMultiCallable[_accept_pb2.ListOverQuotaRequest, _accept_pb2.ListOverQuotaResponse]
+    """ListOverQuota names all accounts that were over their quota a short while ago. The answer is shared among callers and read
+    anew every 15 to 45 seconds; UNAVAILABLE when there is none.
+    """
 
 @_typing.type_check_only
 class AcceptServiceAsyncStub(AcceptServiceStub):
@@ -70,9 +76,15 @@ class AcceptServiceAsyncStub(AcceptServiceStub):
     data. What is not accepted within an hour is deleted.
     """
     CheckQuota: _aio.UnaryUnaryMultiCallable[_accept_pb2.CheckQuotaRequest, _accept_pb2.CheckQuotaResponse]  # type: ignore[assignment]
-    """CheckQuota says which accounts are over their quota, for the answer at RCPT. At most 1,000 accounts."""
+    """CheckQuota says which accounts are over their quota now, for the answer at RCPT. At most 1,000 accounts. It is for those that
+    ListOverQuota named, or may have missed: nearly all accounts are far from full, and a look at the list is no call.
+    """
     CheckQuotaMany: _aio.StreamStreamMultiCallable[_accept_pb2.CheckQuotaRequest, _accept_pb2.CheckQuotaResponse]  # type: ignore[assignment]
     """CheckQuotaMany is CheckQuota as a conversation, as AcceptMany is of Accept."""
+    ListOverQuota: _aio.UnaryUnaryMultiCallable[_accept_pb2.ListOverQuotaRequest, _accept_pb2.ListOverQuotaResponse]  # type: ignore[assignment]
+    """ListOverQuota names all accounts that were over their quota a short while ago. The answer is shared among callers and read
+    anew every 15 to 45 seconds; UNAVAILABLE when there is none.
+    """
 
 class AcceptServiceServicer(metaclass=_abc_1.ABCMeta):
     """AcceptService makes messages durable. Callers: ingest."""
@@ -114,7 +126,9 @@ class AcceptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accept_pb2.CheckQuotaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accept_pb2.CheckQuotaResponse, _abc.Awaitable[_accept_pb2.CheckQuotaResponse]]:
-        """CheckQuota says which accounts are over their quota, for the answer at RCPT. At most 1,000 accounts."""
+        """CheckQuota says which accounts are over their quota now, for the answer at RCPT. At most 1,000 accounts. It is for those that
+        ListOverQuota named, or may have missed: nearly all accounts are far from full, and a look at the list is no call.
+        """
 
     @_abc_1.abstractmethod
     def CheckQuotaMany(
@@ -123,5 +137,15 @@ class AcceptServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_accept_pb2.CheckQuotaResponse], _abc.AsyncIterator[_accept_pb2.CheckQuotaResponse]]:
         """CheckQuotaMany is CheckQuota as a conversation, as AcceptMany is of Accept."""
+
+    @_abc_1.abstractmethod
+    def ListOverQuota(
+        self,
+        request: _accept_pb2.ListOverQuotaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accept_pb2.ListOverQuotaResponse, _abc.Awaitable[_accept_pb2.ListOverQuotaResponse]]:
+        """ListOverQuota names all accounts that were over their quota a short while ago. The answer is shared among callers and read
+        anew every 15 to 45 seconds; UNAVAILABLE when there is none.
+        """
 
 def add_AcceptServiceServicer_to_server(servicer: AcceptServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
