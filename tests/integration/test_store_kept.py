@@ -7,7 +7,8 @@ import asyncio
 import asyncpg
 import pytest
 
-from petitbleu_store.adapters.kept_connections import KeptConnections
+from petitbleu_kit.kept_connections import KeptConnections
+from petitbleu_kit.postgres import open_pool
 from petitbleu_store.bootstrap import Store
 
 WHO = "/* cold:test */ SELECT pg_backend_pid() AS pid, $1::int AS given"
@@ -73,3 +74,14 @@ async def test_after_the_end_reads_go_to_the_pool_and_nothing_of_it_is_kept(
     await slow
     await pid_of(kept)
     assert store.core.pool.get_size() == store.core.pool.get_idle_size()
+
+
+async def test_a_small_pool_always_has_a_connection_for_others(store: Store) -> None:
+    for size in (1, 2):
+        pool = await open_pool(store.core.settings.pg_dsn, "store", size)
+        kept = KeptConnections(pool)
+        await asyncio.gather(*(kept.fetch(WHO, number) for number in range(5)))
+        async with asyncio.timeout(5):
+            assert await pool.fetchval("/* cold:test */ SELECT 1") == 1
+        await kept.close()
+        await pool.close()

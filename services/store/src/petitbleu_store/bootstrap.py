@@ -15,13 +15,13 @@ from petitbleu.store.v1 import accept_pb2_grpc, filing_pb2_grpc, mailbox_pb2_grp
 from petitbleu_kit import bus
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Verifier
+from petitbleu_kit.kept_connections import KeptConnections
 from petitbleu_kit.lifecycle import StartupError, background, remove_stale_socket
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.outbox import Outbox
 from petitbleu_kit.postgres import HOT_SETTINGS, answers, migrate, refuse_unsafe, wait_for_pool
 from petitbleu_kit.rpc import OPERATOR, IdentityInterceptor, make_server
 from petitbleu_store import mailbox_parts
-from petitbleu_store.adapters.kept_connections import KeptConnections
 from petitbleu_store.adapters.keyring import FileKeyEncryption
 from petitbleu_store.adapters.s3 import Objects, ObjectsAwayError
 from petitbleu_store.config import StoreSettings

@@ -9,8 +9,8 @@ import asyncpg
 from nats.aio.client import Client
 
 from petitbleu_kit.identity import Verifier
+from petitbleu_kit.kept_connections import KeptConnections
 from petitbleu_kit.outbox import Outbox
-from petitbleu_store.adapters.kept_connections import KeptConnections
 from petitbleu_store.adapters.s3 import Objects
 from petitbleu_store.config import StoreSettings
 from petitbleu_store.service.account_keys import AccountKeys

@@ -7,8 +7,6 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 import asyncpg.pool
 
-from petitbleu_store.adapters.postgres import Pool
-
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[Any]"
 
 _MOST: Final = 2
@@ -19,15 +17,15 @@ _STATEMENTS: Final = 1000
 class KeptConnections:
     """Runs single statements, each by itself and outside of a transaction, as `Pool.fetch` and `Pool.fetchrow` do.
 
-    At most two connections of the pool are kept; what comes while they are busy goes to the pool. One on which something failed
-    goes back to the pool at once, which knows what to do with it.
+    At most two connections of the pool are kept, and never its last one; what comes while they are busy goes to the pool. One on
+    which something failed goes back to the pool at once, which knows what to do with it.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
         self._pool = pool
         self._idle: list[tuple[Connection, int]] = []
         self._kept = 0
-        self._most = _MOST
+        self._most = min(_MOST, pool.get_max_size() - 1)
 
     async def fetch(self, statement: str, *values: Any) -> list[asyncpg.Record]:
         """Return the rows of a statement."""
