@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from petitbleu_mail.addresses import (
     AddressError,
     AddressFault,
+    Canonical,
     Mailbox,
     canonical_domain,
     canonical_local,
+    canonical_mailbox,
     parse_mailbox,
     parse_path,
     scan_path,
@@ -170,6 +173,48 @@ def test_every_mailbox_can_be_written_and_read(local: str, domain: str) -> None:
     assert parse_path(f"<{mailbox.address}>".encode()) == mailbox
     canonical = mailbox.canonical()
     assert Mailbox(canonical.local, canonical.domain).canonical() == canonical
+
+
+def _outcome(canonical: Callable[[str], Canonical], text: str) -> Canonical | AddressFault:
+    try:
+        return canonical(text)
+    except AddressError as error:
+        return error.fault
+
+
+def _by_parts(local: str, domain: str) -> str:
+    return f"{local}@{domain}"
+
+
+ATOM_LIKE = st.text("aZ9.+-_=!#{}~'", max_size=12) | st.text("ab", min_size=60, max_size=68)
+NAME_LIKE = st.text("aZ9.-_", max_size=12) | st.lists(st.text("aB", min_size=1, max_size=65), max_size=9).map(".".join)
+WRITTEN = (
+    st.builds(_by_parts, ATOM_LIKE, NAME_LIKE)
+    | st.builds(_by_parts, ATOM_LIKE | LOCALS, st.sampled_from(["One.test", "MÜLLER.example", "[IPv6:2001:DB8::1]"]))
+    | st.text(st.characters(max_codepoint=0x17F), max_size=20).map(lambda text: text + "@One.test")
+    | st.text(max_size=40)
+)
+
+
+@given(WRITTEN)
+@example("Alice+Shop+2@Example.ORG")
+@example("+x@e.org")
+@example("x+@e.org")
+@example('"A.b"@One.test')
+@example('"a b"+c@one.test')
+@example("a@one.test.")
+@example("a@one.test\n")
+@example("\u212a@one.test")  # the Kelvin sign, whose lower case is ASCII
+@example("k@\u212a.test")
+@example("İ@one.test")
+@example("a@xn--bcher-kva.Example")
+@example("a@B\u00dcCHER.example")
+@example("a@" + "b" * 64 + ".test")
+@example("a" * 64 + "@" + ".".join(["b" * 63] * 4))
+@example("a" * 65 + "@" + ".".join(["b" * 63] * 5))
+@example("\ud800@one.test")
+def test_the_short_way_to_a_canonical_address_leads_where_the_long_one_does(text: str) -> None:
+    assert _outcome(canonical_mailbox, text) == _outcome(lambda given: parse_mailbox(given).canonical(), text)
 
 
 @given(st.text(max_size=30))

@@ -124,6 +124,10 @@ _PLAIN_DOMAIN = re.compile(
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*+"
 )
 _ESCAPE = re.compile(r"\\(.)")
+# A dot-string at a name, both in ASCII and lower case: what nearly every address is.
+_PLAIN = re.compile(
+    r"([a-z0-9!#$%&'*+/=?^_`{|}~-]++(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]++)*+)@([a-z0-9_-]++(?:\.[a-z0-9_-]++)*+)"
+)
 
 
 def scan_path(data: bytes, start: int = 0, *, max_local: int = MAX_LOCAL) -> tuple[Mailbox | None, int]:
@@ -168,6 +172,20 @@ def parse_mailbox(text: str | bytes, *, utf8: bool = True, max_local: int = MAX_
     if not utf8 and mailbox.needs_utf8:
         raise AddressError(AddressFault.NEEDS_UTF8)
     return mailbox
+
+
+def canonical_mailbox(text: str) -> Canonical:
+    """Return `parse_mailbox(text).canonical()`, for less where the address is a plain one. Raises `AddressError`."""
+    found = _PLAIN.fullmatch(text.lower()) if text.isascii() else None
+    if found is None:
+        return parse_mailbox(text).canonical()
+    local, domain = found.groups()
+    if len(local) > MAX_LOCAL:  # RFC 5321 §4.5.3.1.1
+        raise AddressError(AddressFault.LOCAL_TOO_LONG)
+    base, plus, detail = local.partition("+")
+    if not base or not plus:
+        return Canonical(local, canonical_domain(domain), local, None)
+    return Canonical(local, canonical_domain(domain), base, detail)
 
 
 def _mailbox(raw_local: bytes, raw_domain: bytes, max_local: int) -> Mailbox:
