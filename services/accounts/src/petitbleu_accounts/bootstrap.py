@@ -29,6 +29,7 @@ from petitbleu_accounts.service.resolve import Resolver
 from petitbleu_kit import bus
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Verifier
+from petitbleu_kit.kept_connections import KeptConnections
 from petitbleu_kit.lifecycle import StartupError, background, forever, remove_stale_socket
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.outbox import Outbox
@@ -67,17 +68,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     await refuse_unsafe(pool)
     await migrate(pool, SERVICE, settings.migrations_dir)
     hot = await wait_for_pool(settings.pg_dsn, SERVICE, settings.pg_pool_size, settings=HOT_SETTINGS)
+    reads = KeptConnections(hot)
     client = await bus.connect(settings, SERVICE)
     outbox = Outbox(pool, client, SERVICE, "ACCOUNTS")
-    store_peer = Peer(settings.target("store"), "store", signer)
-    guard_peer = Peer(settings.target("junior-guard"), "junior-guard", signer)
+    store_peer, guard_peer = (Peer(settings.target(name), name, signer) for name in ("store", "junior-guard"))
     store, guard = StorePeer(store_peer), GuardPeer(guard_peer)
 
     directory, accounts, credentials = PostgresDirectory(pool), PostgresAccounts(pool), PostgresCredentials(pool)
     changes, aliases = PostgresChanges(pool, outbox), PostgresAliases(pool, outbox)
-    passwords = PasswordPool(settings)
+    passwords, memory = PasswordPool(settings), CredentialMemory(settings.remembered)
     await passwords.start()
-    memory = CredentialMemory(settings.remembered)
     windows = (
         RedisWindows(settings.redis_url, settings.login_window_seconds)
         if settings.redis_url
@@ -97,7 +97,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     )  # fmt: skip
     server = make_server(interceptor)
     accounts_pb2_grpc.add_DirectoryServiceServicer_to_server(
-        DirectoryApi(Resolver(PostgresDirectory(hot)), accounts), server
+        DirectoryApi(Resolver(PostgresDirectory(reads)), accounts), server
     )
     accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(AuthenticationApi(authentication), server)
     accounts_pb2_grpc.add_AdminServiceServicer_to_server(AdminApi(administration, creation), server)
@@ -127,5 +127,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     if isinstance(windows, RedisWindows):
         await windows.close()
     await client.close()
+    await reads.close()
     await hot.close()
     await pool.close()

@@ -9,6 +9,7 @@ import asyncpg
 
 from petitbleu_accounts.adapters.database import Pool
 from petitbleu_accounts.domain.resolution import MAX_ALIAS_DEPTH, Entry, HostedDomain
+from petitbleu_kit.kept_connections import KeptConnections
 
 _ENTRY: Final = "a.address, a.domain_id, a.alias_id, a.account_id, c.tenant_id, c.state, c.guarded"
 _ACCOUNT_ENTRY: Final = (
@@ -53,7 +54,7 @@ def _domain(row: asyncpg.Record) -> HostedDomain:
 class PostgresDirectory:
     """What the directory holds, as it is now."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool | KeptConnections) -> None:
         self._pool = pool
 
     async def domains(self, names: Collection[str]) -> dict[str, HostedDomain]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final, NamedTuple
+from typing import Final
 
-from petitbleu_mail.addresses import AddressError, canonical_domain, parse_mailbox
+import msgspec
+
+from petitbleu_mail.addresses import AddressError, canonical_domain, canonical_mailbox
 
 # RFC 2142 §5 and RFC 5321 §4.5.1: these reach somebody at every hosted domain.
 OFFICES: Final = frozenset({"postmaster", "abuse"})
 
 
-class Wanted(NamedTuple):
+class Wanted(msgspec.Struct, frozen=True, gc=False):
     """An address to look up; `base` is the address without its detail, the same when there is none."""
 
     address: str
@@ -28,13 +30,13 @@ BARE_POSTMASTER: Final = Wanted("postmaster", "", "postmaster", "postmaster", ""
 def wanted(text: str) -> Wanted | None:
     """Return an address, as received or typed, in the form for look-up; None when it is no address at all."""
     try:
-        canonical = parse_mailbox(text).canonical()
+        found = canonical_mailbox(text)
     except AddressError:
         return BARE_POSTMASTER if text.lower() == "postmaster" else None
-    address = f"{canonical.local}@{canonical.domain}"
-    if canonical.detail is None:
-        return Wanted(address, canonical.domain, canonical.local, address, "")
-    return Wanted(address, canonical.domain, canonical.local, f"{canonical.base}@{canonical.domain}", canonical.detail)
+    address = f"{found.local}@{found.domain}"
+    if found.detail is None:
+        return Wanted(address, found.domain, found.local, address, "")
+    return Wanted(address, found.domain, found.local, f"{found.base}@{found.domain}", found.detail)
 
 
 def hosted_domain(text: str) -> str | None:

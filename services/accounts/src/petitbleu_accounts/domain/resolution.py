@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from petitbleu_accounts.domain.people import State
 
@@ -20,7 +22,7 @@ class AddressStatus(IntEnum):
     REMOTE = 4
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One row of the directory: an address of an account, or an alias (`alias_id` is set)."""
 
     address: str
@@ -32,7 +34,7 @@ class Entry(NamedTuple):
     guarded: bool | None
 
 
-class HostedDomain(NamedTuple):
+class HostedDomain(msgspec.Struct, frozen=True, gc=False):
     """A hosted domain."""
 
     domain_id: int
@@ -41,7 +43,7 @@ class HostedDomain(NamedTuple):
     catch_all_account_id: int | None
 
 
-class Target(NamedTuple):
+class Target(msgspec.Struct, frozen=True, gc=False):
     """One account that an address reaches."""
 
     account_id: int
@@ -51,7 +53,7 @@ class Target(NamedTuple):
     via_id: int
 
 
-class Resolution(NamedTuple):
+class Resolution(msgspec.Struct, frozen=True, gc=False):
     """Where one address leads."""
 
     status: AddressStatus

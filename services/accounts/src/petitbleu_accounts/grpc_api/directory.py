@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
@@ -15,6 +15,8 @@ from petitbleu_accounts.service.resolve import Resolver
 from petitbleu_kit.rpc import while_allowed
 
 MAX_BATCH: Final = 1_000
+# Indexed by the domain's number for it, which is the contract's.
+_STATUS: Final = tuple(accounts_pb2.AddressStatus.values())
 
 
 def account_message(account: AccountInfo) -> accounts_pb2.Account:
@@ -27,18 +29,25 @@ def account_message(account: AccountInfo) -> accounts_pb2.Account:
     )  # fmt: skip
 
 
-def _resolution(found: Resolution) -> accounts_pb2.Resolution:
-    return accounts_pb2.Resolution(
-        status=accounts_pb2.AddressStatus.ValueType(int(found.status)), domain_id=found.domain_id,
-        tenant_id=found.tenant_id,
-        targets=[
-            accounts_pb2.Target(
-                account_id=target.account_id, tenant_id=target.tenant_id, guarded=target.guarded, detail=target.detail,
-                via_id=target.via_id,
-            )
-            for target in found.targets
-        ],
-    )  # fmt: skip
+def _response(found: Sequence[Resolution]) -> accounts_pb2.ResolveResponse:
+    # filled in place, field by field: a message made from its fields and then copied into the next costs three times as much
+    response = accounts_pb2.ResolveResponse()
+    for one in found:
+        resolution = response.resolutions.add()
+        resolution.status = _STATUS[one.status]
+        resolution.domain_id = one.domain_id
+        resolution.tenant_id = one.tenant_id
+        for reached in one.targets:
+            target = resolution.targets.add()
+            target.account_id = reached.account_id
+            target.tenant_id = reached.tenant_id
+            if reached.guarded:
+                target.guarded = True
+            if reached.detail:
+                target.detail = reached.detail
+            if reached.via_id:
+                target.via_id = reached.via_id
+    return response
 
 
 class DirectoryApi(accounts_pb2_grpc.DirectoryServiceServicer):
@@ -66,8 +75,7 @@ class DirectoryApi(accounts_pb2_grpc.DirectoryServiceServicer):
     async def _resolve(self, request: accounts_pb2.ResolveRequest) -> accounts_pb2.ResolveResponse:
         if len(request.addresses) > MAX_BATCH:
             raise AccountsError(Fault.INVALID, f"at most {MAX_BATCH:,} addresses a call")
-        found = await self._resolver.resolve(request.addresses)
-        return accounts_pb2.ResolveResponse(resolutions=[_resolution(one) for one in found])
+        return _response(await self._resolver.resolve(request.addresses))
 
     @answered
     async def GetAccounts(

@@ -67,14 +67,16 @@ class Resolver:
         want: Wanted, domain: HostedDomain, entries: dict[str, Entry], members: dict[int, list[Entry]]
     ) -> Resolution | None:
         """The answer of the directory's own rows; None when nothing but a fallback can answer."""
-        for key, detail in ((want.address, ""), (want.base, want.detail)):
-            entry = entries.get(key)
+        detail = ""
+        entry = entries.get(want.address)
+        if entry is None or entry.state == State.PENDING:
+            detail = want.detail
+            entry = entries.get(want.base)
             if entry is None or entry.state == State.PENDING:
-                continue
-            found = resolution(domain, reached(entry, members), detail, entry.alias_id or 0)
-            # RFC 5321 §4.5.1: an office whose own address reaches nobody still reaches somebody
-            return None if not found.targets and want.local in OFFICES else found
-        return None
+                return None
+        found = resolution(domain, reached(entry, members), detail, entry.alias_id or 0)
+        # RFC 5321 §4.5.1: an office whose own address reaches nobody still reaches somebody
+        return None if not found.targets and want.local in OFFICES else found
 
     async def _fall_back(
         self, fallbacks: Sequence[tuple[int, Wanted, HostedDomain]], answers: list[Resolution]
