@@ -39,12 +39,14 @@ class AccountsDirectory:
         request = pb.ResolveRequest(addresses=addresses)
         response = await converse(self._resolve, Peer.ACCOUNTS, request, self._call_seconds)
         same_length(Peer.ACCOUNTS, len(addresses), len(response.resolutions))
-        return [
-            Route(
-                _STATUS.get(found.status, Status.UNCLEAR),
-                tuple(Target(target.account_id, target.guarded) for target in found.targets),
-                found.domain_id,
-                any(target.via_id for target in found.targets),
-            )
-            for found in response.resolutions
-        ]
+        return [_route(found) for found in response.resolutions]
+
+
+def _route(found: pb.Resolution) -> Route:
+    targets = []
+    indirect = False
+    for target in found.targets:
+        targets.append(Target(target.account_id, target.guarded))
+        if target.via_id:
+            indirect = True
+    return Route(_STATUS.get(found.status, Status.UNCLEAR), tuple(targets), found.domain_id, indirect)

@@ -24,7 +24,11 @@ class GrpcDirectory:
         """Say for each address what it is here."""
         request = accounts_pb2.ResolveRequest(addresses=addresses)
         answer = await self._resolve.call(request, timeout=self._seconds)
-        return [
-            Place(one.status, tuple([target.account_id for target in one.targets]), one.domain_id, one.tenant_id)
-            for one in answer.resolutions
-        ]
+        return [_place(one) for one in answer.resolutions]
+
+
+def _place(one: accounts_pb2.Resolution) -> Place:
+    targets = one.targets
+    if len(targets) == 1:  # as nearly always, and a loop costs as much as all the rest
+        return Place(one.status, (targets[0].account_id,), one.domain_id, one.tenant_id)
+    return Place(one.status, tuple([target.account_id for target in targets]), one.domain_id, one.tenant_id)
