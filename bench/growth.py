@@ -144,7 +144,7 @@ class _Town:
 
 
 def accounts(
-    stacks: Sequence[Ours], sizes: Sequence[int], messages: int, say: Callable[[str], None], rounds: int = 5
+    stacks: Sequence[Ours], sizes: Sequence[int], messages: int, say: Callable[[str], None], rounds: int = 9
 ) -> list[dict[str, Any]]:
     """Delivery's CPU a message when mail goes to accounts chosen at random among few or many: one stack for each size.
 

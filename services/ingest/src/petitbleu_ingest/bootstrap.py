@@ -75,7 +75,7 @@ def make_door(
         recipients=RecipientBook(
             directory, FullAccounts(store), seconds=settings.ingest_cache_seconds,
             refusal_seconds=settings.ingest_cache_unknown_seconds, entries=settings.ingest_cache_entries,
-            linger=settings.ingest_linger_seconds,
+            linger=settings.ingest_lookup_linger_seconds,
         ),
         acceptance=Acceptance(
             store, items=settings.ingest_batch_items, octets=settings.ingest_batch_octets,

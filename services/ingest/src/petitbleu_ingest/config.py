@@ -106,8 +106,15 @@ class IngestSettings(ServiceSettings):
         0.005,
         ge=0,
         le=0.05,
-        description="Wait of a batch for as many messages as the last one had, or look-ups; never of a lone one. A call "
-        "costs half a millisecond whatever it carries, and a commit more.",
+        description="Wait of a batch for as many messages as the last one had; never of a lone one. A call costs half a "
+        "millisecond whatever it carries, and a commit more.",
+    )
+    ingest_lookup_linger_seconds: float = Field(
+        0.015,
+        ge=0,
+        le=0.05,
+        description="The same of recipients that are looked up. Longer: no commit waits for it, and they come one after the other, "
+        "as the messages before them are answered.",
     )
     ingest_accept_seconds: float = Field(
         30, gt=0, description="Deadline of Accept; RFC 5321 §4.5.3.2.6 gives 10 minutes."
