@@ -290,3 +290,13 @@ def test_settings_that_break_a_promise_are_refused(wrong: dict[str, Any]) -> Non
 def test_every_setting_says_what_it_is_for() -> None:
     for name, field in IngestSettings.model_fields.items():
         assert field.description, name
+
+
+async def test_a_line_of_the_message_log_that_cannot_be_written_is_lost_alone() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        log = MessageLog(full)
+        log.write(MessageLine("", "", "", "accepted", 1, 1, 1.0))
+        await asyncio.sleep(0)
+        log.write(MessageLine("", "", "", "accepted", 1, 1, 1.0))
+        log.flush()
+    assert not log._lines

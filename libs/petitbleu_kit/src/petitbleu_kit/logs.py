@@ -6,10 +6,11 @@ An exception is logged by its type and the places it passed, without its text, w
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import traceback
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import structlog
@@ -45,6 +46,32 @@ def _render(_logger: WrappedLogger, _name: str, event: EventDict) -> bytes:
     return _encode(event)
 
 
+class LogStream:
+    """Where log lines go; one that cannot be written is lost, or comes late, and nobody is told.
+
+    A full disk or a reader that has gone must not end what a line only tells of: most lines are written where something else
+    has just failed, and an error there would end the loop that was about to try again.
+    """
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def write(self, line: bytes | bytearray) -> None:
+        """Write a line."""
+        with contextlib.suppress(OSError):
+            self._out.write(line)
+
+    def flush(self) -> None:
+        """Let go of what is buffered; what cannot be written now is tried again with the next line."""
+        with contextlib.suppress(OSError):
+            self._out.flush()
+
+
+def log_stream() -> LogStream:
+    """Return standard error, for log lines."""
+    return LogStream(sys.stderr.buffer)
+
+
 class _LibraryHandler(logging.Handler):
     """Lets records of libraries through by logger name and level only: their text may quote anything."""
 
@@ -67,7 +94,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
             _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(log_stream()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import BinaryIO
 
 import msgspec
+
+from petitbleu_kit.logs import LogStream, log_stream
 
 
 class MessageLine(msgspec.Struct, omit_defaults=True):
@@ -37,7 +38,7 @@ class MessageLog:
     """Gathers lines during one turn of the loop and writes them with one call."""
 
     def __init__(self, out: BinaryIO | None = None, *, enabled: bool = True) -> None:
-        self._out = out or sys.stderr.buffer
+        self._out = log_stream() if out is None else LogStream(out)
         self._enabled = enabled
         self._lines = bytearray()
         self._scheduled = False
