@@ -12,16 +12,19 @@ from petitbleu_cli.options import Commands
 _PAGE: Final = 1_000
 
 
+def _stub(office: Office) -> accounts_pb2_grpc.AdminServiceAsyncStub:
+    return accounts_pb2_grpc.AdminServiceStub(office.peer("accounts").channel)
+
+
 async def _put(office: Office, options: Namespace) -> None:
-    stub = accounts_pb2_grpc.AdminServiceStub(office.peer("accounts").channel)
     request = accounts_pb2.PutAliasRequest(address=options.address, members=options.member)
-    made = await office.call("accounts", stub.PutAlias, request)
+    made = await office.call("accounts", _stub(office).PutAlias, request)
     data = {"address": options.address, "alias_id": made.alias_id, "members": options.member}
     office.answer(data, [f"{options.address} leads to {', '.join(options.member)}"])
 
 
 async def _list(office: Office, options: Namespace) -> None:
-    stub = accounts_pb2_grpc.AdminServiceStub(office.peer("accounts").channel)
+    stub = _stub(office)
     rows: list[dict[str, Any]] = []
     after = 0
     while True:
@@ -37,8 +40,7 @@ async def _list(office: Office, options: Namespace) -> None:
 
 
 async def _delete(office: Office, options: Namespace) -> None:
-    stub = accounts_pb2_grpc.AdminServiceStub(office.peer("accounts").channel)
-    await office.call("accounts", stub.DeleteAlias, accounts_pb2.DeleteAliasRequest(address=options.address))
+    await office.call("accounts", _stub(office).DeleteAlias, accounts_pb2.DeleteAliasRequest(address=options.address))
     office.answer({"address": options.address}, [f"alias {options.address} removed"])
 
 

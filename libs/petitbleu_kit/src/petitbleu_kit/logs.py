@@ -51,10 +51,13 @@ class LogStream:
 
     A full disk or a reader that has gone must not end what a line only tells of: most lines are written where something else
     has just failed, and an error there would end the loop that was about to try again.
+
+    Args:
+        out: Where to; None is standard error.
     """
 
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
+    def __init__(self, out: BinaryIO | None = None) -> None:
+        self._out = sys.stderr.buffer if out is None else out
 
     def write(self, line: bytes | bytearray) -> None:
         """Write a line."""
@@ -65,11 +68,6 @@ class LogStream:
         """Let go of what is buffered; what cannot be written now is tried again with the next line."""
         with contextlib.suppress(OSError):
             self._out.flush()
-
-
-def log_stream() -> LogStream:
-    """Return standard error, for log lines."""
-    return LogStream(sys.stderr.buffer)
 
 
 class _LibraryHandler(logging.Handler):
@@ -94,7 +92,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
             _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.BytesLoggerFactory(log_stream()),  # type: ignore[arg-type]
+        logger_factory=structlog.BytesLoggerFactory(LogStream()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)

@@ -100,11 +100,15 @@ class Mailbox(msgspec.Struct, frozen=True):
 
     def canonical(self) -> Canonical:
         """Return the form for look-up. Raises `AddressError` for a domain that has no A-label form."""
-        local = canonical_local(self.local)
-        base, plus, detail = local.partition("+")
-        if not base or not plus:
-            return Canonical(local, canonical_domain(self.domain), local, None)
-        return Canonical(local, canonical_domain(self.domain), base, detail)
+        return _canonical(canonical_local(self.local), self.domain)
+
+
+def _canonical(local: str, domain: str) -> Canonical:
+    """Take a canonical local part apart at its first plus (RFC 5233 §1); the domain is brought to its canonical form."""
+    base, plus, detail = local.partition("+")
+    if not base or not plus:
+        return Canonical(local, canonical_domain(domain), local, None)
+    return Canonical(local, canonical_domain(domain), base, detail)
 
 
 # One path (RFC 5321 §4.1.2). A source route is accepted and dropped (RFC 5321 §4.1.1.3, appendix C). The octets above
@@ -182,10 +186,7 @@ def canonical_mailbox(text: str) -> Canonical:
     local, domain = found.groups()
     if len(local) > MAX_LOCAL:  # RFC 5321 §4.5.3.1.1
         raise AddressError(AddressFault.LOCAL_TOO_LONG)
-    base, plus, detail = local.partition("+")
-    if not base or not plus:
-        return Canonical(local, canonical_domain(domain), local, None)
-    return Canonical(local, canonical_domain(domain), base, detail)
+    return _canonical(local, domain)
 
 
 def _mailbox(raw_local: bytes, raw_domain: bytes, max_local: int) -> Mailbox:

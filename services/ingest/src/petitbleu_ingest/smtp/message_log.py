@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from petitbleu_kit.logs import LogStream, log_stream
+from petitbleu_kit.logs import LogStream
 
 
 class MessageLine(msgspec.Struct, omit_defaults=True):
@@ -38,7 +38,7 @@ class MessageLog:
     """Gathers lines during one turn of the loop and writes them with one call."""
 
     def __init__(self, out: BinaryIO | None = None, *, enabled: bool = True) -> None:
-        self._out = log_stream() if out is None else LogStream(out)
+        self._out = LogStream(out)
         self._enabled = enabled
         self._lines = bytearray()
         self._scheduled = False
