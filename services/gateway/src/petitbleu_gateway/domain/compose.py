@@ -5,16 +5,16 @@ from __future__ import annotations
 import binascii
 import re
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from datetime import datetime
 from typing import Any, Final
 
 from petitbleu_gateway.domain.draft_fields import parameter, read_word, with_parameters, write_part_fields
-from petitbleu_gateway.domain.header_forms import parse_header_property
-from petitbleu_gateway.domain.header_writing import BadValueError, fold, write_field, write_property
-from petitbleu_gateway.errors import invalid
+from petitbleu_gateway.domain.draft_header import CONVENIENT, write_header
+from petitbleu_gateway.domain.header_writing import fold
+from petitbleu_gateway.errors import Invalid, invalid
 
 _MAX_PARTS: Final = 200
 _MAX_DEPTH: Final = 20
@@ -22,13 +22,6 @@ _MAX_LINE: Final = 998  # RFC 5322 §2.1.1
 _TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}")
 
-# RFC 8621 §4.1.3: property → field and form
-CONVENIENT: Final = {
-    "messageId": ("Message-ID", "MessageIds"), "inReplyTo": ("In-Reply-To", "MessageIds"),
-    "references": ("References", "MessageIds"), "sender": ("Sender", "Addresses"), "from": ("From", "Addresses"),
-    "to": ("To", "Addresses"), "cc": ("Cc", "Addresses"), "bcc": ("Bcc", "Addresses"),
-    "replyTo": ("Reply-To", "Addresses"), "subject": ("Subject", "Text"), "sentAt": ("Date", "Date"),
-}  # fmt: skip
 _FILED: Final = frozenset({"mailboxIds", "keywords", "receivedAt"})
 _BODY: Final = frozenset({"bodyStructure", "textBody", "htmlBody", "attachments", "bodyValues"})
 _PART: Final = frozenset(
@@ -58,16 +51,19 @@ class Draft:
     header: bytes
     root: DraftPart
 
-    def blob_ids(self) -> list[str]:
-        """Return the blobs that its parts are made of, each once."""
-        found: dict[str, None] = {}
+    def uses(self) -> tuple[Counter[str], int]:
+        """Return how often each blob stands in its parts, and the octets of their texts: one value may stand in many."""
+        blobs: Counter[str] = Counter()
+        texts: Counter[str] = Counter()
         waiting = [self.root]
         while waiting:
             part = waiting.pop()
             if part.blob_id is not None:
-                found[part.blob_id] = None
+                blobs[part.blob_id] += 1
+            if part.text is not None:
+                texts[part.text] += 1
             waiting.extend(part.parts)
-        return list(found)
+        return blobs, sum(len(text.encode("utf-8", "replace")) * count for text, count in texts.items())
 
 
 def read_draft(email: Mapping[str, Any], domain: str, now: datetime) -> Draft:
@@ -94,20 +90,24 @@ class _Reader:
 
     def read(self) -> Draft:
         email = self._email
+        wrong = Invalid()
+        with wrong:
+            self._check_names()
+        header, present = write_header(email, self._domain, self._now, wrong)
+        root = DraftPart("text/plain", b"")
+        with wrong:
+            self._read_values()
+            root = self._root(present)
+        wrong.settle()
+        return Draft(header, root)
+
+    def _check_names(self) -> None:
         wrong = [
-            name for name in email
+            name for name in self._email
             if name not in _FILED and name not in _BODY and name not in CONVENIENT and not name.startswith("header:")
         ]  # fmt: skip
         if wrong:
             raise invalid(*wrong, why="may not be set")
-        if "bodyStructure" in email:
-            both = [name for name in ("textBody", "htmlBody", "attachments") if name in email]
-            if both:  # RFC 8621 §4.6
-                raise invalid("bodyStructure", *both, why="bodyStructure excludes the lists")
-        self._read_values()
-        header, present = self._header()
-        root = self._root(present)
-        return Draft(header, root)
 
     def _read_values(self) -> None:
         values = self._email.get("bodyValues")
@@ -127,43 +127,12 @@ class _Reader:
                 raise invalid(f"bodyValues/{part_id}")
             self._values[part_id] = value["value"]
 
-    def _header(self) -> tuple[bytes, set[str]]:
-        """Write the message's own fields; return them and their names in lower case."""
-        written: dict[str, bytes] = {}
-        for key, value in self._email.items():
-            if key in CONVENIENT:
-                name, form = CONVENIENT[key]
-                field_name = name.lower()
-            elif key.startswith("header:"):
-                wanted = parse_header_property(key)
-                # RFC 8621 §4.6: Content-* belongs to parts; forms that a field may not have are refused
-                if wanted is None or wanted.field.startswith("content-"):
-                    raise invalid(key)
-                field_name = wanted.field
-            else:
-                continue
-            if field_name in written:  # RFC 8621 §4.6: one property a field, whatever its letters' case
-                raise invalid(key, why="the field is set twice")
-            if value is None:
-                continue
-            try:
-                written[field_name] = (
-                    write_field(name, form, value) if key in CONVENIENT else write_property(wanted, value)  # type: ignore[arg-type]
-                )
-            except BadValueError:
-                raise invalid(key) from None
-        if "message-id" not in written:  # RFC 8621 §4.6
-            written["message-id"] = fold("Message-ID", [f"<{secrets.token_hex(16)}@{self._domain}>"])
-        if "date" not in written:
-            written["date"] = fold("Date", [format_datetime(self._now.astimezone(UTC))])
-        written.setdefault("mime-version", b"MIME-Version: 1.0\r\n")
-        names = set(written)
-        first = [written.pop(name) for name in ("date", "message-id", "from", "to", "cc", "subject") if name in written]
-        return b"".join([*first, *written.values()]), names
-
     def _root(self, present: set[str]) -> DraftPart:
         email = self._email
         if "bodyStructure" in email:
+            both = [name for name in ("textBody", "htmlBody", "attachments") if name in email]
+            if both:  # RFC 8621 §4.6
+                raise invalid("bodyStructure", *both, why="bodyStructure excludes the lists")
             structure = email["bodyStructure"]
             return self._part(structure, "bodyStructure", "text/plain", 1, frozenset(present))
         text = self._list("textBody", "text/plain")
