@@ -132,6 +132,15 @@ def test_rfc8621_4_1_3_last_instance_or_all(jmap: JmapClient) -> None:
     assert header(jmap, fields, "header:X-N:asText:all") == ["one", "two", "three"]
 
 
+def test_rfc8621_4_1_3_a_name_may_be_written_in_several_ways(jmap: JmapClient) -> None:
+    fields = b"X-N: one\r\n"
+    assert header(jmap, fields, "header:X-N", "header:x-n", "header:x-N:asText") == [" one", " one", "one"]
+    many = [f"header:{first}{second}{third}" for first in "xX" for second in "yY" for third in "zZ"]
+    assert (
+        jmap.fails("Email/get", ids=[], properties=many)["type"] == "invalidArguments"
+    )  # though not in any number of ways
+
+
 def test_rfc8621_4_1_3_absent_fields(jmap: JmapClient) -> None:
     assert header(jmap, b"Subject: x\r\n", "header:X-None", "header:X-None:all", "header:Cc:asAddresses") == [
         None,
