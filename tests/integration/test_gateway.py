@@ -133,22 +133,24 @@ def test_gateway_refuses_large_heads(gateway: Running) -> None:
 
 
 def test_gateway_gives_one_client_so_many_connections(gateway: Running) -> None:
-    def connect() -> socket.socket:
+    def connect() -> tuple[socket.socket, bytes]:
         opened = socket.create_connection(("127.0.0.1", gateway.port), 5, source_address=("127.0.0.9", 0))
         opened.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        return opened
+        return opened, opened.recv(12)
 
-    opened = [connect() for _ in range(3)]
-    assert [one.recv(12) for one in opened] == [b"HTTP/1.1 200"] * 3
-    assert connect().recv(12) == b"HTTP/1.1 429"
-    assert httpx.get(f"{gateway.url}/livez").status_code == 200, "others are served"
-    opened.pop().close()
-    deadline = time.monotonic() + 5
-    while connect().recv(12) != b"HTTP/1.1 200":
-        assert time.monotonic() < deadline, "the place of a connection that ended is free"
-        time.sleep(0.02)
-    for one in opened:
-        one.close()
+    with contextlib.ExitStack() as kept:
+        opened = [connect() for _ in range(4)]
+        for one, _ in opened:
+            kept.enter_context(one)
+        assert [answer for _, answer in opened] == [b"HTTP/1.1 200"] * 3 + [b"HTTP/1.1 429"]
+        assert httpx.get(f"{gateway.url}/livez").status_code == 200, "others are served"
+        opened[0][0].close()
+        deadline = time.monotonic() + 5
+        answer = b""
+        while answer != b"HTTP/1.1 200":
+            assert time.monotonic() < deadline, "the place of a connection that ended is free"
+            one, answer = connect()
+            kept.enter_context(one)
 
 
 def test_gateway_cuts_off_slow_heads_and_bodies(gateway: Running) -> None:
