@@ -206,6 +206,24 @@ def test_rfc8621_4_6_fields_of_the_root_part_are_the_messages(jmap: JmapClient) 
     assert len(found["header:Message-ID:all"]) == len(found["header:Date:all"]) == 1
 
 
+def test_rfc8621_4_6_a_part_may_bring_its_own_content_type(jmap: JmapClient) -> None:
+    part = {"partId": "t", "header:Content-Type": " text/calendar; method=REQUEST", "name": "é.ics"}
+    made = source(jmap, jmap.draft(bodyStructure=part, bodyValues={"t": {"value": "BEGIN:VCALENDAR é"}}))
+    assert made.get_all("Content-Type") == [made["Content-Type"]]
+    assert (made.get_content_type(), made.get_param("method"), made.get_content_charset()) == (
+        "text/calendar",
+        "REQUEST",
+        "utf-8",
+    )
+    assert made.get_filename() == "é.ics"
+    assert made.get_content().strip() == "BEGIN:VCALENDAR é"
+    for bad in (" multipart/mixed", " nonsense", " text/plain; charset=latin-1", 5):
+        wrong = {"partId": "t", "header:Content-Type": bad}
+        assert jmap.refused(bodyStructure=wrong, bodyValues={"t": {"value": "x"}})["type"] == "invalidProperties"
+    twice = {"partId": "t", "type": "text/plain", "header:Content-Type": " text/plain"}
+    assert jmap.refused(bodyStructure=twice, bodyValues={"t": {"value": "x"}})["type"] == "invalidProperties"
+
+
 def test_rfc8621_4_6_null_sets_nothing(jmap: JmapClient) -> None:
     created = jmap.draft(messageId=None, sentAt=None, to=None, **{"header:X-A": None})
     found = jmap.get(created["id"], "messageId", "sentAt", "to", "header:X-A:all")

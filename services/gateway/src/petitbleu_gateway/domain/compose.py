@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from petitbleu_gateway.domain.draft_fields import parameter, read_word, with_parameters, write_part_fields
+from petitbleu_gateway.domain.draft_fields import (
+    OwnType,
+    parameter,
+    read_own_type,
+    read_word,
+    with_parameters,
+    write_part_fields,
+)
 from petitbleu_gateway.domain.draft_header import CONVENIENT, write_header
 from petitbleu_gateway.domain.header_writing import fold
 from petitbleu_gateway.errors import Invalid, invalid
@@ -41,6 +48,7 @@ class DraftPart:
     blob_id: str | None = None
     charset: str | None = None
     name: str | None = None
+    own_type: OwnType | None = None
     parts: list[DraftPart] = field(default_factory=list)
 
 
@@ -178,10 +186,11 @@ class _Reader:
             if key not in _PART and not key.startswith("header:"):  # `headers` may not be given (RFC 8621 §4.6)
                 raise invalid(f"{path}/{key}")
         sub_parts = given.get("subParts")
-        kind = given.get("type") or ("multipart/mixed" if sub_parts else default)
+        own = read_own_type(given, path)
+        kind = own.kind if own is not None else given.get("type") or ("multipart/mixed" if sub_parts else default)
         if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
             raise invalid(f"{path}/type")
-        part = DraftPart(kind.lower(), b"")
+        part = DraftPart(kind.lower(), b"", own_type=own)
         part.name = read_word(given, "name", path)
         part.fields = write_part_fields(given, path, part.name, part.type, taken)
         if part.type.startswith("multipart/"):
@@ -205,12 +214,10 @@ class _Reader:
         if part_id is not None:
             if not isinstance(part_id, str) or part_id not in self._values:
                 raise invalid(f"{path}/partId")
-            if given.get("charset") is not None:
-                raise invalid(f"{path}/charset")
-            if given.get("size") is not None:
-                raise invalid(f"{path}/size")
-            if not part.type.startswith("text/"):
-                raise invalid(f"{path}/type", why="a value is text")
+            for name in ("charset", "size"):
+                if given.get(name) is not None:
+                    raise invalid(f"{path}/{name}")
+            _check_value_type(part, path)
             part.text = self._values[part_id]
             return
         if not isinstance(blob, str):
@@ -221,6 +228,13 @@ class _Reader:
             if not isinstance(charset, str) or not _TOKEN.fullmatch(charset):
                 raise invalid(f"{path}/charset")
             part.charset = charset
+
+
+def _check_value_type(part: DraftPart, path: str) -> None:
+    if not part.type.startswith("text/"):
+        raise invalid(f"{path}/type", why="a value is text")
+    if part.own_type is not None and (part.own_type.charset or "utf-8").lower() != "utf-8":
+        raise invalid(f"{path}/header:Content-Type", why="a value is written in UTF-8")
 
 
 def _multipart(subtype: str, parts: list[DraftPart]) -> DraftPart:
@@ -261,7 +275,11 @@ def _write(part: DraftPart, content: Callable[[str], bytes], out: list[bytes]) -
             encoding = "7bit" if data.isascii() else "8bit"
         else:
             encoding, data = "base64", encode_base64(data)
-    type_field = fold("Content-Type", with_parameters(part.type, [*parameters, *parameter("name", part.name)]))
+    if part.own_type is None:
+        type_field = fold("Content-Type", with_parameters(part.type, [*parameters, *parameter("name", part.name)]))
+    else:
+        more = parameters if part.own_type.charset is None else []
+        type_field = "".join([part.own_type.field, *(f";\r\n {word}" for word in more), "\r\n"]).encode()
     out.append(part.fields + type_field + f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode())
     out.append(data)
 
