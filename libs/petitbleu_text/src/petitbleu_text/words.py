@@ -27,32 +27,38 @@ KEPT: Final = 32768
 _LEAST_STEMMED: Final = 3
 
 # Where Unicode has its marks: to look at all of it would add a tenth of a second to a program's start
-_MARKS_WITHIN: Final = ((0x300, 0x3100), (0xA660, 0xAC00), (0xFB1E, 0xFE30), (0x10A00, 0x11F60), (0x1E000, 0x1E960))
-# Letters and numbers in disguise (such as a circled a), which are no letters to Unicode; and variation selectors
-_DISGUISED: Final = "\u2100-\u211f\u2123-\u214f\u2460-\u24ff\u3200-\u33ff\U0001f100-\U0001f1ff\U000e0100-\U000e01ef"
-# Thai, Lao, Myanmar, Khmer, kana, ideographs, symbols, emoji
+_MARKS_WITHIN: Final = ((0x300, 0x3100), (0xA660, 0xAC00), (0xFB1E, 0xFE30))
+_MARKS_WITHIN_HIGH: Final = ((0x10A00, 0x11F60), (0x1E000, 0x1E960), (0xE0100, 0xE01F0))
+# Letters and numbers in disguise (such as a circled a), which are no letters to Unicode
+_DISGUISED: Final = "\u2100-\u211f\u2123-\u214f\u2460-\u24ff\u3200-\u33ff"
+_DISGUISED_HIGH: Final = "\U0001f100-\U0001f1ff"
+# Thai, Lao, Myanmar, Khmer, symbols, kana, ideographs; and above U+FFFF emoji and more ideographs
 _SOLO: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2600-\u27bf\u3041-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U0001f000-\U0001f0ff\U0001f200-\U0001faff\U00020000-\U0003ffff"
 )
+_SOLO_HIGH: Final = "\U0001f000-\U0001f0ff\U0001f200-\U0001faff\U00020000-\U0003ffff"
 
 
-def _marks() -> str:
+def _marks(start: int, end: int) -> str:
     """Return the combining marks as ranges of a character class: Python counts none of them as part of a word."""
     ranges: list[list[int]] = []
-    for start, end in _MARKS_WITHIN:
-        for code in range(start, end):
-            if unicodedata.category(chr(code))[0] == "M":
-                if ranges and ranges[-1][1] == code - 1:
-                    ranges[-1][1] = code
-                else:
-                    ranges.append([code, code])
+    for code in range(start, end):
+        if unicodedata.category(chr(code))[0] == "M":
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
     return "".join([f"{chr(first)}-{chr(last)}" for first, last in ranges])
 
 
-_RUN: Final[re.Pattern[str]] = re.compile(f"[\\w{_marks()}{_DISGUISED}{_SOLO}{INVISIBLE}]{{1,{MAX_RUN}}}")
+# A class without characters above U+FFFF is a table, one with them a list that is gone through for each character.
+_LOW: Final = "\\w" + "".join([_marks(*within) for within in _MARKS_WITHIN]) + _DISGUISED + _SOLO + INVISIBLE
+_HIGH: Final = "".join([_marks(*within) for within in _MARKS_WITHIN_HIGH]) + _DISGUISED_HIGH + _SOLO_HIGH
+_RUN: Final[re.Pattern[str]] = re.compile(f"[{_LOW}{_HIGH}]{{1,{MAX_RUN}}}")
+_RUN_LOW: Final[re.Pattern[str]] = re.compile(f"[{_LOW}]{{1,{MAX_RUN}}}")
 _RUN_ASCII: Final[re.Pattern[str]] = re.compile(f"[A-Za-z0-9_]{{1,{MAX_RUN}}}")
-_ONE: Final[re.Pattern[str]] = re.compile(f"[{_SOLO}]")
+_ONE: Final[re.Pattern[str]] = re.compile(f"[{_SOLO}{_SOLO_HIGH}]")
+_IS_HIGH: Final[re.Pattern[str]] = re.compile("[\U00010000-\U0010ffff]")
 
 
 class Word(NamedTuple):
@@ -81,12 +87,12 @@ _STEMMERS: Final = _Stemmers()
 
 def runs(text: str) -> list[str]:
     """Return the runs of a text that hold its words, in order; `analyse` tells the words of each."""
-    return (_RUN_ASCII if text.isascii() else _RUN).findall(text)
+    return _pattern(text).findall(text)
 
 
 def placed_runs(text: str) -> Iterator[tuple[int, int]]:
     """Give where the same runs begin and end."""
-    for found in (_RUN_ASCII if text.isascii() else _RUN).finditer(text):
+    for found in _pattern(text).finditer(text):
         yield found.span()
 
 
@@ -103,6 +109,13 @@ def analyse(run: str) -> tuple[Word, ...]:
 def words(text: str) -> list[Word]:
     """Return all words of a text, in order."""
     return [word for run in runs(text) for word in analyse(run)]
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """Return what finds the runs of a text, as fast as its characters allow."""
+    if text.isascii():
+        return _RUN_ASCII
+    return _RUN if _IS_HIGH.search(text) else _RUN_LOW
 
 
 def _split(folded: str) -> list[str]:
