@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petitbleu_mail import tnef
+from petitbleu_mail import mapi_properties, tnef
 from petitbleu_mail.compressed_rtf import MAX_RTF, decompress_rtf
 from petitbleu_mail.mapi_properties import codec_of
 from petitbleu_mail.tnef import MAX_DEPTH, TnefAttachment, read_tnef
@@ -183,6 +183,17 @@ def test_attachments_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found is not None
     assert len(found.attachments) == 3
     assert found.is_damaged
+
+
+def test_properties_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapi_properties, "MAX_FIELDS", 100)
+    found = read_tnef(
+        stream(
+            attribute(1, 0x9003, properties(wide(0x0037, "here"), *[wide(0x1234, "x")] * 100, wide(0x1000, "too far")))
+        )
+    )
+    assert found is not None
+    assert (found.subject, found.text, found.is_damaged) == ("here", None, True)
 
 
 def test_code_pages_have_names() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-MAX_RTF = 4 << 20
+MAX_RTF = 2 << 20
 
 _HEADER = struct.Struct("<IIII")  # [MS-OXRTFCP] §2.1.3.1.1: COMPSIZE, RAWSIZE, COMPTYPE, CRC
 _COMPRESSED = 0x75465A4C  # "LZFu"

@@ -54,7 +54,7 @@ def read_flowed(text: str, *, delete_spaces: bool = False) -> list[Paragraph]:
     reader = _Reader(delete_spaces=delete_spaces)
     for raw in lines:
         line = raw.lstrip(">")
-        # RFC 3676 §4.4: what is left is stuffed by at most one blank
+        # RFC 3676 §4.4: behind the quote marks one blank is stuffing
         reader.add(len(raw) - len(line), line.removeprefix(" "))
     reader.flush()
     if rest:

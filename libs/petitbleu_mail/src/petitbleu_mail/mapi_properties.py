@@ -10,8 +10,9 @@ from collections.abc import Container
 
 from petitbleu_mail.charsets import decode
 
-# Properties of one list that are looked at. Outlook writes about a hundred of a message.
-MAX_PROPERTIES = 5000
+# Fields of all lists of one blob that are looked at, some three a property. Outlook writes a hundred properties of a message
+# and twenty of an attachment.
+MAX_FIELDS = 100_000
 
 _TYPE_AND_ID = struct.Struct("<HH")
 _NUMBER = struct.Struct("<I")
@@ -45,30 +46,35 @@ _CODEPAGES = {
 }  # fmt: skip
 
 
-def read_properties(
-    blob: bytes, start: int, end: int, wanted: Container[int], charset: str
-) -> tuple[dict[int, Value], bool]:
-    """Return the wanted properties of the list at `start:end` by their ids, and whether something in it was wrong.
+class PropertyLists:
+    """The lists in one blob, which have `MAX_FIELDS` together."""
 
-    `charset` is that of 8-bit text. Of a property with several values the first one counts; named properties are passed by.
-    """
-    reader = _Reader(blob, start, end, charset)
-    found: dict[int, Value] = {}
-    try:
-        count = reader.number()
-        for _ in range(min(count, MAX_PROPERTIES)):
-            kind, name = reader.head()
-            value = reader.value(kind, keep=name in wanted)
-            if value is not None:
-                found.setdefault(name, value)
-    except _EndError:
-        return found, True
-    return found, count > MAX_PROPERTIES
+    def __init__(self, blob: bytes) -> None:
+        self.blob = blob
+        self.fields = 0
+
+    def read(self, start: int, end: int, wanted: Container[int], charset: str) -> tuple[dict[int, Value], bool]:
+        """Return the wanted properties of the list at `start:end` by their ids, and whether something in it was wrong.
+
+        `charset` is that of 8-bit text. Of a property with several values the first one counts; named ones are passed by.
+        """
+        reader = _Reader(self, start, end, charset)
+        found: dict[int, Value] = {}
+        try:
+            for _ in range(reader.number()):
+                kind, name = reader.head()
+                value = reader.value(kind, keep=name in wanted)
+                if value is not None:
+                    found.setdefault(name, value)
+        except _EndError:
+            return found, True
+        return found, False
 
 
 class _Reader:
-    def __init__(self, blob: bytes, start: int, end: int, charset: str) -> None:
-        self.blob = blob
+    def __init__(self, lists: PropertyLists, start: int, end: int, charset: str) -> None:
+        self.lists = lists
+        self.blob = lists.blob
         self.at = start
         self.end = end
         self.charset = charset
@@ -76,7 +82,8 @@ class _Reader:
     def _take(self, size: int) -> int:
         """Pass by some octets, padded to four; return where they begin."""
         at = self.at
-        if at + size > self.end:
+        self.lists.fields += 1
+        if at + size > self.end or self.lists.fields > MAX_FIELDS:
             raise _EndError
         self.at = min(at + size + -size % 4, self.end)
         return at

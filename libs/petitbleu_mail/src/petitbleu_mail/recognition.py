@@ -138,9 +138,9 @@ class _Recogniser:
             # RFC 8551 §3.5.3.2, RFC 3156 §5; the second part tells when the parameter does not
             said = {protocol, *types[1:2]}
             if said & _PKCS7_SIGNATURE:
-                yield Finding(Kind.SMIME_SIGNED, part, *children[:1])
+                yield Finding(Kind.SMIME_SIGNED, part, children[0] if children else None)
             elif "application/pgp-signature" in said:
-                yield Finding(Kind.PGP_SIGNED, part, *children[:1])
+                yield Finding(Kind.PGP_SIGNED, part, children[0] if children else None)
         elif "application/pgp-encrypted" in types[:2] or (
             part.type == "multipart/encrypted" and protocol == "application/pgp-encrypted"
         ):

@@ -14,7 +14,7 @@ import msgspec
 
 from petitbleu_mail.charsets import decode
 from petitbleu_mail.compressed_rtf import decompress_rtf
-from petitbleu_mail.mapi_properties import Value, codec_of, read_properties
+from petitbleu_mail.mapi_properties import PropertyLists, Value, codec_of
 
 # Messages within each other
 MAX_DEPTH = 5
@@ -122,6 +122,7 @@ class _Stream:
 
     def __init__(self, blob: bytes) -> None:
         self.blob = blob
+        self.lists = PropertyLists(blob)
         self.attributes = 0
         self.attachments = 0
 
@@ -175,7 +176,7 @@ class _MessageReader:
         return decode(self.blob[start:end], self.charset)[0].partition("\0")[0] or None
 
     def _message_properties(self, start: int, end: int) -> None:
-        values, wrong = read_properties(self.blob, start, end, _OF_MESSAGE, self.charset)
+        values, wrong = self.stream.lists.read(start, end, _OF_MESSAGE, self.charset)
         found = self.found
         found.is_damaged |= wrong
         found.subject = _string(values, _P_SUBJECT) or found.subject
@@ -218,7 +219,7 @@ class _MessageReader:
             self._attachment_properties(attachment, start, end)
 
     def _attachment_properties(self, attachment: TnefAttachment, start: int, end: int) -> None:
-        values, wrong = read_properties(self.blob, start, end, _OF_ATTACHMENT, self.charset)
+        values, wrong = self.stream.lists.read(start, end, _OF_ATTACHMENT, self.charset)
         self.found.is_damaged |= wrong
         best = _string(values, _P_LONG) or _string(values, _P_SHORT) or attachment.name or _string(values, _P_NAME)
         attachment.name = _file_name(best)
