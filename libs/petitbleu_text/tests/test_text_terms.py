@@ -7,7 +7,7 @@ import hmac
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from libs.petitbleu_text.tests.text_strategies import MESSAGES, QUERIES, TEXTS
+from libs.petitbleu_text.tests.text_strategies import MESSAGES, QUERIES, TEXTS, VOCABULARY
 
 from petitbleu_text.matching import header_contains, matches
 from petitbleu_text.query import LEAST_BEGINNING, Query, parse
@@ -41,6 +41,17 @@ def check(text: str, message: Searchable, scope: str) -> bool:
 @example("'l'école d'été'", Searchable({Field.SUBJECT: ["L\u2019École d\u2019été"]}), "subject")
 def test_index_has_what_a_scan_finds(text: str, message: Searchable, scope: str) -> None:
     check(text, message, scope)
+
+
+@pytest.mark.parametrize("scope", ["subject", "body"])
+def test_index_and_scan_agree_on_every_pair_of_words(scope: str) -> None:
+    found = {"bare": 0, "phrase": 0}
+    for one in VOCABULARY:
+        message = Searchable({Field[scope.upper()]: [f"{one} et cetera"]})
+        for other in VOCABULARY:
+            found["bare"] += check(other, message, scope)
+            found["phrase"] += check(f'"{other}"', message, scope)
+    assert found["bare"] > found["phrase"] >= len(VOCABULARY)
 
 
 @settings(max_examples=300)

@@ -68,7 +68,7 @@ def message_terms(key: TermKey, message: Searchable, fields: Iterable[Field] | N
     for field in message.fields if fields is None else fields:
         kinds: set[bytes] = set()
         header = field in HEADER_FIELDS
-        for run in {run for text in message.runs(field) for run in text}:
+        for run in set().union(*message.runs(field)):
             for word in analyse(run):
                 kinds.update(word.stems)
                 if header:
