@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, settings
 SLOW_MACHINES = (HealthCheck.too_slow,)
 
 settings.register_profile("sample", max_examples=100, deadline=None, suppress_health_check=SLOW_MACHINES)
-settings.register_profile("soak", max_examples=10_000, deadline=None, suppress_health_check=SLOW_MACHINES)
+settings.register_profile("soak", max_examples=2_000, deadline=None, suppress_health_check=SLOW_MACHINES)
 settings.load_profile("soak" if os.environ.get("PETITBLEU_SOAK") else "sample")
 
 # A test that hangs fails, with the stacks of its threads and tasks, and the others run. Far above what any test takes: this

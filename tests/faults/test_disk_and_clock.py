@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.faults.mailstream import MailStream, read_all, reckon
 from tests.live_stack import LiveStack
+from tests.small_disk import filled, mounted
 
 OFFSET = 310
 DISK_MIB = 700
@@ -22,31 +22,8 @@ INSTANTS = int(os.environ.get("PETITBLEU_FAULT_INSTANTS", "2"))
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A data directory on a file system of its own, small enough to be filled."""
-    if os.geteuid() != 0:
-        pytest.skip("NOT ROOT: a disk that can be filled cannot be mounted")
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=0700", "tmpfs", str(place)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if mounted.returncode:
-        pytest.skip(f"NO MOUNT HERE: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def _fill(place: Path) -> Path:
-    """Take all that is left of a file system."""
-    filler = place / "filler"
-    with filler.open("wb", buffering=0) as out:
-        for block in (1 << 20, 1 << 12):
-            try:
-                while True:
-                    out.write(b"\0" * block)
-            except OSError:
-                continue
-    return filler
+    with mounted(tmp_path / "disk", DISK_MIB) as place:
+        yield place
 
 
 def _reckoned(stack: LiveStack, stream: MailStream, login: str, least: int) -> None:
@@ -67,13 +44,12 @@ def test_a_full_disk_refuses_and_loses_nothing(small_disk: Path) -> None:
         try:
             for _ in range(INSTANTS):
                 stream.wait_flowing()
-                filler = _fill(small_disk)
-                time.sleep(3)
-                before = stream.acknowledged()
-                time.sleep(3)
-                # A few may still fit in what PostgreSQL had set aside; a stream may not.
-                assert stream.acknowledged() < before + 200, "the disk was not full"
-                filler.unlink()
+                with filled(small_disk):
+                    time.sleep(3)
+                    before = stream.acknowledged()
+                    time.sleep(3)
+                    # A few may still fit in what PostgreSQL had set aside; a stream may not.
+                    assert stream.acknowledged() < before + 200, "the disk was not full"
                 stack.wait_ready()
             stream.wait_flowing()
         finally:

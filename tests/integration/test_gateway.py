@@ -75,6 +75,7 @@ def gateway() -> Iterator[Running]:
             **peers.environment(port, health, tls_port), "PETITBLEU_TLS_CERT": str(directory / "cert.pem"),
             "PETITBLEU_TLS_KEY": str(directory / "key.pem"), "PETITBLEU_TLS_RELOAD_SECONDS": "0.2", "PETITBLEU_HTTP_HEAD_SECONDS": "1",
             "PETITBLEU_HTTP_BODY_SECONDS": "1", "PETITBLEU_HTTP_STALL_SECONDS": "3",
+            "PETITBLEU_HTTP_EXEMPT": "127.0.0.1", "PETITBLEU_HTTP_CONNECTIONS_CLIENT": "3",
         }  # fmt: skip
         try:
             with running_gateway(environment, directory / "gateway.log") as process:
@@ -129,6 +130,27 @@ def test_gateway_refuses_large_heads(gateway: Running) -> None:
         for _ in range(100):
             raw.sendall(b"A" * 10_000)  # one field without an end
         assert raw.recv(1000).startswith(b"HTTP/1.1 431 ")
+
+
+def test_gateway_gives_one_client_so_many_connections(gateway: Running) -> None:
+    def connect() -> tuple[socket.socket, bytes]:
+        opened = socket.create_connection(("127.0.0.1", gateway.port), 5, source_address=("127.0.0.9", 0))
+        opened.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        return opened, opened.recv(12)
+
+    with contextlib.ExitStack() as kept:
+        opened = [connect() for _ in range(4)]
+        for one, _ in opened:
+            kept.enter_context(one)
+        assert [answer for _, answer in opened] == [b"HTTP/1.1 200"] * 3 + [b"HTTP/1.1 429"]
+        assert httpx.get(f"{gateway.url}/livez").status_code == 200, "others are served"
+        opened[0][0].close()
+        deadline = time.monotonic() + 5
+        answer = b""
+        while answer != b"HTTP/1.1 200":
+            assert time.monotonic() < deadline, "the place of a connection that ended is free"
+            one, answer = connect()
+            kept.enter_context(one)
 
 
 def test_gateway_cuts_off_slow_heads_and_bodies(gateway: Running) -> None:

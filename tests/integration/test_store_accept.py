@@ -125,6 +125,23 @@ async def test_a_large_body_goes_straight_to_s3_and_ranges_are_read_alone(store:
     assert not list(store.core.settings.spool().glob("*"))
 
 
+async def test_an_accept_of_a_staged_body_that_is_made_again_is_a_repeat(store: Store) -> None:
+    staged = await store.staging.stage(pieces(TRACE, os.urandom(400_000)))
+    arriving = message(b"", staged_id=staged.blob_id)
+    stranger = message(b"", staged_id=staged.blob_id)
+    (first,) = await store.acceptance.accept([arriving])
+    # the answer was lost, and whoever asked asks again, perhaps with others beside it
+    results = await store.acceptance.accept([arriving, message(), stranger])
+    assert [(result.status, result.accepted_id == staged.blob_id) for result in results] == [
+        (AcceptedStatus.REPEAT, True), (AcceptedStatus.OK, False), (AcceptedStatus.STAGED_UNKNOWN, False),
+    ]  # fmt: skip
+    # once its 250 was seen it is no repeat any more, and its octets are not here a second time
+    (late,) = await store.acceptance.accept([arriving], [arriving.idempotency_key])
+    assert (late.status, late.accepted_id) == (AcceptedStatus.STAGED_UNKNOWN, None)
+    assert first.accepted_id == staged.blob_id
+    assert await store.core.cold.fetchval("/* cold:test */ SELECT count(*) FROM accepted") == 2
+
+
 async def test_a_staged_body_is_accepted_once(store: Store) -> None:
     body = text(1_000_000)
     staged = await store.staging.stage(pieces(TRACE, body[:300_000], body[300_000:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import os
@@ -17,12 +18,16 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import nats
 import psutil
 import pytest
 from minio import Minio
+from nats.errors import Error as NatsError
+from tests.small_disk import filled, mounted
 
 from petitbleu_dev.control import ControlError
 from petitbleu_dev.layout import Ports
+from petitbleu_dev.logfile import rotate
 from petitbleu_dev.stack import Stack, StackNotReadyError
 
 BACKENDS = ("postgres", "nats", "redis", "seaweedfs")
@@ -150,6 +155,45 @@ def test_a_process_can_be_held_down_and_started_with_other_settings(stack: Stack
     assert stack.pid("nats") not in {None, pid}
     with pytest.raises(ControlError, match="no process nobody"):
         stack.kill("nobody")
+
+
+async def publish(stack: Stack, octets: int) -> None:
+    """Publish one event and have it stored."""
+    user, password = stack.nats_administrator
+    client = await nats.connect(
+        f"nats://127.0.0.1:{stack.port('nats')}", user=user, password=password, allow_reconnect=False
+    )
+    try:
+        stream = client.jetstream()
+        await stream.add_stream(name="MAIL", subjects=["mail.>"])
+        await stream.publish("mail.event", bytes(octets), timeout=1)
+    finally:
+        await client.close()
+
+
+def test_nats_that_could_not_write_is_started_anew_once_there_is_room(tmp_path: Path) -> None:
+    """Its stream takes nothing more after a write that failed, however much room there is (nats-server 2.14 on)."""
+    with mounted(tmp_path / "disk", 64) as disk, Stack(disk / "data", OFFSET + 90, only="nats") as stack:
+        stack.wait_ready()
+        asyncio.run(publish(stack, 10))
+        log = stack.layout.log("nats")
+        with filled(disk):
+            with pytest.raises(NatsError):
+                for _ in range(50):
+                    asyncio.run(publish(stack, 100_000))
+            with pytest.raises(OSError, match="No space left"):
+                rotate(log, limit=0)
+            assert log.stat().st_size
+            assert not log.with_name("nats.log.1").exists()
+        deadline = time.monotonic() + 60
+        stored = False
+        while not stored:
+            assert time.monotonic() < deadline, "it never took an event again"
+            with contextlib.suppress(NatsError, OSError):
+                asyncio.run(publish(stack, 10))
+                stored = True
+        assert stack.status()["processes"]["nats"]["restarts"] == 1
+        assert "it stores nothing more" in stack.output.read_text()
 
 
 def test_ctrl_c_leaves_no_process_and_no_socket(tmp_path: Path) -> None:

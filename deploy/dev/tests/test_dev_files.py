@@ -299,3 +299,13 @@ def test_each_wait_counts_its_own_seconds(monkeypatch: pytest.MonkeyPatch) -> No
     console.waiting(["a clean stop"])
     assert "postgres (3 s)" in stream.getvalue()
     assert stream.getvalue().endswith("a clean stop (0 s)")
+
+
+def test_a_line_that_cannot_be_printed_ends_nothing() -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it would fail as writing does
+    console = Console(full)
+    console.line("said to nobody")
+    console.waiting(["postgres"])
+    console.waiting([])
+    with pytest.raises(OSError, match="No space left"):
+        full.close()

@@ -33,7 +33,7 @@ from petitbleu_mail.address_list import MAX_ADDRESSES, AddressGroup, EmailAddres
         (b" Undisclosed recipients:;", []),
         (
             b" Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>",
-            [("Pete", "pete(hisaccount)@silly.test(hishost)")],
+            [("Pete", "pete@silly.test")],
         ),
         (b" Mary Smith <@node.test:mary@example.net>, , jdoe@test  . example", [("Mary Smith", "mary@example.net"), (None, "jdoe@test.example")]),
         (b" john@example.org (John Doe)", [("John Doe", "john@example.org")]),
@@ -55,6 +55,7 @@ from petitbleu_mail.address_list import MAX_ADDRESSES, AddressGroup, EmailAddres
         ("\u00c9lo\u00efse <\u00e9lo\u00efse@exemple.fr>".encode(), [("\u00c9lo\u00efse", "\u00e9lo\u00efse@exemple.fr")]),
         (b" Jos\xe9 <a@b>", [("Jos\ufffd", "a@b")]),
         (b" Nobody <>", [("Nobody", "")]),
+        (b' " two  blanks " <a@b>, "x"  (c)  "y  z" <c@d>', [("two  blanks", "a@b"), ("x y  z", "c@d")]),
         (b" <>", []),
         (b"", []),
         (b" ,;:(<>@\r\n", [("(", ""), (None, "@")]),

@@ -178,10 +178,16 @@ def test_many_fields_are_skipped_not_kept() -> None:
         (b" =?nonsense?q?caf=C3=A9?=", "caf\u00e9"),
         (b" =?utf-8?x?abc?=", "=?utf-8?x?abc?="),
         (b" =?utf-8?q?abc", "=?utf-8?q?abc"),
-        (b" =?utf-8?q?a=0D=0AX-Evil:_1?=", "a  X-Evil: 1"),
+        (b" =?utf-8?q?a=0D=0AX-Evil:_1?=", "aX-Evil: 1"),
         (b" =?iso-8859-1?Q?Fr\xf6sche?=", "Fr\u00f6sche"),
         ("\u00a0 e\u0301".encode(), "\u00a0 \u00e9"),
         (b" caf\xe9", "caf\ufffd"),
+        # RFC 2047 §5: what stands where no encoded word may stand is none, nor is what holds a blank
+        (b" re=?utf-8?q?x?=", "re=?utf-8?q?x?="),
+        (b" =?utf-8?q?x?=y", "=?utf-8?q?x?=y"),
+        (b' "=?utf-8?q?x?="', '"=?utf-8?q?x?="'),
+        (b" =?utf-8?q?a b?=", "=?utf-8?q?a b?="),
+        (b" a\x00b", "ab"),
     ],
 )
 def test_text(raw: bytes, text: str) -> None:

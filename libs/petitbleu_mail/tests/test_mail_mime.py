@@ -213,9 +213,11 @@ class Tree:
     inner: bool = False
 
 
+# A leaf that ends in CR is not told apart from one before a delimiter line that begins with CRLF (RFC 2046 §5.1.1).
 LEAVES = st.builds(
     Tree,
-    st.binary(max_size=30).map(lambda b: b.replace(b"-", b".")) | st.sampled_from([b"", b"\n", b"a\nb\n\n", b"x: y\n"]),
+    st.binary(max_size=30).map(lambda b: b.replace(b"-", b".").rstrip(b"\r"))
+    | st.sampled_from([b"", b"\n", b"a\nb\n\n", b"x: y\n"]),
     st.sampled_from([None, "base64", "quoted-printable"]),
 )
 TREES = st.recursive(

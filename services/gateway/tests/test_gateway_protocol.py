@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from petitbleu_gateway.http.clients import ClientBook
 from petitbleu_gateway.http.protocol import BoundedProtocol, ConnectionLimits
 
 LIMITS = ConnectionLimits(head_octets=32768, head_fields=100, head_seconds=0.1, stall_seconds=60)
@@ -18,13 +20,14 @@ CHUNKED = b"POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\
 class _Transport(asyncio.Transport):
     """Remembers what was written, and how it ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "192.0.2.1") -> None:
         super().__init__()
         self.written = b""
         self.ended = False
+        self.address = address
 
-    def get_extra_info(self, _name: str, default: Any = None) -> Any:
-        return default
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return (self.address, 4000) if name == "peername" else default
 
     def is_closing(self) -> bool:
         return self.ended
@@ -58,11 +61,13 @@ async def _read(_scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _connect(app: Any) -> tuple[BoundedProtocol, _Transport]:
+def _connect(
+    app: Any, clients: ClientBook | None = None, address: str = "192.0.2.1"
+) -> tuple[BoundedProtocol, _Transport]:
     config = Config(app, ws="none", lifespan="off", log_config=None)
     config.load()
-    protocol = BoundedProtocol(LIMITS, config, ServerState(), {}, asyncio.get_running_loop())
-    transport = _Transport()
+    protocol = BoundedProtocol(LIMITS, clients or ClientBook(1), config, ServerState(), {}, asyncio.get_running_loop())
+    transport = _Transport(address)
     protocol.connection_made(transport)
     return protocol, transport
 
@@ -108,3 +113,24 @@ async def test_who_was_answered_does_not_stay_by_never_ending_the_request() -> N
         await asyncio.sleep(0.03)
     assert transport.ended
     protocol.connection_lost(None)
+
+
+async def test_one_client_cannot_take_all_connections() -> None:
+    clients = ClientBook(2, [ip_network("127.0.0.0/8"), ip_network("::1")])
+    first, _ = _connect(_refuse, clients)
+    second, _ = _connect(_refuse, clients, "::ffff:192.0.2.1")
+    third, refused = _connect(_refuse, clients)
+    assert refused.written.startswith(b"HTTP/1.1 429 ")
+    assert refused.ended
+    third.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    third.connection_lost(None)
+    assert not _connect(_refuse, clients, "192.0.2.2")[1].ended, "another client is not concerned"
+    first.connection_lost(None)
+    fourth, welcome = _connect(_refuse, clients)
+    assert not welcome.ended, "a place that was given back is free"
+    for one in (second, fourth):
+        one.connection_lost(None)
+    assert not any(_connect(_refuse, clients, "127.0.0.1")[1].ended for _ in range(5))
+    assert not any(_connect(_refuse, clients, "::1")[1].ended for _ in range(5))
+    net = [_connect(_refuse, clients, f"2001:db8::{number}")[1].ended for number in range(1, 4)]
+    assert net == [False, False, True], "a /64 is one customer"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
 
 from services.ingest.tests import ingest_fakes as fakes
 
+from petitbleu_ingest.adapters.store import GrpcUpload
 from petitbleu_ingest.service.memory import ByteBudget
 
 BEGIN = b"EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<alice@demo.test>\r\nDATA\r\n"
@@ -129,3 +133,80 @@ async def test_refused_message_holds_nothing() -> None:
     assert bench.door.budget.used == 0
     await talk.say(b".\r\n")
     assert talk.replies()[-1] == "552 5.3.4"
+
+
+def _growth(work: Callable[[], object]) -> int:
+    """Return how many octets are held after `work` that were not before."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        kept = work()
+        grown = tracemalloc.get_traced_memory()[0] - before
+        assert kept is not None
+        return grown
+    finally:
+        tracemalloc.stop()
+
+
+async def test_a_message_in_tiny_chunks_holds_what_it_is_charged_for() -> None:
+    bench = fakes.Bench()
+    talk = bench.session()
+    await talk.say(BEGIN.removesuffix(b"DATA\r\n"))
+
+    def chunks() -> object:
+        for _ in range(200):
+            talk.smtp.data_received(b"BDAT 2\r\nxy" * 100)
+            talk.transport.writes.clear()
+        return talk
+
+    grown = _growth(chunks)
+    assert talk.smtp.held == 40_000
+    assert grown < 3 * 40_000, "an object for each chunk would be twenty times its octets"
+    await talk.say(b"BDAT 3 LAST\r\nend")
+    assert bench.store.messages[0].body == b"xy" * 20_000 + b"end"
+
+
+class _ClosedWindow:
+    """A call whose peer takes nothing yet."""
+
+    def __init__(self) -> None:
+        self.written: list[Any] = []
+        self.open = asyncio.Event()
+
+    async def write(self, request: Any) -> None:
+        await self.open.wait()
+        self.written.append(request)
+
+    async def done_writing(self) -> None:
+        await self.open.wait()
+
+    def add_done_callback(self, _callback: Callable[[Any], None]) -> None:
+        pass
+
+    def cancel(self) -> None:
+        pass
+
+    def __await__(self) -> Any:
+        return asyncio.sleep(0, _Staged()).__await__()
+
+
+class _Staged:
+    staged_id = b"s" * 16
+
+
+async def test_an_upload_that_waits_holds_tiny_pieces_as_one() -> None:
+    call = _ClosedWindow()
+    upload = GrpcUpload(call, b"", lambda: None)
+    await asyncio.sleep(0)
+
+    def put() -> object:
+        for number in range(100_000):
+            upload.put(b"%02d" % (number % 100))
+        return upload
+
+    assert _growth(put) < 2 * 200_000
+    assert upload.pending == 200_000
+    call.open.set()
+    assert await upload.finish() == b"s" * 16
+    assert b"".join(one.data for one in call.written) == b"".join(b"%02d" % (n % 100) for n in range(100_000))
+    assert call.written[-1].end.octets == 200_000

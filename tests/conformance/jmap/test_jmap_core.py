@@ -66,11 +66,34 @@ def test_rfc8620_1_1_i_json_refuses_lone_surrogates(jmap: JmapClient) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ['"\ufdd0"', '"\uffff"', '{"\U0001fffe":1}', r'"\uFDEF"', r'"\ufffe"', r'{"\udbff\udfff":1}']
+)
+def test_rfc8620_1_1_i_json_refuses_noncharacters(jmap: JmapClient, text: str) -> None:
+    body = f'{{"using":["{CORE}"],"methodCalls":[["Core/echo",{{"a":{text}}},"c"]]}}'
+    problem(jmap.post(body.encode()), NOT_JSON)
+
+
+def test_rfc8620_1_1_answers_are_i_json(jmap: JmapClient) -> None:
+    fields = b"Subject: s\xef\xb7\x90\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+    email = jmap.put(fields + b"\xef\xbf\xbe \xf4\x8f\xbf\xbf \xef\xb7\xb0 \xf0\x9f\xbf\xbd\r\n")
+    found = jmap.get(email, "subject", "bodyValues", fetchTextBodyValues=True)
+    assert found["subject"] == "s\ufffd"
+    assert [value["value"] for value in found["bodyValues"].values()] == ["\ufffd \ufffd \ufdf0 \U0001fffd\n"]
+
+
+def test_rfc8620_3_2_call_ids_are_any_string(jmap: JmapClient) -> None:
+    for call_id in ("", "é \u0000", "x" * 5000):
+        assert jmap.responses(["Core/echo", {}, call_id]) == [["Core/echo", {}, call_id]]
+
+
+@pytest.mark.parametrize(
     "body",
     [None, [], 5, {}, {"using": []}, {"methodCalls": []}, {"using": "x", "methodCalls": []}, {"using": [], "methodCalls": {}},
      {"using": [], "methodCalls": [["Core/echo", {}]]}, {"using": [], "methodCalls": [["Core/echo", [], "c"]]},
      {"using": [], "methodCalls": [["Core/echo", {}, 5]]}, {"using": [], "methodCalls": [["Core/echo", {}, "c", 1]]},
-     {"using": [], "methodCalls": [], "createdIds": []}, {"using": [5], "methodCalls": []}],
+     {"using": [], "methodCalls": [], "createdIds": []}, {"using": [5], "methodCalls": []},
+     {"using": [], "methodCalls": [], "createdIds": None}, {"using": [], "methodCalls": [], "createdIds": {"a b": "M1"}},
+     {"using": [], "methodCalls": [], "createdIds": {"k": "M1\n"}}, {"using": [], "methodCalls": [], "createdIds": {"": "M1"}}],
 )  # fmt: skip
 def test_rfc8620_3_6_1_not_request(jmap: JmapClient, body: Any) -> None:
     problem(jmap.post(body), NOT_REQUEST)
@@ -159,7 +182,10 @@ def test_rfc8620_3_3_methods_need_their_capability(jmap: JmapClient) -> None:
      ("Email/query", {"filter": []}), ("Email/changes", {}), ("Email/changes", {"sinceState": 5}),
      ("Email/changes", {"sinceState": "1", "maxChanges": 0}), ("Email/set", {"create": []}), ("Email/set", {"destroy": "M1"}),
      ("Thread/get", {}), ("Email/get", {"ids": [], "unknown": 1}), ("Email/get", {"ids": [], "maxBodyValueBytes": -1}),
-     ("Email/get", {"ids": [], "properties": ["nonsense"]}), ("Mailbox/get", {"properties": ["nonsense"]})],
+     ("Email/get", {"ids": [], "properties": ["nonsense"]}), ("Mailbox/get", {"properties": ["nonsense"]}),
+     ("Email/get", {"ids": [], "bodyProperties": None}), ("Email/get", {"ids": [], "fetchAllBodyValues": None}),
+     ("Email/query", {"position": None}), ("Email/query", {"collapseThreads": None}), ("Email/set", {"create": {"a b": {}}}),
+     ("Email/set", {"create": {"": {}}}), ("Email/set", {"create": {"x" * 256: {}}}), ("Email/set", {"update": {"M1": None}})],
 )  # fmt: skip
 def test_rfc8620_3_6_2_invalid_arguments(jmap: JmapClient, method: str, arguments: dict[str, Any]) -> None:
     assert jmap.fails(method, **arguments)["type"] == "invalidArguments"

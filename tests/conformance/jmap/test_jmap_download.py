@@ -58,6 +58,19 @@ def test_rfc8620_6_2_name_and_type_are_the_clients_but_safe(jmap: JmapClient) ->
     assert jmap.download(blob, kind="text/html%0d%0aX: y").headers["content-type"] == "application/octet-stream"
 
 
+def test_rfc8620_6_2_type_is_given_back(jmap: JmapClient) -> None:
+    blob, _ = file_mail(jmap, b"x")
+    for given, kind in (
+        ("image%2Fsvg%2Bxml", "image/svg+xml"),
+        ("image/svg+xml", "image/svg+xml"),
+        ("text/plain;charset=us-ascii;format=flowed", "text/plain;charset=us-ascii;format=flowed"),
+        ("text/x%3B%20a%3D%22b%20c%22", 'text/x; a="b c"'),
+        ('text/x;a="b', "application/octet-stream"),
+        ("text", "application/octet-stream"),
+    ):
+        assert jmap.download(blob, kind=given).headers["content-type"] == kind
+
+
 def test_rfc8620_6_2_nothing_runs_in_a_browser(jmap: JmapClient) -> None:
     _, blob = file_mail(jmap, b"<script>alert(1)</script>", "text/html")
     headers = jmap.download(blob, kind="text/html").headers

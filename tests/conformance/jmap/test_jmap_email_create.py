@@ -161,7 +161,7 @@ def test_rfc8621_4_6_mailboxes_are_needed(jmap: JmapClient) -> None:
 @pytest.mark.parametrize(
     ("given", "named"),
     [({"headers": []}, "headers"), ({"id": "M1"}, "id"), ({"size": 5}, "size"), ({"preview": "x"}, "preview"), ({"nonsense": 1}, "nonsense"),
-     ({"subject": 5}, "subject"), ({"subject": "a\r\nBcc: x@y"}, "subject"), ({"from": "a@b"}, "from"), ({"from": [{"email": "no"}]}, "from"),
+     ({"subject": 5}, "subject"), ({"subject": "a\r\nBcc: x@y"}, "subject"), ({"from": "a@b"}, "from"), ({"from": [{"email": "no way"}]}, "from"),
      ({"from": [{"email": "a@b\r\nX: y"}]}, "from"), ({"to": [{"name": "x\ny", "email": "a@b"}]}, "to"), ({"messageId": ["a b"]}, "messageId"),
      ({"messageId": []}, "messageId"), ({"sentAt": "tomorrow"}, "sentAt"), ({"keywords": {"a b": True}}, "keywords"),
      ({"keywords": ["a"]}, "keywords"), ({"header:Content-Type": " text/html"}, "header:Content-Type"),
@@ -174,10 +174,69 @@ def test_rfc8621_4_6_invalid_properties(jmap: JmapClient, given: dict[str, Any],
     assert (error["type"], error["properties"]) == ("invalidProperties", [named])
 
 
+def test_rfc8620_5_3_all_that_is_wrong_with_a_creation_is_named(jmap: JmapClient) -> None:
+    given = {
+        "mailboxIds": {},
+        "keywords": {"a b": True},
+        "receivedAt": "x",
+        "sentAt": "y",
+        "subject": 5,
+        "nonsense": 1,
+        "to": "z",
+    }
+    error = jmap.refused(**given, textBody=[{"partId": "none"}], cc=[])
+    assert error["type"] == "invalidProperties"
+    assert sorted(error["properties"]) == sorted([*given, "textBody/0/partId"])
+
+
+def test_rfc8621_4_1_2_3_half_written_addresses_are_kept(jmap: JmapClient) -> None:
+    given = [{"name": None, "email": "ali"}, {"name": "Bob", "email": "bob"}]
+    assert jmap.get(jmap.draft(to=given)["id"], "to")["to"] == given
+
+
+def test_rfc8621_4_6_fields_of_the_root_part_are_the_messages(jmap: JmapClient) -> None:
+    part = {
+        "partId": "t",
+        "header:Message-ID:asMessageIds": ["own@x.example"],
+        "header:Date:asDate": "2025-07-01T10:00:00Z",
+    }
+    created = jmap.draft(bodyStructure=part, bodyValues={"t": {"value": "x"}})
+    found = jmap.get(created["id"], "messageId", "header:Message-ID:all", "sentAt", "header:Date:all")
+    assert (found["messageId"], found["sentAt"]) == (["own@x.example"], "2025-07-01T10:00:00Z")
+    assert len(found["header:Message-ID:all"]) == len(found["header:Date:all"]) == 1
+
+
+def test_rfc8621_4_6_a_part_may_bring_its_own_content_type(jmap: JmapClient) -> None:
+    part = {"partId": "t", "header:Content-Type": " text/calendar; method=REQUEST", "name": "é.ics"}
+    made = source(jmap, jmap.draft(bodyStructure=part, bodyValues={"t": {"value": "BEGIN:VCALENDAR é"}}))
+    assert made.get_all("Content-Type") == [made["Content-Type"]]
+    assert (made.get_content_type(), made.get_param("method"), made.get_content_charset()) == (
+        "text/calendar",
+        "REQUEST",
+        "utf-8",
+    )
+    assert made.get_filename() == "é.ics"
+    assert made.get_content().strip() == "BEGIN:VCALENDAR é"
+    for bad in (" multipart/mixed", " nonsense", " text/plain; charset=latin-1", 5):
+        wrong = {"partId": "t", "header:Content-Type": bad}
+        assert jmap.refused(bodyStructure=wrong, bodyValues={"t": {"value": "x"}})["type"] == "invalidProperties"
+    twice = {"partId": "t", "type": "text/plain", "header:Content-Type": " text/plain"}
+    assert jmap.refused(bodyStructure=twice, bodyValues={"t": {"value": "x"}})["type"] == "invalidProperties"
+
+
+def test_rfc8621_4_6_null_sets_nothing(jmap: JmapClient) -> None:
+    created = jmap.draft(messageId=None, sentAt=None, to=None, **{"header:X-A": None})
+    found = jmap.get(created["id"], "messageId", "sentAt", "to", "header:X-A:all")
+    assert found["messageId"]
+    assert found["sentAt"]
+    assert (found["to"], found["header:X-A:all"]) == (None, [])
+
+
 def test_rfc8621_4_6_one_property_for_one_field(jmap: JmapClient) -> None:
     error = jmap.refused(subject="a", **{"header:SUBJECT:asText": "b"})
     assert error["type"] == "invalidProperties"
     assert jmap.refused(**{"header:X-A": "a", "header:x-a:asText": "b"})["type"] == "invalidProperties"
+    assert jmap.refused(subject=None, **{"header:Subject": " b"})["type"] == "invalidProperties"
 
 
 @pytest.mark.parametrize(

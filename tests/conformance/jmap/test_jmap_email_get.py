@@ -67,6 +67,12 @@ def test_rfc8621_4_1_4_lists_of_parts(jmap: JmapClient) -> None:
     assert (pdf["language"], pdf["location"], pdf["charset"]) == (["fr", "en"], "http://x.example/a", None)
 
 
+def test_rfc8621_4_1_4_comments_belong_to_no_value(jmap: JmapClient) -> None:
+    fields = "MIME-Version: 1.0\r\nContent-ID: <x@y> (c)\r\nContent-Language: en (English), fr\r\n"
+    part = jmap.get(jmap.mail(fields=fields), "textBody")["textBody"][0]
+    assert (part["cid"], part["language"]) == ("x@y", ["en", "fr"])
+
+
 def test_rfc8621_4_1_4_body_structure(jmap: JmapClient) -> None:
     email = jmap.get(jmap.put(MIXED), "bodyStructure", bodyProperties=["type", "partId", "blobId"])
     root = email["bodyStructure"]

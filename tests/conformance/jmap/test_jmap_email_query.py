@@ -95,7 +95,16 @@ def test_rfc8620_5_5_unsupported_sort(jmap: JmapClient, sort: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "sort", [[{}], [{"property": 5}], ["x"], [{"property": "hasKeyword"}], [{"property": "size", "isAscending": "no"}]]
+    "sort",
+    [
+        [{}],
+        [{"property": 5}],
+        ["x"],
+        [{"property": "hasKeyword"}],
+        [{"property": "size", "isAscending": "no"}],
+        [{"property": "size", "collation": None}],
+        [{"property": "size", "keyword": None}],
+    ],
 )
 def test_rfc8620_5_5_sort_that_is_none(jmap: JmapClient, sort: Any) -> None:
     assert jmap.fails("Email/query", sort=sort)["type"] == "invalidArguments"
@@ -177,7 +186,9 @@ def test_rfc8620_5_5_unsupported_filter(jmap: JmapClient, name: str) -> None:
 
 
 @pytest.mark.parametrize("wanted", [{"operator": "XOR", "conditions": []}, {"operator": "AND"}, {"operator": "AND", "conditions": [5]},
-                                    {"nonsense": 1}, {"inMailbox": 5}, {"hasAttachment": "yes"}])  # fmt: skip
+                                    {"nonsense": 1}, {"inMailbox": 5}, {"hasAttachment": "yes"}, {"inMailbox": None},
+                                    {"hasAttachment": None}, {"before": None}, {"before": "2025-07-01T10:00:00Z\n"},
+                                    {"before": "\u0662025-07-01T10:00:00Z"}])  # fmt: skip
 def test_rfc8620_5_5_filter_that_is_none(jmap: JmapClient, wanted: Any) -> None:
     assert jmap.fails("Email/query", filter=wanted)["type"] == "invalidArguments"
 

@@ -83,7 +83,15 @@ def test_rfc8621_4_1_1_the_last_mailbox_cannot_go(jmap: JmapClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "patch", [{"keywords": {}, "keywords/a": True}, {"keywords/a/b": True}, {"subject/x": 1}, {"mailboxIds/F1/x": None}]
+    "patch",
+    [
+        {"keywords": {}, "keywords/a": True},
+        {"keywords/a/b": True},
+        {"subject/x": 1},
+        {"mailboxIds/F1/x": None},
+        {"keywords/a~": True},
+        {"keywords/~2": True},
+    ],
 )
 def test_rfc8620_5_3_invalid_patch(jmap: JmapClient, patch: Any) -> None:
     assert refusal(jmap, jmap.mail(), patch)["type"] == "invalidPatch"
@@ -93,6 +101,15 @@ def test_rfc8620_5_3_invalid_patch(jmap: JmapClient, patch: Any) -> None:
                                    {"keywords/a": 1}, {"preview": None}, {"header:Subject": "x"}])  # fmt: skip
 def test_rfc8620_5_3_what_cannot_change(jmap: JmapClient, patch: Any) -> None:
     assert refusal(jmap, jmap.mail(), patch)["type"] == "invalidProperties"
+
+
+def test_rfc8620_5_3_all_that_is_wrong_is_named(jmap: JmapClient) -> None:
+    email = jmap.mail()
+    patch = {"subject": "x", "size": 1, "nonsense": 2, "keywords/a b": True, "mailboxIds/none": True, "id": email}
+    found = refusal(jmap, email, patch)
+    assert found["type"] == "invalidProperties"
+    assert sorted(found["properties"]) == ["keywords", "mailboxIds", "nonsense", "size", "subject"]
+    assert keywords(jmap, email) == {}
 
 
 def test_rfc8620_5_3_same_values_again_are_allowed(jmap: JmapClient) -> None:

@@ -33,6 +33,22 @@ def test_rfc8621_4_1_2_2_text(jmap: JmapClient) -> None:
     assert header(jmap, b"List-Id: A list <a.example>\r\n", "header:List-Id:asText") == "A list <a.example>"
 
 
+def test_rfc8621_4_1_2_1_nul_is_dropped(jmap: JmapClient) -> None:
+    found = header(jmap, b"X-A: a\x00b\r\nSubject: s\x00t\r\n", "header:X-A", "header:X-A:asText", "subject")
+    assert found == [" ab", "ab", "st"]
+
+
+def test_rfc8621_4_1_2_2_encoded_controls_are_dropped(jmap: JmapClient) -> None:
+    assert header(jmap, b"Subject: =?utf-8?q?a=00b=0D=0Ac=07=C2=85d?=\r\n", "header:Subject:asText") == "abcd"
+
+
+@pytest.mark.parametrize(
+    "text", ["re=?utf-8?q?x?=", "=?utf-8?q?x?=y", '"=?utf-8?q?x?="', "=?utf-8?q?a b?=", "(=?utf-8?q?x?=)"]
+)
+def test_rfc8621_4_1_2_2_what_only_looks_like_an_encoded_word(jmap: JmapClient, text: str) -> None:
+    assert header(jmap, f"X-A: {text}\r\n".encode(), "header:X-A:asText") == text
+
+
 def test_rfc8621_4_1_2_3_addresses(jmap: JmapClient) -> None:
     fields = b'From: "James Smythe" <james@example.com>, Friends:\r\n jane@example.com, =?UTF-8?Q?John_Sm=C3=AEth?=\r\n <john@example.com>;\r\n'
     assert header(jmap, fields, "header:From:asAddresses") == [
@@ -40,6 +56,27 @@ def test_rfc8621_4_1_2_3_addresses(jmap: JmapClient) -> None:
         {"name": None, "email": "jane@example.com"},
         {"name": "John Smîth", "email": "john@example.com"},
     ]
+
+
+def test_rfc8621_4_1_2_3_examples_of_rfc_5322(jmap: JmapClient) -> None:
+    fields = (
+        b"From: Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>\r\n"
+        b"To:A Group(Some people)\r\n     :Chris Jones <c@(Chris's host.)public.example>,\r\n         joe@example.org,\r\n"
+        b"  John <jdoe@one.test> (my dear friend); (the end of the group)\r\n"
+        b"Cc:(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;\r\n"
+        b"Date: Thu,\r\n      13\r\n        Feb\r\n          1969\r\n      23:32\r\n               -0330 (Newfoundland Time)\r\n"
+    )
+    sender, to, copies, sent = header(jmap, fields, "from", "header:To:asGroupedAddresses", "cc", "sentAt")
+    assert sender == [{"name": "Pete", "email": "pete@silly.test"}]
+    people = [("Chris Jones", "c@public.example"), (None, "joe@example.org"), ("John", "jdoe@one.test")]
+    assert to == [{"name": "A Group", "addresses": [{"name": name, "email": email} for name, email in people]}]
+    assert copies == []
+    assert sent == "1969-02-13T23:32:00-03:30"
+
+
+def test_rfc8621_4_1_2_3_blanks_within_quotes_are_the_senders(jmap: JmapClient) -> None:
+    flat, grouped = header(jmap, b'To: " two  blanks " <a@x.example>\r\n', "to", "header:To:asGroupedAddresses")
+    assert flat == grouped[0]["addresses"] == [{"name": "two  blanks", "email": "a@x.example"}]
 
 
 def test_rfc8621_4_1_2_4_grouped_addresses(jmap: JmapClient) -> None:
@@ -73,10 +110,19 @@ def test_rfc8621_4_1_2_6_date(jmap: JmapClient) -> None:
     assert header(jmap, b"Date: some day\r\n", "header:Date:asDate") is None
 
 
+def test_rfc8621_4_1_2_6_obsolete_dates(jmap: JmapClient) -> None:
+    # RFC 5322, appendix A.6.3
+    fields = b"Date  : Fri, 21 Nov 1997 09(comment):   55  :  06 -0600\r\n"
+    assert header(jmap, fields, "header:Date:asDate", "sentAt") == ["1997-11-21T09:55:06-06:00"] * 2
+
+
 def test_rfc8621_4_1_2_7_urls(jmap: JmapClient) -> None:
     fields = b"List-Post: <mailto:a@x.example>, (or) <http://x.example/>\r\n"
     assert header(jmap, fields, "header:List-Post:asURLs") == ["mailto:a@x.example", "http://x.example/"]
     assert header(jmap, b"List-Post: NO\r\n", "header:List-Post:asURLs") is None
+    # RFC 2369 §2: comments are none, and blanks within the brackets are to be ignored
+    fields = b"List-Help: (see <it>) <http://x.example/\r\n a> (c)\r\n"
+    assert header(jmap, fields, "header:List-Help:asURLs") == ["http://x.example/a"]
 
 
 def test_rfc8621_4_1_3_last_instance_or_all(jmap: JmapClient) -> None:
@@ -84,6 +130,15 @@ def test_rfc8621_4_1_3_last_instance_or_all(jmap: JmapClient) -> None:
     last, every = header(jmap, fields, "header:x-n", "header:X-N:all")
     assert (last, every) == (" three", [" one", " two", " three"])
     assert header(jmap, fields, "header:X-N:asText:all") == ["one", "two", "three"]
+
+
+def test_rfc8621_4_1_3_a_name_may_be_written_in_several_ways(jmap: JmapClient) -> None:
+    fields = b"X-N: one\r\n"
+    assert header(jmap, fields, "header:X-N", "header:x-n", "header:x-N:asText") == [" one", " one", "one"]
+    many = [f"header:{first}{second}{third}" for first in "xX" for second in "yY" for third in "zZ"]
+    assert (
+        jmap.fails("Email/get", ids=[], properties=many)["type"] == "invalidArguments"
+    )  # though not in any number of ways
 
 
 def test_rfc8621_4_1_3_absent_fields(jmap: JmapClient) -> None:

@@ -41,6 +41,8 @@ def test_rfc8620_3_7_pointer_finds(jmap: JmapClient, path: str, value: Any) -> N
         None,
         "/*",
         "/list/9999999999",
+        "/a~2b",
+        "/a~",
     ],
 )
 def test_rfc8620_3_7_pointer_fails(jmap: JmapClient, path: Any) -> None:

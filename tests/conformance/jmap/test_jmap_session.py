@@ -39,6 +39,10 @@ def test_rfc8620_2_account_is_described(jmap: JmapClient) -> None:
     assert set(account["accountCapabilities"]) == {CORE, MAIL}
 
 
+def test_rfc8620_2_core_has_no_primary_account(jmap: JmapClient) -> None:
+    assert jmap.session["primaryAccounts"] == {MAIL: jmap.account}
+
+
 def test_rfc8620_2_url_templates_have_their_variables(jmap: JmapClient) -> None:
     for variable in ("{accountId}", "{blobId}", "{type}", "{name}"):
         assert variable in jmap.session["downloadUrl"]

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TextIO
 
 
@@ -20,13 +21,18 @@ class Console:
         self._since: float | None = None
 
     def line(self, text: str) -> None:
-        """Print a whole line."""
-        self._clear()
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        """Print a whole line; one that cannot be printed (a file on a full disk, a pipe that nobody reads) ends nothing."""
+        with suppress(OSError):
+            self._clear()
+            self._stream.write(text + "\n")
+            self._stream.flush()
 
     def waiting(self, names: Iterable[str]) -> None:
         """Show what is waited for and for how long by now; no names end the wait."""
+        with suppress(OSError):
+            self._show(names)
+
+    def _show(self, names: Iterable[str]) -> None:
         what = ", ".join(names)
         if not what:
             self._clear()

@@ -26,6 +26,9 @@ def rotate(path: Path, limit: int = ROTATE_BYTES) -> bool:
     """Copy a log over `limit` bytes to `.1` (and `.1` to `.2`), then cut it; whether it did.
 
     The writer keeps its descriptor: what it writes between the copy and the cut is lost, which a log may be.
+
+    Raises:
+        OSError: there is no room for the copy; the log is as it was.
     """
     try:
         if path.stat().st_size <= limit:
@@ -36,7 +39,11 @@ def rotate(path: Path, limit: int = ROTATE_BYTES) -> bool:
     for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
         if newer.exists():
             newer.replace(older)
-    shutil.copy2(path, names[0])
+    try:
+        shutil.copy2(path, names[0])
+    except OSError:
+        names[0].unlink(missing_ok=True)
+        raise
     os.truncate(path, 0)
     return True
 

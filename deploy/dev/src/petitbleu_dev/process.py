@@ -24,6 +24,8 @@ STEADY_SECONDS = 20.0
 
 PROBE_SECONDS = 0.1
 PROBE_TIMEOUT_SECONDS = 3.0
+WATCH_SECONDS = 5.0
+"""Between two looks at a program that may live and yet be of no use until it is started anew."""
 
 
 class State(enum.StrEnum):
@@ -44,6 +46,11 @@ async def _nothing() -> None:
     """Do nothing: the default of the optional steps."""
 
 
+async def _no_fault() -> str:
+    """Find nothing: the default of `fault`."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """What to run and how to know that it runs.
@@ -59,6 +66,8 @@ class Program:
     needs: tuple[str, ...] = ()
     prepare: Callable[[], Awaitable[None]] = _nothing
     settle: Callable[[], Awaitable[None]] = _nothing
+    fault: Callable[[], Awaitable[str]] = _no_fault
+    """What is wrong with a living program that only a new start mends, in a few words; empty when nothing is."""
     cleanup: Callable[[], None] = lambda: None
     shim: tuple[str, ...] = ()
     stop_signal: signal.Signals = signal.SIGTERM
@@ -174,7 +183,7 @@ class Process:
                 self.say(f"{self.program.name}: {error}; trying on")
             self._said_reason = str(error)
             return True
-        probing = asyncio.create_task(self._probe_until_ready())
+        probing = asyncio.create_task(self._look_after())
         try:
             code = await child.wait()
         finally:
@@ -219,6 +228,27 @@ class Process:
             self.pid = child.pid
             self.changed.notify_all()
         return child
+
+    async def _look_after(self) -> None:
+        """Probe a new process until it answers, then end it when it has a fault that a new start mends."""
+        await self._probe_until_ready()
+        if self.program.fault is _no_fault:
+            return
+        fault = ""
+        while not fault:
+            await asyncio.sleep(WATCH_SECONDS)
+            fault = await self._found_fault()
+        self.say(f"{self.program.name}: {fault}; starting it again")
+        self.send(self.program.stop_signal)
+        await asyncio.sleep(self.program.stop_seconds)
+        self.kill_family()
+
+    async def _found_fault(self) -> str:
+        """Return what is wrong; a question that fails is asked again, for a slow or strange answer is no such fault."""
+        with suppress(Exception):
+            async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                return await self.program.fault()
+        return ""
 
     async def _probe_until_ready(self) -> None:
         said = ""

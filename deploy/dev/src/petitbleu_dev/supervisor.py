@@ -207,15 +207,17 @@ class Supervisor:
         return lines
 
     async def _keep_house(self) -> None:
-        """Rotate logs; renew certificates of a stack that runs for long."""
+        """Rotate logs; renew certificates of a stack that runs for long. What a full disk does not let be done waits for room."""
         checked = asyncio.get_running_loop().time()
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             for name in self._processes:
-                logfile.rotate(self._options.layout.log(name))
+                with suppress(OSError):
+                    logfile.rotate(self._options.layout.log(name))
             if asyncio.get_running_loop().time() - checked >= CERTIFICATE_CHECK_SECONDS:
-                checked = asyncio.get_running_loop().time()
-                Certificates(self._options.layout.tls).ensure(dt.datetime.now(dt.UTC))
+                with suppress(OSError):
+                    Certificates(self._options.layout.tls).ensure(dt.datetime.now(dt.UTC))
+                    checked = asyncio.get_running_loop().time()
 
     async def _take_down(self) -> None:
         self._console.waiting(["a clean stop"])

@@ -49,6 +49,8 @@ _PAREN = re.compile(r"[()]|\\.", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _MOST_WORDS = 64  # of something that could still be one name and address
 _BLANKS = re.compile(r"\s+")
+_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*+\)")
+_MOST_NESTED = 4  # comments within comments of an addr-spec
 
 
 def as_addresses(raw: bytes) -> list[EmailAddress]:
@@ -61,7 +63,7 @@ def as_addresses(raw: bytes) -> list[EmailAddress]:
         if found is None:
             break
         quoted, phrase, email, bare, comma = found.groups()
-        name = quoted or (phrase.rstrip() if phrase else None)
+        name = quoted.strip() if quoted else (phrase.rstrip() if phrase else None)
         if name and "=?" in name:
             name = decode_words(name)
         out.append(EmailAddress(name or None, email or bare))
@@ -119,6 +121,8 @@ class _Reader:
     def _add(self, word: str, source: str) -> None:
         if self.angle is not None and word != " ":
             self._flush()  # text behind an angle-addr: the comma is missing
+        if word == " " and self.phrase and self.phrase[-1] == " ":
+            return  # a comment stood between them
         self.phrase.append(word)
         self.source.append(source)
 
@@ -135,7 +139,7 @@ class _Reader:
             self.group = None
         elif char == ":":
             if self.group is None and self.angle is None and not any("@" in word for word in self.source):
-                name = _tidy("".join(self.phrase))
+                name = _words(self.phrase)
                 self.group = AddressGroup(name or "", [])
                 self.groups.append(self.group)
                 self._clear()
@@ -174,7 +178,7 @@ class _Reader:
 
     def _mailbox(self) -> EmailAddress | None:
         if self.angle is not None:
-            name = _tidy("".join(self.phrase))
+            name = _words(self.phrase)
             email = _addr_spec(self.angle)
         else:
             name, email = _bare("".join(self.source))
@@ -219,8 +223,15 @@ def _addr_spec(angle: str) -> str:
     if email.startswith("@") and ":" in email:
         email = email.partition(":")[2]  # RFC 5322 §4.4: the route of obs-angle-addr
     if '"' not in email:
+        for _ in range(_MOST_NESTED if "(" in email else 0):
+            email = _COMMENT.sub("", email)
         email = _BLANKS.sub("", email)
     return email
+
+
+def _words(phrase: list[str]) -> str:
+    """Return a display name; blanks within quotes are the sender's (RFC 8621 §4.1.2.3)."""
+    return decode_words("".join(phrase).strip())
 
 
 def _tidy(name: str) -> str:

@@ -114,7 +114,7 @@ def file_name(disposition: Parameters, content: Parameters) -> str | None:
     name = disposition.get("filename") or content.get("name")
     if not name:
         return None
-    return decode_words(name)
+    return decode_words(name, anywhere=True)
 
 
 def first_word(value: str) -> str:

@@ -24,7 +24,9 @@ _ID = re.compile(rb"<([^<>\s]{1,998}+)>")
 _FOLDED_ID = re.compile(rb"<([^<>]{1,998}+)>")
 _NO_ID = re.compile(rb"[<>\s]")
 _BLANKS = re.compile(rb"[ \t\r\n]+")
-_URL = re.compile(r"<([^<>\s]++)>")
+_URL = re.compile(r"<([^<>]*+)>|\((?:[^()\\]|\\.)*+\)")
+_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+\)")
+_COLON = re.compile(rb"\s*+:\s*+")
 _DATE = re.compile(
     rb"\s*+(?:[A-Za-z]{3,9}\s*+,?\s*+)?(\d{1,2})[\s-]++([A-Za-z]{3})[a-z]*+[\s-]++(\d{2,4})\s++"
     rb"(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?\s*+(?:([+-])(\d\d)(\d\d)|([A-Za-z]{1,5}))?"
@@ -58,7 +60,9 @@ class SentAt(NamedTuple):
 
 
 def to_text(raw: bytes) -> str:
-    """Octets of a header as text: UTF-8 (RFC 6532 §3), with U+FFFD for what is not (RFC 8621 §4.1.2.1)."""
+    """Octets of a header as text: UTF-8 (RFC 6532 §3), with U+FFFD for what is not, and no NUL (RFC 8621 §4.1.2.1)."""
+    if b"\0" in raw:
+        raw = raw.replace(b"\0", b"")
     if raw.isascii():
         return raw.decode("ascii")
     if b"=?" in raw:
@@ -95,7 +99,8 @@ def as_message_ids(raw: bytes) -> list[str] | None:
 def as_date(raw: bytes) -> SentAt | None:
     """The Date form (RFC 8621 §4.1.2.6; RFC 5322 §3.3 and §4.3); None when it cannot be read."""
     raw = raw[:_MAX_DATE]
-    found = _DATE.match(raw)
+    # RFC 5322 §4.3: the obsolete form has comments and blanks between any two words
+    found = _DATE.match(raw) or _DATE.match(_COLON.sub(b":", _COMMENT.sub(b" ", raw)))
     if found is not None:
         day, month_name, year_text, hour, minute, second, sign, zone_hours, zone_minutes, zone = found.groups()
         month = _MONTHS.get(month_name.lower())
@@ -142,5 +147,17 @@ def format_date(sent: SentAt) -> str:
 
 
 def as_urls(raw: bytes) -> list[str] | None:
-    """The URLs form (RFC 8621 §4.1.2.7, RFC 2369 §2); None when there is none."""
-    return _URL.findall(to_text(unfold(raw))) or None
+    """The URLs form (RFC 8621 §4.1.2.7, RFC 2369 §2), without comments and without blanks inside; None when there is none."""
+    return [url for found in _URL.findall(to_text(unfold(raw))) if (url := "".join(found.split()))] or None
+
+
+def as_content_id(raw: bytes) -> str | None:
+    """The value of Content-ID without blanks, comments and angle brackets (RFC 8621 §4.1.4, RFC 2045 §7)."""
+    text = to_text(unfold(raw))
+    _, opening, rest = text.partition("<")
+    return (rest.partition(">")[0] if opening else text).strip() or None
+
+
+def as_languages(raw: bytes) -> list[str] | None:
+    """The tags of Content-Language (RFC 3282 §2), comments left out; None when there is none."""
+    return to_text(_COMMENT.sub(b" ", raw)).replace(",", " ").split() or None

@@ -21,7 +21,7 @@ from petitbleu_mail.content_types import (
     parse_content_type,
     parse_disposition,
 )
-from petitbleu_mail.header_values import to_text
+from petitbleu_mail.header_values import as_content_id, as_languages, to_text
 from petitbleu_mail.headers import Blob, Headers, scan_headers, unfold
 from petitbleu_mail.transfer import IDENTITY, decode_transfer
 
@@ -34,7 +34,6 @@ MAX_PARTS = 1000
 _PATIENCE = 500
 _LONGEST_DELIMITER = 2 * MAX_BOUNDARY
 _MESSAGES = {"message/rfc822", "message/global"}
-_SPACE = re.compile(r"[\s,]+")
 
 
 class Part(msgspec.Struct, array_like=True, gc=False):
@@ -238,10 +237,10 @@ def _describe(headers: Headers, default: str) -> tuple[Part, bytes | None, Param
         params.pop("name", None)
     raw = fields.get(b"content-id")
     if raw is not None:
-        part.cid = to_text(unfold(raw)).strip().removeprefix("<").removesuffix(">") or None
+        part.cid = as_content_id(raw)
     raw = fields.get(b"content-language")
     if raw is not None:
-        part.language = [tag for tag in _SPACE.split(to_text(raw)) if tag] or None
+        part.language = as_languages(raw)
     raw = fields.get(b"content-location")
     if raw is not None:
         part.location = "".join(to_text(unfold(raw)).split()) or None

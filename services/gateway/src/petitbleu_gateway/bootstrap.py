@@ -15,6 +15,7 @@ from petitbleu_gateway.adapters.probes import backend_answers, service_ready
 from petitbleu_gateway.adapters.store_grpc import GrpcMailStore
 from petitbleu_gateway.config import GatewaySettings
 from petitbleu_gateway.http.app import Gateway, Route
+from petitbleu_gateway.http.clients import ClientBook
 from petitbleu_gateway.http.download_door import DownloadDoor
 from petitbleu_gateway.http.exchange import Network, OctetBudget
 from petitbleu_gateway.http.jmap_doors import JmapDoors
@@ -51,7 +52,7 @@ def build_application(
     )  # fmt: skip
     method_limits = MethodLimits(
         settings.jmap_max_objects_in_get, settings.jmap_max_objects_in_set, settings.jmap_max_query,
-        settings.jmap_max_blob_octets, settings.jmap_max_draft_octets,
+        settings.jmap_max_blob_octets, settings.jmap_max_draft_octets, settings.jmap_max_response_octets,
     )  # fmt: skip
     sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget)
     jmap = JmapDoors(authentication, store, build_registry(), limits, method_limits, settings.http_body_seconds, budget)
@@ -69,14 +70,14 @@ def build_application(
         Route("download", DOWNLOAD_PATH, {"GET": download.download, "HEAD": download.download}, below=True),
         Route("upload", UPLOAD_PATH, {"POST": jmap.upload}, below=True),
     ]
-    return Gateway(routes, _networks(settings.proxies))
+    return Gateway(routes, _networks("PETITBLEU_PROXIES", settings.proxies))
 
 
-def _networks(text: str) -> list[Network]:
+def _networks(name: str, text: str) -> list[Network]:
     try:
         return [ipaddress.ip_network(entry.strip()) for entry in text.split(",") if entry.strip()]
     except ValueError:
-        raise StartupError("PETITBLEU_PROXIES is no list of networks") from None
+        raise StartupError(f"{name} is no list of networks") from None
 
 
 def _connected(peer: Peer) -> Callable[[], Awaitable[bool]]:
@@ -111,10 +112,13 @@ def _doors(settings: GatewaySettings, application: Gateway) -> tuple[list[Door],
         settings.http_header_octets, settings.http_header_fields, settings.http_head_seconds,
         settings.http_stall_seconds,
     )  # fmt: skip
+    exempt = _networks("PETITBLEU_HTTP_EXEMPT", settings.http_exempt)
+    proxies = _networks("PETITBLEU_PROXIES", settings.proxies)
+    clients = ClientBook(settings.http_connections_client, [*exempt, *proxies])
 
     def door(port: int, certificates: Certificates | None = None) -> Door:
         return Door(
-            application, settings.http_host, port, limits, connections=settings.http_connections,
+            application, settings.http_host, port, limits, clients, connections=settings.http_connections,
             idle_seconds=settings.http_idle_seconds, context=certificates.context if certificates else None,
         )  # fmt: skip
 

@@ -26,6 +26,15 @@ class GatewaySettings(ServiceSettings):
     proxies: str = Field("", description="Networks (comma separated) whose X-Forwarded-For and -Proto are believed.")
 
     http_connections: int = Field(2000, description="Connections a door; beyond, 503.")
+    http_connections_client: int = Field(
+        500,
+        ge=1,
+        description="Connections of one client (IPv6: of one /64), all doors together; beyond, 429 (RFC 6585 §4). A browser has six; a "
+        "school is one address.",
+    )
+    http_exempt: str = Field(
+        "127.0.0.0/8,::1", description="Networks (comma separated) free of that limit; those of `proxies` are too."
+    )
     http_header_octets: int = Field(32768, description="Octets of a request's head; beyond, 431 (RFC 6585 §5).")
     http_header_fields: int = Field(100, description="Fields of a request's head; beyond, 431.")
     http_head_seconds: float = Field(15.0, description="Time for a request's head, so that slow senders hold no place.")
@@ -46,6 +55,11 @@ class GatewaySettings(ServiceSettings):
     jmap_max_query: int = Field(1000, le=1000, description="Most ids that one Email/query gives; store's own limit.")
     jmap_max_blob_octets: int = Field(
         48 << 20, description="Octets of blobs that one request may read for headers, body values and drafts."
+    )
+    jmap_max_response_octets: int = Field(
+        64 << 20,
+        ge=1 << 16,
+        description="Octets of a request's answer: a call whose response has no room gets an error.",
     )
     jmap_max_draft_octets: int = Field(25_000_000, description="maxSizeAttachmentsPerEmail, before encoding.")
 

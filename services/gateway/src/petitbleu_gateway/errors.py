@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from types import TracebackType
 from typing import Any, Final
 
 import grpc
@@ -128,6 +129,32 @@ class SetError(Exception):
 def invalid(*properties: str, why: str = "") -> SetError:
     """Return `invalidProperties` naming the properties (RFC 8620 §5.3)."""
     return SetError(SetFault.INVALID_PROPERTIES, why, properties=list(properties))
+
+
+class Invalid:
+    """Gathers what is invalid, so that one answer names it all (RFC 8620 §5.3): each `with` block may add to it."""
+
+    def __init__(self) -> None:
+        self._found: list[SetError] = []
+
+    def __enter__(self) -> None:
+        """Begin one check."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        """Keep `invalidProperties`; any other error goes on."""
+        if not isinstance(error, SetError) or error.fault is not SetFault.INVALID_PROPERTIES:
+            return False
+        self._found.append(error)
+        return True
+
+    def settle(self) -> None:
+        """Raise one error for all that was found, if anything was."""
+        if len(self._found) == 1:
+            raise self._found[0]
+        if self._found:
+            raise invalid(*dict.fromkeys(name for error in self._found for name in error.members["properties"]))
 
 
 _RPC_FAULTS: Final = {

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from dataclasses import dataclass
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from petitbleu_dev import binaries, credentials
 from petitbleu_dev.backends.context import Context
@@ -17,6 +21,13 @@ STREAM_SUBJECTS = {"MAIL": "mail.>", "ACCOUNTS": "accounts.>"}
 
 ADMINISTRATOR = "operator"
 """User with every right, for the operator's tools and for tests."""
+
+SUPERVISOR = "supervisor"
+"""User of the system account, who may ask how the server is and nothing else."""
+
+HEALTH = "$SYS.REQ.SERVER.PING.HEALTHZ"
+ROOM_OCTETS = 16 * 1024 * 1024
+"""With less than this free on its disk, a new start would only fail again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,18 @@ def configuration(context: Context) -> str:
         "max_pending": 64 * 1024 * 1024,
         "logtime": True,
         "authorization": {"users": users, "timeout": 5},
+        "accounts": {
+            "SYS": {
+                "users": [
+                    {
+                        "user": SUPERVISOR,
+                        "password": password(context, SUPERVISOR),
+                        "permissions": {"publish": [HEALTH], "subscribe": ["_INBOX.>"]},
+                    }
+                ]
+            }
+        },
+        "system_account": "SYS",
     }
     return json.dumps(settings, indent=1)
 
@@ -109,6 +132,7 @@ def program(context: Context) -> Program:
         environment={**context.environment, "GOMEMLIMIT": MEMORY_LIMIT, "GOMAXPROCS": PROCESSORS},
         log=context.layout.log("nats"),
         probe=lambda: _answers(context),
+        fault=lambda: _stopped_storing(context),
         prepare=prepare,
         stop_seconds=5,
     )
@@ -123,3 +147,42 @@ async def _answers(context: Context) -> bool:
         writer.close()
     kind, _, body = greeting.partition(b" ")
     return kind == b"INFO" and bool(json.loads(body).get("jetstream"))
+
+
+async def _stopped_storing(context: Context) -> str:
+    """Why the server stores nothing more although there is room, or nothing."""
+    if shutil.disk_usage(context.layout.nats).free < ROOM_OCTETS:
+        return ""
+
+    async def quietly(_: Exception) -> None:
+        """Whatever it is, the next look will tell."""
+
+    client = Client()
+    try:
+        await client.connect(
+            url(context),
+            user=SUPERVISOR,
+            password=password(context, SUPERVISOR),
+            allow_reconnect=False,
+            error_cb=quietly,
+        )
+        answer = await client.request(HEALTH, b"", timeout=2)
+    except NatsError:
+        return ""  # it is not there, or busy: `probe` and the next look are for that
+    finally:
+        await client.close()
+    return stopped_storing(answer.data)
+
+
+def stopped_storing(health: bytes) -> str:
+    """Return why a server stores nothing more until it is started anew, as its health check tells it, or nothing.
+
+    A stream of nats-server (2.14 on) that failed to write takes nothing more, and a server that found no room may end its
+    JetStream, however much room there is by then.
+
+    Args:
+        health: Answer to `$SYS.REQ.SERVER.PING.HEALTHZ`, JSON.
+    """
+    said = str(json.loads(health).get("data", {}).get("error", ""))
+    final = "write error" in said or "JetStream not enabled" in said
+    return f"it stores nothing more ({said})" if final else ""

@@ -5,16 +5,23 @@ from __future__ import annotations
 import binascii
 import re
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from datetime import datetime
 from typing import Any, Final
 
-from petitbleu_gateway.domain.draft_fields import parameter, read_word, with_parameters, write_part_fields
-from petitbleu_gateway.domain.header_forms import parse_header_property
-from petitbleu_gateway.domain.header_writing import BadValueError, fold, write_field, write_property
-from petitbleu_gateway.errors import invalid
+from petitbleu_gateway.domain.draft_fields import (
+    OwnType,
+    parameter,
+    read_own_type,
+    read_word,
+    with_parameters,
+    write_part_fields,
+)
+from petitbleu_gateway.domain.draft_header import CONVENIENT, write_header
+from petitbleu_gateway.domain.header_writing import fold
+from petitbleu_gateway.errors import Invalid, invalid
 
 _MAX_PARTS: Final = 200
 _MAX_DEPTH: Final = 20
@@ -22,13 +29,6 @@ _MAX_LINE: Final = 998  # RFC 5322 §2.1.1
 _TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}")
 
-# RFC 8621 §4.1.3: property → field and form
-CONVENIENT: Final = {
-    "messageId": ("Message-ID", "MessageIds"), "inReplyTo": ("In-Reply-To", "MessageIds"),
-    "references": ("References", "MessageIds"), "sender": ("Sender", "Addresses"), "from": ("From", "Addresses"),
-    "to": ("To", "Addresses"), "cc": ("Cc", "Addresses"), "bcc": ("Bcc", "Addresses"),
-    "replyTo": ("Reply-To", "Addresses"), "subject": ("Subject", "Text"), "sentAt": ("Date", "Date"),
-}  # fmt: skip
 _FILED: Final = frozenset({"mailboxIds", "keywords", "receivedAt"})
 _BODY: Final = frozenset({"bodyStructure", "textBody", "htmlBody", "attachments", "bodyValues"})
 _PART: Final = frozenset(
@@ -48,6 +48,7 @@ class DraftPart:
     blob_id: str | None = None
     charset: str | None = None
     name: str | None = None
+    own_type: OwnType | None = None
     parts: list[DraftPart] = field(default_factory=list)
 
 
@@ -58,16 +59,19 @@ class Draft:
     header: bytes
     root: DraftPart
 
-    def blob_ids(self) -> list[str]:
-        """Return the blobs that its parts are made of, each once."""
-        found: dict[str, None] = {}
+    def uses(self) -> tuple[Counter[str], int]:
+        """Return how often each blob stands in its parts, and the octets of their texts: one value may stand in many."""
+        blobs: Counter[str] = Counter()
+        texts: Counter[str] = Counter()
         waiting = [self.root]
         while waiting:
             part = waiting.pop()
             if part.blob_id is not None:
-                found[part.blob_id] = None
+                blobs[part.blob_id] += 1
+            if part.text is not None:
+                texts[part.text] += 1
             waiting.extend(part.parts)
-        return list(found)
+        return blobs, sum(len(text.encode("utf-8", "replace")) * count for text, count in texts.items())
 
 
 def read_draft(email: Mapping[str, Any], domain: str, now: datetime) -> Draft:
@@ -94,20 +98,24 @@ class _Reader:
 
     def read(self) -> Draft:
         email = self._email
+        wrong = Invalid()
+        with wrong:
+            self._check_names()
+        header, present = write_header(email, self._domain, self._now, wrong)
+        root = DraftPart("text/plain", b"")
+        with wrong:
+            self._read_values()
+            root = self._root(present)
+        wrong.settle()
+        return Draft(header, root)
+
+    def _check_names(self) -> None:
         wrong = [
-            name for name in email
+            name for name in self._email
             if name not in _FILED and name not in _BODY and name not in CONVENIENT and not name.startswith("header:")
         ]  # fmt: skip
         if wrong:
             raise invalid(*wrong, why="may not be set")
-        if "bodyStructure" in email:
-            both = [name for name in ("textBody", "htmlBody", "attachments") if name in email]
-            if both:  # RFC 8621 §4.6
-                raise invalid("bodyStructure", *both, why="bodyStructure excludes the lists")
-        self._read_values()
-        header, present = self._header()
-        root = self._root(present)
-        return Draft(header, root)
 
     def _read_values(self) -> None:
         values = self._email.get("bodyValues")
@@ -127,43 +135,12 @@ class _Reader:
                 raise invalid(f"bodyValues/{part_id}")
             self._values[part_id] = value["value"]
 
-    def _header(self) -> tuple[bytes, set[str]]:
-        """Write the message's own fields; return them and their names in lower case."""
-        written: dict[str, bytes] = {}
-        for key, value in self._email.items():
-            if key in CONVENIENT:
-                name, form = CONVENIENT[key]
-                field_name = name.lower()
-            elif key.startswith("header:"):
-                wanted = parse_header_property(key)
-                # RFC 8621 §4.6: Content-* belongs to parts; forms that a field may not have are refused
-                if wanted is None or wanted.field.startswith("content-"):
-                    raise invalid(key)
-                field_name = wanted.field
-            else:
-                continue
-            if field_name in written:  # RFC 8621 §4.6: one property a field, whatever its letters' case
-                raise invalid(key, why="the field is set twice")
-            if value is None:
-                continue
-            try:
-                written[field_name] = (
-                    write_field(name, form, value) if key in CONVENIENT else write_property(wanted, value)  # type: ignore[arg-type]
-                )
-            except BadValueError:
-                raise invalid(key) from None
-        if "message-id" not in written:  # RFC 8621 §4.6
-            written["message-id"] = fold("Message-ID", [f"<{secrets.token_hex(16)}@{self._domain}>"])
-        if "date" not in written:
-            written["date"] = fold("Date", [format_datetime(self._now.astimezone(UTC))])
-        written.setdefault("mime-version", b"MIME-Version: 1.0\r\n")
-        names = set(written)
-        first = [written.pop(name) for name in ("date", "message-id", "from", "to", "cc", "subject") if name in written]
-        return b"".join([*first, *written.values()]), names
-
     def _root(self, present: set[str]) -> DraftPart:
         email = self._email
         if "bodyStructure" in email:
+            both = [name for name in ("textBody", "htmlBody", "attachments") if name in email]
+            if both:  # RFC 8621 §4.6
+                raise invalid("bodyStructure", *both, why="bodyStructure excludes the lists")
             structure = email["bodyStructure"]
             return self._part(structure, "bodyStructure", "text/plain", 1, frozenset(present))
         text = self._list("textBody", "text/plain")
@@ -209,10 +186,11 @@ class _Reader:
             if key not in _PART and not key.startswith("header:"):  # `headers` may not be given (RFC 8621 §4.6)
                 raise invalid(f"{path}/{key}")
         sub_parts = given.get("subParts")
-        kind = given.get("type") or ("multipart/mixed" if sub_parts else default)
+        own = read_own_type(given, path)
+        kind = own.kind if own is not None else given.get("type") or ("multipart/mixed" if sub_parts else default)
         if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
             raise invalid(f"{path}/type")
-        part = DraftPart(kind.lower(), b"")
+        part = DraftPart(kind.lower(), b"", own_type=own)
         part.name = read_word(given, "name", path)
         part.fields = write_part_fields(given, path, part.name, part.type, taken)
         if part.type.startswith("multipart/"):
@@ -236,12 +214,10 @@ class _Reader:
         if part_id is not None:
             if not isinstance(part_id, str) or part_id not in self._values:
                 raise invalid(f"{path}/partId")
-            if given.get("charset") is not None:
-                raise invalid(f"{path}/charset")
-            if given.get("size") is not None:
-                raise invalid(f"{path}/size")
-            if not part.type.startswith("text/"):
-                raise invalid(f"{path}/type", why="a value is text")
+            for name in ("charset", "size"):
+                if given.get(name) is not None:
+                    raise invalid(f"{path}/{name}")
+            _check_value_type(part, path)
             part.text = self._values[part_id]
             return
         if not isinstance(blob, str):
@@ -252,6 +228,13 @@ class _Reader:
             if not isinstance(charset, str) or not _TOKEN.fullmatch(charset):
                 raise invalid(f"{path}/charset")
             part.charset = charset
+
+
+def _check_value_type(part: DraftPart, path: str) -> None:
+    if not part.type.startswith("text/"):
+        raise invalid(f"{path}/type", why="a value is text")
+    if part.own_type is not None and (part.own_type.charset or "utf-8").lower() != "utf-8":
+        raise invalid(f"{path}/header:Content-Type", why="a value is written in UTF-8")
 
 
 def _multipart(subtype: str, parts: list[DraftPart]) -> DraftPart:
@@ -292,7 +275,11 @@ def _write(part: DraftPart, content: Callable[[str], bytes], out: list[bytes]) -
             encoding = "7bit" if data.isascii() else "8bit"
         else:
             encoding, data = "base64", encode_base64(data)
-    type_field = fold("Content-Type", with_parameters(part.type, [*parameters, *parameter("name", part.name)]))
+    if part.own_type is None:
+        type_field = fold("Content-Type", with_parameters(part.type, [*parameters, *parameter("name", part.name)]))
+    else:
+        more = parameters if part.own_type.charset is None else []
+        type_field = "".join([part.own_type.field, *(f";\r\n {word}" for word in more), "\r\n"]).encode()
     out.append(part.fields + type_field + f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode())
     out.append(data)
 

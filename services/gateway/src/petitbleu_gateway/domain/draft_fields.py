@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from petitbleu_gateway.domain.header_forms import parse_header_property
 from petitbleu_gateway.domain.header_writing import BadValueError, fold, write_property
 from petitbleu_gateway.errors import invalid
+from petitbleu_mail.content_types import parse_content_type
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}")
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 # written by us from other properties
-_OURS: Final = frozenset({"content-transfer-encoding", "content-type", "mime-version"})
+_OURS: Final = frozenset({"content-transfer-encoding", "mime-version"})
 
 
 def read_word(given: dict[str, Any], key: str, path: str) -> str | None:
@@ -70,6 +71,37 @@ def _add_names(written: dict[str, bytes], given: dict[str, Any], path: str) -> N
         written["content-location"] = fold("Content-Location", [location])
 
 
+class OwnType(NamedTuple):
+    """A part's Content-Type that the client wrote itself: its media type, its charset, and the field without its line end."""
+
+    kind: str
+    charset: str | None
+    field: str
+
+
+def read_own_type(given: dict[str, Any], path: str) -> OwnType | None:
+    """Return the Content-Type that a part sets by `header:…`, as for parameters that no property has (RFC 8621 §4.6).
+
+    Raises:
+        SetError: `invalidProperties` when it is no media type, one with parts, or stands beside `type` or `charset`.
+    """
+    for key, value in given.items():
+        wanted = parse_header_property(key)
+        if wanted is None or wanted.field != "content-type" or value is None:
+            continue
+        if wanted.all or given.get("type") is not None or given.get("charset") is not None:
+            raise invalid(f"{path}/{key}")
+        try:
+            field = write_property(wanted, value)
+        except BadValueError:
+            raise invalid(f"{path}/{key}") from None
+        kind, parameters = parse_content_type(field.partition(b":")[2])
+        if kind is None or kind.startswith("multipart/"):
+            raise invalid(f"{path}/{key}")
+        return OwnType(kind, parameters.get("charset"), field.decode().rstrip("\r\n"))
+    return None
+
+
 def _language(value: Any, path: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(tag, str) and _TOKEN.fullmatch(tag) for tag in value):
         raise invalid(f"{path}/language")
@@ -81,6 +113,9 @@ def _add_property(written: dict[str, bytes], key: str, value: Any, path: str, ta
     # RFC 8621 §4.6: no field twice, none that the Email object sets, no Content-Transfer-Encoding
     if wanted is None or wanted.field in _OURS or wanted.field in written or wanted.field in taken:
         raise invalid(f"{path}/{key}")
+    if wanted.field == "content-type":
+        written[wanted.field] = b""  # written with the part's encoding
+        return
     try:
         written[wanted.field] = b"" if value is None else write_property(wanted, value)
     except BadValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -148,11 +149,15 @@ class UnknownPropertyError(ValueError):
     """A property that no Email or EmailBodyPart has; its argument is the property."""
 
 
-def _header_property(key: str, seen: set[str]) -> HeaderProperty:
+_WRITINGS: Final = 4
+"""Ways to write the name of one field that a call may ask for at once: of ten letters there are a thousand."""
+
+
+def _header_property(key: str, seen: Counter[str]) -> HeaderProperty:
     wanted = parse_header_property(key)
-    if wanted is None or key.lower() in seen:
+    seen[key.lower()] += 1
+    if wanted is None or seen[key.lower()] > _WRITINGS:
         raise UnknownPropertyError(key)
-    seen.add(key.lower())
     return wanted
 
 
@@ -165,7 +170,7 @@ class EmailView:
 
     Raises:
         UnknownPropertyError: for a property that does not exist, a header form that its field may not have, or one that
-            stands twice, its field's name written in another way: there are a thousand ways to write one of ten letters.
+            stands there too often, its field's name written in another way each time.
     """
 
     def __init__(self, properties: Sequence[str], body_properties: Sequence[str]) -> None:
@@ -175,18 +180,18 @@ class EmailView:
         self._body: list[str] = []
         self.wants_headers = False
         self.wants_body_values = False
-        seen: set[str] = set()
+        seen: Counter[str] = Counter()
         for key in dict.fromkeys(properties):
             self._add(key, seen)
         self._part: list[tuple[str, Callable[[int, Part], Any]]] = []
         self._part_headers: list[HeaderProperty] = []
         self._part_header_list = False
         self._sub_parts = False
-        seen = set()
+        seen = Counter()
         for key in dict.fromkeys(body_properties):
             self._add_part(key, seen)
 
-    def _add(self, key: str, seen: set[str]) -> None:
+    def _add(self, key: str, seen: Counter[str]) -> None:
         if key in _ROW:
             if key != "id":
                 self._row.append((key, _ROW[key]))
@@ -206,7 +211,7 @@ class EmailView:
             else:
                 self._headers.append(wanted)
 
-    def _add_part(self, key: str, seen: set[str]) -> None:
+    def _add_part(self, key: str, seen: Counter[str]) -> None:
         if key in _PART:
             self._part.append((key, _PART[key]))
         elif key == "headers":

@@ -28,7 +28,7 @@ _UNSUPPORTED: Final = frozenset(
         "subject", "body", "header",
     }
 )  # fmt: skip
-_UTC_DATE: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
+_UTC_DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z\Z"
 
 
 class Condition(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
@@ -111,6 +111,10 @@ class _Reader:
 
 
 def _convert(given: dict[str, Any], kind: type[Any]) -> Any:
+    if (
+        None in given.values()
+    ):  # RFC 8620 §1.1: null is a value only where the standard says so, and here it nowhere does
+        raise MethodError(Fault.INVALID_ARGUMENTS, "filter or sort: null stands where a value must")
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:

@@ -18,6 +18,8 @@ _ATOM_TEXT: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _ADDRESS: Final = re.compile(
     r"(?:[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,128}|\"[^\"\\\x00-\x1f\x7f]{1,128}\")@(?:[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,255}"
     r"|\[[0-9A-Za-z:.]{1,64}\])"
+    # RFC 8621 §4.1.2.3: a draft may be half written, and its address have no "@" yet
+    r"|[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,128}"
 )
 _MESSAGE_ID: Final = re.compile(r"[^\s<>\x00-\x1f\x7f]{1,900}")
 _URL: Final = re.compile(r"[^\s<>\x00-\x1f\x7f]{1,2000}")

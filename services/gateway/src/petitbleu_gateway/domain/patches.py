@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.domain.keywords import is_keyword
-from petitbleu_gateway.errors import SetError, SetFault, invalid
+from petitbleu_gateway.errors import Invalid, SetError, SetFault, invalid
 from petitbleu_gateway.jmap import ids
+from petitbleu_gateway.jmap.references import unescape
 
 _ROOTS: Final = ("keywords", "mailboxIds")
 _MAX_KEYWORDS: Final = 256
@@ -49,7 +50,9 @@ def split_patch(patch: dict[str, Any]) -> tuple[dict[tuple[str, ...], Any], dict
     others: dict[str, Any] = {}
     for pointer, value in patch.items():
         # RFC 8620 §5.3: a JSON pointer with an implicit leading slash
-        tokens = tuple(token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/"))
+        tokens = tuple(unescape(pointer) or ())
+        if not tokens:
+            raise SetError(SetFault.INVALID_PATCH, "not a JSON pointer")
         if tokens[0] in _ROOTS and len(tokens) <= 2:
             if tokens in paths:
                 raise SetError(SetFault.INVALID_PATCH)
@@ -67,22 +70,29 @@ def split_patch(patch: dict[str, Any]) -> tuple[dict[tuple[str, ...], Any], dict
 def store_update(message_id: int, paths: dict[tuple[str, ...], Any], resolve: Callable[[str], str]) -> pb.MessageUpdate:
     """Return a message's patch as store takes it."""
     update = pb.MessageUpdate(message_id=message_id)
+    wrong = Invalid()
     for path, value in paths.items():
-        if len(path) == 1:
-            if path[0] == "keywords":
-                update.replace_keywords = True
-                # RFC 8620 §5.3: null sets the default, which is no keyword (RFC 8621 §4.1.1)
-                update.add_keywords.extend([] if value is None else read_keywords(value))
-            else:
-                update.replace_mailboxes = True
-                update.add_mailbox_ids.extend(read_mailboxes(value, resolve))
-        elif value is not True and value is not None:
-            raise invalid("/".join(path), why="must be true or null")
-        elif path[0] == "keywords":
-            if not is_keyword(path[1]):
-                raise invalid("keywords", why="not a keyword")
-            (update.add_keywords if value else update.remove_keywords).append(path[1].lower())
-        else:
-            number = _mailbox(path[1], resolve)
-            (update.add_mailbox_ids if value else update.remove_mailbox_ids).append(number)
+        with wrong:
+            _apply(update, path, value, resolve)
+    wrong.settle()
     return update
+
+
+def _apply(update: pb.MessageUpdate, path: tuple[str, ...], value: Any, resolve: Callable[[str], str]) -> None:
+    if len(path) == 1:
+        if path[0] == "keywords":
+            update.replace_keywords = True
+            # RFC 8620 §5.3: null sets the default, which is no keyword (RFC 8621 §4.1.1)
+            update.add_keywords.extend([] if value is None else read_keywords(value))
+        else:
+            update.replace_mailboxes = True
+            update.add_mailbox_ids.extend(read_mailboxes(value, resolve))
+    elif value is not True and value is not None:
+        raise invalid("/".join(path), why="must be true or null")
+    elif path[0] == "keywords":
+        if not is_keyword(path[1]):
+            raise invalid("keywords", why="not a keyword")
+        (update.add_keywords if value else update.remove_keywords).append(path[1].lower())
+    else:
+        number = _mailbox(path[1], resolve)
+        (update.add_mailbox_ids if value else update.remove_mailbox_ids).append(number)

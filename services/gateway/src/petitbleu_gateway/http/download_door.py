@@ -20,8 +20,10 @@ from petitbleu_gateway.methods.blobs import Blob, find_blob, read_blob
 from petitbleu_gateway.ports import Identity, MailStore
 from petitbleu_gateway.service.authentication import Authentication
 
+# RFC 9110 §8.3.1, with what no header may hold left out
 _TYPE: Final = re.compile(
-    r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(?:; ?charset=\"?[A-Za-z0-9_.:-]{1,64}\"?)?"
+    r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}"
+    r"(?:[ \t]*+;[ \t]*+[A-Za-z0-9!#$&^_.+*-]{1,64}+=(?:[A-Za-z0-9!#$%&'*+.^_`|~:-]{1,200}+|\"[A-Za-z0-9 !#-\[\]-~]{0,200}+\")){0,8}"
 )
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f/\\]")
@@ -129,7 +131,12 @@ def _problem(error: grpc.aio.AioRpcError, exchange: Exchange) -> Exception:
 
 def _content_type(exchange: Exchange) -> bytes:
     """Return the `type` that the client wants (RFC 8620 §6.2)."""
-    given = dict(parse_qsl(exchange.query.decode("latin-1"), max_num_fields=20)).get("type", "")
+    # a template's variables have their blanks as %20 (RFC 6570 §3.2.2), so a plus is one, as in image/svg+xml
+    query = exchange.query.decode("latin-1").replace("+", "%2B")
+    try:
+        given = dict(parse_qsl(query, max_num_fields=20)).get("type", "")
+    except ValueError:  # more fields than the template has by far
+        given = ""
     return given.encode() if _TYPE.fullmatch(given) else b"application/octet-stream"
 
 

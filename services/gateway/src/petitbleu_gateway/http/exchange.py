@@ -29,6 +29,7 @@ _SAFE: Final[tuple[Header, ...]] = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 _HSTS: Final[Header] = (b"strict-transport-security", b"max-age=31536000")
+_AT_ONCE: Final = 64 << 10
 NO_STORE: Final[Header] = (b"cache-control", b"no-cache, no-store, must-revalidate")
 # RFC 3986 §3.2.2: a name, an IPv4 address or a bracketed IPv6 address, and a port
 _HOST: Final = re.compile(
@@ -162,6 +163,10 @@ class Exchange:
         """Send a whole answer."""
         length = (b"content-length", str(len(data)).encode())
         await self.start(status, ((b"content-type", kind), length, *headers))
+        if len(data) > _AT_ONCE:
+            # what comes behind a large piece waits until that has been read, so whoever waits for us knows that it was
+            await self.piece(b"" if self.method == "HEAD" else data, more=True)
+            data = b""
         await self.piece(b"" if self.method == "HEAD" else data, more=False)
 
     async def empty(self, status: int, headers: Iterable[Header] = ()) -> None:

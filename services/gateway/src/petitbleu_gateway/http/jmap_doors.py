@@ -7,11 +7,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from msgspec import UNSET
+
 from petitbleu_gateway.errors import Problem, limit_problem
 from petitbleu_gateway.http.credentials import identify
 from petitbleu_gateway.http.exchange import NO_STORE, Exchange, OctetBudget, encode_json
 from petitbleu_gateway.jmap.calls import Context, MethodLimits, Registry, run_calls
 from petitbleu_gateway.jmap.envelope import read_request
+from petitbleu_gateway.jmap.ijson import without_noncharacters
 from petitbleu_gateway.jmap.session import SessionLimits, session_state
 from petitbleu_gateway.ports import MailStore
 from petitbleu_gateway.service.authentication import Authentication
@@ -92,19 +95,21 @@ class JmapDoors:
             try:
                 request = read_request(exchange.header(b"content-type"), raw, self._limits.max_calls_in_request)
                 del raw
-                context = Context(who, self._store, self._method_limits, dict(request.created_ids or {}))
+                created_ids = {} if request.created_ids is UNSET else request.created_ids
+                context = Context(who, self._store, self._method_limits, dict(created_ids))
                 responses = await run_calls(self._registry, request, context)
                 result: dict[str, Any] = {
                     "methodResponses": responses,
                     "sessionState": session_state(who, self._limits),
                 }
-                if request.created_ids is not None:  # RFC 8620 §3.4
+                if request.created_ids is not UNSET:  # RFC 8620 §3.4
                     result["createdIds"] = context.created_ids
-                data = encode_json(result)
+                data = without_noncharacters(encode_json(result))
             finally:
                 self._budget.give_back(held)
             del result, responses, context
-        await exchange.answer(200, data, headers=(NO_STORE,))
+            # in the account's place: an answer is held until its client has read it
+            await exchange.answer(200, data, headers=(NO_STORE,))
 
     async def upload(self, exchange: Exchange) -> None:
         """RFC 8620 §6.1: the session object must name this door; `maxSizeUpload` 0 says that nothing passes it yet."""

@@ -1,4 +1,4 @@
-"""A connection of ours: uvicorn's, with bounds on heads, on the time that they take, and on readers that stall."""
+"""A connection of ours: uvicorn's, with bounds on heads, on the time that they take, on readers that stall, and a client."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from petitbleu_gateway.http.clients import Client, ClientBook
+
 _cut = Counter("petitbleu_http_connections_cut_total", "Connections that we ended", ["why"])
 
+# RFC 6585 §4
+_TOO_MANY: Final = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+# RFC 6585 §5
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -37,6 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(
         self,
         limits: ConnectionLimits,
+        clients: ClientBook,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -44,6 +50,8 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
+        self._clients = clients
+        self._client: Client | None = None
         self._in_head = True
         self._head_octets = 0
         self._in_body = False
@@ -54,12 +62,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, and allow the first head its time."""
+        """Begin, and allow the first head its time; a client that has too many connections gets no other."""
         super().connection_made(transport)
-        self._await_head()
+        self._client = self._clients.enter(self.client[0] if self.client else "")
+        if self._client is None:
+            self._refuse(_TOO_MANY, "too many of client")
+        else:
+            self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End, and let no timer outlive the connection."""
+        self._clients.leave(self._client)
+        self._client = None
         for timer in (self._head_timer, self._stall_timer):
             if timer is not None:
                 timer.cancel()
@@ -95,11 +109,10 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head_octets > self._limits.head_octets:
                 self._refuse()
 
-    def _refuse(self) -> None:
-        # RFC 6585 §5
+    def _refuse(self, answer: bytes = _TOO_LARGE, why: str = "large head") -> None:
         self._refused = True
-        _cut.labels(why="large head").inc()
-        self.transport.write(_TOO_LARGE)
+        _cut.labels(why=why).inc()
+        self.transport.write(answer)
         self.transport.close()
 
     def on_message_begin(self) -> None:
@@ -174,7 +187,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stall_timer = self.loop.call_later(self._limits.stall_seconds, self._watch_reader, now)
 
 
-def protocol_factory(limits: ConnectionLimits) -> Callable[..., BoundedProtocol]:
+def protocol_factory(limits: ConnectionLimits, clients: ClientBook) -> Callable[..., BoundedProtocol]:
     """Return what uvicorn calls for each new connection."""
 
     def make(
@@ -183,6 +196,6 @@ def protocol_factory(limits: ConnectionLimits) -> Callable[..., BoundedProtocol]
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> BoundedProtocol:
-        return BoundedProtocol(limits, config, server_state, app_state, _loop)
+        return BoundedProtocol(limits, clients, config, server_state, app_state, _loop)
 
     return make

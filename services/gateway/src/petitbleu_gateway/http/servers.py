@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from petitbleu_gateway.http.clients import ClientBook
 from petitbleu_gateway.http.protocol import ConnectionLimits, protocol_factory
 from petitbleu_kit.lifecycle import StartupError
 from petitbleu_kit.logs import get_logger
@@ -76,6 +77,7 @@ class Door(uvicorn.Server):
         host: Address to bind.
         port: Port to bind.
         limits: Bounds of a connection.
+        clients: Counts the connections of each client, of all doors together.
         connections: Most connections.
         idle_seconds: Time that an idle connection is kept.
         context: TLS, or None for plain HTTP.
@@ -85,12 +87,12 @@ class Door(uvicorn.Server):
     """
 
     def __init__(
-        self, app: Any, host: str, port: int, limits: ConnectionLimits, *, connections: int, idle_seconds: int,
-        context: ssl.SSLContext | None = None,
+        self, app: Any, host: str, port: int, limits: ConnectionLimits, clients: ClientBook, *, connections: int,
+        idle_seconds: int, context: ssl.SSLContext | None = None,
     ) -> None:  # fmt: skip
         self._socket = _bind(host, port)
         config = uvicorn.Config(
-            app, http=protocol_factory(limits), ws="none", lifespan="off", log_config=None, access_log=False,  # type: ignore[arg-type]
+            app, http=protocol_factory(limits, clients), ws="none", lifespan="off", log_config=None, access_log=False,  # type: ignore[arg-type]
             server_header=False, proxy_headers=False, limit_concurrency=connections, backlog=_BACKLOG,
             timeout_keep_alive=idle_seconds, timeout_graceful_shutdown=8, interface="asgi3",
         )  # fmt: skip

@@ -56,13 +56,15 @@ class MethodLimits:
     query: int
     blob_octets: int
     draft_octets: int
+    response_octets: int
 
 
 @dataclass(slots=True)
 class Context:
     """What the calls of one request share.
 
-    `created_ids` maps creation ids to ids (RFC 8620 §3.3). `blob_octets` is what may still be read of blobs.
+    `created_ids` maps creation ids to ids (RFC 8620 §3.3). `blob_octets` is what was read of blobs, `answered` the octets of the
+    responses so far, `weighed` those of the response that is being made, as far as its method weighs it.
     """
 
     who: Identity
@@ -70,6 +72,8 @@ class Context:
     limits: MethodLimits
     created_ids: dict[str, str] = field(default_factory=dict)
     blob_octets: int = 0
+    answered: int = 0
+    weighed: int = 0
 
     def spend(self, octets: int) -> None:
         """Count octets of blobs that the request reads.
@@ -82,6 +86,16 @@ class Context:
             raise MethodError(
                 Fault.REQUEST_TOO_LARGE, "the request asks for more octets of messages than one may", limit="octets"
             )
+
+    def weigh(self, value: Any) -> None:
+        """Count a piece of the response that is being made, before all of it is there.
+
+        Raises:
+            MethodError: `requestTooLarge` when the request's responses would become larger than they may.
+        """
+        self.weighed += len(_encode(value))
+        if self.answered + self.weighed > self.limits.response_octets:
+            raise _too_much_to_answer()
 
     def resolve_id(self, text: str) -> str:
         """Return the id behind a creation id `#…` (RFC 8620 §5.3), or the id itself."""
@@ -99,29 +113,46 @@ class Method(Generic[Arguments]):
 
 Registry = Mapping[str, Method[Any]]
 _UNKNOWN: Final = "unknown"
+_encode: Final = msgspec.json.Encoder().encode
 
 
-async def run_calls(registry: Registry, request: Request, context: Context) -> list[references.Response]:
-    """Run a request's calls in order and return the responses, errors included."""
+def _too_much_to_answer() -> MethodError:
+    return MethodError(
+        Fault.REQUEST_TOO_LARGE, "the response would hold more octets than one may", limit="responseOctets"
+    )
+
+
+async def run_calls(registry: Registry, request: Request, context: Context) -> list[msgspec.Raw]:
+    """Run a request's calls in order and return the responses as JSON, errors included."""
     responses: list[references.Response] = []
+    written: list[msgspec.Raw] = []
     using = frozenset(request.using)
     allowance = references.Allowance()
     for name, arguments, call_id in request.method_calls:
         method = registry.get(name)
         label = name if method is not None else _UNKNOWN
         began = time.perf_counter()
+        context.weighed = 0
+        response: references.Response
         try:
             with span(f"jmap {label}"):
                 resolved = references.resolve(arguments, responses, allowance)
-                result = await _run_one(method, using, resolved, context)
+                response = (name, await _run_one(method, using, resolved, context), call_id)
+            data = _encode(response)
+            if context.answered + len(data) > context.limits.response_octets:
+                # RFC 8620 §3.6.2: what a /set did is done, and its client must look again
+                raise MethodError(Fault.SERVER_PARTIAL_FAIL) if name.endswith("/set") else _too_much_to_answer()
         except MethodError as error:
             _calls_of(label, error.fault.value).inc()
-            responses.append(("error", error.arguments(), call_id))
+            response = ("error", error.arguments(), call_id)
+            data = _encode(response)
         else:
             _calls_of(label, "ok").inc()
-            responses.append((name, result, call_id))
+        context.answered += len(data)
+        responses.append(response)
+        written.append(msgspec.Raw(data))
         _seconds_of(label).observe(time.perf_counter() - began)
-    return responses
+    return written
 
 
 async def _run_one(

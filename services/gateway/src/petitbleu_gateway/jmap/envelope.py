@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from petitbleu_gateway.errors import Problem, RequestError, limit_problem
-from petitbleu_gateway.jmap import ijson
+from petitbleu_gateway.jmap import ids, ijson
 
 CORE = "urn:ietf:params:jmap:core"
 MAIL = "urn:ietf:params:jmap:mail"
 CAPABILITIES = frozenset({CORE, MAIL})
 
-Invocation = tuple[str, dict[str, Any], Annotated[str, Meta(max_length=255)]]
+Invocation = tuple[str, dict[str, Any], str]
 
 
 class Request(msgspec.Struct, rename="camel"):
@@ -22,7 +21,7 @@ class Request(msgspec.Struct, rename="camel"):
 
     using: list[str]
     method_calls: list[Invocation]
-    created_ids: dict[str, str] | None = None
+    created_ids: dict[ids.IdText, ids.IdText] | msgspec.UnsetType = msgspec.UNSET
 
 
 def is_json(content_type: str) -> bool:

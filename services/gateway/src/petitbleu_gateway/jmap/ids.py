@@ -9,12 +9,19 @@ import base64
 import binascii
 import functools
 import re
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
+
+from msgspec import Meta
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}")
 _BLOB: Final = re.compile(r"B([1-9][0-9]{0,18})(?:-([0-9.]{1,200}))?")
 _MAX: Final = (1 << 63) - 1
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_FORM: Final = r"[A-Za-z0-9_-]{1,255}"
+IdText = Annotated[str, Meta(pattern=rf"^{_FORM}\Z")]
+"""Text that has the form of an Id (RFC 8620 §1.2), for what a client makes up: its creation ids."""
+
+
+_ID: Final = re.compile(_FORM)
 
 
 class BlobName(NamedTuple):

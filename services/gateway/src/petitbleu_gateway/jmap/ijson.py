@@ -6,7 +6,15 @@ import json
 import re
 from typing import Any, Final, NoReturn
 
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+# escapes of surrogates and of noncharacters
+_ODD_ESCAPE: Final = re.compile(rb"\\u(?:[dD][89a-fA-F]|[fF][dD][dDeE]|[fF]{3}[eEfF])")
+_NONCHARACTER: Final = re.compile(
+    "[\ufdd0-\ufdef" + "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF)) + "]"
+)
+_NONCHARACTER_OCTETS: Final = re.compile(
+    rb"\xef\xb7[\x90-\xaf]|\xef\xbf[\xbe\xbf]|[\xf0-\xf4][\x8f\x9f\xaf\xbf]\xbf[\xbe\xbf]"
+)
+_LEADS: Final = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4")
 _MAX_DEPTH: Final = 64
 """Nesting beyond this is no request of anybody's; the standard library would go on until the stack ends."""
 _MAX_VALUES: Final = 500_000
@@ -48,8 +56,8 @@ def decode(data: bytes | bytearray) -> Any:
     """Return the value that the octets are.
 
     Raises:
-        NotIJsonError: for invalid UTF-8 (RFC 7493 §2.1), a name twice in an object (§2.3), lone surrogates, numbers that no
-            double holds, absurd nesting or size, or what is no JSON (RFC 8259).
+        NotIJsonError: for invalid UTF-8, lone surrogates and noncharacters (RFC 7493 §2.1), a name twice in an object (§2.3),
+            numbers that no double holds, absurd nesting or size, or what is no JSON (RFC 8259).
     """
     opened = data.count(b"[") + data.count(b"{")
     if data.count(b",") + opened > _MAX_VALUES:
@@ -61,14 +69,26 @@ def decode(data: bytes | bytearray) -> Any:
         raise NotIJsonError("not UTF-8 or nested too deeply") from None
     except ValueError as error:
         raise NotIJsonError(str(error) if isinstance(error, NotIJsonError) else "not JSON") from None
-    surrogates = _SURROGATE.search(data) is not None
-    if surrogates or opened >= _MAX_DEPTH:  # what opens fewer brackets than that is not nested more deeply
-        _check(value, surrogates=surrogates)
+    if not text.isascii() and _NONCHARACTER.search(text):
+        raise NotIJsonError("noncharacter")
+    odd = _ODD_ESCAPE.search(data) is not None
+    if odd or opened >= _MAX_DEPTH:  # what opens fewer brackets than that is not nested more deeply
+        _check(value, odd=odd)
     return value
 
 
-def _check(root: Any, *, surrogates: bool) -> None:
-    """Bound the nesting, and refuse surrogates that are no pair (RFC 7493 §2.1) where there may be some."""
+def without_noncharacters(data: bytes) -> bytes:
+    """Return JSON that we made as I-JSON: mail may hold any code point, and an answer no noncharacter (RFC 7493 §2.1)."""
+    # Looking for one octet is quick, and few answers hold one with which a noncharacter may begin.
+    if data.isascii() or not (b"\xef" in data or (b"\xbf" in data and any(lead in data for lead in _LEADS))):
+        return data
+    if not (b"\xbf\xbf" in data or b"\xbf\xbe" in data or b"\xef\xb7" in data):
+        return data
+    return _NONCHARACTER_OCTETS.sub(b"\xef\xbf\xbd", data)
+
+
+def _check(root: Any, *, odd: bool) -> None:
+    """Bound the nesting, and refuse what escapes may have brought in: half pairs and noncharacters (RFC 7493 §2.1)."""
     level: list[Any] = [root]
     depth = 0
     while level:
@@ -79,13 +99,15 @@ def _check(root: Any, *, surrogates: bool) -> None:
         for value in level:
             if isinstance(value, dict):
                 below.extend(value.values())
-                if surrogates:
+                if odd:
                     below.extend(value)
             elif isinstance(value, list):
                 below.extend(value)
-            elif surrogates and isinstance(value, str):
+            elif odd and isinstance(value, str):
                 try:
                     value.encode()
                 except UnicodeEncodeError:
                     raise NotIJsonError("lone surrogate") from None
+                if _NONCHARACTER.search(value):
+                    raise NotIJsonError("noncharacter")
         level = below

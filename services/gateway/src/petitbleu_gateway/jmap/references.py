@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -41,6 +42,9 @@ class Allowance:
                 open_values.extend(one)
             if self._left < 0:
                 raise MethodError(Fault.REQUEST_TOO_LARGE, "the references bring in more than a request may hold")
+
+
+_BAD_ESCAPE: Final = re.compile(r"~(?![01])")
 
 
 def _failed(why: str) -> MethodError:
@@ -88,7 +92,19 @@ def _tokens(path: str) -> list[str]:
         return []
     if not path.startswith("/"):
         raise _failed("not a JSON pointer")
-    return [token.replace("~1", "/").replace("~0", "~") for token in path[1:].split("/")]
+    tokens = unescape(path[1:])
+    if tokens is None:
+        raise _failed("not a JSON pointer")
+    return tokens
+
+
+def unescape(pointer: str) -> list[str] | None:
+    """Return the tokens of a JSON pointer without its leading slash; None when a "~" escapes nothing (RFC 6901 §3)."""
+    if "~" not in pointer:
+        return pointer.split("/")
+    if _BAD_ESCAPE.search(pointer):
+        return None
+    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")]
 
 
 def _walk(value: Any, tokens: Sequence[str]) -> Any:

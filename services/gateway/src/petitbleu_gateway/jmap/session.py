@@ -74,7 +74,7 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
                 "accountCapabilities": {CORE: {}, MAIL: mail_capability(limits)},
             }
         },
-        "primaryAccounts": {CORE: account, MAIL: account},
+        "primaryAccounts": {MAIL: account},  # core has no data of its own, and SHOULD NOT be present
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",
         "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",

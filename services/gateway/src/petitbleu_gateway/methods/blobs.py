@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -54,21 +54,30 @@ def read_blob(store: MailStore, who: Identity, blob: Blob, start: int, length: i
     return store.read(who, blob.message_id, blob.start + start, length)
 
 
-async def draft_content(context: Context, blob_ids: list[str]) -> dict[str, bytes]:
+async def draft_content(context: Context, uses: Mapping[str, int], text_octets: int) -> dict[str, bytes]:
     """Return the content of the blobs that a draft is made of.
+
+    Args:
+        context: The request.
+        uses: How often each blob stands in the draft.
+        text_octets: Octets of the texts that stand in it.
 
     Raises:
         SetError: `blobNotFound` naming those that do not exist, `tooLarge` (RFC 8621 §4.6).
     """
-    if not blob_ids:
-        return {}
-    found = await asyncio.gather(*(find_blob(context.store, context.who, text) for text in blob_ids))
-    missing = [text for text, blob in zip(blob_ids, found, strict=True) if blob is None]
+    found = await asyncio.gather(*(find_blob(context.store, context.who, text) for text in uses))
+    missing = [text for text, blob in zip(uses, found, strict=True) if blob is None]
     if missing:
         raise SetError(SetFault.BLOB_NOT_FOUND, notFound=missing)
-    blobs = {text: blob for text, blob in zip(blob_ids, found, strict=True) if blob is not None}
-    if sum(blob.size for blob in blobs.values()) > context.limits.draft_octets:
+    blobs = {text: blob for text, blob in zip(uses, found, strict=True) if blob is not None}
+    written = text_octets + sum(blob.size * uses[text] for text, blob in blobs.items())
+    if written > context.limits.draft_octets:
         raise SetError(SetFault.TOO_LARGE, maxSize=context.limits.draft_octets)
+    try:
+        # what is written beyond what is read below costs the same
+        context.spend(written - sum(blob.size for blob in blobs.values()))
+    except MethodError:
+        raise SetError(SetFault.TOO_LARGE) from None
     contents: dict[str, bytes] = {}
     for text, blob in blobs.items():
         try:

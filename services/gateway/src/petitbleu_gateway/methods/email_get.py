@@ -27,6 +27,9 @@ from petitbleu_mail.headers import scan_headers
 from petitbleu_mail.mime import Part
 
 _READS_AT_ONCE: Final = 8
+_MAX_HEADER_PROPERTIES: Final = 100
+"""Of the Email, and of each part: each is looked for in the header of each message."""
+_LARGE_META: Final = 16384
 _WHOLE: Final = 65536
 """Octets from the start up to which a message is read in one piece: one frame of the store's blobs."""
 
@@ -36,7 +39,7 @@ class EmailGet(AccountArguments, kw_only=True):
 
     ids: list[str] | None = None
     properties: list[str] | None = None
-    body_properties: list[str] | None = None
+    body_properties: list[str] = msgspec.field(default_factory=lambda: list(DEFAULT_BODY_PROPERTIES))
     fetch_text_body_values: bool = False
     fetch_html_body_values: bool = msgspec.field(name="fetchHTMLBodyValues", default=False)
     fetch_all_body_values: bool = False
@@ -45,10 +48,13 @@ class EmailGet(AccountArguments, kw_only=True):
 
 async def email_get(context: Context, arguments: EmailGet) -> dict[str, Any]:
     """RFC 8621 §4.2."""
+    for given in (arguments.properties or (), arguments.body_properties or ()):
+        if sum([key.startswith("header:") for key in given]) > _MAX_HEADER_PROPERTIES:
+            raise MethodError(Fault.REQUEST_TOO_LARGE, f"more than {_MAX_HEADER_PROPERTIES} header properties")
     try:
         view = EmailView(
             DEFAULT_PROPERTIES if arguments.properties is None else arguments.properties,
-            DEFAULT_BODY_PROPERTIES if arguments.body_properties is None else arguments.body_properties,
+            arguments.body_properties,
         )
     except UnknownPropertyError as error:
         raise MethodError(Fault.INVALID_ARGUMENTS, f"no such property: {error}") from None
@@ -60,9 +66,21 @@ async def email_get(context: Context, arguments: EmailGet) -> dict[str, Any]:
     return {
         "accountId": arguments.account_id,
         "state": ids.state_text(answer.modseq),
-        "list": [view.show(readings[resolved]) for _, resolved in wanted if resolved in readings],
+        "list": await _shown(context, view, [readings[resolved] for _, resolved in wanted if resolved in readings]),
         "notFound": [text for text, resolved in wanted if resolved not in readings],
     }
+
+
+async def _shown(context: Context, view: EmailView, readings: list[Reading]) -> list[dict[str, Any]]:
+    """Return the Email objects. Those that may be large are weighed one by one, and others get their turn in between."""
+    shown: list[dict[str, Any]] = []
+    for reading in readings:
+        shown.append(view.show(reading))
+        octets_read = reading.header is not None or reading.part_headers or reading.body_values
+        if octets_read or len(reading.row.meta) > _LARGE_META:
+            context.weigh(shown[-1])
+            await asyncio.sleep(0)
+    return shown
 
 
 async def _wanted(context: Context, arguments: EmailGet) -> tuple[list[int], list[tuple[str, str]]]:

@@ -17,7 +17,7 @@ from petitbleu_gateway.domain.compose import compose, read_draft
 from petitbleu_gateway.domain.email_view import EmailView, Reading, is_known_property
 from petitbleu_gateway.domain.filters import millis
 from petitbleu_gateway.domain.patches import read_keywords, read_mailboxes, split_patch, store_update
-from petitbleu_gateway.errors import Fault, MethodError, SetError, SetFault, invalid
+from petitbleu_gateway.errors import Fault, Invalid, MethodError, SetError, SetFault, invalid
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
 from petitbleu_gateway.methods.blobs import draft_content
@@ -29,7 +29,7 @@ class EmailSet(AccountArguments, kw_only=True):
     """Arguments of Email/set (RFC 8620 §5.3)."""
 
     if_in_state: str | None = None
-    create: dict[str, dict[str, Any]] | None = None
+    create: dict[ids.IdText, dict[str, Any]] | None = None
     update: dict[str, dict[str, Any]] | None = None
     destroy: list[str] | None = None
 
@@ -110,14 +110,18 @@ async def _do(context: Context, run: _Progress, arguments: EmailSet, wanted: int
 
 
 async def _create(context: Context, run: _Progress, email: dict[str, Any]) -> dict[str, Any]:
-    if "mailboxIds" not in email:
-        raise invalid("mailboxIds")
-    mailboxes = read_mailboxes(email["mailboxIds"], context.resolve_id)
-    keywords = read_keywords({} if email.get("keywords") is None else email["keywords"])
-    received = _received_at(email.get("receivedAt"))
+    wrong = Invalid()
+    with wrong:
+        mailboxes = read_mailboxes(email.get("mailboxIds"), context.resolve_id)
+    with wrong:
+        keywords = read_keywords({} if email.get("keywords") is None else email["keywords"])
+    with wrong:
+        received = _received_at(email.get("receivedAt"))
     domain = context.who.address.rpartition("@")[2] or "localhost"
-    draft = read_draft(email, domain if domain.isascii() else "localhost", datetime.now(UTC))
-    contents = await draft_content(context, draft.blob_ids())
+    with wrong:
+        draft = read_draft(email, domain if domain.isascii() else "localhost", datetime.now(UTC))
+    wrong.settle()
+    contents = await draft_content(context, *draft.uses())
     body = compose(draft, contents.__getitem__)
     request = pb.ImportMessageRequest(
         body=body, mailbox_ids=mailboxes, keywords=keywords, received_at_ms=received,
@@ -177,39 +181,51 @@ class _Change:
     update: pb.MessageUpdate
 
 
-def _read_update(
-    context: Context, text: str, patch: dict[str, Any], doomed: Container[str]
-) -> tuple[_Change, dict[str, Any]]:
-    """Return an update as store takes it, and the properties in it that cannot change."""
+def _named(context: Context, text: str, doomed: Container[str]) -> tuple[str, int]:
+    """Return the message that an update names, by its id and by its number."""
     resolved = context.resolve_id(text)
     number = ids.message_number(resolved)
     if number is None:
         raise SetError(SetFault.NOT_FOUND)
     if resolved in doomed:
         raise SetError(SetFault.WILL_DESTROY)  # RFC 8620 §5.3
-    paths, others = split_patch(patch)
-    return _Change(resolved, store_update(number, paths, context.resolve_id)), others
+    return resolved, number
 
 
 async def _updates(context: Context, run: _Progress, arguments: EmailSet, doomed: Container[str]) -> list[_Change]:
     changes: dict[int, _Change] = {}
     others: dict[str, dict[str, Any]] = {}
+    found: dict[str, Invalid] = {}
     for text, patch in (arguments.update or {}).items():
         try:
-            change, rest = _read_update(context, text, patch, doomed)
-            if change.update.message_id in changes:  # by its id and by its creation id
+            resolved, number = _named(context, text, doomed)
+            paths, rest = split_patch(patch)
+            if number in changes:  # by its id and by its creation id
                 raise SetError(SetFault.INVALID_PATCH, "the message is named twice")  # noqa: TRY301
+            change = _Change(resolved, pb.MessageUpdate(message_id=number))
+            with found.setdefault(resolved, Invalid()):
+                change.update = store_update(number, paths, context.resolve_id)
         except SetError as error:
             run.not_updated[text] = error.as_object()
             continue
-        changes[change.update.message_id] = change
+        changes[number] = change
         if rest:
-            others[change.text] = rest
-    if others:
-        refused = await _changed_properties(context, others)
-        run.not_updated.update({text: error.as_object() for text, error in refused.items()})
-        return [change for change in changes.values() if change.text not in refused]
-    return list(changes.values())
+            others[resolved] = rest
+    refused = await _changed_properties(context, others) if others else {}
+    return [change for change in changes.values() if _stands(run, change, found[change.text], refused)]
+
+
+def _stands(run: _Progress, change: _Change, wrong: Invalid, refused: dict[str, SetError]) -> bool:
+    """Whether nothing in an update was found wrong; what was is noted."""
+    try:
+        with wrong:
+            if change.text in refused:
+                raise refused[change.text]
+        wrong.settle()
+    except SetError as error:
+        run.not_updated[change.text] = error.as_object()
+        return False
+    return True
 
 
 async def _change(context: Context, run: _Progress, arguments: EmailSet, if_modseq: int | None) -> None:

@@ -20,6 +20,8 @@ from petitbleu_kit.telemetry import links_to, span, tracing_on
 
 # A StageRequest may hold 256 KiB; gRPC copies what is being sent, once a session, so smaller is thriftier
 _MAX_PIECE: Final = 64 << 10
+# Pieces up to this size are queued as one: an object for each of a few octets would take many times as many
+_SMALL_PIECE: Final = 1 << 10
 _DURABLE: Final = {accept_pb2.ACCEPT_STATUS_OK, accept_pb2.ACCEPT_STATUS_REPEAT}
 
 
@@ -149,7 +151,10 @@ class GrpcUpload:
         """Queue the next octets."""
         if self._broken or self._task.done():
             return
-        self._pieces.append(piece)
+        if self._pieces and len(self._pieces[-1]) + len(piece) <= _SMALL_PIECE:
+            self._pieces[-1] += piece
+        else:
+            self._pieces.append(piece)
         self._octets += len(piece)
         self.pending += len(piece)
         self._more.set()

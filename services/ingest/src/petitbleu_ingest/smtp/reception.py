@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from petitbleu_ingest import metrics
 from petitbleu_ingest.domain.message import read_head
@@ -16,6 +16,9 @@ from petitbleu_mail.received import protocol, received_line
 
 if TYPE_CHECKING:
     from petitbleu_ingest.smtp.transaction import Transaction
+
+# Beyond, pieces are joined: one of two octets takes fifty, which the budget does not see
+_MAX_PIECES: Final = 512
 
 
 class Reception:
@@ -67,6 +70,8 @@ class Reception:
             return
         self._pieces.append(piece)
         self.octets += len(piece)
+        if len(self._pieces) > _MAX_PIECES:
+            self._pieces = [self._take()]
         settings = door.settings
         if self.octets > settings.ingest_inline or (
             self.octets > settings.ingest_inline_pressed and door.budget.pressed

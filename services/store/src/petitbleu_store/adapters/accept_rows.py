@@ -201,12 +201,14 @@ async def insert_keys(
     partitions = [partition_of_key(row.stored_key) for row in keyed]
     keys = [row.stored_key for row in keyed]
     inserted = await connection.fetch(_KEYS, partitions, keys, [row.blob_id for row in keyed])
-    known = [] if len(inserted) == len(rows) else await connection.fetch(_KNOWN, partitions, keys)
-    return (
-        inserted[0]["created_at"] if inserted else None,
-        {row["accepted_id"] for row in inserted},
-        {row["key"]: row["accepted_id"] for row in known},
-    )
+    known = {} if len(inserted) == len(rows) else await known_keys(connection, keys)
+    return inserted[0]["created_at"] if inserted else None, {row["accepted_id"] for row in inserted}, known
+
+
+async def known_keys(executor: Executor, keys: Sequence[bytes]) -> dict[bytes, BlobId]:
+    """Return what was accepted under those of the stored keys that are known."""
+    rows = await executor.fetch(_KNOWN, [partition_of_key(key) for key in keys], keys)
+    return {row["key"]: row["accepted_id"] for row in rows}
 
 
 async def insert_messages(connection: Any, rows: Sequence[MessageRow], retry_seconds: float) -> None:

@@ -121,8 +121,8 @@ class Acceptance:
         if items:
             self._check_bounds()
         results: dict[int, Accepted] = {}
-        prepared = await self._prepare_all(items, results)
         seen = sorted({key[:STORED_KEY_OCTETS] for key in seen_keys if len(key) == _KEY_OCTETS})
+        prepared = await self._prepare_all(items, results, seen)
         batch = list(prepared.values())
         with _seconds.time():
             done = await self._commit(batch, seen)
@@ -140,7 +140,9 @@ class Acceptance:
                 _refused.labels(bound=bound).inc()
                 raise StoreError(Problem.BUSY, bound)
 
-    async def _prepare_all(self, items: Sequence[Arriving], results: dict[int, Accepted]) -> dict[int, _Prepared]:
+    async def _prepare_all(
+        self, items: Sequence[Arriving], results: dict[int, Accepted], seen: Sequence[bytes]
+    ) -> dict[int, _Prepared]:
         """Seal what can be accepted; what cannot gets its result."""
         staged_ids = [item.staged_id for item in items if item.staged_id is not None]
         staged = await self._staging.find(self._pool, staged_ids) if staged_ids else {}
@@ -154,8 +156,15 @@ class Acceptance:
             elif (found := staged.get(item.staged_id)) is not None:
                 prepared[number] = await self._prepare_staged(item, found)
             else:
-                results[number] = Accepted(AcceptedStatus.STAGED_UNKNOWN)
+                results[number] = await self._of_accepted(item.idempotency_key[:STORED_KEY_OCTETS], seen)
         return prepared
+
+    async def _of_accepted(self, stored_key: bytes, seen: Sequence[bytes]) -> Accepted:
+        """Return what became of a staged body that waits no more: a call whose answer was lost is made again."""
+        known = {} if stored_key in seen else await accept_rows.known_keys(self._pool, [stored_key])
+        if stored_key in known:
+            return Accepted(AcceptedStatus.REPEAT, known[stored_key])
+        return Accepted(AcceptedStatus.STAGED_UNKNOWN)
 
     async def _prepare(self, item: Arriving, partition: int) -> _Prepared:
         body = item.trace + item.body
