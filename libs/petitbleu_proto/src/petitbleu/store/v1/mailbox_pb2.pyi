@@ -1071,6 +1071,7 @@ class ImportMessageRequest(_message.Message):
     KEYWORDS_FIELD_NUMBER: _builtins.int
     RECEIVED_AT_MS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    IF_MODSEQ_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
     body: _builtins.bytes
@@ -1079,6 +1080,8 @@ class ImportMessageRequest(_message.Message):
     """Unix milliseconds; 0 means now."""
     idempotency_key: _builtins.bytes
     """Idempotency key, 16-64 octets: a repeat gives the same message."""
+    if_modseq: _builtins.int
+    """When not 0: nothing is done unless the modseq is this (ifInState); ABORTED otherwise."""
     @_builtins.property
     def mailbox_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Mailboxes to put it in, at least one."""
@@ -1096,10 +1099,11 @@ class ImportMessageRequest(_message.Message):
         keywords: _abc.Iterable[_builtins.str] | None = ...,
         received_at_ms: _builtins.int = ...,
         idempotency_key: _builtins.bytes = ...,
+        if_modseq: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "body", b"body", "idempotency_key", b"idempotency_key", "keywords", b"keywords", "mailbox_ids", b"mailbox_ids", "received_at_ms", b"received_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "body", b"body", "idempotency_key", b"idempotency_key", "if_modseq", b"if_modseq", "keywords", b"keywords", "mailbox_ids", b"mailbox_ids", "received_at_ms", b"received_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1116,6 +1120,7 @@ class ImportMessageResponse(_message.Message):
     OLD_MODSEQ_FIELD_NUMBER: _builtins.int
     NEW_MODSEQ_FIELD_NUMBER: _builtins.int
     OVER_QUOTA_FIELD_NUMBER: _builtins.int
+    EXISTED_FIELD_NUMBER: _builtins.int
     status: Global___UpdateStatus.ValueType
     """Outcome."""
     old_modseq: _builtins.int
@@ -1124,6 +1129,8 @@ class ImportMessageResponse(_message.Message):
     """Modseq after."""
     over_quota: _builtins.bool
     """The quota does not allow it."""
+    existed: _builtins.bool
+    """A message made with the same key was there already; it is the one in `message`."""
     @_builtins.property
     def message(self) -> Global___Message:
         """Its row."""
@@ -1136,10 +1143,11 @@ class ImportMessageResponse(_message.Message):
         old_modseq: _builtins.int = ...,
         new_modseq: _builtins.int = ...,
         over_quota: _builtins.bool = ...,
+        existed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "new_modseq", b"new_modseq", "old_modseq", b"old_modseq", "over_quota", b"over_quota", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["existed", b"existed", "message", b"message", "new_modseq", b"new_modseq", "old_modseq", b"old_modseq", "over_quota", b"over_quota", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
