@@ -107,6 +107,62 @@ CHANGE_KIND_THREAD: ChangeKind.ValueType  # 3
 """Threads."""
 Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
 
+class _MailboxFault:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MailboxFaultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MailboxFault.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MAILBOX_FAULT_UNSPECIFIED: _MailboxFault.ValueType  # 0
+    """Not set."""
+    MAILBOX_FAULT_NAME: _MailboxFault.ValueType  # 1
+    """The name is none: 1-255 octets in NFC that are not all blank, without control characters and line separators."""
+    MAILBOX_FAULT_NAME_TAKEN: _MailboxFault.ValueType  # 2
+    """A sibling has the name, or it is INBOX at the top."""
+    MAILBOX_FAULT_PARENT: _MailboxFault.ValueType  # 3
+    """The parent does not exist, is below the mailbox itself, or the hierarchy would be more than 20 levels deep."""
+    MAILBOX_FAULT_ROLE: _MailboxFault.ValueType  # 4
+    """No role that a mailbox may have."""
+    MAILBOX_FAULT_ROLE_TAKEN: _MailboxFault.ValueType  # 5
+    """Another mailbox has the role."""
+    MAILBOX_FAULT_SORT_ORDER: _MailboxFault.ValueType  # 6
+    """The sort order is negative."""
+    MAILBOX_FAULT_STANDARD: _MailboxFault.ValueType  # 7
+    """The standard mailboxes stay and keep their roles; the inbox keeps its name and place too."""
+    MAILBOX_FAULT_HAS_CHILD: _MailboxFault.ValueType  # 8
+    """There are mailboxes in it."""
+    MAILBOX_FAULT_HAS_MESSAGES: _MailboxFault.ValueType  # 9
+    """There are messages in it, and they were not to go too."""
+    MAILBOX_FAULT_TOO_MANY: _MailboxFault.ValueType  # 10
+    """The account would have more than 1,000 mailboxes."""
+
+class MailboxFault(_MailboxFault, metaclass=_MailboxFaultEnumTypeWrapper):
+    """What stands against a change of a mailbox."""
+
+MAILBOX_FAULT_UNSPECIFIED: MailboxFault.ValueType  # 0
+"""Not set."""
+MAILBOX_FAULT_NAME: MailboxFault.ValueType  # 1
+"""The name is none: 1-255 octets in NFC that are not all blank, without control characters and line separators."""
+MAILBOX_FAULT_NAME_TAKEN: MailboxFault.ValueType  # 2
+"""A sibling has the name, or it is INBOX at the top."""
+MAILBOX_FAULT_PARENT: MailboxFault.ValueType  # 3
+"""The parent does not exist, is below the mailbox itself, or the hierarchy would be more than 20 levels deep."""
+MAILBOX_FAULT_ROLE: MailboxFault.ValueType  # 4
+"""No role that a mailbox may have."""
+MAILBOX_FAULT_ROLE_TAKEN: MailboxFault.ValueType  # 5
+"""Another mailbox has the role."""
+MAILBOX_FAULT_SORT_ORDER: MailboxFault.ValueType  # 6
+"""The sort order is negative."""
+MAILBOX_FAULT_STANDARD: MailboxFault.ValueType  # 7
+"""The standard mailboxes stay and keep their roles; the inbox keeps its name and place too."""
+MAILBOX_FAULT_HAS_CHILD: MailboxFault.ValueType  # 8
+"""There are mailboxes in it."""
+MAILBOX_FAULT_HAS_MESSAGES: MailboxFault.ValueType  # 9
+"""There are messages in it, and they were not to go too."""
+MAILBOX_FAULT_TOO_MANY: MailboxFault.ValueType  # 10
+"""The account would have more than 1,000 mailboxes."""
+Global___MailboxFault: _TypeAlias = MailboxFault  # noqa: Y015
+
 class _UpdateStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -763,6 +819,7 @@ class GetChangesResponse(_message.Message):
     NEW_MODSEQ_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
     ONLY_COUNTS_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
     new_modseq: _builtins.int
     """State to which these changes lead."""
     has_more: _builtins.bool
@@ -781,6 +838,10 @@ class GetChangesResponse(_message.Message):
     def destroyed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Ids destroyed."""
 
+    @_builtins.property
+    def counted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """For mailboxes: those of `updated` of which only counts changed."""
+
     def __init__(
         self,
         *,
@@ -790,10 +851,11 @@ class GetChangesResponse(_message.Message):
         new_modseq: _builtins.int = ...,
         has_more: _builtins.bool = ...,
         only_counts: _builtins.bool = ...,
+        counted: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "destroyed", b"destroyed", "has_more", b"has_more", "new_modseq", b"new_modseq", "only_counts", b"only_counts", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "created", b"created", "destroyed", b"destroyed", "has_more", b"has_more", "new_modseq", b"new_modseq", "only_counts", b"only_counts", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1044,16 +1106,22 @@ class UpdateResult(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STATUS_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
     status: Global___UpdateStatus.ValueType
     """The outcome."""
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedScalarFieldContainer[Global___MailboxFault.ValueType]:
+        """Of a mailbox: all that stands against the change."""
+
     def __init__(
         self,
         *,
         status: Global___UpdateStatus.ValueType = ...,
+        faults: _abc.Iterable[Global___MailboxFault.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["faults", b"faults", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1168,7 +1236,9 @@ class UpdateMailboxesRequest(_message.Message):
     """When not 0: nothing is done unless the modseq is this; ABORTED otherwise."""
     @_builtins.property
     def updates(self) -> _containers.RepeatedCompositeFieldContainer[Global___MailboxUpdate]:
-        """The changes, done in order, each all or nothing."""
+        """The changes, at most 1,000. All are done at once where what they leave is valid, so that two mailboxes may exchange their
+        names; else those that can be are, the first ones first, each all or nothing.
+        """
 
     def __init__(
         self,
@@ -1199,6 +1269,8 @@ class MailboxUpdate(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     SORT_ORDER_FIELD_NUMBER: _builtins.int
     SUBSCRIBED_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    PARENT_CREATED_BY_FIELD_NUMBER: _builtins.int
     mailbox_id: _builtins.int
     """Which; 0 creates one."""
     destroy: _builtins.bool
@@ -1215,6 +1287,10 @@ class MailboxUpdate(_message.Message):
     """New sort order, when set."""
     subscribed: _builtins.bool
     """New subscription, when set."""
+    created_by: _builtins.int
+    """Which, when set: the one that the update at this earlier index of the request creates; mailbox_id is not looked at then."""
+    parent_created_by: _builtins.int
+    """New parent, when set: the one that the update at this index of the request creates, before or after this one."""
     def __init__(
         self,
         *,
@@ -1226,13 +1302,19 @@ class MailboxUpdate(_message.Message):
         role: _builtins.str | None = ...,
         sort_order: _builtins.int | None = ...,
         subscribed: _builtins.bool | None = ...,
+        created_by: _builtins.int | None = ...,
+        parent_created_by: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_parent_id", b"_parent_id", "_role", b"_role", "_sort_order", b"_sort_order", "_subscribed", b"_subscribed", "name", b"name", "parent_id", b"parent_id", "role", b"role", "sort_order", b"sort_order", "subscribed", b"subscribed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_created_by", b"_created_by", "_name", b"_name", "_parent_created_by", b"_parent_created_by", "_parent_id", b"_parent_id", "_role", b"_role", "_sort_order", b"_sort_order", "_subscribed", b"_subscribed", "created_by", b"created_by", "name", b"name", "parent_created_by", b"parent_created_by", "parent_id", b"parent_id", "role", b"role", "sort_order", b"sort_order", "subscribed", b"subscribed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_parent_id", b"_parent_id", "_role", b"_role", "_sort_order", b"_sort_order", "_subscribed", b"_subscribed", "destroy", b"destroy", "mailbox_id", b"mailbox_id", "name", b"name", "parent_id", b"parent_id", "role", b"role", "sort_order", b"sort_order", "subscribed", b"subscribed", "with_messages", b"with_messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_created_by", b"_created_by", "_name", b"_name", "_parent_created_by", b"_parent_created_by", "_parent_id", b"_parent_id", "_role", b"_role", "_sort_order", b"_sort_order", "_subscribed", b"_subscribed", "created_by", b"created_by", "destroy", b"destroy", "mailbox_id", b"mailbox_id", "name", b"name", "parent_created_by", b"parent_created_by", "parent_id", b"parent_id", "role", b"role", "sort_order", b"sort_order", "subscribed", b"subscribed", "with_messages", b"with_messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__created_by: _TypeAlias = _typing.Literal["created_by"]  # noqa: Y015
+    _WhichOneofArgType__created_by: _TypeAlias = _typing.Literal["_created_by", b"_created_by"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__parent_created_by: _TypeAlias = _typing.Literal["parent_created_by"]  # noqa: Y015
+    _WhichOneofArgType__parent_created_by: _TypeAlias = _typing.Literal["_parent_created_by", b"_parent_created_by"]  # noqa: Y015
     _WhichOneofReturnType__parent_id: _TypeAlias = _typing.Literal["parent_id"]  # noqa: Y015
     _WhichOneofArgType__parent_id: _TypeAlias = _typing.Literal["_parent_id", b"_parent_id"]  # noqa: Y015
     _WhichOneofReturnType__role: _TypeAlias = _typing.Literal["role"]  # noqa: Y015
@@ -1242,7 +1324,11 @@ class MailboxUpdate(_message.Message):
     _WhichOneofReturnType__subscribed: _TypeAlias = _typing.Literal["subscribed"]  # noqa: Y015
     _WhichOneofArgType__subscribed: _TypeAlias = _typing.Literal["_subscribed", b"_subscribed"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__created_by) -> _WhichOneofReturnType__created_by | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_created_by) -> _WhichOneofReturnType__parent_created_by | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_id) -> _WhichOneofReturnType__parent_id | None: ...
     @_typing.overload
@@ -1274,7 +1360,7 @@ class UpdateMailboxesResponse(_message.Message):
 
     @_builtins.property
     def mailbox_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The mailbox ids, those created included."""
+        """The mailbox ids, those created included; 0 for what was not created."""
 
     def __init__(
         self,
