@@ -136,11 +136,20 @@ class Mail(mailbox_pb2_grpc.MailboxServiceServicer):
 class Reads(mailbox_pb2_grpc.ReadingServiceServicer):
     """ReadingService: what `Mail` answers, as a conversation."""
 
-    def __init__(self, mail: Mail) -> None:
+    def __init__(self, mail: Mail, store: MemoryStore) -> None:
+        self._person = store.person
         self._asks = {
             "state": mail.GetState, "mailboxes": mail.ListMailboxes, "query": mail.QueryMessages,
             "messages": mail.GetMessages, "threads": mail.GetThreads, "changes": mail.GetChanges,
         }  # fmt: skip
+
+    async def GetStates(self, request: Any, context: Any) -> Any:
+        people = {account_id: self._person(account_id) for account_id in request.account_ids}
+        states = [
+            pb.AccountState(account_id=account_id, modseq=person.modseq, last_id=person.last_id)
+            for account_id, person in people.items()
+        ]
+        return pb.GetStatesResponse(states=states)
 
     async def ReadMany(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         async for request in requests:
@@ -190,7 +199,7 @@ class JmapPeers:
         server = self._server("store", "petitbleu.store.v1.MailboxService", "petitbleu.store.v1.ReadingService")
         mail = Mail(self.store)
         mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(mail, server)
-        mailbox_pb2_grpc.add_ReadingServiceServicer_to_server(Reads(mail), server)
+        mailbox_pb2_grpc.add_ReadingServiceServicer_to_server(Reads(mail, self.store), server)
         await server.start()
         self._ready.set()
 
