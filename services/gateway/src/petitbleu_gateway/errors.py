@@ -66,6 +66,7 @@ class Fault(StrEnum):
     REQUEST_TOO_LARGE = "requestTooLarge"
     STATE_MISMATCH = "stateMismatch"
     CANNOT_CALCULATE_CHANGES = "cannotCalculateChanges"
+    TOO_MANY_CHANGES = "tooManyChanges"
     ANCHOR_NOT_FOUND = "anchorNotFound"
     UNSUPPORTED_FILTER = "unsupportedFilter"
     UNSUPPORTED_SORT = "unsupportedSort"
@@ -95,7 +96,7 @@ class MethodError(Exception):
 
 
 class SetFault(StrEnum):
-    """Why one object of a /set was not made, changed or destroyed (RFC 8620 §5.3, RFC 8621 §4.6)."""
+    """Why one object of a /set was not made, changed or destroyed (RFC 8620 §5.3, RFC 8621 §2.5, §4.6)."""
 
     FORBIDDEN = "forbidden"
     OVER_QUOTA = "overQuota"
@@ -107,6 +108,8 @@ class SetFault(StrEnum):
     BLOB_NOT_FOUND = "blobNotFound"
     TOO_MANY_KEYWORDS = "tooManyKeywords"
     TOO_MANY_MAILBOXES = "tooManyMailboxes"
+    MAILBOX_HAS_CHILD = "mailboxHasChild"
+    MAILBOX_HAS_EMAIL = "mailboxHasEmail"
 
 
 class SetError(Exception):
