@@ -99,6 +99,9 @@ class MailStore(Protocol):
     async def update(self, who: Identity, request: pb.UpdateMessagesRequest) -> pb.UpdateMessagesResponse:
         """Change messages in one commit."""
 
+    async def update_mailboxes(self, who: Identity, request: pb.UpdateMailboxesRequest) -> pb.UpdateMailboxesResponse:
+        """Change mailboxes in one commit."""
+
     async def import_message(self, who: Identity, request: pb.ImportMessageRequest) -> pb.ImportMessageResponse:
         """Store a message that the person made."""
 

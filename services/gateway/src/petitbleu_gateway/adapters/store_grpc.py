@@ -97,6 +97,13 @@ class GrpcMailStore:
         request.account_id = who.account_id
         return await self._peer.call(self._stub.UpdateMessages, request, timeout=self._seconds, principal=who.principal)
 
+    async def update_mailboxes(self, who: Identity, request: pb.UpdateMailboxesRequest) -> pb.UpdateMailboxesResponse:
+        """Change mailboxes in one commit; all the messages of one may go with it, so it may take its time."""
+        request.account_id = who.account_id
+        return await self._peer.call(
+            self._stub.UpdateMailboxes, request, timeout=self._seconds * 8, principal=who.principal
+        )
+
     async def import_message(self, who: Identity, request: pb.ImportMessageRequest) -> pb.ImportMessageResponse:
         """Store a message that the person made."""
         request.account_id = who.account_id
