@@ -122,7 +122,7 @@ class Mail(mailbox_pb2_grpc.MailboxServiceServicer):
         return await self._do(request, context, lambda who: self._store.import_message(who, request))
 
     async def UpdateMailboxes(self, request: Any, context: Any) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the gateway does not change mailboxes yet")
+        return await self._do(request, context, lambda who: self._store.update_mailboxes(who, request))
 
     async def ReadBlob(self, request: Any, context: Any) -> AsyncIterator[Any]:
         who = await self._who(request, context)

@@ -13,12 +13,13 @@ from typing import NoReturn
 import grpc
 import grpc.aio
 
+from tests.conformance.jmap_boxes import Boxes
+
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.ports import Identity
 from petitbleu_mail.structure import encode_meta, parse_message
 from petitbleu_mail.threading import thread_keys
 
-ROLES = ("inbox", "drafts", "sent", "trash", "junk", "archive")
 NOW = 1_760_000_000_000
 
 
@@ -44,7 +45,7 @@ class Person:
     last_thread: int = 0
     log_from: int = 0
     over_quota: bool = False
-    mailboxes: dict[int, str] = field(default_factory=lambda: dict(enumerate(ROLES, 1)))
+    boxes: Boxes = field(default_factory=Boxes)
     messages: dict[int, Kept] = field(default_factory=dict)
     destroyed: dict[int, tuple[int, int]] = field(default_factory=dict)  # id -> (created, destroyed)
     threads: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -94,7 +95,9 @@ class MemoryStore:
         self.calls.append(call)
         if self.fail is not None:
             refuse(self.fail)
-        return self.person(who.account_id)
+        person = self.person(who.account_id)
+        person.boxes.count(person.modseq, person.messages)
+        return person
 
     async def state(self, who: Identity) -> pb.GetStateResponse:
         found = self._of(who, "state")
@@ -102,16 +105,7 @@ class MemoryStore:
 
     async def mailboxes(self, who: Identity) -> pb.ListMailboxesResponse:
         person = self._of(who, "mailboxes")
-        answer = pb.ListMailboxesResponse(modseq=person.modseq)
-        for number, role in person.mailboxes.items():
-            inside = [kept.row for kept in person.messages.values() if number in kept.row.mailbox_ids]
-            unread = [row for row in inside if "$seen" not in row.keywords]
-            answer.mailboxes.add(
-                mailbox_id=number, name=role.capitalize(), role=role, sort_order=number, total_messages=len(inside),
-                unread_messages=len(unread), total_threads=len({row.thread_id for row in inside}),
-                unread_threads=len({row.thread_id for row in unread}), subscribed=True, modseq=person.modseq,
-            )  # fmt: skip
-        return answer
+        return person.boxes.listed(person.modseq)
 
     async def query(self, who: Identity, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
         person = self._of(who, "query")
@@ -169,10 +163,7 @@ class MemoryStore:
         if since < person.log_from:
             refuse(grpc.StatusCode.FAILED_PRECONDITION)
         if request.kind == pb.CHANGE_KIND_MAILBOX:
-            updated = sorted({
-                number for kept in person.messages.values() if kept.row.modseq > since for number in kept.row.mailbox_ids
-            })  # fmt: skip
-            return pb.GetChangesResponse(updated=updated, new_modseq=person.modseq, only_counts=bool(updated))
+            return person.boxes.changed(since, person.modseq, request.max_changes)
         if request.kind == pb.CHANGE_KIND_THREAD:
             threads = {kept.row.thread_id: 0 for kept in person.messages.values() if kept.row.modseq > since}
             return pb.GetChangesResponse(updated=sorted(threads), new_modseq=person.modseq)
@@ -216,7 +207,7 @@ class MemoryStore:
         keywords = (keywords | set(update.add_keywords)) - set(update.remove_keywords)
         mailboxes = set() if update.replace_mailboxes else set(kept.row.mailbox_ids)
         mailboxes = (mailboxes | set(update.add_mailbox_ids)) - set(update.remove_mailbox_ids)
-        if not mailboxes or not mailboxes <= set(person.mailboxes):
+        if not mailboxes or not mailboxes <= set(person.boxes.rows):
             return pb.UPDATE_STATUS_INVALID_MAILBOX
         if len(keywords) > 100:
             return pb.UPDATE_STATUS_INVALID_KEYWORD
@@ -226,13 +217,29 @@ class MemoryStore:
         kept.row.modseq = person.modseq
         return pb.UPDATE_STATUS_OK
 
+    async def update_mailboxes(self, who: Identity, request: pb.UpdateMailboxesRequest) -> pb.UpdateMailboxesResponse:
+        person = self._of(who, "update_mailboxes")
+        old = person.modseq
+        if request.if_modseq and request.if_modseq != old:
+            refuse(grpc.StatusCode.ABORTED)
+        answer, gone = person.boxes.update(person.modseq, request.updates)
+        person.modseq = answer.new_modseq
+        for number in gone:
+            for message_id in [one for one, kept in person.messages.items() if number in kept.row.mailbox_ids]:
+                kept = person.messages[message_id].row
+                left = pb.MessageUpdate(message_id=message_id, remove_mailbox_ids=[number])
+                left.destroy = list(kept.mailbox_ids) == [number]
+                self._apply(person, left)
+        answer.new_modseq = person.modseq
+        return answer
+
     async def import_message(self, who: Identity, request: pb.ImportMessageRequest) -> pb.ImportMessageResponse:
         person = self._of(who, "import")
         assert 16 <= len(request.idempotency_key) <= 64
         old = person.modseq
         if person.over_quota:
             return pb.ImportMessageResponse(over_quota=True)
-        if not request.mailbox_ids or not set(request.mailbox_ids) <= set(person.mailboxes):
+        if not request.mailbox_ids or not set(request.mailbox_ids) <= set(person.boxes.rows):
             return pb.ImportMessageResponse(status=pb.UPDATE_STATUS_INVALID_MAILBOX)
         row = person.file(request.body, request.mailbox_ids, request.keywords, request.received_at_ms)
         return pb.ImportMessageResponse(
