@@ -12,7 +12,6 @@ from typing import NoReturn
 
 import grpc
 import grpc.aio
-
 from tests.conformance.jmap_boxes import Boxes
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
