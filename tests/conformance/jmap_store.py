@@ -15,6 +15,7 @@ import grpc.aio
 from tests.conformance.jmap_boxes import Boxes
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu.store.v1 import uploads_pb2
 from petitbleu_gateway.ports import Identity
 from petitbleu_mail.structure import encode_meta, parse_message
 from petitbleu_mail.threading import thread_keys
@@ -49,6 +50,7 @@ class Person:
     destroyed: dict[int, tuple[int, int]] = field(default_factory=dict)  # id -> (created, destroyed)
     threads: dict[tuple[str, str], int] = field(default_factory=dict)
     imported: dict[bytes, int] = field(default_factory=dict)
+    uploads: dict[int, bytes] = field(default_factory=dict)
 
     def file(
         self,
@@ -236,14 +238,41 @@ class MemoryStore:
         person = self._of(who, "import")
         assert 16 <= len(request.idempotency_key) <= 64
         old = person.modseq
+        if request.if_modseq and request.if_modseq != old:
+            refuse(grpc.StatusCode.ABORTED)
+        known = person.messages.get(person.imported.get(request.idempotency_key, 0))
+        if known is not None:
+            return pb.ImportMessageResponse(
+                status=pb.UPDATE_STATUS_OK, message=known.row, old_modseq=old, new_modseq=old, existed=True
+            )
         if person.over_quota:
             return pb.ImportMessageResponse(over_quota=True)
         if not request.mailbox_ids or not set(request.mailbox_ids) <= set(person.boxes.rows):
             return pb.ImportMessageResponse(status=pb.UPDATE_STATUS_INVALID_MAILBOX)
         row = person.file(request.body, request.mailbox_ids, request.keywords, request.received_at_ms)
+        person.imported[request.idempotency_key] = row.message_id
         return pb.ImportMessageResponse(
             status=pb.UPDATE_STATUS_OK, message=row, old_modseq=old, new_modseq=person.modseq
         )
+
+    async def upload(self, who: Identity, pieces: AsyncIterator[bytes]) -> uploads_pb2.StoredUpload:
+        person = self._of(who, "upload")
+        octets = b"".join([piece async for piece in pieces])
+        number = max(person.uploads, default=(NOW << 21)) + 1
+        person.uploads[number] = octets
+        return uploads_pb2.StoredUpload(upload_id=number, size=len(octets))
+
+    async def uploads(self, who: Identity, upload_ids: Sequence[int]) -> Sequence[uploads_pb2.StoredUpload]:
+        kept = self._of(who, "uploads").uploads
+        return [uploads_pb2.StoredUpload(upload_id=one, size=len(kept[one])) for one in upload_ids if one in kept]
+
+    async def read_upload(self, who: Identity, upload_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
+        octets = self._of(who, "read_upload").uploads.get(upload_id)
+        if octets is None:
+            refuse(grpc.StatusCode.NOT_FOUND)
+        end = min(offset + length if length else len(octets), len(octets))
+        for at in range(offset, end, 256 << 10):
+            yield octets[at : min(at + (256 << 10), end)]
 
     async def read(self, who: Identity, message_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
         kept = self._of(who, "read").messages.get(message_id)

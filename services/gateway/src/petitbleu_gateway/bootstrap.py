@@ -23,6 +23,7 @@ from petitbleu_gateway.http.probe_doors import ProbeDoors
 from petitbleu_gateway.http.protocol import ConnectionLimits
 from petitbleu_gateway.http.servers import Certificates, Door
 from petitbleu_gateway.http.session_doors import SessionDoors
+from petitbleu_gateway.http.upload_door import UploadDoor
 from petitbleu_gateway.jmap.calls import MethodLimits
 from petitbleu_gateway.jmap.session import API_PATH, DOWNLOAD_PATH, EVENT_PATH, SESSION_PATH, UPLOAD_PATH, SessionLimits
 from petitbleu_gateway.methods.registry import build_registry
@@ -49,14 +50,21 @@ def build_application(
     limits = SessionLimits(
         settings.jmap_max_size_request, settings.jmap_max_concurrent_requests, settings.jmap_max_calls_in_request,
         settings.jmap_max_objects_in_get, settings.jmap_max_objects_in_set, settings.jmap_max_draft_octets,
+        settings.jmap_max_size_upload, settings.jmap_max_concurrent_uploads,
+        # what one request may hold of blobs bounds what can be put together in one
+        min(settings.jmap_max_size_upload, settings.jmap_max_blob_octets),
     )  # fmt: skip
     method_limits = MethodLimits(
         settings.jmap_max_objects_in_get, settings.jmap_max_objects_in_set, settings.jmap_max_query,
         settings.jmap_max_blob_octets, settings.jmap_max_draft_octets, settings.jmap_max_response_octets,
+        limits.max_size_blob_set,
     )  # fmt: skip
     sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget)
     jmap = JmapDoors(authentication, store, build_registry(), limits, method_limits, settings.http_body_seconds, budget)
-    download = DownloadDoor(authentication, store, settings.jmap_max_concurrent_downloads)
+    download = DownloadDoor(authentication, store, settings.jmap_max_concurrent_downloads, budget)
+    upload = UploadDoor(
+        authentication, store, limits, seconds=settings.jmap_upload_seconds, stall_seconds=settings.http_stall_seconds
+    )
     probes = ProbeDoors(readiness)
     describe = {"GET": sessions.describe, "HEAD": sessions.describe}
     routes = [
@@ -68,7 +76,7 @@ def build_application(
         Route("events", EVENT_PATH, {"GET": jmap.events}),
         Route("sessions", "/api/session", {"POST": sessions.create, "DELETE": sessions.revoke}),
         Route("download", DOWNLOAD_PATH, {"GET": download.download, "HEAD": download.download}, below=True),
-        Route("upload", UPLOAD_PATH, {"POST": jmap.upload}, below=True),
+        Route("upload", UPLOAD_PATH, {"POST": upload.upload}, below=True),
     ]
     return Gateway(routes, _networks("PETITBLEU_PROXIES", settings.proxies))
 

@@ -52,6 +52,12 @@ class GatewaySettings(ServiceSettings):
     jmap_max_objects_in_set: int = Field(500, le=1000, description="maxObjectsInSet; store takes at most 1,000.")
     jmap_max_concurrent_requests: int = Field(8, description="maxConcurrentRequests an account and process.")
     jmap_max_concurrent_downloads: int = Field(8, description="Downloads at once an account and process; then 429.")
+    jmap_max_size_upload: int = Field(50_000_000, description="maxSizeUpload, octets; store takes at most 64 MiB.")
+    jmap_max_concurrent_uploads: int = Field(4, description="maxConcurrentUpload, an account and process; then 429.")
+    jmap_upload_seconds: float = Field(
+        900.0,
+        description="Time for a whole upload: the largest one at 56 kB/s. A stall of `http_stall_seconds` ends it sooner.",
+    )
     jmap_max_query: int = Field(1000, le=1000, description="Most ids that one Email/query gives; store's own limit.")
     jmap_max_blob_octets: int = Field(
         48 << 20, description="Octets of blobs that one request may read for headers, body values and drafts."

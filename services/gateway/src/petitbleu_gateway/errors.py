@@ -53,7 +53,7 @@ def limit_problem(limit: str, detail: str, status: int = 400) -> Problem:
 
 
 class Fault(StrEnum):
-    """Method-level errors (RFC 8620 §3.6.2, §5; RFC 8621 §4.4)."""
+    """Method-level errors (RFC 8620 §3.6.2, §5; RFC 8621 §4.4; RFC 9404 §4.3)."""
 
     SERVER_UNAVAILABLE = "serverUnavailable"
     SERVER_FAIL = "serverFail"
@@ -70,6 +70,8 @@ class Fault(StrEnum):
     ANCHOR_NOT_FOUND = "anchorNotFound"
     UNSUPPORTED_FILTER = "unsupportedFilter"
     UNSUPPORTED_SORT = "unsupportedSort"
+    FROM_ACCOUNT_NOT_FOUND = "fromAccountNotFound"
+    UNKNOWN_DATA_TYPE = "unknownDataType"
 
 
 class MethodError(Exception):
@@ -108,6 +110,9 @@ class SetFault(StrEnum):
     BLOB_NOT_FOUND = "blobNotFound"
     TOO_MANY_KEYWORDS = "tooManyKeywords"
     TOO_MANY_MAILBOXES = "tooManyMailboxes"
+    RATE_LIMIT = "rateLimit"
+    ALREADY_EXISTS = "alreadyExists"
+    INVALID_EMAIL = "invalidEmail"
     MAILBOX_HAS_CHILD = "mailboxHasChild"
     MAILBOX_HAS_EMAIL = "mailboxHasEmail"
 

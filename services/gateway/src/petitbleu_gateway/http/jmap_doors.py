@@ -111,11 +111,6 @@ class JmapDoors:
             # in the account's place: an answer is held until its client has read it
             await exchange.answer(200, data, headers=(NO_STORE,))
 
-    async def upload(self, exchange: Exchange) -> None:
-        """RFC 8620 §6.1: the session object must name this door; `maxSizeUpload` 0 says that nothing passes it yet."""
-        await identify(exchange, self._authentication)
-        raise Problem(501, detail="Uploads are not taken yet.", headers=((b"connection", b"close"),))
-
     async def events(self, exchange: Exchange) -> None:
         """RFC 8620 §7.3: the session object must name this door; nothing is pushed yet."""
         await identify(exchange, self._authentication)

@@ -11,7 +11,8 @@ from petitbleu_gateway.jmap import ids, ijson
 
 CORE = "urn:ietf:params:jmap:core"
 MAIL = "urn:ietf:params:jmap:mail"
-CAPABILITIES = frozenset({CORE, MAIL})
+BLOB = "urn:ietf:params:jmap:blob"
+CAPABILITIES = frozenset({CORE, MAIL, BLOB})
 
 Invocation = tuple[str, dict[str, Any], str]
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.envelope import CORE, MAIL
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL
 from petitbleu_gateway.ports import Identity
 
 API_PATH = "/jmap/api"
@@ -21,6 +21,9 @@ EVENT_PATH = "/jmap/eventsource"
 
 SORTS = ("receivedAt", "size", "sentAt", "hasKeyword")
 MAX_MAILBOX_NAME = 100
+BLOB_TYPES = ("Mailbox", "Thread", "Email")
+DIGESTS = ("sha-256", "sha-512", "sha")
+MAX_DATA_SOURCES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,16 @@ class SessionLimits:
     max_objects_in_get: int
     max_objects_in_set: int
     max_attachments_octets: int
+    max_size_upload: int
+    max_concurrent_upload: int
+    max_size_blob_set: int
 
 
 def core_capability(limits: SessionLimits) -> dict[str, Any]:
     """Return the value of `urn:ietf:params:jmap:core` (RFC 8620 §2)."""
     return {
-        "maxSizeUpload": 0,  # uploads are not taken yet, and this is how a client can know
-        "maxConcurrentUpload": 1,
+        "maxSizeUpload": limits.max_size_upload,
+        "maxConcurrentUpload": limits.max_concurrent_upload,
         "maxSizeRequest": limits.max_size_request,
         "maxConcurrentRequests": limits.max_concurrent_requests,
         "maxCallsInRequest": limits.max_calls_in_request,
@@ -61,20 +67,30 @@ def mail_capability(limits: SessionLimits) -> dict[str, Any]:
     }
 
 
+def blob_capability(limits: SessionLimits) -> dict[str, Any]:
+    """Return an account's value of `urn:ietf:params:jmap:blob` (RFC 9404 §3.1)."""
+    return {
+        "maxSizeBlobSet": limits.max_size_blob_set,
+        "maxDataSources": MAX_DATA_SOURCES,
+        "supportedTypeNames": list(BLOB_TYPES),
+        "supportedDigestAlgorithms": list(DIGESTS),
+    }
+
+
 def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[str, Any]:
     """Return the session object for a person who reaches us under `origin`."""
     account = ids.account_id_text(who.account_id)
     found: dict[str, Any] = {
-        "capabilities": {CORE: core_capability(limits), MAIL: {}},
+        "capabilities": {CORE: core_capability(limits), MAIL: {}, BLOB: {}},
         "accounts": {
             account: {
                 "name": who.address,
                 "isPersonal": True,
                 "isReadOnly": False,
-                "accountCapabilities": {CORE: {}, MAIL: mail_capability(limits)},
+                "accountCapabilities": {CORE: {}, MAIL: mail_capability(limits), BLOB: blob_capability(limits)},
             }
         },
-        "primaryAccounts": {MAIL: account},  # core has no data of its own, and SHOULD NOT be present
+        "primaryAccounts": {MAIL: account, BLOB: account},  # core has no data of its own, and SHOULD NOT be present
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",
         "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
@@ -93,4 +109,4 @@ def session_state(who: Identity, limits: SessionLimits) -> str:
 
 @functools.cache
 def _capabilities(limits: SessionLimits) -> bytes:
-    return msgspec.json.encode([core_capability(limits), mail_capability(limits)])
+    return msgspec.json.encode([core_capability(limits), mail_capability(limits), blob_capability(limits)])

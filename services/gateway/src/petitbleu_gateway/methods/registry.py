@@ -1,12 +1,26 @@
-"""Every method that this server has, with the capability that it belongs to (RFC 8620 §3.3, RFC 8621 §1.3)."""
+"""Every method that this server has, with the capability that it belongs to (RFC 8620 §3.3, RFC 8621 §1.3, RFC 9404 §3.1)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from petitbleu_gateway.jmap.calls import Method, Registry
-from petitbleu_gateway.jmap.envelope import CORE, MAIL
-from petitbleu_gateway.methods import core, email_get, email_query, email_set, mailbox, thread
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL
+from petitbleu_gateway.methods import (
+    blob_copy,
+    blob_get,
+    blob_lookup,
+    blob_upload,
+    core,
+    email_copy,
+    email_get,
+    email_import,
+    email_parse,
+    email_query,
+    email_set,
+    mailbox,
+    thread,
+)
 from petitbleu_gateway.methods.changes import ChangesArguments, email_changes, thread_changes
 
 
@@ -22,5 +36,12 @@ def build_registry() -> Registry:
         "Email/query": Method(MAIL, email_query.EmailQuery, email_query.email_query),
         "Email/changes": Method(MAIL, ChangesArguments, email_changes),
         "Email/set": Method(MAIL, email_set.EmailSet, email_set.email_set),
+        "Email/copy": Method(MAIL, email_copy.EmailCopy, email_copy.email_copy),
+        "Email/import": Method(MAIL, email_import.EmailImport, email_import.email_import),
+        "Email/parse": Method(MAIL, email_parse.EmailParse, email_parse.email_parse),
+        "Blob/copy": Method(CORE, blob_copy.BlobCopy, blob_copy.blob_copy),
+        "Blob/upload": Method(BLOB, blob_upload.BlobUpload, blob_upload.blob_upload),
+        "Blob/get": Method(BLOB, blob_get.BlobGet, blob_get.blob_get),
+        "Blob/lookup": Method(BLOB, blob_lookup.BlobLookup, blob_lookup.blob_lookup),
     }
     return methods
