@@ -120,10 +120,6 @@ def test_rfc8620_6_1_upload_says_that_it_is_not_there(jmap: JmapClient) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_rfc8620_7_3_events_say_that_they_are_not_there(jmap: JmapClient) -> None:
-    assert jmap.http.get("/jmap/eventsource?types=*&closeafter=no&ping=0").status_code == 501
-
-
 def test_rfc9110_unknown_paths_and_methods(jmap: JmapClient) -> None:
     assert jmap.http.get("/nothing").status_code == 404
     answer = jmap.http.get("/jmap/api")

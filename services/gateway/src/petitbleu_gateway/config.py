@@ -25,7 +25,7 @@ class GatewaySettings(ServiceSettings):
     )
     proxies: str = Field("", description="Networks (comma separated) whose X-Forwarded-For and -Proto are believed.")
 
-    http_connections: int = Field(2000, description="Connections a door; beyond, 503.")
+    http_connections: int = Field(6000, description="Connections a door, those of push streams with them; beyond, 503.")
     http_connections_client: int = Field(
         500,
         ge=1,
@@ -68,6 +68,14 @@ class GatewaySettings(ServiceSettings):
         description="Octets of a request's answer: a call whose response has no room gets an error.",
     )
     jmap_max_draft_octets: int = Field(25_000_000, description="maxSizeAttachmentsPerEmail, before encoding.")
+
+    push_streams: int = Field(4000, description="Event streams and WebSockets at once a process; beyond, 503.")
+    push_streams_account: int = Field(
+        32, description="The same of an account: a person's devices and their open pages; beyond, 429."
+    )
+    push_recheck_seconds: float = Field(
+        3600.0, description="How long a stream's credential holds without another look; what changes is told at once."
+    )
 
     credential_seconds: float = Field(300.0, description="How long a right credential is remembered, with the bus up.")
     credential_seconds_without_bus: float = Field(60.0, description="The same while no event can say that it changed.")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, WEBSOCKET
 from petitbleu_gateway.ports import Identity
 
 API_PATH = "/jmap/api"
@@ -18,6 +18,7 @@ SESSION_PATH = "/jmap/session"
 DOWNLOAD_PATH = "/jmap/download/"
 UPLOAD_PATH = "/jmap/upload/"
 EVENT_PATH = "/jmap/eventsource"
+WEB_SOCKET_PATH = "/jmap/ws"
 
 SORTS = ("receivedAt", "size", "sentAt", "hasKeyword")
 MAX_MAILBOX_NAME = 100
@@ -77,11 +78,16 @@ def blob_capability(limits: SessionLimits) -> dict[str, Any]:
     }
 
 
+def websocket_capability(origin: str) -> dict[str, Any]:
+    """Return the value of `urn:ietf:params:jmap:websocket` (RFC 8887 §4.1) for an origin of HTTP."""
+    return {"url": f"ws{origin.removeprefix('http')}{WEB_SOCKET_PATH}", "supportsPush": True}
+
+
 def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[str, Any]:
     """Return the session object for a person who reaches us under `origin`."""
     account = ids.account_id_text(who.account_id)
     found: dict[str, Any] = {
-        "capabilities": {CORE: core_capability(limits), MAIL: {}, BLOB: {}},
+        "capabilities": {CORE: core_capability(limits), MAIL: {}, BLOB: {}, WEBSOCKET: websocket_capability(origin)},
         "accounts": {
             account: {
                 "name": who.address,
@@ -95,6 +101,7 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
         "apiUrl": f"{origin}{API_PATH}",
         "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
         "uploadUrl": f"{origin}{UPLOAD_PATH}{{accountId}}/",
+        # templates of RFC 6570 level 1 (RFC 8620 §7.3)
         "eventSourceUrl": f"{origin}{EVENT_PATH}?types={{types}}&closeafter={{closeafter}}&ping={{ping}}",
     }
     found["state"] = session_state(who, limits)
@@ -109,4 +116,4 @@ def session_state(who: Identity, limits: SessionLimits) -> str:
 
 @functools.cache
 def _capabilities(limits: SessionLimits) -> bytes:
-    return msgspec.json.encode([core_capability(limits), mail_capability(limits), blob_capability(limits)])
+    return msgspec.json.encode([core_capability(limits), mail_capability(limits), blob_capability(limits), WEBSOCKET])
