@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from petitbleu_gateway.domain.collations import COLLATIONS
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, WEBSOCKET
 from petitbleu_gateway.ports import Identity
+from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
 
 API_PATH = "/jmap/api"
 SESSION_PATH = "/jmap/session"
@@ -21,7 +23,6 @@ EVENT_PATH = "/jmap/eventsource"
 WEB_SOCKET_PATH = "/jmap/ws"
 
 SORTS = ("receivedAt", "size", "sentAt", "hasKeyword")
-MAX_MAILBOX_NAME = 100
 BLOB_TYPES = ("Mailbox", "Thread", "Email")
 DIGESTS = ("sha-256", "sha-512", "sha")
 MAX_DATA_SOURCES = 256
@@ -52,7 +53,7 @@ def core_capability(limits: SessionLimits) -> dict[str, Any]:
         "maxCallsInRequest": limits.max_calls_in_request,
         "maxObjectsInGet": limits.max_objects_in_get,
         "maxObjectsInSet": limits.max_objects_in_set,
-        "collationAlgorithms": [],
+        "collationAlgorithms": list(COLLATIONS),
     }
 
 
@@ -60,11 +61,11 @@ def mail_capability(limits: SessionLimits) -> dict[str, Any]:
     """Return an account's value of `urn:ietf:params:jmap:mail` (RFC 8621 §1.3.1)."""
     return {
         "maxMailboxesPerEmail": None,
-        "maxMailboxDepth": None,
-        "maxSizeMailboxName": MAX_MAILBOX_NAME,
+        "maxMailboxDepth": MAX_DEPTH,
+        "maxSizeMailboxName": MAX_NAME_OCTETS,
         "maxSizeAttachmentsPerEmail": limits.max_attachments_octets,
         "emailQuerySortOptions": list(SORTS),
-        "mayCreateTopLevelMailbox": False,
+        "mayCreateTopLevelMailbox": True,
     }
 
 

@@ -19,6 +19,8 @@ from petitbleu_gateway.methods import (
     email_query,
     email_set,
     mailbox,
+    mailbox_query,
+    mailbox_set,
     thread,
 )
 from petitbleu_gateway.methods.changes import ChangesArguments, email_changes, thread_changes
@@ -30,6 +32,9 @@ def build_registry() -> Registry:
         "Core/echo": Method(CORE, dict, core.echo),
         "Mailbox/get": Method(MAIL, mailbox.MailboxGet, mailbox.mailbox_get),
         "Mailbox/changes": Method(MAIL, ChangesArguments, mailbox.mailbox_changes),
+        "Mailbox/query": Method(MAIL, mailbox_query.MailboxQuery, mailbox_query.mailbox_query),
+        "Mailbox/queryChanges": Method(MAIL, mailbox_query.MailboxQueryChanges, mailbox_query.mailbox_query_changes),
+        "Mailbox/set": Method(MAIL, mailbox_set.MailboxSet, mailbox_set.mailbox_set),
         "Thread/get": Method(MAIL, thread.ThreadGet, thread.thread_get),
         "Thread/changes": Method(MAIL, ChangesArguments, thread_changes),
         "Email/get": Method(MAIL, email_get.EmailGet, email_get.email_get),
