@@ -16,6 +16,9 @@ from tests.conformance.jmap_client import CORE, MAIL, JmapClient
 METHODS = {
     "Mailbox/get": ["ids", "properties"],
     "Mailbox/changes": ["sinceState", "maxChanges"],
+    "Mailbox/query": ["filter", "sort", "position", "anchor", "anchorOffset", "limit", "calculateTotal", "sortAsTree", "filterAsTree"],
+    "Mailbox/queryChanges": ["filter", "sort", "sinceQueryState", "maxChanges", "upToId", "calculateTotal", "sortAsTree", "filterAsTree"],
+    "Mailbox/set": ["ifInState", "create", "update", "destroy", "onDestroyRemoveEmails"],
     "Thread/get": ["ids", "properties"],
     "Thread/changes": ["sinceState", "maxChanges"],
     "Email/get": ["ids", "properties", "bodyProperties", "fetchTextBodyValues", "fetchHTMLBodyValues", "fetchAllBodyValues",
@@ -49,6 +52,13 @@ DRAFT = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+BOX = st.fixed_dictionaries(
+    {}, optional={"name": WORDS | SCALARS, "parentId": st.sampled_from(["#a", "#b", "F1", "F64", "F65", None]) | SCALARS, "sortOrder": SCALARS,
+                  "role": st.sampled_from([None, "important", "all", "inbox"]) | SCALARS, "isSubscribed": SCALARS, "id": WORDS, "myRights": VALUES},
+)  # fmt: skip
+BOXES = st.sampled_from(["F1", "F64", "F65", "F66", "#a", "#b", "a", "b"])
+
+
 @st.composite
 def calls(draw: st.DrawFn) -> list[Any]:
     method = draw(st.sampled_from(sorted(METHODS)))
@@ -56,6 +66,10 @@ def calls(draw: st.DrawFn) -> list[Any]:
     arguments = {name: draw(VALUES) for name in chosen}
     if method == "Email/set" and draw(st.booleans()):
         arguments["create"] = {"k": draw(DRAFT)}
+    if method == "Mailbox/set" and draw(st.booleans()):
+        arguments["create"] = draw(st.dictionaries(st.sampled_from(["a", "b", "c"]), BOX, max_size=3))
+        arguments["update"] = draw(st.dictionaries(BOXES, BOX, max_size=3))
+        arguments["destroy"] = draw(st.lists(BOXES, max_size=3))
     if draw(st.integers(0, 9)) == 0:
         arguments["#ids"] = draw(VALUES)
     return [method, {"accountId": None, **arguments}, "c"]
