@@ -19,6 +19,7 @@ from petitbleu.store.v1 import uploads_pb2
 from petitbleu_gateway.ports import Identity
 from petitbleu_mail.structure import encode_meta, parse_message
 from petitbleu_mail.threading import thread_keys
+from petitbleu_store.domain.change_log import Op, fold
 
 NOW = 1_760_000_000_000
 
@@ -49,6 +50,7 @@ class Person:
     messages: dict[int, Kept] = field(default_factory=dict)
     destroyed: dict[int, tuple[int, int]] = field(default_factory=dict)  # id -> (created, destroyed)
     threads: dict[tuple[str, str], int] = field(default_factory=dict)
+    thread_log: list[tuple[int, int, int, int]] = field(default_factory=list)
     imported: dict[bytes, int] = field(default_factory=dict)
     uploads: dict[int, bytes] = field(default_factory=dict)
 
@@ -71,6 +73,8 @@ class Person:
             thread = self.last_thread
         for key in keys:
             self.threads.setdefault(key, thread)
+        known = any(kept.row.thread_id == thread for kept in self.messages.values())
+        self.thread_log.append((self.modseq, thread, 0, Op.UPDATED if known else Op.CREATED))
         row = pb.Message(
             message_id=self.last_id, thread_id=thread, mailbox_ids=sorted(mailboxes), keywords=sorted(keywords),
             size=len(prefix) + len(body), received_at_ms=received or NOW + 1000 * self.last_id, meta=encode_meta(parsed),
@@ -166,8 +170,11 @@ class MemoryStore:
         if request.kind == pb.CHANGE_KIND_MAILBOX:
             return person.boxes.changed(since, person.modseq, request.max_changes)
         if request.kind == pb.CHANGE_KIND_THREAD:
-            threads = {kept.row.thread_id: 0 for kept in person.messages.values() if kept.row.modseq > since}
-            return pb.GetChangesResponse(updated=sorted(threads), new_modseq=person.modseq)
+            window = fold([step for step in person.thread_log if step[0] > since], since, request.max_changes or 1000)
+            return pb.GetChangesResponse(
+                created=window.created, updated=window.updated, destroyed=window.destroyed, has_more=window.cut,
+                new_modseq=window.upto if window.cut else person.modseq,
+            )  # fmt: skip
         events: list[tuple[int, str, int]] = []
         for number, kept in person.messages.items():
             if kept.row.modseq > since:
@@ -202,6 +209,9 @@ class MemoryStore:
         if update.destroy:
             person.modseq += 1
             del person.messages[update.message_id]
+            left = any(other.row.thread_id == kept.row.thread_id for other in person.messages.values())
+            step = (person.modseq, kept.row.thread_id, 0, Op.UPDATED if left else Op.DESTROYED)
+            person.thread_log.append(step)
             person.destroyed[update.message_id] = (kept.created, person.modseq)
             return pb.UPDATE_STATUS_OK
         keywords = set() if update.replace_keywords else set(kept.row.keywords)
