@@ -35,6 +35,7 @@ _quiet.setLevel(logging.ERROR)
 
 GOING_AWAY: Final = 1001
 UNSUPPORTED: Final = 1003
+INVALID: Final = 1007
 POLICY: Final = 1008
 TRY_AGAIN: Final = 1013
 
@@ -183,14 +184,22 @@ class WebSocket:
             self._pieces = []
         self._pieces.append(frame.data)
         if self._binary:
-            self.close(UNSUPPORTED)  # RFC 8887 §4.2: JMAP is text
+            self.close(UNSUPPORTED)  # RFC 8887 §4.3.1: JMAP is text
         elif len(self._pieces) > _MAX_PIECES:
             self.close(POLICY)
         elif frame.fin:
-            self._waiting.append((b"".join(self._pieces), self._octets))
-            self._pieces = []
-            self._octets = 0
-            self._wake.set()
+            self._finish_message(b"".join(self._pieces))
+
+    def _finish_message(self, text: bytes) -> None:
+        self._pieces = []
+        try:
+            text.decode("utf-8")
+        except UnicodeDecodeError:  # RFC 6455 §8.1
+            self.close(INVALID)
+            return
+        self._waiting.append((text, self._octets))
+        self._octets = 0
+        self._wake.set()
 
     def _flush(self) -> None:
         """Write what the protocol has to say; its end is the connection's (RFC 6455 §7.1.1)."""

@@ -23,7 +23,7 @@ from petitbleu_gateway.service.push import Stream
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
-_SUBPROTOCOL: Final = "jmap"  # RFC 8887 §3
+_SUBPROTOCOL: Final = "jmap"  # RFC 8887 §4.2
 _MAX_TYPES: Final = 200
 
 
@@ -63,7 +63,7 @@ class WebSocketDoor:
         self._budget = budget
 
     async def open(self, exchange: Exchange) -> None:
-        """Upgrade (RFC 8887 §3), then answer and push until either side ends."""
+        """Upgrade for whoever is identified (RFC 8887 §4.1, §4.2), then answer and push until either side ends."""
         who = await identify(exchange, self._authentication)
         answer = handshake(exchange, _SUBPROTOCOL, exchange.origin(self._public_url))
         stream = await self._opening.open("websocket", exchange, who)
@@ -99,7 +99,7 @@ class WebSocketDoor:
                 stream.wake.clear()
 
     async def _answer(self, text: bytes, socket: WebSocket, stream: Stream) -> None:
-        """Do what a message says, and send what answers it."""
+        """Do what a message says, and send what answers it; what it is not is told (RFC 8887 §4.3.1)."""
         value: object = None
         try:
             value = ijson.decode(text)

@@ -80,7 +80,7 @@ def blob_capability(limits: SessionLimits) -> dict[str, Any]:
 
 
 def websocket_capability(origin: str) -> dict[str, Any]:
-    """Return the value of `urn:ietf:params:jmap:websocket` (RFC 8887 §4.1) for an origin of HTTP."""
+    """Return the value of `urn:ietf:params:jmap:websocket` (RFC 8887 §3) for an origin of HTTP."""
     return {"url": f"ws{origin.removeprefix('http')}{WEB_SOCKET_PATH}", "supportsPush": True}
 
 
