@@ -268,7 +268,7 @@ class MemoryStore:
     async def upload(self, who: Identity, pieces: AsyncIterator[bytes]) -> uploads_pb2.StoredUpload:
         person = self._of(who, "upload")
         octets = b"".join([piece async for piece in pieces])
-        number = max(person.uploads, default=(NOW << 21)) + 1
+        number = (NOW << 21) + sum(len(one.uploads) for one in self.people.values())
         person.uploads[number] = octets
         return uploads_pb2.StoredUpload(upload_id=number, size=len(octets))
 

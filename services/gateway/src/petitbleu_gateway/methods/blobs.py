@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import grpc
 
 from petitbleu_gateway.domain.email_view import find_part
+from petitbleu_gateway.domain.whole_email import header_of
 from petitbleu_gateway.errors import MethodError, SetError, SetFault
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import Context
@@ -80,7 +81,7 @@ async def _find_message(store: MailStore, who: Identity, name: ids.BlobName) -> 
 async def _find_within(store: MailStore, who: Identity, blob: Blob, section: str, take: Take) -> Blob | None:
     """Return a part of the message that a blob holds (RFC 8621 §4.9: what was parsed names blobs too)."""
     raw = await blob_content(store, who, blob, take)
-    if raw is None:
+    if raw is None or header_of(raw) is None:
         return None
 
     def cut() -> Blob | None:
