@@ -8,7 +8,7 @@ from typing import Final
 
 import grpc
 
-from petitbleu_gateway.errors import Fault, Problem, fault_of, limit_problem
+from petitbleu_gateway.errors import LIMIT_TYPE, Fault, Problem, fault_of
 from petitbleu_gateway.http.credentials import identify
 from petitbleu_gateway.http.exchange import NO_STORE, Exchange, encode_json, upload_too_large
 from petitbleu_gateway.http.jmap_doors import Places
@@ -23,7 +23,11 @@ _TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,1
 
 
 def _busy() -> Problem:
-    return limit_problem("maxConcurrentUpload", "Too many uploads of this account at once.", 429)
+    # the octets that come with it are not waited for
+    return Problem(
+        429, LIMIT_TYPE, "Too many uploads of this account at once.", headers=((b"connection", b"close"),),
+        limit="maxConcurrentUpload",
+    )  # fmt: skip
 
 
 class UploadDoor:

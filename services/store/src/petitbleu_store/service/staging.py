@@ -189,8 +189,8 @@ class Staging:
         """Leave bodies (id, sealed octets) that were taken to the next sweep, in the transaction that forgets them."""
         if bodies:
             await connection.execute(
-                "/* cold:store.staged_back */ INSERT INTO staged (partition, blob_id, octets, key_id, wrapped_key, created_at) "
-                "SELECT v.partition, v.blob_id, v.octets, 0, '', '-infinity' "
+                "/* hot:store.staged_back */ INSERT INTO staged (partition, blob_id, octets, key_id, wrapped_key, created_at) "
+                "SELECT v.partition, v.blob_id, v.octets, 0, ''::bytea, '-infinity'::timestamptz "
                 "FROM unnest($1::smallint[], $2::uuid[], $3::bigint[]) AS v (partition, blob_id, octets)",
                 [partition_of_blob(blob_id) for blob_id, _ in bodies], [blob_id for blob_id, _ in bodies],
                 [octets for _, octets in bodies],

@@ -37,13 +37,13 @@ _ROWS: Final = 1000
 _NOISE_BITS: Final = 21
 
 _INSERT: Final = """/* hot:store.upload_insert */ INSERT INTO upload (partition, account_id, upload_id, size, octets, blob_id, sealed_key, body)
-SELECT a.partition, a.account_id, $3, $4, $5, $6, $7, $8 FROM account a
+SELECT a.partition, a.account_id, $3::bigint, $4::bigint, $5::bigint, $6::uuid, $7::bytea, $8::bytea FROM account a
 WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL"""
 # The newest stay; the one that was just made always does.
 _MAKE_ROOM: Final = """/* hot:store.upload_room */ DELETE FROM upload WHERE partition = $1 AND account_id = $2 AND upload_id IN (
     SELECT upload_id FROM (SELECT u.upload_id, sum(u.size) OVER newest AS together, count(*) OVER newest AS place
         FROM upload u WHERE u.partition = $1 AND u.account_id = $2 WINDOW newest AS (ORDER BY u.upload_id DESC)) AS aged
-    WHERE upload_id <> $3 AND (together > $4 OR place > $5)) RETURNING blob_id, octets, body IS NULL AS alone"""
+    WHERE upload_id <> $3 AND (together > $4::bigint OR place > $5::bigint)) RETURNING blob_id, octets, body IS NULL AS alone"""
 _FIND: Final = """/* hot:store.uploads_find */ SELECT upload_id, size FROM upload
 WHERE partition = $1 AND account_id = $2 AND upload_id = ANY($3::bigint[])"""
 _READ: Final = """/* hot:store.upload_read */ SELECT size, octets, blob_id, sealed_key, body FROM upload
