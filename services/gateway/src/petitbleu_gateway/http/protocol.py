@@ -94,6 +94,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def switch(self, guest: Guest, answer: bytes) -> None:
         """Write the answer of an upgrade (RFC 9110 §7.8) and give the connection to whoever speaks the other protocol."""
+        if self.pipeline:  # another request came behind this one, and would be answered on it
+            self._cut("request behind an upgrade")
+            return
         # the cycle is over as far as uvicorn is concerned: it neither ends the answer nor reads what follows
         self.cycle.response_started = self.cycle.response_complete = True
         self._guest = guest

@@ -171,7 +171,9 @@ class WebSocket:
             return
         self._frames.receive_data(data)
         self._frames.events_received()
-        self._flush()
+        self._frames.data_to_send()
+        if self._frames.eof_sent:
+            self._connection.close()
 
     def _take_frame(self, frame: Frame) -> None:
         if frame.opcode in {Opcode.PING, Opcode.PONG, Opcode.CLOSE}:

@@ -140,7 +140,8 @@ class PushHub:
         return stream
 
     async def _refresh(self, watched: _Watched, account_id: int) -> None:
-        watched.state = watched.state.later(await self._asking.submit(account_id))
+        found = await self._asking.submit(account_id)
+        watched.state = watched.state.later(found)  # which may have moved meanwhile
         watched.known = True
 
     def close(self, stream: Stream) -> None:

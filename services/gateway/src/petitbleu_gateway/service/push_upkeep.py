@@ -81,7 +81,12 @@ class PushUpkeep:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             now = loop.time()
-            for stream in self._hub.tick(now):
+            try:
+                aged = self._hub.tick(now)
+            except Exception:  # noqa: BLE001 — one stream must not stop the clock of all
+                _log.exception("streams not looked at")
+                continue
+            for stream in aged:
                 stream.recheck_at = now + self._soon(self._recheck_seconds)
                 self._queue.put_nowait(stream)
             current = self._connections()
