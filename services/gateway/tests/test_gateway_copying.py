@@ -138,3 +138,20 @@ async def test_rfc8620_6_3_blob_that_is_too_large(world: World) -> None:
     arguments = {"fromAccountId": THEIR_ID, "accountId": OUR_ID, "blobIds": [ids.blob_id(world.row.message_id)]}
     ((_, result, _),) = await world.run(("Blob/copy", arguments))
     assert result["notCopied"][ids.blob_id(world.row.message_id)]["type"] == "tooLarge"
+
+
+async def test_blobs_that_are_read_whole_take_of_what_the_process_may_hold(world: World) -> None:
+    asked: list[int] = []
+
+    def reserve(octets: int) -> bool:
+        asked.append(octets)
+        return sum(asked) <= 2 * len(RAW)
+
+    world.context.reserve = reserve
+    arguments = {"accountId": THEIR_ID, "ids": [ids.blob_id(world.row.message_id)]}
+    world.context.who = THEIRS
+    responses = await world.run(*[("Blob/get", arguments)] * 3)
+    assert [name for name, _, _ in responses] == ["Blob/get", "Blob/get", "error"]
+    assert responses[2][1]["type"] == "serverUnavailable"
+    assert asked == [len(RAW)] * 3
+    assert world.context.held == 2 * len(RAW)

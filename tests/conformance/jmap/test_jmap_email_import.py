@@ -104,7 +104,7 @@ def test_rfc8621_4_8_invalid_email(jmap: JmapClient, octets: bytes) -> None:
 
 def test_rfc8621_4_8_invalid_properties(jmap: JmapClient, jmap_other: JmapClient) -> None:
     inbox, blob = {jmap.mailbox("inbox"): True}, jmap.upload(message())
-    for email, wrong in [
+    cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"mailboxIds": inbox}, ["blobId"]),
         ({"blobId": "U17", "mailboxIds": inbox}, ["blobId"]),
         ({"blobId": 17, "mailboxIds": inbox}, ["blobId"]),
@@ -116,7 +116,8 @@ def test_rfc8621_4_8_invalid_properties(jmap: JmapClient, jmap_other: JmapClient
         ({"blobId": blob, "mailboxIds": inbox, "receivedAt": "yesterday"}, ["receivedAt"]),
         ({"blobId": blob, "mailboxIds": inbox, "subject": "x"}, ["subject"]),
         ({"blobId": "U17", "mailboxIds": {}, "keywords": 5}, ["mailboxIds", "keywords", "blobId"]),
-    ]:
+    ]
+    for email, wrong in cases:
         error = refused(jmap, **email)
         assert (error["type"], error["properties"]) == ("invalidProperties", wrong), email
 

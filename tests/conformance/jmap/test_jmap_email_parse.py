@@ -120,6 +120,9 @@ def test_rfc8621_4_9_arguments(jmap: JmapClient) -> None:
     limit = jmap.session["capabilities"][CORE]["maxObjectsInGet"]
     error = jmap.fails("Email/parse", blobIds=[f"U{number + 1}" for number in range(limit + 1)])
     assert error["type"] == "requestTooLarge"
-    for arguments in ({}, {"blobIds": None}, {"blobIds": [], "properties": ["no"]}, {"blobIds": [], "ids": []},
-                      {"blobIds": [], "bodyProperties": ["no"]}, {"blobIds": [5]}):  # fmt: skip
+    cases: tuple[dict[str, Any], ...] = (
+        {}, {"blobIds": None}, {"blobIds": [], "properties": ["no"]}, {"blobIds": [], "ids": []},
+        {"blobIds": [], "bodyProperties": ["no"]}, {"blobIds": [5]},
+    )  # fmt: skip
+    for arguments in cases:
         assert jmap.fails("Email/parse", **arguments)["type"] == "invalidArguments", arguments

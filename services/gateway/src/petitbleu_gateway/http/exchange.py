@@ -56,6 +56,12 @@ class OctetBudget:
             raise Problem(503, detail="The server is busy.", headers=((b"retry-after", b"2"),))
         self.held += octets
 
+    def has_taken(self, octets: int) -> bool:
+        """Take octets, or return False."""
+        room = self.held + octets <= self._limit
+        self.held += octets if room else 0
+        return room
+
     def give_back(self, octets: int) -> None:
         """Give octets back."""
         self.held -= octets

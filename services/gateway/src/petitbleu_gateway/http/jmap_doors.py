@@ -112,8 +112,11 @@ class JmapDoors:
     async def respond(self, who: Identity, request: Request) -> dict[str, Any]:
         """Run a Request and return its Response (RFC 8620 §3.4)."""
         created_ids = {} if request.created_ids is UNSET else request.created_ids
-        context = Context(who, self._store, self._method_limits, dict(created_ids))
-        responses = await run_calls(self._registry, request, context)
+        context = Context(who, self._store, self._method_limits, dict(created_ids), reserve=self._budget.has_taken)
+        try:
+            responses = await run_calls(self._registry, request, context)
+        finally:
+            self._budget.give_back(context.held)
         result: dict[str, Any] = {"methodResponses": responses, "sessionState": session_state(who, self._limits)}
         if request.created_ids is not UNSET:  # RFC 8620 §3.4
             result["createdIds"] = context.created_ids

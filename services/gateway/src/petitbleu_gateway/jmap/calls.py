@@ -63,8 +63,9 @@ class MethodLimits:
 @dataclass(slots=True)
 class Context:
     """What the calls of one request share.
-
-    `others` are further accounts of the session, by their JMAP ids. `using` is what the client said that it uses. `implied` are the
+    `reserve` asks for room for octets that are held until the request is done; `held` is what was given. `others` are further
+    accounts of the session, by their JMAP ids. `using` is what the client said that it uses. `implied` are the
+    `reserve` asks for room for octets that are held until the request is done; `held` is what was given. `others` are further accounts of the session, by their JMAP ids. `using` is what the client said that it uses. `implied` are the
     responses of calls that a method made of its own accord (RFC 8620 §5.4); they stand behind its own.
     `created_ids` maps creation ids to ids (RFC 8620 §3.3). `blob_octets` is what was read of blobs, `answered` the octets of the
     responses so far, `weighed` those of the response that is being made, as far as its method weighs it.
@@ -80,6 +81,8 @@ class Context:
     others: Mapping[str, Identity] = field(default_factory=dict)
     using: frozenset[str] = frozenset()
     implied: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    reserve: Callable[[int], bool] | None = None
+    held: int = 0
 
     def account(self, text: str) -> Identity | None:
         """Return who the person is in an account, None when they have no part in it."""
@@ -96,6 +99,18 @@ class Context:
             raise MethodError(
                 Fault.REQUEST_TOO_LARGE, "the request asks for more octets of messages than one may", limit="octets"
             )
+
+    def hold(self, octets: int) -> None:
+        """Count octets of a blob that is read as a whole, which takes memory until the request is done.
+
+        Raises:
+            MethodError: `requestTooLarge` as `spend`; `serverUnavailable` when the process holds as much as it may.
+        """
+        self.spend(octets)
+        if self.reserve is not None:
+            if not self.reserve(octets):
+                raise MethodError(Fault.SERVER_UNAVAILABLE)
+            self.held += octets
 
     def weigh(self, value: Any) -> None:
         """Count a piece of the response that is being made, before all of it is there.

@@ -45,7 +45,7 @@ async def blob_copy(context: Context, arguments: BlobCopy) -> dict[str, Any]:
 
 async def _copy(context: Context, source: Identity, text: str) -> str:
     try:
-        blob = await find_blob(context.store, source, text, context.spend)
+        blob = await find_blob(context.store, source, text, context.hold)
         if blob is None:
             raise SetError(SetFault.NOT_FOUND)
         if source is context.who:

@@ -40,18 +40,18 @@ async def blob_get(context: Context, arguments: BlobGet) -> dict[str, Any]:
     shown: list[dict[str, Any]] = []
     not_found: list[str] = []
     start = arguments.offset or 0
-    for text, resolved in {context.resolve_id(text): text for text in arguments.ids}.items():
-        blob = await find_blob(context.store, context.who, text, context.spend)
+    for blob_id, text in {context.resolve_id(text): text for text in arguments.ids}.items():
+        blob = await find_blob(context.store, context.who, blob_id, context.hold)
         octets: bytes | None = b""
         if blob is not None and not wanted <= {"id", "size"}:
             length = blob.size - start if arguments.length is None else arguments.length
             octets = await blob_range(context, blob, start, length)
         if blob is None or octets is None:
-            not_found.append(resolved)
+            not_found.append(text)
             continue
         work = len(octets) > THREAD_OCTETS
         found = await asyncio.to_thread(_show, octets, wanted) if work else _show(octets, wanted)
-        found["id"] = text
+        found["id"] = blob_id
         if "size" in wanted:
             found["size"] = blob.size
         # RFC 9404 §4.2: the range begins or ends beyond the blob

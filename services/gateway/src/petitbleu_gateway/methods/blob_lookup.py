@@ -51,7 +51,7 @@ async def blob_lookup(context: Context, arguments: BlobLookup) -> dict[str, Any]
 async def _is_there(context: Context, text: str, name: ids.BlobName, rows: dict[int, pb.Message]) -> bool:
     if name.message_id and (name.message_id not in rows or name.part is None):
         return name.message_id in rows
-    return await find_blob(context.store, context.who, text, context.spend) is not None
+    return await find_blob(context.store, context.who, text, context.hold) is not None
 
 
 def _matched(row: pb.Message | None) -> dict[str, list[str]]:

@@ -21,12 +21,12 @@ async def blob_range(context: Context, blob: Blob, start: int, length: int) -> b
     if blob.content is not None:
         return blob.content[start : start + length]
     if blob.encoding is None or blob.encoding in IDENTITY:
-        context.spend(length)
+        context.hold(length)
         try:
             return b"".join([piece async for piece in read_blob(context.store, context.who, blob, start, length)])
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.NOT_FOUND:
                 return None
             raise
-    content = await blob_content(context.store, context.who, blob, context.spend)
+    content = await blob_content(context.store, context.who, blob, context.hold)
     return None if content is None else content[start : start + length]

@@ -115,7 +115,7 @@ async def _piece(context: Context, source: DataSource, path: str, room: int) -> 
 async def _of_blob(context: Context, source: DataSource, path: str, room: int) -> bytes:
     text = source.blob_id or ""
     try:
-        blob = await find_blob(context.store, context.who, context.resolve_id(text), context.spend)
+        blob = await find_blob(context.store, context.who, context.resolve_id(text), context.hold)
         if blob is None:
             raise SetError(SetFault.BLOB_NOT_FOUND, notFound=[text])
         start = source.offset or 0

@@ -10,7 +10,7 @@ import grpc
 
 from petitbleu_gateway.domain.email_view import find_part
 from petitbleu_gateway.domain.whole_email import header_of
-from petitbleu_gateway.errors import MethodError, SetError, SetFault
+from petitbleu_gateway.errors import Fault, MethodError, SetError, SetFault
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import Context
 from petitbleu_gateway.ports import Identity, MailStore
@@ -143,13 +143,15 @@ async def draft_content(context: Context, uses: Mapping[str, int], text_octets: 
     """
     try:
         return await _draft_content(context, uses, text_octets)
-    except MethodError:
+    except MethodError as error:
+        if error.fault is not Fault.REQUEST_TOO_LARGE:
+            raise
         raise SetError(SetFault.TOO_LARGE) from None
 
 
 async def _draft_content(context: Context, uses: Mapping[str, int], text_octets: int) -> dict[str, bytes]:
     found = await asyncio.gather(
-        *(find_blob(context.store, context.who, context.resolve_id(text), context.spend) for text in uses)
+        *(find_blob(context.store, context.who, context.resolve_id(text), context.hold) for text in uses)
     )
     missing = [text for text, blob in zip(uses, found, strict=True) if blob is None]
     if missing:
@@ -162,7 +164,7 @@ async def _draft_content(context: Context, uses: Mapping[str, int], text_octets:
     context.spend(written - sum(blob.size for blob in blobs.values()))
     contents: dict[str, bytes] = {}
     for text, blob in blobs.items():
-        content = await blob_content(context.store, context.who, blob, context.spend)
+        content = await blob_content(context.store, context.who, blob, context.hold)
         if content is None:
             raise SetError(SetFault.BLOB_NOT_FOUND, notFound=[text])
         contents[text] = content

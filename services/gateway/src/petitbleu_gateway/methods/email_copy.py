@@ -106,7 +106,7 @@ async def _copy(
     if blob.length > context.limits.blob_octets:
         raise SetError(SetFault.TOO_LARGE, maxSize=context.limits.blob_octets)
     try:
-        raw = await blob_content(context.store, origin.who, blob, context.spend)
+        raw = await blob_content(context.store, origin.who, blob, context.hold)
     except MethodError:
         raise SetError(SetFault.RATE_LIMIT, "too much is read by one request") from None
     if raw is None:

@@ -100,7 +100,7 @@ async def _blob(context: Context, text: Any) -> Blob:
     if not isinstance(text, str):
         raise invalid("blobId")
     try:
-        blob = await find_blob(context.store, context.who, context.resolve_id(text), context.spend)
+        blob = await find_blob(context.store, context.who, context.resolve_id(text), context.hold)
     except MethodError:
         raise SetError(SetFault.RATE_LIMIT, "too much is read by one request") from None
     if blob is None:
@@ -112,7 +112,7 @@ async def _content(context: Context, blob: Blob) -> bytes:
     if blob.length > context.limits.blob_octets:
         raise SetError(SetFault.TOO_LARGE, maxSize=context.limits.blob_octets)
     try:
-        raw = await blob_content(context.store, context.who, blob, context.spend)
+        raw = await blob_content(context.store, context.who, blob, context.hold)
     except MethodError:
         raise SetError(SetFault.RATE_LIMIT, "too much is read by one request") from None
     if raw is None:

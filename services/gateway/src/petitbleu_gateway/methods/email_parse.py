@@ -42,8 +42,8 @@ async def email_parse(context: Context, arguments: EmailParse) -> dict[str, Any]
     not_found: list[str] = []
     for text in dict.fromkeys(arguments.blob_ids):
         resolved = context.resolve_id(text)
-        blob = await find_blob(context.store, context.who, resolved, context.spend)
-        raw = None if blob is None else await blob_content(context.store, context.who, blob, context.spend)
+        blob = await find_blob(context.store, context.who, resolved, context.hold)
+        raw = None if blob is None else await blob_content(context.store, context.who, blob, context.hold)
         if blob is None or raw is None:
             not_found.append(text)
         elif header_of(raw) is None:
