@@ -63,9 +63,9 @@ class MethodLimits:
 @dataclass(slots=True)
 class Context:
     """What the calls of one request share.
+
     `reserve` asks for room for octets that are held until the request is done; `held` is what was given. `others` are further
     accounts of the session, by their JMAP ids. `using` is what the client said that it uses. `implied` are the
-    `reserve` asks for room for octets that are held until the request is done; `held` is what was given. `others` are further accounts of the session, by their JMAP ids. `using` is what the client said that it uses. `implied` are the
     responses of calls that a method made of its own accord (RFC 8620 §5.4); they stand behind its own.
     `created_ids` maps creation ids to ids (RFC 8620 §3.3). `blob_octets` is what was read of blobs, `answered` the octets of the
     responses so far, `weighed` those of the response that is being made, as far as its method weighs it.
