@@ -13,6 +13,7 @@ import httpx
 
 CORE = "urn:ietf:params:jmap:core"
 MAIL = "urn:ietf:params:jmap:mail"
+BLOB = "urn:ietf:params:jmap:blob"
 
 _numbers = itertools.count(1)
 
@@ -42,7 +43,7 @@ class JmapClient:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.http.post(self.session["apiUrl"], content=data, headers={"Content-Type": content_type})
 
-    def run(self, *calls: list[Any], using: tuple[str, ...] = (CORE, MAIL), **members: Any) -> dict[str, Any]:
+    def run(self, *calls: list[Any], using: tuple[str, ...] = (CORE, MAIL, BLOB), **members: Any) -> dict[str, Any]:
         """Run calls and return the whole Response."""
         answer = self.post({"using": list(using), "methodCalls": list(calls), **members})
         assert answer.status_code == 200, answer.text
@@ -103,6 +104,17 @@ class JmapClient:
         assert result["created"] is None
         error: dict[str, Any] = result["notCreated"]["d"]
         return error
+
+    def post_upload(self, data: Any, kind: str = "application/octet-stream", **headers: str) -> httpx.Response:
+        """Upload octets, or pieces of which the length is not said."""
+        url = self.session["uploadUrl"].replace("{accountId}", self.account)
+        return self.http.post(url, content=data, headers={"Content-Type": kind, **headers})
+
+    def upload(self, data: Any, kind: str = "application/octet-stream") -> str:
+        """Upload octets and return the id of the blob."""
+        answer = self.post_upload(data, kind)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["blobId"])
 
     def download(self, blob_id: str, name: str = "file", kind: str = "", **headers: str) -> httpx.Response:
         url = self.session["downloadUrl"].replace("{accountId}", self.account).replace("{blobId}", blob_id)

@@ -24,7 +24,7 @@ from tests.conformance.jmap_store import MemoryStore
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu.store.v1 import mailbox_pb2_grpc
+from petitbleu.store.v1 import mailbox_pb2_grpc, uploads_pb2, uploads_pb2_grpc
 from petitbleu_dev import credentials
 from petitbleu_gateway.ports import Identity
 from petitbleu_kit.identity import OperatorToken, Principal, PrincipalVerifier, Signer, Verifier, principal_claims
@@ -122,7 +122,7 @@ class Mail(mailbox_pb2_grpc.MailboxServiceServicer):
         return await self._do(request, context, lambda who: self._store.import_message(who, request))
 
     async def UpdateMailboxes(self, request: Any, context: Any) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the gateway does not change mailboxes yet")
+        return await self._do(request, context, lambda who: self._store.update_mailboxes(who, request))
 
     async def ReadBlob(self, request: Any, context: Any) -> AsyncIterator[Any]:
         who = await self._who(request, context)
@@ -133,14 +133,63 @@ class Mail(mailbox_pb2_grpc.MailboxServiceServicer):
             await context.abort(error.code(), "as told")
 
 
+class Uploads(uploads_pb2_grpc.UploadServiceServicer):
+    """UploadService over a `MemoryStore`."""
+
+    def __init__(self, store: MemoryStore, mail: Mail) -> None:
+        self._store = store
+        self._who = mail._who
+        self._do = mail._do
+
+    async def Upload(self, requests: AsyncIterator[Any], context: Any) -> Any:
+        first = await anext(aiter(requests))
+        who = await self._who(first.header, context)
+        ended = []
+
+        async def pieces() -> AsyncIterator[bytes]:
+            octets = 0
+            async for request in requests:
+                if request.WhichOneof("part") == "end":
+                    assert request.end.octets == octets
+                    ended.append(octets)
+                else:
+                    octets += len(request.data)
+                    yield request.data
+            if not ended:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the upload does not end")
+
+        return uploads_pb2.UploadResponse(upload=await self._store.upload(who, pieces()))
+
+    async def GetUploads(self, request: Any, context: Any) -> Any:
+        found = await self._do(request, context, lambda who: self._store.uploads(who, list(request.upload_ids)))
+        return uploads_pb2.GetUploadsResponse(uploads=found)
+
+    async def ReadUpload(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        who = await self._who(request, context)
+        try:
+            async for piece in self._store.read_upload(who, request.upload_id, request.offset, request.length):
+                yield uploads_pb2.ReadUploadResponse(data=piece)
+        except grpc.aio.AioRpcError as error:
+            await context.abort(error.code(), "as told")
+
+
 class Reads(mailbox_pb2_grpc.ReadingServiceServicer):
     """ReadingService: what `Mail` answers, as a conversation."""
 
-    def __init__(self, mail: Mail) -> None:
+    def __init__(self, mail: Mail, store: MemoryStore) -> None:
+        self._person = store.person
         self._asks = {
             "state": mail.GetState, "mailboxes": mail.ListMailboxes, "query": mail.QueryMessages,
             "messages": mail.GetMessages, "threads": mail.GetThreads, "changes": mail.GetChanges,
         }  # fmt: skip
+
+    async def GetStates(self, request: Any, context: Any) -> Any:
+        people = {account_id: self._person(account_id) for account_id in request.account_ids}
+        states = [
+            pb.AccountState(account_id=account_id, modseq=person.modseq, last_id=person.last_id)
+            for account_id, person in people.items()
+        ]
+        return pb.GetStatesResponse(states=states)
 
     async def ReadMany(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         async for request in requests:
@@ -187,17 +236,20 @@ class JmapPeers:
         server = self._server("accounts", "petitbleu.accounts.v1.AuthenticationService")
         accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(self.accounts, server)
         await server.start()
-        server = self._server("store", "petitbleu.store.v1.MailboxService", "petitbleu.store.v1.ReadingService")
+        services = ("MailboxService", "ReadingService", "UploadService")
+        server = self._server("store", *(f"petitbleu.store.v1.{name}" for name in services))
         mail = Mail(self.store)
         mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(mail, server)
-        mailbox_pb2_grpc.add_ReadingServiceServicer_to_server(Reads(mail), server)
+        mailbox_pb2_grpc.add_ReadingServiceServicer_to_server(Reads(mail, self.store), server)
+        uploads_pb2_grpc.add_UploadServiceServicer_to_server(Uploads(self.store, mail), server)
         await server.start()
         self._ready.set()
 
     def _server(self, service: str, *names: str) -> grpc.aio.Server:
         interceptor = IdentityInterceptor(
             service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
-            {f"/{name}/": frozenset({"gateway"}) for name in names}, frozenset({"/petitbleu.store.v1.MailboxService/"}),
+            {f"/{name}/": frozenset({"gateway"}) for name in names},
+            frozenset({"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/"}),
         )  # fmt: skip
         server = make_server(interceptor)
         server.add_insecure_port(self.address(service))

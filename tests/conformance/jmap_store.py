@@ -12,13 +12,15 @@ from typing import NoReturn
 
 import grpc
 import grpc.aio
+from tests.conformance.jmap_boxes import Boxes
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu.store.v1 import uploads_pb2
 from petitbleu_gateway.ports import Identity
 from petitbleu_mail.structure import encode_meta, parse_message
 from petitbleu_mail.threading import thread_keys
+from petitbleu_store.domain.change_log import Op, fold
 
-ROLES = ("inbox", "drafts", "sent", "trash", "junk", "archive")
 NOW = 1_760_000_000_000
 
 
@@ -44,11 +46,13 @@ class Person:
     last_thread: int = 0
     log_from: int = 0
     over_quota: bool = False
-    mailboxes: dict[int, str] = field(default_factory=lambda: dict(enumerate(ROLES, 1)))
+    boxes: Boxes = field(default_factory=Boxes)
     messages: dict[int, Kept] = field(default_factory=dict)
     destroyed: dict[int, tuple[int, int]] = field(default_factory=dict)  # id -> (created, destroyed)
     threads: dict[tuple[str, str], int] = field(default_factory=dict)
+    thread_log: list[tuple[int, int, int, int]] = field(default_factory=list)
     imported: dict[bytes, int] = field(default_factory=dict)
+    uploads: dict[int, bytes] = field(default_factory=dict)
 
     def file(
         self,
@@ -69,6 +73,8 @@ class Person:
             thread = self.last_thread
         for key in keys:
             self.threads.setdefault(key, thread)
+        known = any(kept.row.thread_id == thread for kept in self.messages.values())
+        self.thread_log.append((self.modseq, thread, 0, Op.UPDATED if known else Op.CREATED))
         row = pb.Message(
             message_id=self.last_id, thread_id=thread, mailbox_ids=sorted(mailboxes), keywords=sorted(keywords),
             size=len(prefix) + len(body), received_at_ms=received or NOW + 1000 * self.last_id, meta=encode_meta(parsed),
@@ -94,7 +100,9 @@ class MemoryStore:
         self.calls.append(call)
         if self.fail is not None:
             refuse(self.fail)
-        return self.person(who.account_id)
+        person = self.person(who.account_id)
+        person.boxes.count(person.modseq, person.messages)
+        return person
 
     async def state(self, who: Identity) -> pb.GetStateResponse:
         found = self._of(who, "state")
@@ -102,16 +110,7 @@ class MemoryStore:
 
     async def mailboxes(self, who: Identity) -> pb.ListMailboxesResponse:
         person = self._of(who, "mailboxes")
-        answer = pb.ListMailboxesResponse(modseq=person.modseq)
-        for number, role in person.mailboxes.items():
-            inside = [kept.row for kept in person.messages.values() if number in kept.row.mailbox_ids]
-            unread = [row for row in inside if "$seen" not in row.keywords]
-            answer.mailboxes.add(
-                mailbox_id=number, name=role.capitalize(), role=role, sort_order=number, total_messages=len(inside),
-                unread_messages=len(unread), total_threads=len({row.thread_id for row in inside}),
-                unread_threads=len({row.thread_id for row in unread}), subscribed=True, modseq=person.modseq,
-            )  # fmt: skip
-        return answer
+        return person.boxes.listed(person.modseq)
 
     async def query(self, who: Identity, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
         person = self._of(who, "query")
@@ -169,13 +168,13 @@ class MemoryStore:
         if since < person.log_from:
             refuse(grpc.StatusCode.FAILED_PRECONDITION)
         if request.kind == pb.CHANGE_KIND_MAILBOX:
-            updated = sorted({
-                number for kept in person.messages.values() if kept.row.modseq > since for number in kept.row.mailbox_ids
-            })  # fmt: skip
-            return pb.GetChangesResponse(updated=updated, new_modseq=person.modseq, only_counts=bool(updated))
+            return person.boxes.changed(since, person.modseq, request.max_changes)
         if request.kind == pb.CHANGE_KIND_THREAD:
-            threads = {kept.row.thread_id: 0 for kept in person.messages.values() if kept.row.modseq > since}
-            return pb.GetChangesResponse(updated=sorted(threads), new_modseq=person.modseq)
+            window = fold([step for step in person.thread_log if step[0] > since], since, request.max_changes or 1000)
+            return pb.GetChangesResponse(
+                created=window.created, updated=window.updated, destroyed=window.destroyed, has_more=window.cut,
+                new_modseq=window.upto if window.cut else person.modseq,
+            )  # fmt: skip
         events: list[tuple[int, str, int]] = []
         for number, kept in person.messages.items():
             if kept.row.modseq > since:
@@ -210,13 +209,16 @@ class MemoryStore:
         if update.destroy:
             person.modseq += 1
             del person.messages[update.message_id]
+            left = any(other.row.thread_id == kept.row.thread_id for other in person.messages.values())
+            step = (person.modseq, kept.row.thread_id, 0, Op.UPDATED if left else Op.DESTROYED)
+            person.thread_log.append(step)
             person.destroyed[update.message_id] = (kept.created, person.modseq)
             return pb.UPDATE_STATUS_OK
         keywords = set() if update.replace_keywords else set(kept.row.keywords)
         keywords = (keywords | set(update.add_keywords)) - set(update.remove_keywords)
         mailboxes = set() if update.replace_mailboxes else set(kept.row.mailbox_ids)
         mailboxes = (mailboxes | set(update.add_mailbox_ids)) - set(update.remove_mailbox_ids)
-        if not mailboxes or not mailboxes <= set(person.mailboxes):
+        if not mailboxes or not mailboxes <= set(person.boxes.rows):
             return pb.UPDATE_STATUS_INVALID_MAILBOX
         if len(keywords) > 100:
             return pb.UPDATE_STATUS_INVALID_KEYWORD
@@ -226,18 +228,61 @@ class MemoryStore:
         kept.row.modseq = person.modseq
         return pb.UPDATE_STATUS_OK
 
+    async def update_mailboxes(self, who: Identity, request: pb.UpdateMailboxesRequest) -> pb.UpdateMailboxesResponse:
+        person = self._of(who, "update_mailboxes")
+        old = person.modseq
+        if request.if_modseq and request.if_modseq != old:
+            refuse(grpc.StatusCode.ABORTED)
+        answer, gone = person.boxes.update(person.modseq, request.updates)
+        person.modseq = answer.new_modseq
+        for number in gone:
+            for message_id in [one for one, kept in person.messages.items() if number in kept.row.mailbox_ids]:
+                kept = person.messages[message_id].row
+                left = pb.MessageUpdate(message_id=message_id, remove_mailbox_ids=[number])
+                left.destroy = list(kept.mailbox_ids) == [number]
+                self._apply(person, left)
+        answer.new_modseq = person.modseq
+        return answer
+
     async def import_message(self, who: Identity, request: pb.ImportMessageRequest) -> pb.ImportMessageResponse:
         person = self._of(who, "import")
         assert 16 <= len(request.idempotency_key) <= 64
         old = person.modseq
+        if request.if_modseq and request.if_modseq != old:
+            refuse(grpc.StatusCode.ABORTED)
+        known = person.messages.get(person.imported.get(request.idempotency_key, 0))
+        if known is not None:
+            return pb.ImportMessageResponse(
+                status=pb.UPDATE_STATUS_OK, message=known.row, old_modseq=old, new_modseq=old, existed=True
+            )
         if person.over_quota:
             return pb.ImportMessageResponse(over_quota=True)
-        if not request.mailbox_ids or not set(request.mailbox_ids) <= set(person.mailboxes):
+        if not request.mailbox_ids or not set(request.mailbox_ids) <= set(person.boxes.rows):
             return pb.ImportMessageResponse(status=pb.UPDATE_STATUS_INVALID_MAILBOX)
         row = person.file(request.body, request.mailbox_ids, request.keywords, request.received_at_ms)
+        person.imported[request.idempotency_key] = row.message_id
         return pb.ImportMessageResponse(
             status=pb.UPDATE_STATUS_OK, message=row, old_modseq=old, new_modseq=person.modseq
         )
+
+    async def upload(self, who: Identity, pieces: AsyncIterator[bytes]) -> uploads_pb2.StoredUpload:
+        person = self._of(who, "upload")
+        octets = b"".join([piece async for piece in pieces])
+        number = (NOW << 21) + sum(len(one.uploads) for one in self.people.values())
+        person.uploads[number] = octets
+        return uploads_pb2.StoredUpload(upload_id=number, size=len(octets))
+
+    async def uploads(self, who: Identity, upload_ids: Sequence[int]) -> Sequence[uploads_pb2.StoredUpload]:
+        kept = self._of(who, "uploads").uploads
+        return [uploads_pb2.StoredUpload(upload_id=one, size=len(kept[one])) for one in upload_ids if one in kept]
+
+    async def read_upload(self, who: Identity, upload_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
+        octets = self._of(who, "read_upload").uploads.get(upload_id)
+        if octets is None:
+            refuse(grpc.StatusCode.NOT_FOUND)
+        end = min(offset + length if length else len(octets), len(octets))
+        for at in range(offset, end, 256 << 10):
+            yield octets[at : min(at + (256 << 10), end)]
 
     async def read(self, who: Identity, message_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
         kept = self._of(who, "read").messages.get(message_id)

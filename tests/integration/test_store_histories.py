@@ -292,7 +292,7 @@ async def test_mailboxes_keep_their_rules(store: Store) -> None:
         mailbox_pb2.UPDATE_STATUS_FORBIDDEN, mailbox_pb2.UPDATE_STATUS_NOT_FOUND,
     )  # fmt: skip
     assert [result.status for result in made.results] == [
-        ok, ok, twice, twice, bad, bad, bad, ok, twice, forbidden, forbidden, forbidden, ok, forbidden, missing,
+        ok, ok, twice, twice, bad, bad, bad, ok, twice, twice, forbidden, forbidden, ok, forbidden, missing,
     ]  # fmt: skip
     top = made.mailbox_ids[0]
     chain = [top]
@@ -318,6 +318,47 @@ async def test_mailboxes_keep_their_rules(store: Store) -> None:
     assert await faults(store) == []
 
 
+async def test_mailboxes_are_changed_at_once(store: Store) -> None:
+    account_id = await new_account(store)
+    make = mailbox_pb2.MailboxUpdate
+    made = await change_mailboxes(
+        store, account_id, make(name="leaf", parent_created_by=1), make(name="root"), make(name="a"), make(name="b"),
+        make(name="short-lived"), make(created_by=4, destroy=True), make(name="nowhere", parent_id=4711), make(created_by=2, sort_order=5),
+    )  # fmt: skip
+    assert [result.status for result in made.results] == [
+        *[mailbox_pb2.UPDATE_STATUS_OK] * 6, mailbox_pb2.UPDATE_STATUS_INVALID_MAILBOX, mailbox_pb2.UPDATE_STATUS_OK,
+    ]  # fmt: skip
+    assert list(made.results[6].faults) == [mailbox_pb2.MAILBOX_FAULT_PARENT]
+    leaf, root, one, other, short, _, none, again = made.mailbox_ids
+    assert (none, again) == (0, one)
+    shown = await mailing.mailboxes(store, account_id)
+    assert {shown[leaf].parent_id: shown[leaf].name} == {root: "leaf"}
+    assert (shown[one].sort_order, short in shown) == (5, False)
+    # Names are exchanged, one that leaves makes room, what goes goes with all that is in it.
+    moved = await change_mailboxes(
+        store, account_id, make(mailbox_id=one, name="b"), make(mailbox_id=other, name="a"), make(name="root"),
+        make(mailbox_id=root, destroy=True), make(mailbox_id=leaf, destroy=True),
+    )  # fmt: skip
+    assert {result.status for result in moved.results} == {mailbox_pb2.UPDATE_STATUS_OK}
+    shown = await mailing.mailboxes(store, account_id)
+    assert (shown[one].name, shown[other].name, shown[moved.mailbox_ids[2]].name) == ("b", "a", "root")
+    assert not {leaf, root} & set(shown)
+    assert len({mailbox.modseq for mailbox in shown.values() if mailbox.mailbox_id > 6}) == 3
+    account = await mailing.known(store, account_id)
+    changes = parts_of(store).cases.changes
+    request = mailbox_pb2.GetChangesRequest(
+        account_id=account_id, kind=mailbox_pb2.CHANGE_KIND_MAILBOX, since_modseq=made.new_modseq
+    )
+    told = await changes.get(account, request)
+    assert (list(told.created), set(told.updated), list(told.destroyed)) == (
+        [moved.mailbox_ids[2]], {one, other}, [leaf, root],
+    )  # fmt: skip
+    # The same again changes nothing, and nothing is told of it.
+    same = await change_mailboxes(store, account_id, make(mailbox_id=one, name="b", parent_id=0, sort_order=5))
+    assert (same.old_modseq, same.new_modseq) == (moved.new_modseq, moved.new_modseq)
+    assert await faults(store) == []
+
+
 async def test_only_counts_is_told_only_when_it_is_so(store: Store) -> None:
     account_id = await new_account(store)
     account = await mailing.known(store, account_id)
@@ -327,10 +368,13 @@ async def test_only_counts_is_told_only_when_it_is_so(store: Store) -> None:
         account_id=account_id, kind=mailbox_pb2.CHANGE_KIND_MAILBOX, since_modseq=since
     )
     told = await parts_of(store).cases.changes.get(account, request)
-    assert (list(told.updated), told.only_counts) == ([INBOX], True)
+    assert (list(told.updated), told.only_counts, list(told.counted)) == ([INBOX], True, [INBOX])
+    await change_mailboxes(store, account_id, mailbox_pb2.MailboxUpdate(mailbox_id=JUNK, sort_order=3))
+    told = await parts_of(store).cases.changes.get(account, request)
+    assert (list(told.updated), told.only_counts, list(told.counted)) == ([INBOX, JUNK], False, [INBOX])
     await change_mailboxes(store, account_id, mailbox_pb2.MailboxUpdate(mailbox_id=INBOX, sort_order=3))
     told = await parts_of(store).cases.changes.get(account, request)
-    assert (list(told.updated), told.only_counts) == ([INBOX], False)
+    assert (list(told.updated), told.only_counts, list(told.counted)) == ([INBOX, JUNK], False, [])
 
 
 async def test_a_client_behind_the_log_is_told_to_begin_anew(store: Store) -> None:

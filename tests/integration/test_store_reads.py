@@ -105,3 +105,18 @@ async def test_another_service_opens_no_conversation_of_reads(door: Door, princi
     lane, _ = await lane_of(door, "delivery")
     assert await refusal(lane, mailboxes_of(901, principal(901))) is grpc.StatusCode.PERMISSION_DENIED
     lane.close()
+
+
+async def test_how_far_accounts_are_is_told_without_a_principal(door: Door, principal: Sign) -> None:
+    _, peer = await lane_of(door)
+    reading = mailbox_pb2_grpc.ReadingServiceStub(peer.channel)
+    request = pb.GetStatesRequest(account_ids=[901, 902, 999_999])
+    found = {state.account_id: state for state in (await peer.call(reading.GetStates, request, timeout=20)).states}
+    assert set(found) == {901, 902}
+    stub = mailbox_pb2_grpc.MailboxServiceStub(peer.channel)
+    own = await peer.call(stub.GetState, pb.GetStateRequest(account_id=901), timeout=20, principal=principal(901))
+    assert found[901].modseq == own.modseq
+    many = pb.GetStatesRequest(account_ids=range(1, 1002))
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await peer.call(reading.GetStates, many, timeout=20)
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT

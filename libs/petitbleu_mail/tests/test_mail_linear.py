@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 from petitbleu_mail.dotstuff import DotDecoder
+from petitbleu_mail.flowed import read_fixed, read_flowed
+from petitbleu_mail.html_text import text_of_html
 from petitbleu_mail.mime import part_text
 from petitbleu_mail.preview import html_to_text
+from petitbleu_mail.safe_html import render_html
 from petitbleu_mail.smtp_grammar import parse_command
 from petitbleu_mail.structure import encode_meta, parse_message
 
@@ -141,3 +144,49 @@ def test_commands_take_few_steps() -> None:
         b"MAIL FROM:<a@b>" + b" X" * 300_000,
     ):
         assert calls(lambda line=line: parse_command(line)) < 100  # type: ignore[misc]
+
+
+FONTS = "".join(f"<font color={i}>" for i in range(1000))
+SOUPS = [
+    ("", "<div>"),
+    ("", "<"),
+    ("", "<!-"),
+    ("", "<a b='"),
+    ("", '</a b=">"'),
+    ("", "<svg>"),
+    ("", "<style"),
+    ("<a ", " b=c"),
+    ("<b style='", "url("),
+    ("", "<b style='color:red;background:url(x)'>x</b>"),
+    ("", "<table><tr><td>"),
+    ("", "<b><a href=http://x><p></b>"),
+    ("<p>" + FONTS, "<p>x"),
+    ("<table>" + FONTS, "<tr></tr>x"),
+    ("<div>" * 250, "</p></table>"),
+    ("", "<blockquote>x<br>"),
+    ("", "&amp"),
+    ("<pre>", "\n"),
+]
+
+
+@pytest.mark.parametrize(("head", "unit"), SOUPS, ids=[unit for _, unit in SOUPS])
+def test_rendering_takes_linear_work(head: str, unit: str) -> None:
+    def work(size: int) -> None:
+        html = head + unit * (size // len(unit))
+        render_html(html, cid_url="/{cid}", proxy_url="/?{url}")
+        text_of_html(html, links=True)
+
+    small, large = (calls(lambda size=size: work(size)) for size in (12_500, 100_000))  # type: ignore[misc]
+    assert large <= 10 * small + 2000
+    assert large <= 20 * 100_000
+
+
+@pytest.mark.parametrize("unit", ["\n", "> \n", "x \n", ">\n\n", "-- \n", ">", " "])
+def test_paragraphs_take_linear_work(unit: str) -> None:
+    def work(size: int) -> None:
+        text = unit * (size // len(unit))
+        read_flowed(text)
+        read_fixed(text)
+
+    small, large = (calls(lambda size=size: work(size)) for size in (62_500, 1_000_000))  # type: ignore[misc]
+    assert large <= 20 * small + 2000

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from petitbleu_mail.mailbox_rules import normal_name
 from petitbleu_mail.structure import decode_meta
 from petitbleu_store.domain import change_log, content, counts, keywords
 from petitbleu_store.domain.account_cipher import AccountCipher, SealBrokenError
 from petitbleu_store.domain.change_log import Op
 from petitbleu_store.domain.content import Content
 from petitbleu_store.domain.description import MAX_REFS, describe
-from petitbleu_store.domain.mailbox_names import name_hash, normal_name
+from petitbleu_store.domain.mailbox_names import name_hash
 from petitbleu_store.domain.standard_mailboxes import INBOX, JUNK, STANDARD, TRASH, name_in
 from petitbleu_store.domain.threads import MAX_THREAD, AccountThreads
 

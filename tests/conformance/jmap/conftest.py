@@ -16,7 +16,7 @@ from tests.conformance.jmap_client import JmapClient
 from tests.conformance.jmap_peers import JmapPeers, free_port, running_gateway
 from tests.live_stack import DOMAIN, PASSWORD, LiveStack
 
-POOL = 160
+POOL = 360
 """Accounts made at once on the whole stack; each test takes one that nobody has used."""
 
 

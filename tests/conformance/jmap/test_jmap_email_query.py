@@ -88,7 +88,7 @@ def test_rfc8621_4_4_2_sort_by_size_sent_at_and_keyword(jmap: JmapClient) -> Non
 
 @pytest.mark.parametrize(
     "sort",
-    [[{"property": "subject"}], [{"property": "nonsense"}], [{"property": "size", "collation": "i;ascii-casemap"}]],
+    [[{"property": "subject"}], [{"property": "nonsense"}], [{"property": "size", "collation": "i;nonsense"}]],
 )
 def test_rfc8620_5_5_unsupported_sort(jmap: JmapClient, sort: Any) -> None:
     assert jmap.fails("Email/query", sort=sort)["type"] == "unsupportedSort"

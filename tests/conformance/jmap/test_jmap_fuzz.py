@@ -11,11 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conformance.jmap.conftest import JmapServer
-from tests.conformance.jmap_client import CORE, MAIL, JmapClient
+from tests.conformance.jmap_client import BLOB, CORE, MAIL, JmapClient
 
 METHODS = {
     "Mailbox/get": ["ids", "properties"],
     "Mailbox/changes": ["sinceState", "maxChanges"],
+    "Mailbox/query": ["filter", "sort", "position", "anchor", "anchorOffset", "limit", "calculateTotal", "sortAsTree", "filterAsTree"],
+    "Mailbox/queryChanges": ["filter", "sort", "sinceQueryState", "maxChanges", "upToId", "calculateTotal", "sortAsTree", "filterAsTree"],
+    "Mailbox/set": ["ifInState", "create", "update", "destroy", "onDestroyRemoveEmails"],
     "Thread/get": ["ids", "properties"],
     "Thread/changes": ["sinceState", "maxChanges"],
     "Email/get": ["ids", "properties", "bodyProperties", "fetchTextBodyValues", "fetchHTMLBodyValues", "fetchAllBodyValues",
@@ -23,11 +26,18 @@ METHODS = {
     "Email/query": ["filter", "sort", "position", "anchor", "anchorOffset", "limit", "calculateTotal", "collapseThreads"],
     "Email/changes": ["sinceState", "maxChanges"],
     "Email/set": ["ifInState", "create", "update", "destroy"],
+    "Email/import": ["ifInState", "emails"],
+    "Email/copy": ["fromAccountId", "ifFromInState", "ifInState", "create", "onSuccessDestroyOriginal", "destroyFromIfInState"],
+    "Email/parse": ["blobIds", "properties", "bodyProperties", "fetchAllBodyValues", "maxBodyValueBytes"],
+    "Blob/copy": ["fromAccountId", "blobIds"],
+    "Blob/upload": ["create"],
+    "Blob/get": ["ids", "properties", "offset", "length"],
+    "Blob/lookup": ["typeNames", "ids"],
 }  # fmt: skip
 WORDS = st.sampled_from(
     ["M1", "M2", "F1", "F2", "T1", "B1", "B1-1", "#k", "id", "subject", "from", "header:X:asText", "header:From:asAddresses:all", "keywords",
      "keywords/$seen", "mailboxIds", "mailboxIds/F1", "bodyStructure", "textBody", "htmlBody", "attachments", "bodyValues", "partId", "blobId",
-     "type", "text/plain", "multipart/mixed", "subParts", "value", "name", "email", "receivedAt", "size", "property", "isAscending", "operator",
+     "type", "text/plain", "multipart/mixed", "subParts", "value", "name", "email", "receivedAt", "size", "data", "data:asText", "digest:sha", "property", "isAscending", "operator",
      "AND", "NOT", "conditions", "inMailbox", "before", "minSize", "hasKeyword", "2025-07-01T10:00:00Z", "0", "1", "/list/*/id", "headers",
      "sentAt", "hasAttachment", "charset", "disposition", "cid", "language", "a@b.example", "\u0000", "é", "", "resultOf", "path"]
 )  # fmt: skip
@@ -49,6 +59,23 @@ DRAFT = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+BLOBS = st.sampled_from(["B1", "B1-1", "B2", "B1-1-1", "U1", "#a", "#b"])
+SOURCE = st.fixed_dictionaries(
+    {}, optional={"data:asText": SCALARS, "data:asBase64": st.sampled_from(["", "YQ==", "YQ", "="]) | SCALARS, "blobId": BLOBS | WORDS,
+                  "offset": NUMBERS, "length": NUMBERS},
+)  # fmt: skip
+MADE = st.fixed_dictionaries({}, optional={"data": st.lists(SOURCE, max_size=3) | VALUES, "type": WORDS | SCALARS})
+IMPORTED = st.fixed_dictionaries(
+    {"blobId": BLOBS | WORDS, "mailboxIds": st.just({"F1": True})}, optional={"keywords": VALUES, "receivedAt": SCALARS}
+)
+
+BOX = st.fixed_dictionaries(
+    {}, optional={"name": WORDS | SCALARS, "parentId": st.sampled_from(["#a", "#b", "F1", "F64", "F65", None]) | SCALARS, "sortOrder": SCALARS,
+                  "role": st.sampled_from([None, "important", "all", "inbox"]) | SCALARS, "isSubscribed": SCALARS, "id": WORDS, "myRights": VALUES},
+)  # fmt: skip
+BOXES = st.sampled_from(["F1", "F64", "F65", "F66", "#a", "#b", "a", "b"])
+
+
 @st.composite
 def calls(draw: st.DrawFn) -> list[Any]:
     method = draw(st.sampled_from(sorted(METHODS)))
@@ -56,6 +83,18 @@ def calls(draw: st.DrawFn) -> list[Any]:
     arguments = {name: draw(VALUES) for name in chosen}
     if method == "Email/set" and draw(st.booleans()):
         arguments["create"] = {"k": draw(DRAFT)}
+    if method == "Email/import" and draw(st.booleans()):
+        arguments["emails"] = draw(st.dictionaries(st.sampled_from(["a", "b"]), IMPORTED, max_size=2))
+    if method == "Blob/upload" and draw(st.booleans()):
+        arguments["create"] = draw(st.dictionaries(st.sampled_from(["a", "b"]), MADE, max_size=2))
+    if method in {"Blob/get", "Blob/lookup"} and draw(st.booleans()):
+        arguments["ids"] = draw(st.lists(BLOBS, max_size=3))
+    if method == "Email/parse" and draw(st.booleans()):
+        arguments["blobIds"] = draw(st.lists(BLOBS, max_size=3))
+    if method == "Mailbox/set" and draw(st.booleans()):
+        arguments["create"] = draw(st.dictionaries(st.sampled_from(["a", "b", "c"]), BOX, max_size=3))
+        arguments["update"] = draw(st.dictionaries(BOXES, BOX, max_size=3))
+        arguments["destroy"] = draw(st.lists(BOXES, max_size=3))
     if draw(st.integers(0, 9)) == 0:
         arguments["#ids"] = draw(VALUES)
     return [method, {"accountId": None, **arguments}, "c"]
@@ -74,7 +113,7 @@ def sent(client: JmapClient, requests: list[Any]) -> None:
     for request in requests:
         if request[1].get("accountId", 0) is None:
             request[1]["accountId"] = client.account
-    answer = client.post({"using": [CORE, MAIL], "methodCalls": requests})
+    answer = client.post({"using": [CORE, MAIL, BLOB], "methodCalls": requests})
     assert answer.status_code in {200, 400}, answer.text
     if answer.status_code == 200:
         for name, result, _ in answer.json()["methodResponses"]:

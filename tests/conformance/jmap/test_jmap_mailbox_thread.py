@@ -26,6 +26,7 @@ def test_rfc8621_2_rights_are_complete(jmap: JmapClient) -> None:
     }  # fmt: skip
     assert rights["mayReadItems"]
     assert not rights["maySubmit"]
+    assert all(type(value) is bool for value in rights.values())
 
 
 def test_rfc8621_2_counts_of_emails_and_threads(jmap: JmapClient) -> None:
@@ -75,3 +76,40 @@ def test_rfc8621_3_2_thread_changes(jmap: JmapClient) -> None:
     threads = {jmap.get(email, "threadId")["threadId"] for email in (first, second)}
     changed = set(found["created"]) | set(found["updated"])
     assert changed == threads - {jmap.get(first, "threadId")["threadId"]}
+
+
+def test_rfc8620_5_1_all_threads_when_they_are_few(jmap: JmapClient) -> None:
+    assert jmap.call("Thread/get", ids=None)["list"] == []
+    first = jmap.mail("Talk", message_id="p@x.example")
+    second = jmap.mail("Re: Talk", fields="References: <p@x.example>\r\n")
+    other = jmap.mail()
+    found = jmap.call("Thread/get", ids=None)
+    assert sorted(thread["emailIds"] for thread in found["list"]) == sorted([[first, second], [other]])
+    assert found["notFound"] == []
+    assert jmap.call("Thread/changes", sinceState=found["state"])["created"] == []
+    limit = jmap.session["capabilities"]["urn:ietf:params:jmap:core"]["maxObjectsInGet"]
+    assert jmap.fails("Thread/get", ids=[f"T{number}" for number in range(1, limit + 2)])["type"] == "requestTooLarge"
+    assert jmap.fails("Thread/get", ids=[], properties=["subject"])["type"] == "invalidArguments"
+
+
+def test_rfc8621_3_2_threads_change_when_emails_come_and_go(jmap: JmapClient) -> None:
+    first = jmap.mail("Talk", message_id="q@x.example")
+    thread = jmap.get(first, "threadId")["threadId"]
+    state = jmap.call("Thread/get", ids=[])["state"]
+    jmap.call("Email/set", update={first: {"keywords/$seen": True}})
+    found = jmap.call("Thread/changes", sinceState=state)
+    assert (found["created"], found["updated"], found["destroyed"]) == ([], [], []), "a keyword changes no thread"
+    second = jmap.mail("Re: Talk", fields="In-Reply-To: <q@x.example>\r\n")
+    found = jmap.call("Thread/changes", sinceState=found["newState"])
+    assert (found["created"], found["updated"], found["destroyed"]) == ([], [thread], [])
+    jmap.call("Email/set", destroy=[first])
+    found = jmap.call("Thread/changes", sinceState=found["newState"])
+    assert (found["created"], found["updated"], found["destroyed"]) == ([], [thread], [])
+    assert jmap.call("Thread/get", ids=[thread])["list"] == [{"id": thread, "emailIds": [second]}]
+    jmap.call("Email/set", destroy=[second])
+    found = jmap.call("Thread/changes", sinceState=found["newState"])
+    assert (found["created"], found["updated"], found["destroyed"]) == ([], [], [thread])
+    assert jmap.call("Thread/get", ids=[thread])["notFound"] == [thread]
+    assert set(found) == {"accountId", "oldState", "newState", "hasMoreChanges", "created", "updated", "destroyed"}
+    assert jmap.fails("Thread/changes", sinceState="nonsense")["type"] == "cannotCalculateChanges"
+    assert jmap.fails("Thread/changes", sinceState=state, maxChanges=0)["type"] == "invalidArguments"

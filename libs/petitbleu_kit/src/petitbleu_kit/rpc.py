@@ -38,6 +38,7 @@ REQUEST_STREAMS: Final = (
     ("petitbleu.store.v1.FilingService", "FileMany"),
     ("petitbleu.store.v1.FilingService", "ListOpenMany"),
     ("petitbleu.store.v1.ReadingService", "ReadMany"),
+    ("petitbleu.store.v1.UploadService", "Upload"),
 )
 
 # Retries: at most 4 tries, and no more than one retry in ten calls once the budget of ten is spent (gRFC A6).

@@ -10,24 +10,39 @@ from collections.abc import Awaitable, Callable
 import grpc
 
 from petitbleu_gateway.adapters.accounts_grpc import GrpcAccounts
-from petitbleu_gateway.adapters.directory_events import DirectoryEvents
+from petitbleu_gateway.adapters.bus_events import BusEvents
 from petitbleu_gateway.adapters.probes import backend_answers, service_ready
+from petitbleu_gateway.adapters.states_grpc import GrpcStates
 from petitbleu_gateway.adapters.store_grpc import GrpcMailStore
 from petitbleu_gateway.config import GatewaySettings
 from petitbleu_gateway.http.app import Gateway, Route
 from petitbleu_gateway.http.clients import ClientBook
 from petitbleu_gateway.http.download_door import DownloadDoor
+from petitbleu_gateway.http.event_source_door import EventSourceDoor
 from petitbleu_gateway.http.exchange import Network, OctetBudget
 from petitbleu_gateway.http.jmap_doors import JmapDoors
 from petitbleu_gateway.http.probe_doors import ProbeDoors
 from petitbleu_gateway.http.protocol import ConnectionLimits
+from petitbleu_gateway.http.push_opening import PushOpening
 from petitbleu_gateway.http.servers import Certificates, Door
 from petitbleu_gateway.http.session_doors import SessionDoors
+from petitbleu_gateway.http.upload_door import UploadDoor
+from petitbleu_gateway.http.web_socket_door import WebSocketDoor
 from petitbleu_gateway.jmap.calls import MethodLimits
-from petitbleu_gateway.jmap.session import API_PATH, DOWNLOAD_PATH, EVENT_PATH, SESSION_PATH, UPLOAD_PATH, SessionLimits
+from petitbleu_gateway.jmap.session import (
+    API_PATH,
+    DOWNLOAD_PATH,
+    EVENT_PATH,
+    SESSION_PATH,
+    UPLOAD_PATH,
+    WEB_SOCKET_PATH,
+    SessionLimits,
+)
 from petitbleu_gateway.methods.registry import build_registry
 from petitbleu_gateway.ports import Accounts, MailStore
 from petitbleu_gateway.service.authentication import Authentication
+from petitbleu_gateway.service.push import PushHub, PushLimits
+from petitbleu_gateway.service.push_upkeep import PushUpkeep
 from petitbleu_gateway.service.readiness import Readiness
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import Signer
@@ -42,21 +57,33 @@ _WINDOW_OCTETS = 256 << 10
 
 def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, authentication: Authentication,
-    readiness: Readiness,
+    readiness: Readiness, opening: PushOpening,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight)
     limits = SessionLimits(
         settings.jmap_max_size_request, settings.jmap_max_concurrent_requests, settings.jmap_max_calls_in_request,
         settings.jmap_max_objects_in_get, settings.jmap_max_objects_in_set, settings.jmap_max_draft_octets,
+        settings.jmap_max_size_upload, settings.jmap_max_concurrent_uploads,
+        # what one request may hold of blobs bounds what can be put together in one
+        min(settings.jmap_max_size_upload, settings.jmap_max_blob_octets),
     )  # fmt: skip
     method_limits = MethodLimits(
         settings.jmap_max_objects_in_get, settings.jmap_max_objects_in_set, settings.jmap_max_query,
         settings.jmap_max_blob_octets, settings.jmap_max_draft_octets, settings.jmap_max_response_octets,
+        limits.max_size_blob_set,
     )  # fmt: skip
     sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget)
     jmap = JmapDoors(authentication, store, build_registry(), limits, method_limits, settings.http_body_seconds, budget)
-    download = DownloadDoor(authentication, store, settings.jmap_max_concurrent_downloads)
+    download = DownloadDoor(authentication, store, settings.jmap_max_concurrent_downloads, budget)
+    upload = UploadDoor(
+        authentication, store, limits, seconds=settings.jmap_upload_seconds, stall_seconds=settings.http_stall_seconds
+    )
+    events = EventSourceDoor(authentication, opening)
+    web_socket = WebSocketDoor(
+        authentication, opening, jmap, settings.jmap_max_size_request, settings.jmap_max_calls_in_request,
+        settings.http_body_seconds, settings.public_url, budget,
+    )  # fmt: skip
     probes = ProbeDoors(readiness)
     describe = {"GET": sessions.describe, "HEAD": sessions.describe}
     routes = [
@@ -65,10 +92,11 @@ def build_application(
         Route("session", "/.well-known/jmap", describe),  # RFC 8620 §2.2
         Route("session", SESSION_PATH, describe),
         Route("api", API_PATH, {"POST": jmap.api}),
-        Route("events", EVENT_PATH, {"GET": jmap.events}),
+        Route("events", EVENT_PATH, {"GET": events.events}),
+        Route("websocket", WEB_SOCKET_PATH, {"GET": web_socket.open}),
         Route("sessions", "/api/session", {"POST": sessions.create, "DELETE": sessions.revoke}),
         Route("download", DOWNLOAD_PATH, {"GET": download.download, "HEAD": download.download}, below=True),
-        Route("upload", UPLOAD_PATH, {"POST": jmap.upload}, below=True),
+        Route("upload", UPLOAD_PATH, {"POST": upload.upload}, below=True),
     ]
     return Gateway(routes, _networks("PETITBLEU_PROXIES", settings.proxies))
 
@@ -149,19 +177,25 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     accounts = GrpcAccounts(accounts_peer, settings.rpc_seconds)
     stream_peer = Peer(settings.target("store"), "store", signer, own_connection=True, window_octets=_WINDOW_OCTETS)
     store = GrpcMailStore(store_peer, stream_peer, settings.rpc_seconds)
-    events = DirectoryEvents(settings)
+    events = BusEvents(settings)
     authentication = Authentication(
         accounts,
         lambda: settings.credential_seconds if events.heard else settings.credential_seconds_without_bus,
     )
+    push = PushHub(
+        GrpcStates(store_peer, settings.rpc_seconds), PushLimits(settings.push_streams_account, settings.push_streams)
+    )
+    upkeep = PushUpkeep(push, authentication, lambda: events.connections, settings.push_recheck_seconds)
     health = HealthServer(
         {"accounts": _connected(accounts_peer), "store": _connected(store_peer)},
         settings.health_host, settings.health_port,
     )  # fmt: skip
-    application = build_application(settings, accounts, store, authentication, _readiness(settings, health))
+    application = build_application(
+        settings, accounts, store, authentication, _readiness(settings, health), PushOpening(push, upkeep)
+    )
     doors, certificates = _doors(settings, application)
     await health.start()
-    periodic: list[Awaitable[None]] = [events.run(authentication)]
+    periodic: list[Awaitable[None]] = [events.run(authentication, push), upkeep.run()]
     if certificates is not None:
         periodic.append(forever("certificates", settings.tls_reload_seconds, certificates.reload))
     async with background(*periodic):
@@ -170,6 +204,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         _log.info("gateway serves", doors=len(doors))
         await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
         health.draining = True
+        push.end_all()
         for door in doors:
             door.stop()
         await asyncio.wait(running, timeout=_DRAIN_SECONDS)

@@ -25,7 +25,7 @@ class GatewaySettings(ServiceSettings):
     )
     proxies: str = Field("", description="Networks (comma separated) whose X-Forwarded-For and -Proto are believed.")
 
-    http_connections: int = Field(2000, description="Connections a door; beyond, 503.")
+    http_connections: int = Field(6000, description="Connections a door, those of push streams with them; beyond, 503.")
     http_connections_client: int = Field(
         500,
         ge=1,
@@ -52,6 +52,12 @@ class GatewaySettings(ServiceSettings):
     jmap_max_objects_in_set: int = Field(500, le=1000, description="maxObjectsInSet; store takes at most 1,000.")
     jmap_max_concurrent_requests: int = Field(8, description="maxConcurrentRequests an account and process.")
     jmap_max_concurrent_downloads: int = Field(8, description="Downloads at once an account and process; then 429.")
+    jmap_max_size_upload: int = Field(50_000_000, description="maxSizeUpload, octets; store takes at most 64 MiB.")
+    jmap_max_concurrent_uploads: int = Field(4, description="maxConcurrentUpload, an account and process; then 429.")
+    jmap_upload_seconds: float = Field(
+        900.0,
+        description="Time for a whole upload: the largest one at 56 kB/s. A stall of `http_stall_seconds` ends it sooner.",
+    )
     jmap_max_query: int = Field(1000, le=1000, description="Most ids that one Email/query gives; store's own limit.")
     jmap_max_blob_octets: int = Field(
         48 << 20, description="Octets of blobs that one request may read for headers, body values and drafts."
@@ -62,6 +68,14 @@ class GatewaySettings(ServiceSettings):
         description="Octets of a request's answer: a call whose response has no room gets an error.",
     )
     jmap_max_draft_octets: int = Field(25_000_000, description="maxSizeAttachmentsPerEmail, before encoding.")
+
+    push_streams: int = Field(4000, description="Event streams and WebSockets at once a process; beyond, 503.")
+    push_streams_account: int = Field(
+        32, description="The same of an account: a person's devices and their open pages; beyond, 429."
+    )
+    push_recheck_seconds: float = Field(
+        3600.0, description="How long a stream's credential holds without another look; what changes is told at once."
+    )
 
     credential_seconds: float = Field(300.0, description="How long a right credential is remembered, with the bus up.")
     credential_seconds_without_bus: float = Field(60.0, description="The same while no event can say that it changed.")

@@ -53,7 +53,7 @@ def limit_problem(limit: str, detail: str, status: int = 400) -> Problem:
 
 
 class Fault(StrEnum):
-    """Method-level errors (RFC 8620 §3.6.2, §5; RFC 8621 §4.4)."""
+    """Method-level errors (RFC 8620 §3.6.2, §5; RFC 8621 §4.4; RFC 9404 §4.3)."""
 
     SERVER_UNAVAILABLE = "serverUnavailable"
     SERVER_FAIL = "serverFail"
@@ -66,9 +66,12 @@ class Fault(StrEnum):
     REQUEST_TOO_LARGE = "requestTooLarge"
     STATE_MISMATCH = "stateMismatch"
     CANNOT_CALCULATE_CHANGES = "cannotCalculateChanges"
+    TOO_MANY_CHANGES = "tooManyChanges"
     ANCHOR_NOT_FOUND = "anchorNotFound"
     UNSUPPORTED_FILTER = "unsupportedFilter"
     UNSUPPORTED_SORT = "unsupportedSort"
+    FROM_ACCOUNT_NOT_FOUND = "fromAccountNotFound"
+    UNKNOWN_DATA_TYPE = "unknownDataType"
 
 
 class MethodError(Exception):
@@ -95,7 +98,7 @@ class MethodError(Exception):
 
 
 class SetFault(StrEnum):
-    """Why one object of a /set was not made, changed or destroyed (RFC 8620 §5.3, RFC 8621 §4.6)."""
+    """Why one object of a /set was not made, changed or destroyed (RFC 8620 §5.3, RFC 8621 §2.5, §4.6)."""
 
     FORBIDDEN = "forbidden"
     OVER_QUOTA = "overQuota"
@@ -107,6 +110,11 @@ class SetFault(StrEnum):
     BLOB_NOT_FOUND = "blobNotFound"
     TOO_MANY_KEYWORDS = "tooManyKeywords"
     TOO_MANY_MAILBOXES = "tooManyMailboxes"
+    RATE_LIMIT = "rateLimit"
+    ALREADY_EXISTS = "alreadyExists"
+    INVALID_EMAIL = "invalidEmail"
+    MAILBOX_HAS_CHILD = "mailboxHasChild"
+    MAILBOX_HAS_EMAIL = "mailboxHasEmail"
 
 
 class SetError(Exception):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu.store.v1 import uploads_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,20 @@ class MailStore(Protocol):
     async def update(self, who: Identity, request: pb.UpdateMessagesRequest) -> pb.UpdateMessagesResponse:
         """Change messages in one commit."""
 
+    async def update_mailboxes(self, who: Identity, request: pb.UpdateMailboxesRequest) -> pb.UpdateMailboxesResponse:
+        """Change mailboxes in one commit."""
+
     async def import_message(self, who: Identity, request: pb.ImportMessageRequest) -> pb.ImportMessageResponse:
         """Store a message that the person made."""
+
+    async def upload(self, who: Identity, pieces: AsyncIterator[bytes]) -> uploads_pb2.StoredUpload:
+        """Keep an upload; nothing is kept when the pieces end with an error."""
+
+    async def uploads(self, who: Identity, upload_ids: Sequence[int]) -> Sequence[uploads_pb2.StoredUpload]:
+        """Give those of at most 1,000 uploads that are there."""
+
+    def read_upload(self, who: Identity, upload_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Stream octets of an upload; `length` 0 means to its end."""
 
     def read(self, who: Identity, message_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
         """Stream octets of a message as served; `length` 0 means to its end."""

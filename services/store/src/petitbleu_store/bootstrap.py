@@ -63,10 +63,11 @@ ALLOWED: Final = {
     "/petitbleu.store.v1.AdminService/": frozenset({OPERATOR}),
     "/petitbleu.store.v1.MailboxService/": frozenset({"gateway"}),
     "/petitbleu.store.v1.ReadingService/": frozenset({"gateway"}),
+    "/petitbleu.store.v1.UploadService/": frozenset({"gateway"}),
     "/petitbleu.store.v1.AccountService/": frozenset({"accounts"}),
 }
 # The requests of ReadingService name a person each, so its streams name none.
-PERSON_METHODS: Final = frozenset({"/petitbleu.store.v1.MailboxService/"})
+PERSON_METHODS: Final = frozenset({"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,20 @@ class StoreSettings(ServiceSettings):
     spool_dir: Path | None = Field(
         None, description="Where bodies being staged lie, sealed; `{data}/store-spool` when unset."
     )
+    max_upload_stages: int = Field(
+        128, description="Large uploads of people on their way at once, apart from those stages: a browser may be slow."
+    )
     staged_seconds: int = Field(3600, description="What was staged and not accepted after this long is deleted.")
+
+    upload_days: float = Field(
+        3,
+        gt=0.05,
+        description="How long an upload that no message took is kept; RFC 8620 §6 asks for an hour at least.",
+    )
+    upload_quota_octets: int = Field(
+        256 << 20, description="Octets of an account's uploads; beyond, its oldest go. Five of the largest upload."
+    )
+    upload_quota_count: int = Field(2000, ge=64, description="Uploads of an account; beyond, its oldest go.")
 
     max_open_recipients: int = Field(
         2_000_000, description="Open recipients beyond which nothing is accepted (452 4.3.1)."

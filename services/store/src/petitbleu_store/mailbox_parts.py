@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 
 import grpc.aio
 
-from petitbleu.store.v1 import filing_pb2, mailbox_pb2_grpc
+from petitbleu.store.v1 import filing_pb2, mailbox_pb2_grpc, uploads_pb2_grpc
 from petitbleu_kit.ids import BlobId
 from petitbleu_kit.lifecycle import forever
 from petitbleu_store.core import Core
 from petitbleu_store.grpc_api.accounts import AccountServicer
 from petitbleu_store.grpc_api.mailboxes import MailboxServicer
 from petitbleu_store.grpc_api.reads import ReadingServicer, Reads
+from petitbleu_store.grpc_api.uploads import UploadServicer
 from petitbleu_store.ports import OverQuota, VerifiedMessages
 from petitbleu_store.service import mailbox_upkeep, quota, references
 from petitbleu_store.service.account_book import AccountBook
@@ -24,6 +25,8 @@ from petitbleu_store.service.held import HeldService
 from petitbleu_store.service.keyword_names import KeywordNames
 from petitbleu_store.service.mailbox_cases import MailboxCases
 from petitbleu_store.service.mailbox_verify import verify_accounts
+from petitbleu_store.service.staging import Staging
+from petitbleu_store.service.uploads import Uploads
 
 
 class Parts:
@@ -35,14 +38,21 @@ class Parts:
         names = KeywordNames()
         self.cases = MailboxCases.make(core, self.book, names)
         self.accounts = AccountService(core, self.book)
-        self.erasure = Erasure(core, self.book, names)
+        settings = core.settings
+        self.upload_staging = Staging(
+            core.cold, core.objects, core.intake, spool=settings.spool() / "uploads", max_stages=settings.max_upload_stages,
+            max_spool_octets=settings.spool_octets, max_body_octets=settings.max_body_octets, level=settings.zstd_level,
+        )  # fmt: skip
+        self.uploads = Uploads(core, self.upload_staging)
+        self.erasure = Erasure(core, self.book, names, self.uploads)
         self.filing = FilingService(core, self.book)
         self.held = HeldService(core, self.book, self.filing)
         self.full = FullAccounts(core.cold)
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Add the servicers of MailboxService, ReadingService and AccountService."""
+        """Add the servicers of MailboxService, UploadService, ReadingService and AccountService."""
         mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(MailboxServicer(self.cases), server)
+        uploads_pb2_grpc.add_UploadServiceServicer_to_server(UploadServicer(Reads(self.cases), self.uploads), server)
         mailbox_pb2_grpc.add_ReadingServiceServicer_to_server(ReadingServicer(Reads(self.cases)), server)
         mailbox_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(self.accounts, self.erasure), server)
 
@@ -53,6 +63,7 @@ class Parts:
     async def upkeep(self) -> None:
         """Do the background work once."""
         await self.erasure.resume()
+        await self.uploads.sweep()
         await mailbox_upkeep.forget_gone(self._core.cold)
         await mailbox_upkeep.prune_changes(self._core.cold)
 
@@ -93,5 +104,6 @@ class Parts:
 async def make(core: Core) -> Parts:
     """Wire the mailbox half, and close what a restored back-up must not open again."""
     parts = Parts(core)
+    parts.upload_staging.start()
     await parts.erasure.replay()
     return parts

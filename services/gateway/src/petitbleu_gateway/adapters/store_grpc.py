@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu.store.v1 import mailbox_pb2_grpc
+from petitbleu.store.v1 import mailbox_pb2_grpc, uploads_pb2, uploads_pb2_grpc
 from petitbleu_gateway.ports import Identity
 from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer
@@ -37,6 +37,8 @@ class GrpcMailStore:
         self._read_seconds = read_seconds
         self._stub = mailbox_pb2_grpc.MailboxServiceStub(peer.channel)
         self._stream_stub = mailbox_pb2_grpc.MailboxServiceStub(streams.channel)
+        self._uploads_stub = uploads_pb2_grpc.UploadServiceStub(peer.channel)
+        self._uploads_stream_stub = uploads_pb2_grpc.UploadServiceStub(streams.channel)
         # A trace's parent goes with a call, and a stream outlives many.
         self._conversing = not tracing_on()
         self._lane: Lane[pb.ReadManyRequest, pb.ReadManyResponse] = Lane(
@@ -97,12 +99,71 @@ class GrpcMailStore:
         request.account_id = who.account_id
         return await self._peer.call(self._stub.UpdateMessages, request, timeout=self._seconds, principal=who.principal)
 
+    async def update_mailboxes(self, who: Identity, request: pb.UpdateMailboxesRequest) -> pb.UpdateMailboxesResponse:
+        """Change mailboxes in one commit; all the messages of one may go with it, so it may take its time."""
+        request.account_id = who.account_id
+        return await self._peer.call(
+            self._stub.UpdateMailboxes, request, timeout=self._seconds * 8, principal=who.principal
+        )
+
     async def import_message(self, who: Identity, request: pb.ImportMessageRequest) -> pb.ImportMessageResponse:
         """Store a message that the person made."""
         request.account_id = who.account_id
         return await self._peer.call(
             self._stub.ImportMessage, request, timeout=self._seconds * 4, principal=who.principal
         )
+
+    async def upload(self, who: Identity, pieces: AsyncIterator[bytes]) -> uploads_pb2.StoredUpload:
+        """Keep an upload; nothing is kept when the pieces end with an error, which is raised."""
+        failure: list[BaseException] = []
+
+        async def parts() -> AsyncIterator[uploads_pb2.UploadRequest]:
+            octets = 0
+            yield uploads_pb2.UploadRequest(header=uploads_pb2.UploadHeader(account_id=who.account_id))
+            try:
+                async for piece in pieces:
+                    octets += len(piece)
+                    for at in range(0, len(piece), _SHORT_READ):
+                        yield uploads_pb2.UploadRequest(data=piece[at : at + _SHORT_READ])
+            except BaseException as error:
+                failure.append(error)  # the stream ends without an end, and store keeps nothing
+                raise
+            yield uploads_pb2.UploadRequest(end=uploads_pb2.UploadEnd(octets=octets))
+
+        call = self._uploads_stream_stub.Upload(
+            parts(), timeout=self._read_seconds, metadata=self._peer.metadata(who.principal)
+        )
+        try:
+            answer: uploads_pb2.UploadResponse = await call
+        except BaseException:
+            call.cancel()
+            if failure:
+                raise failure[0] from None
+            raise
+        return answer.upload
+
+    async def uploads(self, who: Identity, upload_ids: Sequence[int]) -> Sequence[uploads_pb2.StoredUpload]:
+        """Give those of at most 1,000 uploads that are there."""
+        request = uploads_pb2.GetUploadsRequest(account_id=who.account_id, upload_ids=upload_ids)
+        answer = await self._peer.call(
+            self._uploads_stub.GetUploads, request, timeout=self._seconds, principal=who.principal
+        )
+        return answer.uploads
+
+    async def read_upload(self, who: Identity, upload_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Stream octets of an upload; `length` 0 means to its end."""
+        request = uploads_pb2.ReadUploadRequest(
+            account_id=who.account_id, upload_id=upload_id, offset=offset, length=length
+        )
+        short = 0 < length <= _SHORT_READ
+        call = (self._uploads_stub if short else self._uploads_stream_stub).ReadUpload(
+            request, timeout=self._read_seconds, metadata=self._peer.metadata(who.principal)
+        )
+        try:
+            async for piece in call:
+                yield piece.data
+        finally:
+            call.cancel()
 
     async def read(self, who: Identity, message_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
         """Stream octets of a message as served; `length` 0 means to its end."""

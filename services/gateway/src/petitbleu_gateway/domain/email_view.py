@@ -48,11 +48,13 @@ def utc_date(millis: int) -> str:
 class Reading:
     """A message being shown: its row, what was decoded of it once, and the octets that were read.
 
+    `parts_of_blob` is what the blob ids of its parts begin with: those of a message in the account, unless told otherwise.
     `header` is the message's own header as served; `part_headers` those of parts by where they begin; `body_values` is
     the property of that name.
     """
 
     row: pb.Message
+    parts_of_blob: str = ""
     header: Headers | None = None
     part_headers: dict[int, Headers] = field(default_factory=dict)
     body_values: dict[str, Any] = field(default_factory=dict)
@@ -131,17 +133,17 @@ _SHORT: Final = {
     ("reply-to", "Addresses"): "replyTo", ("subject", "Text"): "subject", ("date", "Date"): "sentAt",
 }  # fmt: skip
 
-_PART: Final[dict[str, Callable[[int, Part], Any]]] = {
-    "partId": lambda _message, part: part.part_id,
-    "blobId": lambda message, part: ids.blob_id(message, part.part_id) if part.part_id else None,
-    "size": lambda _message, part: part.size,
-    "name": lambda _message, part: part.name,
-    "type": lambda _message, part: part.type,
-    "charset": lambda _message, part: part.charset,
-    "disposition": lambda _message, part: part.disposition,
-    "cid": lambda _message, part: part.cid,
-    "language": lambda _message, part: part.language,
-    "location": lambda _message, part: part.location,
+_PART: Final[dict[str, Callable[[str, Part], Any]]] = {
+    "partId": lambda _blob, part: part.part_id,
+    "blobId": lambda blob, part: blob + ids.section_text(part.part_id) if part.part_id else None,
+    "size": lambda _blob, part: part.size,
+    "name": lambda _blob, part: part.name,
+    "type": lambda _blob, part: part.type,
+    "charset": lambda _blob, part: part.charset,
+    "disposition": lambda _blob, part: part.disposition,
+    "cid": lambda _blob, part: part.cid,
+    "language": lambda _blob, part: part.language,
+    "location": lambda _blob, part: part.location,
 }
 
 
@@ -183,7 +185,7 @@ class EmailView:
         seen: Counter[str] = Counter()
         for key in dict.fromkeys(properties):
             self._add(key, seen)
-        self._part: list[tuple[str, Callable[[int, Part], Any]]] = []
+        self._part: list[tuple[str, Callable[[str, Part], Any]]] = []
         self._part_headers: list[HeaderProperty] = []
         self._part_header_list = False
         self._sub_parts = False
@@ -268,8 +270,8 @@ class EmailView:
         return found
 
     def _show_part(self, reading: Reading, part: Part) -> dict[str, Any]:
-        message = reading.row.message_id
-        found = {key: value(message, part) for key, value in self._part}
+        blob = reading.parts_of_blob or ids.blob_id(reading.row.message_id)
+        found = {key: value(blob, part) for key, value in self._part}
         if self._sub_parts:
             found["subParts"] = None
         headers = reading.part_headers.get(part.header_start)

@@ -12,7 +12,7 @@ import grpc
 from petitbleu_gateway.domain.stream_decoding import decoder_for
 from petitbleu_gateway.errors import Fault, Problem, fault_of
 from petitbleu_gateway.http.credentials import identify
-from petitbleu_gateway.http.exchange import Exchange, Header
+from petitbleu_gateway.http.exchange import Exchange, Header, OctetBudget
 from petitbleu_gateway.http.jmap_doors import Places
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.session import DOWNLOAD_PATH
@@ -47,11 +47,13 @@ class DownloadDoor:
         authentication: Who checks credentials.
         store: The person's mail.
         at_once: Downloads of an account at once.
+        budget: Octets that the process may hold, for parts of messages that must be read whole to find them.
     """
 
-    def __init__(self, authentication: Authentication, store: MailStore, at_once: int) -> None:
+    def __init__(self, authentication: Authentication, store: MailStore, at_once: int, budget: OctetBudget) -> None:
         self._authentication = authentication
         self._store = store
+        self._budget = budget
         self._places = Places(at_once)
 
     async def download(self, exchange: Exchange) -> None:
@@ -63,13 +65,22 @@ class DownloadDoor:
         _, blob_id, name = pieces
         headers = [*_FIXED, (b"content-type", _content_type(exchange)), _disposition(name)]
         with self._places.take(who.account_id, _busy):
+            held: list[int] = []
+
+            def take(octets: int) -> None:
+                # the octets, and the part that is cut out of them
+                self._budget.take(2 * octets)
+                held.append(2 * octets)
+
             try:
-                blob = await find_blob(self._store, who, blob_id)
+                blob = await find_blob(self._store, who, blob_id, take)
                 if blob is None:
                     raise Problem(404)
                 await self._answer(exchange, who, blob, blob_id, headers)
             except grpc.aio.AioRpcError as error:
                 raise _problem(error, exchange) from None
+            finally:
+                self._budget.give_back(sum(held))
 
     async def _answer(self, exchange: Exchange, who: Identity, blob: Blob, blob_id: str, headers: list[Header]) -> None:
         etag = f'"{blob_id}"'.encode()

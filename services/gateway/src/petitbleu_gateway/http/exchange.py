@@ -6,13 +6,14 @@ import asyncio
 import functools
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 
 from petitbleu_gateway.errors import LIMIT_TYPE, Problem
+from petitbleu_gateway.http.long_connection import LONG_CONNECTION, LongConnection
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -55,6 +56,12 @@ class OctetBudget:
             raise Problem(503, detail="The server is busy.", headers=((b"retry-after", b"2"),))
         self.held += octets
 
+    def has_taken(self, octets: int) -> bool:
+        """Take octets, or return False."""
+        room = self.held + octets <= self._limit
+        self.held += octets if room else 0
+        return room
+
     def give_back(self, octets: int) -> None:
         """Give octets back."""
         self.held -= octets
@@ -70,7 +77,18 @@ class Exchange:
         proxies: Networks whose forwarding headers are believed.
     """
 
-    __slots__ = ("_receive", "_send", "client_ip", "headers", "method", "path", "query", "secure", "status")
+    __slots__ = (
+        "_connection",
+        "_receive",
+        "_send",
+        "client_ip",
+        "headers",
+        "method",
+        "path",
+        "query",
+        "secure",
+        "status",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, proxies: Sequence[Network] = ()) -> None:
         self.method: str = scope["method"]
@@ -82,6 +100,7 @@ class Exchange:
             self.headers[name] = self.headers[name] + b", " + value if name in self.headers else value
         self._receive = receive
         self._send = send
+        self._connection: LongConnection | None = scope.get("extensions", {}).get(LONG_CONNECTION)
         self.status = 0
         peer = scope["client"][0] if scope.get("client") else ""
         self.client_ip, self.secure = _origin(peer, scope["scheme"] == "https", self.headers, proxies)
@@ -108,6 +127,17 @@ class Exchange:
             raise Problem(400, detail="The Host header is missing or no host.")
         return f"{'https' if self.secure else 'http'}://{host}"
 
+    @property
+    def connection(self) -> LongConnection:
+        """What is below the request, for an exchange that goes on for long.
+
+        Raises:
+            Problem: 501 on a server whose connections cannot be held.
+        """
+        if self._connection is None:
+            raise Problem(501)
+        return self._connection
+
     async def body(self, limit: int, seconds: float, budget: OctetBudget) -> bytearray:
         """Read the whole body; the caller gives its octets back to the budget.
 
@@ -129,6 +159,33 @@ class Exchange:
             budget.give_back(len(body))
             raise
         return body
+
+    async def pieces(self, limit: int, seconds: float, stall_seconds: float) -> AsyncIterator[bytes]:
+        """Give the body as it comes, in pieces; the transport waits while nobody takes one.
+
+        Raises:
+            Problem: `maxSizeUpload` when it is larger than `limit`; 408.
+            Disconnected: when the client leaves.
+        """
+        octets = 0
+        ends = asyncio.get_running_loop().time() + seconds
+        more = True
+        while more:
+            left = ends - asyncio.get_running_loop().time()
+            try:
+                async with asyncio.timeout(min(stall_seconds, max(left, 0))):
+                    message = await self._receive()
+            except TimeoutError:
+                raise Problem(408, detail="The body came too slowly.", headers=((b"connection", b"close"),)) from None
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            piece: bytes = message.get("body", b"")
+            octets += len(piece)
+            if octets > limit:
+                raise upload_too_large(limit)
+            more = message.get("more_body", False)
+            if piece:
+                yield piece
 
     async def _fill(self, body: bytearray, limit: int, budget: OctetBudget) -> None:
         more = True
@@ -197,6 +254,14 @@ def _too_large() -> Problem:
     return Problem(
         400, LIMIT_TYPE, "The request is larger than the server is willing to process.",
         headers=((b"connection", b"close"),), limit="maxSizeRequest",
+    )  # fmt: skip
+
+
+def upload_too_large(limit: int) -> Problem:
+    """Return the problem that an upload of more than `limit` octets is (RFC 8620 §6.1); its rest is not waited for."""
+    return Problem(
+        413, LIMIT_TYPE, "The upload is larger than the server is willing to keep.",
+        headers=((b"connection", b"close"),), limit="maxSizeUpload", maxSize=limit,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The JMAP API endpoint (RFC 8620 §3), and the doors that it names and that are not open yet."""
+"""The JMAP API endpoint (RFC 8620 §3)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from petitbleu_gateway.errors import Problem, limit_problem
 from petitbleu_gateway.http.credentials import identify
 from petitbleu_gateway.http.exchange import NO_STORE, Exchange, OctetBudget, encode_json
 from petitbleu_gateway.jmap.calls import Context, MethodLimits, Registry, run_calls
-from petitbleu_gateway.jmap.envelope import read_request
+from petitbleu_gateway.jmap.envelope import Request, read_request
 from petitbleu_gateway.jmap.ijson import without_noncharacters
 from petitbleu_gateway.jmap.session import SessionLimits, session_state
-from petitbleu_gateway.ports import MailStore
+from petitbleu_gateway.ports import Identity, MailStore
 from petitbleu_gateway.service.authentication import Authentication
 
 
@@ -89,34 +89,35 @@ class JmapDoors:
     async def api(self, exchange: Exchange) -> None:
         """Run a Request and answer with its Response (RFC 8620 §3.3, §3.4)."""
         who = await identify(exchange, self._authentication)
-        with self._places.take(who.account_id, _busy):
+        with self.place(who.account_id):
             raw = await exchange.body(self._limits.max_size_request, self._body_seconds, self._budget)
             held = len(raw)
             try:
                 request = read_request(exchange.header(b"content-type"), raw, self._limits.max_calls_in_request)
                 del raw
-                created_ids = {} if request.created_ids is UNSET else request.created_ids
-                context = Context(who, self._store, self._method_limits, dict(created_ids))
-                responses = await run_calls(self._registry, request, context)
-                result: dict[str, Any] = {
-                    "methodResponses": responses,
-                    "sessionState": session_state(who, self._limits),
-                }
-                if request.created_ids is not UNSET:  # RFC 8620 §3.4
-                    result["createdIds"] = context.created_ids
-                data = without_noncharacters(encode_json(result))
+                data = without_noncharacters(encode_json(await self.respond(who, request)))
             finally:
                 self._budget.give_back(held)
-            del result, responses, context
             # in the account's place: an answer is held until its client has read it
             await exchange.answer(200, data, headers=(NO_STORE,))
 
-    async def upload(self, exchange: Exchange) -> None:
-        """RFC 8620 §6.1: the session object must name this door; `maxSizeUpload` 0 says that nothing passes it yet."""
-        await identify(exchange, self._authentication)
-        raise Problem(501, detail="Uploads are not taken yet.", headers=((b"connection", b"close"),))
+    def place(self, account_id: int) -> Place:
+        """Take a place among the account's requests.
 
-    async def events(self, exchange: Exchange) -> None:
-        """RFC 8620 §7.3: the session object must name this door; nothing is pushed yet."""
-        await identify(exchange, self._authentication)
-        raise Problem(501, detail="Events are not pushed yet.")
+        Raises:
+            Problem: limit with maxConcurrentRequests.
+        """
+        return self._places.take(account_id, _busy)
+
+    async def respond(self, who: Identity, request: Request) -> dict[str, Any]:
+        """Run a Request and return its Response (RFC 8620 §3.4)."""
+        created_ids = {} if request.created_ids is UNSET else request.created_ids
+        context = Context(who, self._store, self._method_limits, dict(created_ids), reserve=self._budget.has_taken)
+        try:
+            responses = await run_calls(self._registry, request, context)
+        finally:
+            self._budget.give_back(context.held)
+        result: dict[str, Any] = {"methodResponses": responses, "sessionState": session_state(who, self._limits)}
+        if request.created_ids is not UNSET:  # RFC 8620 §3.4
+            result["createdIds"] = context.created_ids
+        return result

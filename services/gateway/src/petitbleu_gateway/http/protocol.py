@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from petitbleu_gateway.http.clients import Client, ClientBook
+from petitbleu_gateway.http.long_connection import LONG_CONNECTION, Guest, keep_probing
 
 _cut = Counter("petitbleu_http_connections_cut_total", "Connections that we ended", ["why"])
 
@@ -60,6 +61,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stall_timer: asyncio.TimerHandle | None = None
         self._large = False
         self._refused = False
+        self._on_lost: Callable[[], None] | None = None
+        self._guest: Guest | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, and allow the first head its time; a client that has too many connections gets no other."""
@@ -78,6 +81,66 @@ class BoundedProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        if self._on_lost is not None:
+            self._on_lost()
+        self._on_lost = self._guest = None
+        if self.scope is not None:
+            self.scope.get("extensions", {}).clear()  # else only the garbage collector would find the connection
+
+    def hold(self, on_lost: Callable[[], None]) -> None:
+        """Go on for long: say when the peer has gone, and find out when it went without a word."""
+        self._on_lost = on_lost
+        keep_probing(self.transport)
+
+    def switch(self, guest: Guest, answer: bytes) -> None:
+        """Write the answer of an upgrade (RFC 9110 §7.8) and give the connection to whoever speaks the other protocol."""
+        if self.pipeline:  # another request came behind this one, and would be answered on it
+            self._cut("request behind an upgrade")
+            return
+        # the cycle is over as far as uvicorn is concerned: it neither ends the answer nor reads what follows
+        self.cycle.response_started = self.cycle.response_complete = True
+        self._guest = guest
+        self.transport.write(answer)
+
+    def write(self, data: bytes) -> None:
+        """Write on a connection that was switched."""
+        self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the peer has read enough of what was written, or has gone."""
+        if self.flow.write_paused and not self.transport.is_closing():
+            await self.flow.drain()
+
+    def close(self) -> None:
+        """Write what is to be written, then end."""
+        self.transport.close()
+
+    def cut(self, why: str) -> None:
+        """End at once, unless it has ended."""
+        if self.parser is not None:
+            self._cut(why)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection is about to end."""
+        return self.transport.is_closing()
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether the peer reads more slowly than we write."""
+        return self.flow.write_paused
+
+    def pause_reading(self, *, paused: bool) -> None:
+        """Read no more from a connection that was switched, or go on."""
+        if self.transport.is_closing():
+            return
+        if paused:
+            self.flow.pause_reading()
+        else:
+            self.flow.resume_reading()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: a request for a protocol that a door does not have is answered as any other."""
 
     def _await_head(self) -> None:
         if self._head_timer is None:
@@ -96,6 +159,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser while the head is within its bounds."""
         if self._refused:
+            return
+        if self._guest is not None:
+            self._guest.received(data)
             return
         before = self._in_head
         self._silent_octets += len(data)
@@ -141,6 +207,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._large = True
             raise ValueError("head too large")
         super().on_headers_complete()
+        self.scope["extensions"] = {LONG_CONNECTION: self}  # type: ignore[dict-item]
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body: what the parser holds is not without end."""
@@ -170,6 +237,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The peer reads more slowly than we write: it must go on within the bound."""
         super().pause_writing()
+        if self._guest is not None:
+            self._guest.write_paused()
         self._watch_reader(-1)
 
     def resume_writing(self) -> None:
@@ -178,6 +247,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stall_timer.cancel()
             self._stall_timer = None
         super().resume_writing()
+        if self._guest is not None:
+            self._guest.write_resumed()
 
     def _watch_reader(self, waiting: int) -> None:
         now = self.transport.get_write_buffer_size()

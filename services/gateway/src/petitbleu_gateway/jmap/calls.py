@@ -57,12 +57,16 @@ class MethodLimits:
     blob_octets: int
     draft_octets: int
     response_octets: int
+    blob_set_octets: int
 
 
 @dataclass(slots=True)
 class Context:
     """What the calls of one request share.
 
+    `reserve` asks for room for octets that are held until the request is done; `held` is what was given. `others` are further
+    accounts of the session, by their JMAP ids. `using` is what the client said that it uses. `implied` are the
+    responses of calls that a method made of its own accord (RFC 8620 §5.4); they stand behind its own.
     `created_ids` maps creation ids to ids (RFC 8620 §3.3). `blob_octets` is what was read of blobs, `answered` the octets of the
     responses so far, `weighed` those of the response that is being made, as far as its method weighs it.
     """
@@ -74,6 +78,15 @@ class Context:
     blob_octets: int = 0
     answered: int = 0
     weighed: int = 0
+    others: Mapping[str, Identity] = field(default_factory=dict)
+    using: frozenset[str] = frozenset()
+    implied: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    reserve: Callable[[int], bool] | None = None
+    held: int = 0
+
+    def account(self, text: str) -> Identity | None:
+        """Return who the person is in an account, None when they have no part in it."""
+        return self.who if text == ids.account_id_text(self.who.account_id) else self.others.get(text)
 
     def spend(self, octets: int) -> None:
         """Count octets of blobs that the request reads.
@@ -86,6 +99,18 @@ class Context:
             raise MethodError(
                 Fault.REQUEST_TOO_LARGE, "the request asks for more octets of messages than one may", limit="octets"
             )
+
+    def hold(self, octets: int) -> None:
+        """Count octets of a blob that is read as a whole, which takes memory until the request is done.
+
+        Raises:
+            MethodError: `requestTooLarge` as `spend`; `serverUnavailable` when the process holds as much as it may.
+        """
+        self.spend(octets)
+        if self.reserve is not None:
+            if not self.reserve(octets):
+                raise MethodError(Fault.SERVER_UNAVAILABLE)
+            self.held += octets
 
     def weigh(self, value: Any) -> None:
         """Count a piece of the response that is being made, before all of it is there.
@@ -113,6 +138,7 @@ class Method(Generic[Arguments]):
 
 Registry = Mapping[str, Method[Any]]
 _UNKNOWN: Final = "unknown"
+_WRITES: Final = ("/set", "/copy", "/import", "/upload")
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -126,13 +152,14 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
     """Run a request's calls in order and return the responses as JSON, errors included."""
     responses: list[references.Response] = []
     written: list[msgspec.Raw] = []
-    using = frozenset(request.using)
+    using = context.using = frozenset(request.using)
     allowance = references.Allowance()
     for name, arguments, call_id in request.method_calls:
         method = registry.get(name)
         label = name if method is not None else _UNKNOWN
         began = time.perf_counter()
         context.weighed = 0
+        context.implied.clear()
         response: references.Response
         try:
             with span(f"jmap {label}"):
@@ -141,7 +168,7 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
             data = _encode(response)
             if context.answered + len(data) > context.limits.response_octets:
                 # RFC 8620 §3.6.2: what a /set did is done, and its client must look again
-                raise MethodError(Fault.SERVER_PARTIAL_FAIL) if name.endswith("/set") else _too_much_to_answer()
+                raise MethodError(Fault.SERVER_PARTIAL_FAIL) if name.endswith(_WRITES) else _too_much_to_answer()
         except MethodError as error:
             _calls_of(label, error.fault.value).inc()
             response = ("error", error.arguments(), call_id)
@@ -151,6 +178,10 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
         context.answered += len(data)
         responses.append(response)
         written.append(msgspec.Raw(data))
+        for implied, result in context.implied:
+            responses.append((implied, result, call_id))
+            written.append(msgspec.Raw(_encode(responses[-1])))
+            context.answered += len(written[-1])
         _seconds_of(label).observe(time.perf_counter() - began)
     return written
 

@@ -11,7 +11,9 @@ from petitbleu_gateway.jmap import ids, ijson
 
 CORE = "urn:ietf:params:jmap:core"
 MAIL = "urn:ietf:params:jmap:mail"
-CAPABILITIES = frozenset({CORE, MAIL})
+BLOB = "urn:ietf:params:jmap:blob"
+WEBSOCKET = "urn:ietf:params:jmap:websocket"
+CAPABILITIES = frozenset({CORE, MAIL, BLOB, WEBSOCKET})
 
 Invocation = tuple[str, dict[str, Any], str]
 
@@ -41,10 +43,19 @@ def read_request(content_type: str, data: bytes | bytearray, max_calls: int) -> 
         value = ijson.decode(data)
     except ijson.NotIJsonError as error:
         raise Problem(400, RequestError.NOT_JSON, f"The body is no I-JSON: {error}.") from None
+    return request_of(value, max_calls)
+
+
+def request_of(value: object, max_calls: int) -> Request:
+    """Return the request that a JSON value is.
+
+    Raises:
+        Problem: notRequest, unknownCapability, or limit with maxCallsInRequest.
+    """
     try:
         request = msgspec.convert(value, Request)
     except msgspec.ValidationError:
-        raise Problem(400, RequestError.NOT_REQUEST, "The body does not have the form of a Request.") from None
+        raise Problem(400, RequestError.NOT_REQUEST, "It does not have the form of a Request.") from None
     for capability in request.using:
         if capability not in CAPABILITIES:
             raise Problem(

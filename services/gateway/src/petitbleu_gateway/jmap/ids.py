@@ -14,8 +14,10 @@ from typing import Annotated, Final, NamedTuple
 from msgspec import Meta
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}")
-_BLOB: Final = re.compile(r"B([1-9][0-9]{0,18})(?:-([0-9.]{1,200}))?")
+_SECTION: Final = r"-[1-9][0-9]{0,5}(?:_[1-9][0-9]{0,5}){0,99}"
+_BLOB: Final = re.compile(rf"([BU])([1-9][0-9]{{0,18}})((?:{_SECTION}){{0,5}})")
 _MAX: Final = (1 << 63) - 1
+_LONGEST: Final = 255
 _FORM: Final = r"[A-Za-z0-9_-]{1,255}"
 IdText = Annotated[str, Meta(pattern=rf"^{_FORM}\Z")]
 """Text that has the form of an Id (RFC 8620 §1.2), for what a client makes up: its creation ids."""
@@ -25,10 +27,16 @@ _ID: Final = re.compile(_FORM)
 
 
 class BlobName(NamedTuple):
-    """What a blob id names: a whole message, or one of its parts."""
+    """What a blob id names: a whole message or upload, one of a message's parts, or a part of a message within one of these.
+
+    One of `message_id` and `upload_id` is 0. `part` is a section of the message that its record tells of; `within` are
+    sections of messages that stand in a blob, each in the one before.
+    """
 
     message_id: int
+    upload_id: int
     part: str | None
+    within: tuple[str, ...]
 
 
 def is_id(text: str) -> bool:
@@ -60,16 +68,29 @@ def mailbox_number(text: object) -> int | None:
 
 def blob_name(text: object) -> BlobName | None:
     """Return what a blob id names."""
-    found = _BLOB.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
+    found = _BLOB.fullmatch(text) if isinstance(text, str) and len(text) <= _LONGEST else None
+    if found is None or int(found[2]) > _MAX:
         return None
-    number = int(found[1])
-    return BlobName(number, found[2]) if number <= _MAX else None
+    number = int(found[2])
+    sections = tuple(found[3].replace("_", ".").split("-")[1:])
+    if found[1] == "U":
+        return BlobName(0, number, None, sections)
+    return BlobName(number, 0, sections[0] if sections else None, sections[1:])
 
 
 def blob_id(message_id: int, part: str | None = None) -> str:
     """Return the blob id of a message or of one of its parts."""
-    return f"B{message_id}-{part}" if part else f"B{message_id}"
+    return f"B{message_id}{section_text(part)}" if part else f"B{message_id}"
+
+
+def section_text(part: str) -> str:
+    """Return what names a part behind the blob id of its message: an Id has no dots (RFC 8620 §1.2)."""
+    return "-" + part.replace(".", "_")
+
+
+def upload_blob_id(upload_id: int) -> str:
+    """Return the blob id of an upload."""
+    return f"U{upload_id}"
 
 
 @functools.lru_cache(4096)

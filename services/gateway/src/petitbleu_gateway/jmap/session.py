@@ -9,18 +9,23 @@ from typing import Any
 
 import msgspec
 
+from petitbleu_gateway.domain.collations import COLLATIONS
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.envelope import CORE, MAIL
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, WEBSOCKET
 from petitbleu_gateway.ports import Identity
+from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
 
 API_PATH = "/jmap/api"
 SESSION_PATH = "/jmap/session"
 DOWNLOAD_PATH = "/jmap/download/"
 UPLOAD_PATH = "/jmap/upload/"
 EVENT_PATH = "/jmap/eventsource"
+WEB_SOCKET_PATH = "/jmap/ws"
 
 SORTS = ("receivedAt", "size", "sentAt", "hasKeyword")
-MAX_MAILBOX_NAME = 100
+BLOB_TYPES = ("Mailbox", "Thread", "Email")
+DIGESTS = ("sha-256", "sha-512", "sha")
+MAX_DATA_SOURCES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +38,22 @@ class SessionLimits:
     max_objects_in_get: int
     max_objects_in_set: int
     max_attachments_octets: int
+    max_size_upload: int
+    max_concurrent_upload: int
+    max_size_blob_set: int
 
 
 def core_capability(limits: SessionLimits) -> dict[str, Any]:
     """Return the value of `urn:ietf:params:jmap:core` (RFC 8620 §2)."""
     return {
-        "maxSizeUpload": 0,  # uploads are not taken yet, and this is how a client can know
-        "maxConcurrentUpload": 1,
+        "maxSizeUpload": limits.max_size_upload,
+        "maxConcurrentUpload": limits.max_concurrent_upload,
         "maxSizeRequest": limits.max_size_request,
         "maxConcurrentRequests": limits.max_concurrent_requests,
         "maxCallsInRequest": limits.max_calls_in_request,
         "maxObjectsInGet": limits.max_objects_in_get,
         "maxObjectsInSet": limits.max_objects_in_set,
-        "collationAlgorithms": [],
+        "collationAlgorithms": list(COLLATIONS),
     }
 
 
@@ -53,32 +61,48 @@ def mail_capability(limits: SessionLimits) -> dict[str, Any]:
     """Return an account's value of `urn:ietf:params:jmap:mail` (RFC 8621 §1.3.1)."""
     return {
         "maxMailboxesPerEmail": None,
-        "maxMailboxDepth": None,
-        "maxSizeMailboxName": MAX_MAILBOX_NAME,
+        "maxMailboxDepth": MAX_DEPTH,
+        "maxSizeMailboxName": MAX_NAME_OCTETS,
         "maxSizeAttachmentsPerEmail": limits.max_attachments_octets,
         "emailQuerySortOptions": list(SORTS),
-        "mayCreateTopLevelMailbox": False,
+        "mayCreateTopLevelMailbox": True,
     }
+
+
+def blob_capability(limits: SessionLimits) -> dict[str, Any]:
+    """Return an account's value of `urn:ietf:params:jmap:blob` (RFC 9404 §3.1)."""
+    return {
+        "maxSizeBlobSet": limits.max_size_blob_set,
+        "maxDataSources": MAX_DATA_SOURCES,
+        "supportedTypeNames": list(BLOB_TYPES),
+        "supportedDigestAlgorithms": list(DIGESTS),
+    }
+
+
+def websocket_capability(origin: str) -> dict[str, Any]:
+    """Return the value of `urn:ietf:params:jmap:websocket` (RFC 8887 §3) for an origin of HTTP."""
+    return {"url": f"ws{origin.removeprefix('http')}{WEB_SOCKET_PATH}", "supportsPush": True}
 
 
 def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[str, Any]:
     """Return the session object for a person who reaches us under `origin`."""
     account = ids.account_id_text(who.account_id)
     found: dict[str, Any] = {
-        "capabilities": {CORE: core_capability(limits), MAIL: {}},
+        "capabilities": {CORE: core_capability(limits), MAIL: {}, BLOB: {}, WEBSOCKET: websocket_capability(origin)},
         "accounts": {
             account: {
                 "name": who.address,
                 "isPersonal": True,
                 "isReadOnly": False,
-                "accountCapabilities": {CORE: {}, MAIL: mail_capability(limits)},
+                "accountCapabilities": {CORE: {}, MAIL: mail_capability(limits), BLOB: blob_capability(limits)},
             }
         },
-        "primaryAccounts": {MAIL: account},  # core has no data of its own, and SHOULD NOT be present
+        "primaryAccounts": {MAIL: account, BLOB: account},  # core has no data of its own, and SHOULD NOT be present
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",
         "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
         "uploadUrl": f"{origin}{UPLOAD_PATH}{{accountId}}/",
+        # templates of RFC 6570 level 1 (RFC 8620 §7.3)
         "eventSourceUrl": f"{origin}{EVENT_PATH}?types={{types}}&closeafter={{closeafter}}&ping={{ping}}",
     }
     found["state"] = session_state(who, limits)
@@ -93,4 +117,4 @@ def session_state(who: Identity, limits: SessionLimits) -> str:
 
 @functools.cache
 def _capabilities(limits: SessionLimits) -> bytes:
-    return msgspec.json.encode([core_capability(limits), mail_capability(limits)])
+    return msgspec.json.encode([core_capability(limits), mail_capability(limits), blob_capability(limits), WEBSOCKET])

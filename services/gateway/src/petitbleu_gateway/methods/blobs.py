@@ -1,39 +1,68 @@
-"""Blobs behind ids: whole messages and their parts, found and read."""
+"""Blobs behind ids, found and read: whole messages and their parts, uploads, and parts of messages within any of these."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 import grpc
 
 from petitbleu_gateway.domain.email_view import find_part
-from petitbleu_gateway.errors import MethodError, SetError, SetFault
+from petitbleu_gateway.domain.whole_email import header_of
+from petitbleu_gateway.errors import Fault, MethodError, SetError, SetFault
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import Context
 from petitbleu_gateway.ports import Identity, MailStore
+from petitbleu_mail.mime import part_content, scan
 from petitbleu_mail.structure import decode_meta
 from petitbleu_mail.transfer import decode_transfer
+
+THREAD_OCTETS = 256 << 10
+"""Octets beyond which work on a blob is done in a thread, so that others get their turn."""
+_PIECE = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Where a blob lies: octets of a message as served, and how they are encoded. `size` is that of the content."""
+    """Where a blob lies: octets of a message as served or of an upload, and how they are encoded. `size` is that of the content.
+
+    `content` is the content itself, where finding the blob took reading it.
+    """
 
     message_id: int
     start: int
     length: int
     size: int
     encoding: str | None
-    type: str
+    type: str | None
+    upload_id: int = 0
+    content: bytes | None = None
 
 
-async def find_blob(store: MailStore, who: Identity, text: str) -> Blob | None:
+Take = Callable[[int], None]
+"""Told how many octets are about to be read in one piece; raises when they are too many."""
+
+
+async def find_blob(store: MailStore, who: Identity, text: str, take: Take) -> Blob | None:
     """Return where a blob lies, or None when there is no such blob in the account."""
     name = ids.blob_name(text)
     if name is None:
         return None
+    blob = await (_find_upload(store, who, name.upload_id) if name.upload_id else _find_message(store, who, name))
+    for section in name.within:
+        if blob is None:
+            return None
+        blob = await _find_within(store, who, blob, section, take)
+    return blob
+
+
+async def _find_upload(store: MailStore, who: Identity, upload_id: int) -> Blob | None:
+    found = await store.uploads(who, [upload_id])
+    return Blob(0, 0, found[0].size, found[0].size, None, None, upload_id) if found else None
+
+
+async def _find_message(store: MailStore, who: Identity, name: ids.BlobName) -> Blob | None:
     answer = await store.messages(who, [name.message_id], without_meta=name.part is None)
     if not answer.messages:
         return None
@@ -49,9 +78,56 @@ async def find_blob(store: MailStore, who: Identity, text: str) -> Blob | None:
     )  # fmt: skip
 
 
-def read_blob(store: MailStore, who: Identity, blob: Blob, start: int, length: int) -> AsyncIterator[bytes]:
+async def _find_within(store: MailStore, who: Identity, blob: Blob, section: str, take: Take) -> Blob | None:
+    """Return a part of the message that a blob holds (RFC 8621 §4.9: what was parsed names blobs too)."""
+    raw = await blob_content(store, who, blob, take)
+    if raw is None or header_of(raw) is None:
+        return None
+
+    def cut() -> Blob | None:
+        part = find_part(scan(raw), section)
+        if part is None:
+            return None
+        content = part_content(raw, part)
+        return Blob(0, 0, len(content), len(content), None, part.type, 0, content)
+
+    return await (asyncio.to_thread(cut) if len(raw) > THREAD_OCTETS else _at_once(cut))
+
+
+async def _at_once(work: Callable[[], Blob | None]) -> Blob | None:
+    return work()
+
+
+async def read_blob(store: MailStore, who: Identity, blob: Blob, start: int, length: int) -> AsyncIterator[bytes]:
     """Stream raw octets of a blob."""
-    return store.read(who, blob.message_id, blob.start + start, length)
+    if blob.content is not None:
+        for at in range(start, start + length, _PIECE):
+            yield blob.content[at : min(at + _PIECE, start + length)]
+        return
+    if length == 0:
+        return
+    if blob.upload_id:
+        source = store.read_upload(who, blob.upload_id, blob.start + start, length)
+    else:
+        source = store.read(who, blob.message_id, blob.start + start, length)
+    async for piece in source:
+        yield piece
+
+
+async def blob_content(store: MailStore, who: Identity, blob: Blob, take: Take) -> bytes | None:
+    """Return the whole content of a blob, its encoding undone; None when it went meanwhile."""
+    if blob.content is not None:
+        return blob.content
+    take(blob.length)
+    try:
+        raw = b"".join([piece async for piece in read_blob(store, who, blob, 0, blob.length)])
+    except grpc.aio.AioRpcError as error:
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            return None
+        raise
+    if blob.encoding is None or len(raw) <= THREAD_OCTETS:
+        return decode_transfer(raw, blob.encoding)[0]
+    return (await asyncio.to_thread(decode_transfer, raw, blob.encoding))[0]
 
 
 async def draft_content(context: Context, uses: Mapping[str, int], text_octets: int) -> dict[str, bytes]:
@@ -65,7 +141,18 @@ async def draft_content(context: Context, uses: Mapping[str, int], text_octets: 
     Raises:
         SetError: `blobNotFound` naming those that do not exist, `tooLarge` (RFC 8621 §4.6).
     """
-    found = await asyncio.gather(*(find_blob(context.store, context.who, text) for text in uses))
+    try:
+        return await _draft_content(context, uses, text_octets)
+    except MethodError as error:
+        if error.fault is not Fault.REQUEST_TOO_LARGE:
+            raise
+        raise SetError(SetFault.TOO_LARGE) from None
+
+
+async def _draft_content(context: Context, uses: Mapping[str, int], text_octets: int) -> dict[str, bytes]:
+    found = await asyncio.gather(
+        *(find_blob(context.store, context.who, context.resolve_id(text), context.hold) for text in uses)
+    )
     missing = [text for text, blob in zip(uses, found, strict=True) if blob is None]
     if missing:
         raise SetError(SetFault.BLOB_NOT_FOUND, notFound=missing)
@@ -73,24 +160,12 @@ async def draft_content(context: Context, uses: Mapping[str, int], text_octets: 
     written = text_octets + sum(blob.size * uses[text] for text, blob in blobs.items())
     if written > context.limits.draft_octets:
         raise SetError(SetFault.TOO_LARGE, maxSize=context.limits.draft_octets)
-    try:
-        # what is written beyond what is read below costs the same
-        context.spend(written - sum(blob.size for blob in blobs.values()))
-    except MethodError:
-        raise SetError(SetFault.TOO_LARGE) from None
+    # what is written beyond what is read below costs the same
+    context.spend(written - sum(blob.size for blob in blobs.values()))
     contents: dict[str, bytes] = {}
     for text, blob in blobs.items():
-        try:
-            context.spend(blob.length)
-        except MethodError:
-            raise SetError(SetFault.TOO_LARGE) from None
-        try:
-            raw = b""
-            if blob.length:
-                raw = b"".join([piece async for piece in read_blob(context.store, context.who, blob, 0, blob.length)])
-        except grpc.aio.AioRpcError as error:
-            if error.code() == grpc.StatusCode.NOT_FOUND:
-                raise SetError(SetFault.BLOB_NOT_FOUND, notFound=[text]) from None
-            raise
-        contents[text] = decode_transfer(raw, blob.encoding)[0]
+        content = await blob_content(context.store, context.who, blob, context.hold)
+        if content is None:
+            raise SetError(SetFault.BLOB_NOT_FOUND, notFound=[text])
+        contents[text] = content
     return contents

@@ -20,6 +20,21 @@ class ChangesArguments(AccountArguments, kw_only=True):
     max_changes: Annotated[int, Meta(gt=0, le=(1 << 53) - 1)] | None = None
 
 
+async def read_changes(context: Context, request: pb.GetChangesRequest) -> pb.GetChangesResponse:
+    """Ask store what changed.
+
+    Raises:
+        MethodError: `cannotCalculateChanges` for a state that was never ours or that the log no longer reaches.
+    """
+    try:
+        return await context.store.changes(context.who, request)
+    except grpc.aio.AioRpcError as error:
+        if error.code() in {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT,
+                            grpc.StatusCode.OUT_OF_RANGE}:  # fmt: skip
+            raise MethodError(Fault.CANNOT_CALCULATE_CHANGES) from None
+        raise
+
+
 async def changes(
     context: Context, arguments: ChangesArguments, kind: pb.ChangeKind.ValueType, letter: str
 ) -> tuple[dict[str, Any], bool]:
@@ -32,13 +47,7 @@ async def changes(
     if since is None:
         raise MethodError(Fault.CANNOT_CALCULATE_CHANGES)
     request = pb.GetChangesRequest(kind=kind, since_modseq=since, max_changes=min(arguments.max_changes or 0, 1000))
-    try:
-        answer = await context.store.changes(context.who, request)
-    except grpc.aio.AioRpcError as error:
-        if error.code() in {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT,
-                            grpc.StatusCode.OUT_OF_RANGE}:  # fmt: skip
-            raise MethodError(Fault.CANNOT_CALCULATE_CHANGES) from None
-        raise
+    answer = await read_changes(context, request)
     if since > answer.new_modseq:
         raise MethodError(Fault.CANNOT_CALCULATE_CHANGES)
     result = {

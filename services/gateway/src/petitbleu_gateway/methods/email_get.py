@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,10 +35,9 @@ _WHOLE: Final = 65536
 """Octets from the start up to which a message is read in one piece: one frame of the store's blobs."""
 
 
-class EmailGet(AccountArguments, kw_only=True):
-    """Arguments of Email/get (RFC 8621 §4.2)."""
+class Showing(AccountArguments, kw_only=True):
+    """Arguments that say what to show of messages (RFC 8621 §4.2)."""
 
-    ids: list[str] | None = None
     properties: list[str] | None = None
     body_properties: list[str] = msgspec.field(default_factory=lambda: list(DEFAULT_BODY_PROPERTIES))
     fetch_text_body_values: bool = False
@@ -46,18 +46,30 @@ class EmailGet(AccountArguments, kw_only=True):
     max_body_value_bytes: UnsignedInt = 0
 
 
-async def email_get(context: Context, arguments: EmailGet) -> dict[str, Any]:
-    """RFC 8621 §4.2."""
+class EmailGet(Showing, kw_only=True):
+    """Arguments of Email/get (RFC 8621 §4.2)."""
+
+    ids: list[str] | None = None
+
+
+def view_of(arguments: Showing, default: Sequence[str]) -> EmailView:
+    """Return the view that a call asks for.
+
+    Raises:
+        MethodError: `invalidArguments` for a property that there is not, `requestTooLarge` for too many.
+    """
     for given in (arguments.properties or (), arguments.body_properties or ()):
         if sum([key.startswith("header:") for key in given]) > _MAX_HEADER_PROPERTIES:
             raise MethodError(Fault.REQUEST_TOO_LARGE, f"more than {_MAX_HEADER_PROPERTIES} header properties")
     try:
-        view = EmailView(
-            DEFAULT_PROPERTIES if arguments.properties is None else arguments.properties,
-            arguments.body_properties,
-        )
+        return EmailView(default if arguments.properties is None else arguments.properties, arguments.body_properties)
     except UnknownPropertyError as error:
         raise MethodError(Fault.INVALID_ARGUMENTS, f"no such property: {error}") from None
+
+
+async def email_get(context: Context, arguments: EmailGet) -> dict[str, Any]:
+    """RFC 8621 §4.2."""
+    view = view_of(arguments, DEFAULT_PROPERTIES)
     numbers, wanted = await _wanted(context, arguments)
     answer = await context.store.messages(context.who, numbers, without_meta=not view.needs_meta)
     readings = {f"M{row.message_id}": Reading(row) for row in answer.messages}
@@ -100,7 +112,7 @@ async def _wanted(context: Context, arguments: EmailGet) -> tuple[list[int], lis
     return numbers, [(text, resolved) for resolved, text in wanted.items()]
 
 
-def _value_parts(arguments: EmailGet, reading: Reading) -> list[Part]:
+def value_parts(arguments: Showing, reading: Reading) -> list[Part]:
     """Return the text parts whose values are wanted (RFC 8621 §4.2)."""
     parts: list[Part] = []
     if arguments.fetch_all_body_values:
@@ -127,7 +139,7 @@ class _Need:
 
 def _need(arguments: EmailGet, view: EmailView, reading: Reading) -> _Need | None:
     """Work out what must be read of a message; None when nothing is."""
-    values = _value_parts(arguments, reading) if view.wants_body_values else []
+    values = value_parts(arguments, reading) if view.wants_body_values else []
     headers: list[Part] = []
     if view.needs_part_headers:
         headers = list({part.header_start: part for part in view.parts_shown(reading)}.values())

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Container
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import grpc
-import msgspec
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.domain.compose import compose, read_draft
 from petitbleu_gateway.domain.email_view import EmailView, Reading, is_known_property
-from petitbleu_gateway.domain.filters import millis
 from petitbleu_gateway.domain.patches import read_keywords, read_mailboxes, split_patch, store_update
 from petitbleu_gateway.errors import Fault, Invalid, MethodError, SetError, SetFault, invalid
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
 from petitbleu_gateway.methods.blobs import draft_content
-
-_UTC_DATE_LENGTH = 40
+from petitbleu_gateway.methods.storing import Filed, created_object, received_at, refusal, store_message
 
 
 class EmailSet(AccountArguments, kw_only=True):
@@ -57,7 +53,7 @@ class _Progress:
         """Note what became of an update or a destruction."""
         if status != pb.UPDATE_STATUS_OK:
             refused = self.not_destroyed if destroyed else self.not_updated
-            refused[text] = _refusal(status).as_object()
+            refused[text] = refusal(status).as_object()
         elif destroyed:
             self.destroyed.append(text)
         else:
@@ -116,61 +112,16 @@ async def _create(context: Context, run: _Progress, email: dict[str, Any]) -> di
     with wrong:
         keywords = read_keywords({} if email.get("keywords") is None else email["keywords"])
     with wrong:
-        received = _received_at(email.get("receivedAt"))
+        received = received_at(email.get("receivedAt"))
     domain = context.who.address.rpartition("@")[2] or "localhost"
     with wrong:
         draft = read_draft(email, domain if domain.isascii() else "localhost", datetime.now(UTC))
     wrong.settle()
     contents = await draft_content(context, *draft.uses())
     body = compose(draft, contents.__getitem__)
-    request = pb.ImportMessageRequest(
-        body=body, mailbox_ids=mailboxes, keywords=keywords, received_at_ms=received,
-        idempotency_key=secrets.token_bytes(16),
-    )  # fmt: skip
-    try:
-        made = await context.store.import_message(context.who, request)
-    except grpc.aio.AioRpcError as error:
-        if error.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE}:
-            raise SetError(SetFault.TOO_LARGE) from None
-        raise
-    if made.over_quota:
-        raise SetError(SetFault.OVER_QUOTA)
-    if made.status != pb.UPDATE_STATUS_OK:
-        raise _refusal(made.status)
+    made = await store_message(context, body, Filed(mailboxes, keywords, received), secrets.token_bytes(16))
     run.moved(made.old_modseq, made.new_modseq)
-    number = made.message.message_id
-    return {
-        "id": f"M{number}",
-        "blobId": ids.blob_id(number),
-        "threadId": f"T{made.message.thread_id}",
-        "size": made.message.size or len(body),
-    }
-
-
-def _received_at(value: Any) -> int:
-    if value is None:
-        return int(time.time() * 1000)
-    try:
-        date = msgspec.convert(value, str)
-        if len(date) > _UTC_DATE_LENGTH or not date.endswith("Z") or date[10:11] != "T":
-            raise invalid("receivedAt")
-        found = millis(date)
-    except (msgspec.ValidationError, MethodError, ValueError):
-        raise invalid("receivedAt") from None
-    if found <= 0:
-        raise invalid("receivedAt")
-    return found
-
-
-def _refusal(status: pb.UpdateStatus.ValueType) -> SetError:
-    """Return the SetError that an outcome of store is."""
-    if status == pb.UPDATE_STATUS_NOT_FOUND:
-        return SetError(SetFault.NOT_FOUND)
-    if status == pb.UPDATE_STATUS_INVALID_MAILBOX:
-        return invalid("mailboxIds")
-    if status == pb.UPDATE_STATUS_INVALID_KEYWORD:
-        return SetError(SetFault.TOO_MANY_KEYWORDS)
-    return SetError(SetFault.FORBIDDEN)
+    return created_object(made, len(body))
 
 
 @dataclass(slots=True)

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu_gateway.domain.mailbox_view import COUNTS, PROPERTIES, MailboxView
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
 from petitbleu_gateway.methods.changes import ChangesArguments, changes
-
-# RFC 8621 §2: what the person may do through this server. Mailboxes themselves are not changed by JMAP yet.
-_RIGHTS: Final = {
-    "mayReadItems": True, "mayAddItems": True, "mayRemoveItems": True, "maySetSeen": True, "maySetKeywords": True,
-    "mayCreateChild": False, "mayRename": False, "mayDelete": False, "maySubmit": False,
-}  # fmt: skip
-
-_PROPERTIES: Final[dict[str, Callable[[pb.Mailbox], Any]]] = {
-    "id": lambda found: f"F{found.mailbox_id}",
-    "name": lambda found: found.name,
-    "parentId": lambda found: f"F{found.parent_id}" if found.parent_id else None,
-    "role": lambda found: found.role or None,
-    "sortOrder": lambda found: found.sort_order,
-    "totalEmails": lambda found: found.total_messages,
-    "unreadEmails": lambda found: found.unread_messages,
-    "totalThreads": lambda found: found.total_threads,
-    "unreadThreads": lambda found: found.unread_threads,
-    "myRights": lambda _found: _RIGHTS,
-    "isSubscribed": lambda found: found.subscribed,
-}
-_COUNTS: Final = ["totalEmails", "unreadEmails", "totalThreads", "unreadThreads"]
 
 
 class MailboxGet(AccountArguments, kw_only=True):
@@ -42,30 +21,29 @@ class MailboxGet(AccountArguments, kw_only=True):
 
 async def mailbox_get(context: Context, arguments: MailboxGet) -> dict[str, Any]:
     """RFC 8621 §2.1."""
-    chosen = {"id": _PROPERTIES["id"]}
-    for name in arguments.properties if arguments.properties is not None else _PROPERTIES:
-        if name not in _PROPERTIES:
-            raise MethodError(Fault.INVALID_ARGUMENTS, "no such property")
-        chosen[name] = _PROPERTIES[name]
+    names = dict.fromkeys(["id", *(PROPERTIES if arguments.properties is None else arguments.properties)])
+    if any(name not in PROPERTIES for name in names):
+        raise MethodError(Fault.INVALID_ARGUMENTS, "no such property")
     if arguments.ids is not None and len(arguments.ids) > context.limits.objects_in_get:
         raise MethodError(Fault.REQUEST_TOO_LARGE)
     answer = await context.store.mailboxes(context.who)
+    view = MailboxView(answer.mailboxes)
     missing: list[str] = []
-    if arguments.ids is None:
+    if arguments.ids is None:  # RFC 8621 §2.1: all at once; an account has at most 1,000
         wanted = list(answer.mailboxes)
     else:
-        by_id = {f"F{found.mailbox_id}": found for found in answer.mailboxes}
         wanted = []
-        for text in dict.fromkeys(arguments.ids):
-            mailbox = by_id.get(context.resolve_id(text))
-            if mailbox is None:
+        # by what they stand for: an id and a creation id may be of one mailbox
+        for resolved, text in {context.resolve_id(text): text for text in arguments.ids}.items():
+            number = ids.mailbox_number(resolved)
+            if number is None or number not in view.by_id:
                 missing.append(text)
             else:
-                wanted.append(mailbox)
+                wanted.append(view.by_id[number])
     return {
         "accountId": arguments.account_id,
         "state": ids.state_text(answer.modseq),
-        "list": [{name: read(found) for name, read in chosen.items()} for found in wanted],
+        "list": [view.show(found, names) for found in wanted],
         "notFound": missing,
     }
 
@@ -73,5 +51,5 @@ async def mailbox_get(context: Context, arguments: MailboxGet) -> dict[str, Any]
 async def mailbox_changes(context: Context, arguments: ChangesArguments) -> dict[str, Any]:
     """RFC 8621 §2.2: `updatedProperties` tells when only counts changed."""
     result, only_counts = await changes(context, arguments, pb.CHANGE_KIND_MAILBOX, "F")
-    result["updatedProperties"] = _COUNTS if only_counts else None
+    result["updatedProperties"] = list(COUNTS) if only_counts else None
     return result

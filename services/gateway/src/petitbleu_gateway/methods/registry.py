@@ -1,12 +1,28 @@
-"""Every method that this server has, with the capability that it belongs to (RFC 8620 §3.3, RFC 8621 §1.3)."""
+"""Every method that this server has, with the capability that it belongs to (RFC 8620 §3.3, RFC 8621 §1.3, RFC 9404 §3.1)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from petitbleu_gateway.jmap.calls import Method, Registry
-from petitbleu_gateway.jmap.envelope import CORE, MAIL
-from petitbleu_gateway.methods import core, email_get, email_query, email_set, mailbox, thread
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL
+from petitbleu_gateway.methods import (
+    blob_copy,
+    blob_get,
+    blob_lookup,
+    blob_upload,
+    core,
+    email_copy,
+    email_get,
+    email_import,
+    email_parse,
+    email_query,
+    email_set,
+    mailbox,
+    mailbox_query,
+    mailbox_set,
+    thread,
+)
 from petitbleu_gateway.methods.changes import ChangesArguments, email_changes, thread_changes
 
 
@@ -16,11 +32,21 @@ def build_registry() -> Registry:
         "Core/echo": Method(CORE, dict, core.echo),
         "Mailbox/get": Method(MAIL, mailbox.MailboxGet, mailbox.mailbox_get),
         "Mailbox/changes": Method(MAIL, ChangesArguments, mailbox.mailbox_changes),
+        "Mailbox/query": Method(MAIL, mailbox_query.MailboxQuery, mailbox_query.mailbox_query),
+        "Mailbox/queryChanges": Method(MAIL, mailbox_query.MailboxQueryChanges, mailbox_query.mailbox_query_changes),
+        "Mailbox/set": Method(MAIL, mailbox_set.MailboxSet, mailbox_set.mailbox_set),
         "Thread/get": Method(MAIL, thread.ThreadGet, thread.thread_get),
         "Thread/changes": Method(MAIL, ChangesArguments, thread_changes),
         "Email/get": Method(MAIL, email_get.EmailGet, email_get.email_get),
         "Email/query": Method(MAIL, email_query.EmailQuery, email_query.email_query),
         "Email/changes": Method(MAIL, ChangesArguments, email_changes),
         "Email/set": Method(MAIL, email_set.EmailSet, email_set.email_set),
+        "Email/copy": Method(MAIL, email_copy.EmailCopy, email_copy.email_copy),
+        "Email/import": Method(MAIL, email_import.EmailImport, email_import.email_import),
+        "Email/parse": Method(MAIL, email_parse.EmailParse, email_parse.email_parse),
+        "Blob/copy": Method(CORE, blob_copy.BlobCopy, blob_copy.blob_copy),
+        "Blob/upload": Method(BLOB, blob_upload.BlobUpload, blob_upload.blob_upload),
+        "Blob/get": Method(BLOB, blob_get.BlobGet, blob_get.blob_get),
+        "Blob/lookup": Method(BLOB, blob_lookup.BlobLookup, blob_lookup.blob_lookup),
     }
     return methods

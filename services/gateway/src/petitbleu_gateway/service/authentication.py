@@ -10,7 +10,7 @@ import hashlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,6 +51,8 @@ class Authentication:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._of_account: dict[int, set[bytes]] = {}
         self._asking: dict[bytes, asyncio.Task[Identity]] = {}
+        self.on_forgotten: Callable[[Sequence[int] | None], None] = lambda _account_ids: None
+        """Called with the accounts that were forgotten, with None for all."""
         self._epoch = 0
         self._changed: set[int] = set()  # accounts that changed while some answer was on its way
 
@@ -80,6 +82,11 @@ class Authentication:
             self._asking[name] = task
             task.add_done_callback(lambda done: self._asked(name, done))
         return await asyncio.shield(task)
+
+    async def authenticate_anew(self, credential: Credential, client_ip: str) -> Identity:
+        """Ask again, whatever is remembered; raises as `authenticate`."""
+        self._forget(self._hash(credential))
+        return await self.authenticate(credential, client_ip)
 
     def _asked(self, name: bytes, task: asyncio.Task[Identity]) -> None:
         self._asking.pop(name, None)
@@ -113,8 +120,9 @@ class Authentication:
             if not names:
                 del self._of_account[known.identity.account_id]
 
-    def forget_accounts(self, account_ids: Iterable[int]) -> None:
+    def forget_accounts(self, account_ids: Sequence[int]) -> None:
         """Forget what is known of these accounts: something about them changed."""
+        self.on_forgotten(account_ids)
         for account_id in account_ids:
             if self._asking:
                 self._changed.add(account_id)
@@ -126,3 +134,4 @@ class Authentication:
         self._epoch += 1
         self._known.clear()
         self._of_account.clear()
+        self.on_forgotten(None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Final
 
 from petitbleu_store.adapters.filing_rows import Connection
+from petitbleu_store.domain.mailbox_tree import MailboxRow
 
 _READ: Final = """/* hot:store.mailboxes_read */ SELECT mailbox_id, parent_id, role, sort_order, subscribed, name_hash, name_sealed, total
 FROM mailbox WHERE partition = $1 AND account_id = $2"""
@@ -16,24 +17,10 @@ _UPDATE: Final = """/* hot:store.mailbox_update */ UPDATE mailbox SET parent_id 
 _DELETE: Final = """/* hot:store.mailbox_delete */ DELETE FROM mailbox WHERE partition = $1 AND account_id = $2 AND mailbox_id = $3"""
 _SOME: Final = """/* hot:store.mailbox_some */ SELECT message_id FROM mailbox_message
 WHERE partition = $1 AND account_id = $2 AND mailbox_id = $3 ORDER BY received_ms, message_id LIMIT $4"""
-
-
-@dataclass(slots=True)
-class MailboxRow:
-    """A mailbox without its counters; `total` is that of the moment it was read."""
-
-    mailbox_id: int
-    parent_id: int
-    role: str
-    sort_order: int
-    subscribed: bool
-    name_hash: int
-    name_sealed: bytes
-    total: int
-
-    def copy(self) -> MailboxRow:
-        """Return another one like it."""
-        return replace(self)
+_OCCUPIED: Final = """/* hot:store.mailboxes_occupied */ SELECT v.mailbox_id FROM unnest($3::bigint[]) AS v (mailbox_id)
+WHERE EXISTS (SELECT FROM mailbox_message b WHERE b.partition = $1 AND b.account_id = $2 AND b.mailbox_id = v.mailbox_id)"""
+_PARK: Final = """/* hot:store.mailbox_park */ UPDATE mailbox SET parent_id = -mailbox_id
+WHERE partition = $1 AND account_id = $2 AND mailbox_id = ANY($3::bigint[])"""
 
 
 async def read(connection: Connection, partition: int, account_id: int) -> dict[int, MailboxRow]:
@@ -50,6 +37,19 @@ async def insert(connection: Connection, partition: int, account_id: int, row: M
 async def update(connection: Connection, partition: int, account_id: int, row: MailboxRow, modseq: int) -> None:
     """Write a changed mailbox."""
     await connection.execute(_UPDATE, *_values(partition, account_id, row, modseq))
+
+
+async def park(connection: Connection, partition: int, account_id: int, mailbox_ids: Sequence[int]) -> None:
+    """Put mailboxes where no name is taken, until they are written anew in the same transaction."""
+    if mailbox_ids:
+        await connection.execute(_PARK, partition, account_id, mailbox_ids)
+
+
+async def occupied(connection: Connection, partition: int, account_id: int, mailbox_ids: Sequence[int]) -> set[int]:
+    """Return those of the mailboxes in which there are messages."""
+    if not mailbox_ids:
+        return set()
+    return {row["mailbox_id"] for row in await connection.fetch(_OCCUPIED, partition, account_id, mailbox_ids)}
 
 
 async def delete(connection: Connection, partition: int, account_id: int, mailbox_id: int) -> None:

@@ -40,6 +40,8 @@ class Window:
     updated: list[int] = field(default_factory=list)
     destroyed: list[int] = field(default_factory=list)
     only_counts: bool = False
+    # Those of `updated` of which only counters changed.
+    counted: list[int] = field(default_factory=list)
     # Modseq to which this leads, and whether rows were left behind it.
     upto: int = 0
     cut: bool = False
@@ -85,7 +87,6 @@ def _window(steps: Iterable[tuple[int, int, int]], since: int, most: int) -> Win
             else:
                 seen[entity] = (had[0], op, had[2] and op == Op.COUNTED)
         window.upto = modseq
-    counted = 0
     for entity, (first, last, only_counted) in seen.items():
         created, gone = first == Op.CREATED, last in _DESTROYED
         if created and gone:
@@ -96,6 +97,7 @@ def _window(steps: Iterable[tuple[int, int, int]], since: int, most: int) -> Win
             window.created.append(entity)
         else:
             window.updated.append(entity)
-            counted += only_counted
-    window.only_counts = bool(window.updated) and counted == len(window.updated)
+            if only_counted:
+                window.counted.append(entity)
+    window.only_counts = bool(window.updated) and len(window.counted) == len(window.updated)
     return window

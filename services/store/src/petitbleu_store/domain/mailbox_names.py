@@ -1,25 +1,8 @@
-"""Names of mailboxes (RFC 8621 §2): what is one, and how it is kept."""
+"""Names of mailboxes as rows keep them: a keyed hash that tells siblings apart, and the name sealed."""
 
 from __future__ import annotations
 
-import unicodedata
-from typing import Final
-
 from petitbleu_store.domain.account_cipher import AccountCipher
-
-# RFC 8621 §2 demands at least 255 octets (maxSizeMailboxName, at least 100).
-MAX_NAME_OCTETS: Final = 255
-MAX_DEPTH: Final = 20
-
-
-def normal_name(name: str) -> str | None:
-    """Return a name in Net-Unicode (NFC, no control characters; RFC 5198 §2), None when it is none."""
-    normal = unicodedata.normalize("NFC", name)
-    if not normal.strip() or len(normal.encode("utf-8", "surrogatepass")) > MAX_NAME_OCTETS:
-        return None
-    if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in normal):
-        return None
-    return normal
 
 
 def name_hash(cipher: AccountCipher, name: str) -> int:

@@ -37,9 +37,6 @@ STANDARD: Final = (
 )
 BY_ROLE: Final = {mailbox.role: mailbox.mailbox_id for mailbox in STANDARD}
 
-# Roles of the IANA registry "IMAP Mailbox Name Attributes" that a person may give a mailbox of their own.
-FREE_ROLES: Final = frozenset({"all", "flagged", "important", "memos", "scheduled", "snoozed", "templates"})
-
 
 def name_in(mailbox: StandardMailbox, language: str) -> str:
     """Return the name in a language (BCP 47): French for fr and its kinds, English otherwise."""

@@ -8,7 +8,7 @@ from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc
 from petitbleu_kit.rpc import caller, speak_for, while_allowed
 from petitbleu_store.errors import Problem, StoreError
-from petitbleu_store.grpc_api.answers import Context, streamed
+from petitbleu_store.grpc_api.answers import Context, answered, streamed
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.mailbox_cases import MailboxCases
 
@@ -58,6 +58,10 @@ class Reads:
         """Give what changed."""
         return await self._cases.changes.get(await self.account(request.account_id), request)
 
+    async def states(self, request: pb.GetStatesRequest) -> pb.GetStatesResponse:
+        """Give how far accounts are, to whoever pushes changes: nobody's mail, so for nobody's principal."""
+        return await self._cases.reading.states(request.account_ids)
+
     async def answer(self, request: pb.ReadManyRequest) -> pb.ReadManyResponse:
         """Answer one request of a conversation.
 
@@ -94,3 +98,8 @@ class ReadingServicer(mailbox_pb2_grpc.ReadingServiceServicer):
         async for one in while_allowed(request):
             await speak_for(one.principal, context)
             yield await self._reads.answer(one)
+
+    @answered
+    async def GetStates(self, request: pb.GetStatesRequest, _context: Context) -> pb.GetStatesResponse:
+        """Give how far accounts are."""
+        return await self._reads.states(request)

@@ -235,20 +235,26 @@ class Bodies:
         hot, places = await self.locate(self._pool, [blob_id], recent=recent)
         sealed = hot.get(blob_id)
         place = places.get(blob_id)
-        if sealed is None and place is None:
+        async for piece in self.stream_from(blob_id, key, place if sealed is None else sealed, offset, length):
+            yield piece
+
+    async def stream_from(
+        self, blob_id: BlobId, key: bytes, source: bytes | Place | None, offset: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield plain octets of a body of which one knows where it is: sealed in memory, or in S3. As `stream` does."""
+        if source is None:
             raise BodyMissingError(str(blob_id))
         try:
-            if sealed is None and place is not None and place.octets <= _WHOLE_OCTETS:
-                sealed = await self._objects.get(place.name, place.offset, place.octets)
-            if sealed is not None:
-                for piece in _cut(key, blob_id, sealed, offset, length):
+            if isinstance(source, Place) and source.octets <= _WHOLE_OCTETS:
+                source = await self._objects.get(source.name, source.offset, source.octets)
+            if isinstance(source, Place):
+                async for piece in self._ranged(blob_id, key, source, offset, length):
                     yield piece
                 return
-            assert place is not None  # noqa: S101 — one of both is there
-            async for piece in self._ranged(blob_id, key, place, offset, length):
-                yield piece
         except ObjectMissingError:
             raise BodyMissingError(str(blob_id)) from None
+        for piece in _cut(key, blob_id, source, offset, length):
+            yield piece
 
     async def _ranged(
         self, blob_id: BlobId, key: bytes, place: Place, offset: int, length: int | None

@@ -58,8 +58,9 @@ class Changes:
         ]
         told = fold_threads if request.kind == mailbox_pb2.CHANGE_KIND_THREAD else fold
         window = told(steps, request.since_modseq, most)
+        of_mailboxes = request.kind == mailbox_pb2.CHANGE_KIND_MAILBOX
         more = window.cut or len(steps) == _ROWS
         return mailbox_pb2.GetChangesResponse(
             created=window.created, updated=window.updated, destroyed=window.destroyed, new_modseq=window.upto if more else modseq,
-            has_more=more, only_counts=window.only_counts and request.kind == mailbox_pb2.CHANGE_KIND_MAILBOX,
+            has_more=more, only_counts=window.only_counts and of_mailboxes, counted=window.counted if of_mailboxes else (),
         )  # fmt: skip

@@ -12,6 +12,7 @@ from petitbleu_store.adapters.filing_rows import Connection
 from petitbleu_store.core import Core
 from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.keyword_names import KeywordNames
+from petitbleu_store.service.uploads import Uploads
 
 _log = get_logger(__name__)
 _ROWS: Final = 1000
@@ -48,8 +49,9 @@ WHERE e.partition = a.partition AND e.account_id = a.account_id AND a.wrapped_ke
 class Erasure:
     """Erases accounts. A crash in the midst leaves a ledger row from which `resume` goes on."""
 
-    def __init__(self, core: Core, book: AccountBook, names: KeywordNames) -> None:
+    def __init__(self, core: Core, book: AccountBook, names: KeywordNames, uploads: Uploads) -> None:
         self._core = core
+        self._uploads = uploads
         self._book = book
         self._names = names
 
@@ -99,6 +101,7 @@ class Erasure:
 
         while await in_transaction(cold, some):
             pass
+        await self._uploads.erase(partition, account_id)
         for table, key in _OTHERS.items():
             statement = (
                 f"/* cold:store.erase_rows */ DELETE FROM {table} WHERE partition = $1 AND account_id = $2 AND ({key}) IN "

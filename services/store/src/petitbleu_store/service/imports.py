@@ -56,6 +56,7 @@ class _Made:
     after: int
     status: mailbox_pb2.UpdateStatus.ValueType = mailbox_pb2.UPDATE_STATUS_OK
     over_quota: bool = False
+    existed: bool = False
     events: tuple[OutboxRow, ...] = ()
 
 
@@ -73,7 +74,8 @@ class Imports:
         """Store and file; a repeat with the same key gives the same message.
 
         Raises:
-            StoreError: INVALID for a key or body that is none; BUSY when the hot tables or the spool are full; NOT_FOUND.
+            StoreError: INVALID for a key or body that is none; BUSY when the hot tables or the spool are full; NOT_FOUND;
+                STATE_MISMATCH.
         """
         if len(request.idempotency_key) not in _KEY_OCTETS or not request.body:
             raise StoreError(Problem.INVALID, "a body, and a key of 16-64 octets")
@@ -88,10 +90,13 @@ class Imports:
                 "/* hot:store.modseq */ SELECT modseq FROM account WHERE partition = $1 AND account_id = $2",
                 account.partition, account.account_id,
             )  # fmt: skip
-            made = _Made(known, state, state)
+            if request.if_modseq and request.if_modseq != state:
+                raise StoreError(Problem.STATE_MISMATCH)
+            made = _Made(known, state, state, existed=True)
         response = mailbox_pb2.ImportMessageResponse(
-            status=made.status, old_modseq=made.before, new_modseq=made.after, over_quota=made.over_quota
-        )
+            status=made.status, old_modseq=made.before, new_modseq=made.after, over_quota=made.over_quota,
+            existed=made.existed,
+        )  # fmt: skip
         if made.message_id:
             message = await one_message(self._core.pool, account, made.message_id, self._names)
             if message is not None:
@@ -125,7 +130,9 @@ class Imports:
         )
         for _ in range(_PLANS):
             try:
-                made = await in_transaction(self._core.pool, lambda connection: self._commit(connection, filing, body))
+                made = await in_transaction(
+                    self._core.pool, lambda connection: self._commit(connection, filing, body, request.if_modseq)
+                )
             except GuardChangedError:
                 self._book.forget(account.account_id)
                 account = filing.account = await self._book.one(self._core.pool, account.account_id)
@@ -154,13 +161,13 @@ class Imports:
         key = (await self._core.intake.wrapper(staged.key_id)).unwrap(staged.wrapped_key, staged.blob_id.bytes)
         return _Body(None, staged), key, staged.blob_id
 
-    async def _commit(self, connection: Connection, filing: Filing, body: _Body) -> _Made:
+    async def _commit(self, connection: Connection, filing: Filing, body: _Body, if_modseq: int) -> _Made:
         account = filing.account
-        locked = await locked_row(connection, account, 0)
+        locked = await locked_row(connection, account, if_modseq)
         before = locked["modseq"]
         known = await connection.fetchval(_KNOWN, account.partition, account.account_id, filing.import_key)
         if known is not None:
-            return _Made(known, before, before)
+            return _Made(known, before, before, existed=True)
         mailboxes = await message_rows.mailbox_ids(connection, account.partition, account.account_id)
         if not filing.mailbox_ids or not set(filing.mailbox_ids) <= mailboxes:
             return _Made(0, before, before, mailbox_pb2.UPDATE_STATUS_INVALID_MAILBOX)
@@ -175,6 +182,6 @@ class Imports:
             await self._core.staging.claim(connection, [body.staged])
         batch = AccountBatch(account, [filing])
         await filing_commit.commit(connection, [batch])
-        events = (changed_event(account, batch.modseq),)
+        events = (changed_event(account, batch.modseq, filing.message_id),)
         await self._core.outbox.insert(connection, events)
         return _Made(filing.message_id, before, batch.modseq, events=events)

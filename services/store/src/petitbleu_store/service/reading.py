@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from petitbleu.store.v1 import mailbox_pb2
+from petitbleu_kit.ids import partition_of_account
 from petitbleu_kit.logs import get_logger
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.core import Core
@@ -22,6 +23,11 @@ MAX_IDS: Final = 1000
 
 _STATE: Final = """/* hot:store.state */ SELECT modseq, used_octets, quota_octets, messages FROM account
 WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL"""
+
+_STATES: Final = """/* hot:store.states */ SELECT a.account_id, a.modseq, a.last_id
+FROM unnest($1::smallint[], $2::bigint[]) AS want (partition, account_id) JOIN account a
+ON a.partition = want.partition AND a.account_id = want.account_id AND a.partition = ANY($1::smallint[])
+WHERE a.wrapped_key IS NOT NULL"""
 
 _MAILBOXES: Final = """/* hot:store.mailboxes_list */ SELECT a.modseq AS account_modseq, a.uid_validity, b.mailbox_id, b.parent_id, b.role,
     b.sort_order, b.subscribed, b.total, b.unread, b.threads, b.unread_threads, b.modseq, b.name_sealed
@@ -67,6 +73,23 @@ class Reading:
             used_octets=row["used_octets"],
             quota_octets=row["quota_octets"],
             messages=row["messages"],
+        )
+
+    async def states(self, account_ids: Sequence[int]) -> mailbox_pb2.GetStatesResponse:
+        """Return how far accounts are; those that do not exist are left out.
+
+        Raises:
+            StoreError: INVALID for more than `MAX_IDS`.
+        """
+        if len(account_ids) > MAX_IDS:
+            raise StoreError(Problem.INVALID, "too many accounts")
+        partitions = [partition_of_account(account_id) for account_id in account_ids]
+        rows = await self._core.reads.fetch(_STATES, partitions, list(account_ids))
+        return mailbox_pb2.GetStatesResponse(
+            states=[
+                mailbox_pb2.AccountState(account_id=row["account_id"], modseq=row["modseq"], last_id=row["last_id"])
+                for row in rows
+            ]
         )
 
     async def mailboxes(self, account: KnownAccount) -> mailbox_pb2.ListMailboxesResponse:

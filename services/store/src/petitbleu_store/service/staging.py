@@ -119,7 +119,7 @@ class Staging:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
             self._octets -= held[0]
-            _spooled.set(self._octets)
+            _spooled.dec(held[0])
             _staging.dec()
             self._places.release()
 
@@ -154,7 +154,7 @@ class Staging:
     def _hold(self, octets: int, held: list[int]) -> None:
         held[0] += octets
         self._octets += octets
-        _spooled.set(self._octets)
+        _spooled.inc(octets)
         if self._octets > self._max_spool_octets:
             raise StoreError(Problem.BUSY, "spool")
 
@@ -170,6 +170,32 @@ class Staging:
         )  # fmt: skip
         return {row["blob_id"]: Staged(*row.values()) for row in rows}
 
+    async def take(self, connection: Any, staged: Sequence[Staged]) -> None:
+        """Make staged bodies the caller's, in a transaction that writes down where they are.
+
+        Raises:
+            StagedGoneError: one was swept away meanwhile.
+        """
+        rows = await connection.fetch(
+            "/* hot:store.staged_claim */ DELETE FROM staged s USING unnest($1::smallint[], $2::uuid[]) AS want (partition, blob_id) "
+            "WHERE s.partition = want.partition AND s.blob_id = want.blob_id AND s.partition = ANY($1::smallint[]) "
+            "RETURNING s.blob_id",
+            [partition_of_blob(one.blob_id) for one in staged], [one.blob_id for one in staged],
+        )  # fmt: skip
+        if len(rows) != len({one.blob_id for one in staged}):
+            raise StagedGoneError
+
+    async def give_back(self, connection: Any, bodies: Sequence[tuple[BlobId, int]]) -> None:
+        """Leave bodies (id, sealed octets) that were taken to the next sweep, in the transaction that forgets them."""
+        if bodies:
+            await connection.execute(
+                "/* hot:store.staged_back */ INSERT INTO staged (partition, blob_id, octets, key_id, wrapped_key, created_at) "
+                "SELECT v.partition, v.blob_id, v.octets, 0, ''::bytea, '-infinity'::timestamptz "
+                "FROM unnest($1::smallint[], $2::uuid[], $3::bigint[]) AS v (partition, blob_id, octets)",
+                [partition_of_blob(blob_id) for blob_id, _ in bodies], [blob_id for blob_id, _ in bodies],
+                [octets for _, octets in bodies],
+            )  # fmt: skip
+
     async def claim(self, connection: Any, staged: Sequence[Staged]) -> None:
         """Turn staged bodies into places, in the transaction that accepts them.
 
@@ -178,16 +204,9 @@ class Staging:
         """
         if not staged:
             return
+        await self.take(connection, staged)
         partitions = [partition_of_blob(one.blob_id) for one in staged]
         ids = [one.blob_id for one in staged]
-        rows = await connection.fetch(
-            "/* hot:store.staged_claim */ DELETE FROM staged s USING unnest($1::smallint[], $2::uuid[]) AS want (partition, blob_id) "
-            "WHERE s.partition = want.partition AND s.blob_id = want.blob_id AND s.partition = ANY($1::smallint[]) "
-            "RETURNING s.blob_id",
-            partitions, ids,
-        )  # fmt: skip
-        if len(rows) != len(set(ids)):
-            raise StagedGoneError
         await connection.execute(
             "/* hot:store.staged_place */ INSERT INTO blob_place (partition, blob_id, segment_id, octet_offset, octets) "
             "SELECT p.partition, p.blob_id, p.blob_id, 0, p.octets "

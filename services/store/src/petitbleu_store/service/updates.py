@@ -26,9 +26,9 @@ _OK: Final = mailbox_pb2.UPDATE_STATUS_OK
 _OWN: Final = frozenset({DRAFTS, SENT, TRASH})
 
 
-def changed_event(account: KnownAccount, modseq: int) -> OutboxRow:
-    """Return the event that an account changed."""
-    event = AccountChanged(account_id=account.account_id, modseq=modseq)
+def changed_event(account: KnownAccount, modseq: int, last_id: int = 0) -> OutboxRow:
+    """Return the event that an account changed; `last_id` is the last message added, if any was."""
+    event = AccountChanged(account_id=account.account_id, modseq=modseq, last_id=last_id)
     return OutboxRow.make(account.partition, "mail.account.changed", event.SerializeToString())
 
 

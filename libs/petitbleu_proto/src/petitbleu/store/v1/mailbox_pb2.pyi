@@ -107,6 +107,62 @@ CHANGE_KIND_THREAD: ChangeKind.ValueType  # 3
 """Threads."""
 Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
 
+class _MailboxFault:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MailboxFaultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MailboxFault.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MAILBOX_FAULT_UNSPECIFIED: _MailboxFault.ValueType  # 0
+    """Not set."""
+    MAILBOX_FAULT_NAME: _MailboxFault.ValueType  # 1
+    """The name is none: 1-255 octets in NFC that are not all blank, without control characters and line separators."""
+    MAILBOX_FAULT_NAME_TAKEN: _MailboxFault.ValueType  # 2
+    """A sibling has the name, or it is INBOX at the top."""
+    MAILBOX_FAULT_PARENT: _MailboxFault.ValueType  # 3
+    """The parent does not exist, is below the mailbox itself, or the hierarchy would be more than 20 levels deep."""
+    MAILBOX_FAULT_ROLE: _MailboxFault.ValueType  # 4
+    """No role that a mailbox may have."""
+    MAILBOX_FAULT_ROLE_TAKEN: _MailboxFault.ValueType  # 5
+    """Another mailbox has the role."""
+    MAILBOX_FAULT_SORT_ORDER: _MailboxFault.ValueType  # 6
+    """The sort order is negative."""
+    MAILBOX_FAULT_STANDARD: _MailboxFault.ValueType  # 7
+    """The standard mailboxes stay and keep their roles; the inbox keeps its name and place too."""
+    MAILBOX_FAULT_HAS_CHILD: _MailboxFault.ValueType  # 8
+    """There are mailboxes in it."""
+    MAILBOX_FAULT_HAS_MESSAGES: _MailboxFault.ValueType  # 9
+    """There are messages in it, and they were not to go too."""
+    MAILBOX_FAULT_TOO_MANY: _MailboxFault.ValueType  # 10
+    """The account would have more than 1,000 mailboxes."""
+
+class MailboxFault(_MailboxFault, metaclass=_MailboxFaultEnumTypeWrapper):
+    """What stands against a change of a mailbox."""
+
+MAILBOX_FAULT_UNSPECIFIED: MailboxFault.ValueType  # 0
+"""Not set."""
+MAILBOX_FAULT_NAME: MailboxFault.ValueType  # 1
+"""The name is none: 1-255 octets in NFC that are not all blank, without control characters and line separators."""
+MAILBOX_FAULT_NAME_TAKEN: MailboxFault.ValueType  # 2
+"""A sibling has the name, or it is INBOX at the top."""
+MAILBOX_FAULT_PARENT: MailboxFault.ValueType  # 3
+"""The parent does not exist, is below the mailbox itself, or the hierarchy would be more than 20 levels deep."""
+MAILBOX_FAULT_ROLE: MailboxFault.ValueType  # 4
+"""No role that a mailbox may have."""
+MAILBOX_FAULT_ROLE_TAKEN: MailboxFault.ValueType  # 5
+"""Another mailbox has the role."""
+MAILBOX_FAULT_SORT_ORDER: MailboxFault.ValueType  # 6
+"""The sort order is negative."""
+MAILBOX_FAULT_STANDARD: MailboxFault.ValueType  # 7
+"""The standard mailboxes stay and keep their roles; the inbox keeps its name and place too."""
+MAILBOX_FAULT_HAS_CHILD: MailboxFault.ValueType  # 8
+"""There are mailboxes in it."""
+MAILBOX_FAULT_HAS_MESSAGES: MailboxFault.ValueType  # 9
+"""There are messages in it, and they were not to go too."""
+MAILBOX_FAULT_TOO_MANY: MailboxFault.ValueType  # 10
+"""The account would have more than 1,000 mailboxes."""
+Global___MailboxFault: _TypeAlias = MailboxFault  # noqa: Y015
+
 class _UpdateStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -763,6 +819,7 @@ class GetChangesResponse(_message.Message):
     NEW_MODSEQ_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
     ONLY_COUNTS_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
     new_modseq: _builtins.int
     """State to which these changes lead."""
     has_more: _builtins.bool
@@ -781,6 +838,10 @@ class GetChangesResponse(_message.Message):
     def destroyed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Ids destroyed."""
 
+    @_builtins.property
+    def counted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """For mailboxes: those of `updated` of which only counts changed."""
+
     def __init__(
         self,
         *,
@@ -790,10 +851,11 @@ class GetChangesResponse(_message.Message):
         new_modseq: _builtins.int = ...,
         has_more: _builtins.bool = ...,
         only_counts: _builtins.bool = ...,
+        counted: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "destroyed", b"destroyed", "has_more", b"has_more", "new_modseq", b"new_modseq", "only_counts", b"only_counts", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "created", b"created", "destroyed", b"destroyed", "has_more", b"has_more", "new_modseq", b"new_modseq", "only_counts", b"only_counts", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -914,6 +976,84 @@ class ReadManyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 
 Global___ReadManyResponse: _TypeAlias = ReadManyResponse  # noqa: Y015
+
+@_typing.final
+class GetStatesRequest(_message.Message):
+    """Which accounts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The accounts, at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatesRequest: _TypeAlias = GetStatesRequest  # noqa: Y015
+
+@_typing.final
+class GetStatesResponse(_message.Message):
+    """How far they are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountState]:
+        """Of each account that exists, in no order."""
+
+    def __init__(
+        self,
+        *,
+        states: _abc.Iterable[Global___AccountState] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatesResponse: _TypeAlias = GetStatesResponse  # noqa: Y015
+
+@_typing.final
+class AccountState(_message.Message):
+    """How far an account is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    MODSEQ_FIELD_NUMBER: _builtins.int
+    LAST_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    modseq: _builtins.int
+    """Highest modseq given."""
+    last_id: _builtins.int
+    """Last id given to a message or mailbox: no message was added while it is the same."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        modseq: _builtins.int = ...,
+        last_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "last_id", b"last_id", "modseq", b"modseq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountState: _TypeAlias = AccountState  # noqa: Y015
 
 @_typing.final
 class UpdateMessagesRequest(_message.Message):
@@ -1044,16 +1184,22 @@ class UpdateResult(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STATUS_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
     status: Global___UpdateStatus.ValueType
     """The outcome."""
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedScalarFieldContainer[Global___MailboxFault.ValueType]:
+        """Of a mailbox: all that stands against the change."""
+
     def __init__(
         self,
         *,
         status: Global___UpdateStatus.ValueType = ...,
+        faults: _abc.Iterable[Global___MailboxFault.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["faults", b"faults", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1071,6 +1217,7 @@ class ImportMessageRequest(_message.Message):
     KEYWORDS_FIELD_NUMBER: _builtins.int
     RECEIVED_AT_MS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    IF_MODSEQ_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
     body: _builtins.bytes
@@ -1079,6 +1226,8 @@ class ImportMessageRequest(_message.Message):
     """Unix milliseconds; 0 means now."""
     idempotency_key: _builtins.bytes
     """Idempotency key, 16-64 octets: a repeat gives the same message."""
+    if_modseq: _builtins.int
+    """When not 0: nothing is done unless the modseq is this (ifInState); ABORTED otherwise."""
     @_builtins.property
     def mailbox_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Mailboxes to put it in, at least one."""
@@ -1096,10 +1245,11 @@ class ImportMessageRequest(_message.Message):
         keywords: _abc.Iterable[_builtins.str] | None = ...,
         received_at_ms: _builtins.int = ...,
         idempotency_key: _builtins.bytes = ...,
+        if_modseq: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "body", b"body", "idempotency_key", b"idempotency_key", "keywords", b"keywords", "mailbox_ids", b"mailbox_ids", "received_at_ms", b"received_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "body", b"body", "idempotency_key", b"idempotency_key", "if_modseq", b"if_modseq", "keywords", b"keywords", "mailbox_ids", b"mailbox_ids", "received_at_ms", b"received_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1116,6 +1266,7 @@ class ImportMessageResponse(_message.Message):
     OLD_MODSEQ_FIELD_NUMBER: _builtins.int
     NEW_MODSEQ_FIELD_NUMBER: _builtins.int
     OVER_QUOTA_FIELD_NUMBER: _builtins.int
+    EXISTED_FIELD_NUMBER: _builtins.int
     status: Global___UpdateStatus.ValueType
     """Outcome."""
     old_modseq: _builtins.int
@@ -1124,6 +1275,8 @@ class ImportMessageResponse(_message.Message):
     """Modseq after."""
     over_quota: _builtins.bool
     """The quota does not allow it."""
+    existed: _builtins.bool
+    """A message made with the same key was there already; it is the one in `message`."""
     @_builtins.property
     def message(self) -> Global___Message:
         """Its row."""
@@ -1136,10 +1289,11 @@ class ImportMessageResponse(_message.Message):
         old_modseq: _builtins.int = ...,
         new_modseq: _builtins.int = ...,
         over_quota: _builtins.bool = ...,
+        existed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "new_modseq", b"new_modseq", "old_modseq", b"old_modseq", "over_quota", b"over_quota", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["existed", b"existed", "message", b"message", "new_modseq", b"new_modseq", "old_modseq", b"old_modseq", "over_quota", b"over_quota", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1160,7 +1314,9 @@ class UpdateMailboxesRequest(_message.Message):
     """When not 0: nothing is done unless the modseq is this; ABORTED otherwise."""
     @_builtins.property
     def updates(self) -> _containers.RepeatedCompositeFieldContainer[Global___MailboxUpdate]:
-        """The changes, done in order, each all or nothing."""
+        """The changes, at most 1,000. All are done at once where what they leave is valid, so that two mailboxes may exchange their
+        names; else those that can be are, the first ones first, each all or nothing.
+        """
 
     def __init__(
         self,
@@ -1191,6 +1347,8 @@ class MailboxUpdate(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     SORT_ORDER_FIELD_NUMBER: _builtins.int
     SUBSCRIBED_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    PARENT_CREATED_BY_FIELD_NUMBER: _builtins.int
     mailbox_id: _builtins.int
     """Which; 0 creates one."""
     destroy: _builtins.bool
@@ -1207,6 +1365,10 @@ class MailboxUpdate(_message.Message):
     """New sort order, when set."""
     subscribed: _builtins.bool
     """New subscription, when set."""
+    created_by: _builtins.int
+    """Which, when set: the one that the update at this earlier index of the request creates; mailbox_id is not looked at then."""
+    parent_created_by: _builtins.int
+    """New parent, when set: the one that the update at this index of the request creates, before or after this one."""
     def __init__(
         self,
         *,
@@ -1218,13 +1380,19 @@ class MailboxUpdate(_message.Message):
         role: _builtins.str | None = ...,
         sort_order: _builtins.int | None = ...,
         subscribed: _builtins.bool | None = ...,
+        created_by: _builtins.int | None = ...,
+        parent_created_by: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_parent_id", b"_parent_id", "_role", b"_role", "_sort_order", b"_sort_order", "_subscribed", b"_subscribed", "name", b"name", "parent_id", b"parent_id", "role", b"role", "sort_order", b"sort_order", "subscribed", b"subscribed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_created_by", b"_created_by", "_name", b"_name", "_parent_created_by", b"_parent_created_by", "_parent_id", b"_parent_id", "_role", b"_role", "_sort_order", b"_sort_order", "_subscribed", b"_subscribed", "created_by", b"created_by", "name", b"name", "parent_created_by", b"parent_created_by", "parent_id", b"parent_id", "role", b"role", "sort_order", b"sort_order", "subscribed", b"subscribed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_parent_id", b"_parent_id", "_role", b"_role", "_sort_order", b"_sort_order", "_subscribed", b"_subscribed", "destroy", b"destroy", "mailbox_id", b"mailbox_id", "name", b"name", "parent_id", b"parent_id", "role", b"role", "sort_order", b"sort_order", "subscribed", b"subscribed", "with_messages", b"with_messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_created_by", b"_created_by", "_name", b"_name", "_parent_created_by", b"_parent_created_by", "_parent_id", b"_parent_id", "_role", b"_role", "_sort_order", b"_sort_order", "_subscribed", b"_subscribed", "created_by", b"created_by", "destroy", b"destroy", "mailbox_id", b"mailbox_id", "name", b"name", "parent_created_by", b"parent_created_by", "parent_id", b"parent_id", "role", b"role", "sort_order", b"sort_order", "subscribed", b"subscribed", "with_messages", b"with_messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__created_by: _TypeAlias = _typing.Literal["created_by"]  # noqa: Y015
+    _WhichOneofArgType__created_by: _TypeAlias = _typing.Literal["_created_by", b"_created_by"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__parent_created_by: _TypeAlias = _typing.Literal["parent_created_by"]  # noqa: Y015
+    _WhichOneofArgType__parent_created_by: _TypeAlias = _typing.Literal["_parent_created_by", b"_parent_created_by"]  # noqa: Y015
     _WhichOneofReturnType__parent_id: _TypeAlias = _typing.Literal["parent_id"]  # noqa: Y015
     _WhichOneofArgType__parent_id: _TypeAlias = _typing.Literal["_parent_id", b"_parent_id"]  # noqa: Y015
     _WhichOneofReturnType__role: _TypeAlias = _typing.Literal["role"]  # noqa: Y015
@@ -1234,7 +1402,11 @@ class MailboxUpdate(_message.Message):
     _WhichOneofReturnType__subscribed: _TypeAlias = _typing.Literal["subscribed"]  # noqa: Y015
     _WhichOneofArgType__subscribed: _TypeAlias = _typing.Literal["_subscribed", b"_subscribed"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__created_by) -> _WhichOneofReturnType__created_by | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_created_by) -> _WhichOneofReturnType__parent_created_by | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_id) -> _WhichOneofReturnType__parent_id | None: ...
     @_typing.overload
@@ -1266,7 +1438,7 @@ class UpdateMailboxesResponse(_message.Message):
 
     @_builtins.property
     def mailbox_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The mailbox ids, those created included."""
+        """The mailbox ids, those created included; 0 for what was not created."""
 
     def __init__(
         self,

@@ -515,6 +515,11 @@ class ReadingServiceStub:
                 request_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyResponse.FromString,
                 _registered_method=True)
+        self.GetStates = channel.unary_unary(
+                '/petitbleu.store.v1.ReadingService/GetStates',
+                request_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetStatesRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetStatesResponse.FromString,
+                _registered_method=True)
 
 
 class ReadingServiceServicer:
@@ -529,6 +534,14 @@ class ReadingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStates(self, request, context):
+        """GetStates gives how far accounts are: two counters each and nothing of their mail, so no principal is asked for. It is for
+        whoever pushes changes and could not hear of them for a while. At most 1,000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReadingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -536,6 +549,11 @@ def add_ReadingServiceServicer_to_server(servicer, server):
                     servicer.ReadMany,
                     request_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyRequest.FromString,
                     response_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyResponse.SerializeToString,
+            ),
+            'GetStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStates,
+                    request_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetStatesRequest.FromString,
+                    response_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetStatesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -566,6 +584,33 @@ class ReadingService:
             '/petitbleu.store.v1.ReadingService/ReadMany',
             petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyRequest.SerializeToString,
             petitbleu_dot_store_dot_v1_dot_mailbox__pb2.ReadManyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.store.v1.ReadingService/GetStates',
+            petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetStatesRequest.SerializeToString,
+            petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetStatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

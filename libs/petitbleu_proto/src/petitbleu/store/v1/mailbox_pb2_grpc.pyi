@@ -182,6 +182,10 @@ class ReadingServiceStub:
     """ReadMany answers each request before it reads the next, as AcceptMany does; an error ends the stream with its status. One
     stream serves many people, each request in the name of one: its principal is verified for every request.
     """
+    GetStates: _grpc.UnaryUnaryMultiCallable[_mailbox_pb2.GetStatesRequest, _mailbox_pb2.GetStatesResponse]
+    """GetStates gives how far accounts are: two counters each and nothing of their mail, so no principal is asked for. It is for
+    whoever pushes changes and could not hear of them for a while. At most 1,000.
+    """
 
 @_typing.type_check_only
 class ReadingServiceAsyncStub(ReadingServiceStub):
@@ -191,6 +195,10 @@ class ReadingServiceAsyncStub(ReadingServiceStub):
     ReadMany: _aio.StreamStreamMultiCallable[_mailbox_pb2.ReadManyRequest, _mailbox_pb2.ReadManyResponse]  # type: ignore[assignment]
     """ReadMany answers each request before it reads the next, as AcceptMany does; an error ends the stream with its status. One
     stream serves many people, each request in the name of one: its principal is verified for every request.
+    """
+    GetStates: _aio.UnaryUnaryMultiCallable[_mailbox_pb2.GetStatesRequest, _mailbox_pb2.GetStatesResponse]  # type: ignore[assignment]
+    """GetStates gives how far accounts are: two counters each and nothing of their mail, so no principal is asked for. It is for
+    whoever pushes changes and could not hear of them for a while. At most 1,000.
     """
 
 class ReadingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -204,6 +212,16 @@ class ReadingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_mailbox_pb2.ReadManyResponse], _abc.AsyncIterator[_mailbox_pb2.ReadManyResponse]]:
         """ReadMany answers each request before it reads the next, as AcceptMany does; an error ends the stream with its status. One
         stream serves many people, each request in the name of one: its principal is verified for every request.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStates(
+        self,
+        request: _mailbox_pb2.GetStatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_mailbox_pb2.GetStatesResponse, _abc.Awaitable[_mailbox_pb2.GetStatesResponse]]:
+        """GetStates gives how far accounts are: two counters each and nothing of their mail, so no principal is asked for. It is for
+        whoever pushes changes and could not hear of them for a while. At most 1,000.
         """
 
 def add_ReadingServiceServicer_to_server(servicer: ReadingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

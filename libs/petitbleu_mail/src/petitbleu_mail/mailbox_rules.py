@@ -1,0 +1,26 @@
+"""Names and roles that mailboxes may have (RFC 8621 §2, RFC 9051 §5.1), and how deep they may lie."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+# RFC 8621 §1.3.1 demands at least 100 octets (maxSizeMailboxName).
+MAX_NAME_OCTETS: Final = 255
+MAX_DEPTH: Final = 20
+"""Levels of the hierarchy, the top counted (maxMailboxDepth, RFC 8621 §1.3.1)."""
+
+STANDARD_ROLES: Final = frozenset({"inbox", "drafts", "sent", "trash", "junk", "archive"})
+"""Roles of the mailboxes that every account has."""
+FREE_ROLES: Final = frozenset({"all", "flagged", "important", "memos", "scheduled", "snoozed", "templates"})
+"""Roles that a person may give: of the IANA registry "IMAP Mailbox Name Attributes", those that tell what a mailbox is for."""
+
+
+def normal_name(name: str) -> str | None:
+    """Return a name in Net-Unicode (NFC, no control characters; RFC 5198 §2), None when it is none."""
+    normal = unicodedata.normalize("NFC", name)
+    if not normal.strip() or len(normal.encode("utf-8", "surrogatepass")) > MAX_NAME_OCTETS:
+        return None
+    if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in normal):
+        return None
+    return normal

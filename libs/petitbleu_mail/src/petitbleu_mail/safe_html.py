@@ -1,0 +1,223 @@
+"""HTML of a stranger, made safe to show in one's own page: an allow list, no scripts, nothing fetched that nobody asked for.
+
+Two passes that do not trust each other. The first (`html_tokens`, `html_balance`, here) writes only known tags, nested, with
+rewritten addresses; the second (nh3, which parses as browsers do) keeps only what the same lists allow and checks each
+address again as it stands in the result. Time is linear in the length of the text, the result at most some ten times longer.
+
+What is written for the page's script to find: `data-remote-src` and `data-remote-background` hold the address of an image that
+was not loaded. Style sheets (`<style>`) are left out, and with them `class` and `id`; style attributes are reduced (`safe_css`).
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from urllib.parse import quote, unquote
+
+import msgspec
+import nh3
+
+from petitbleu_mail.html_balance import Balancer
+from petitbleu_mail.html_tokens import Tag, Text, tokens
+from petitbleu_mail.safe_css import safe_style
+
+# Characters of one document that are shown. The largest newsletters reach a few hundred thousand without their images.
+MAX_HTML = 1_000_000
+# RFC 9110 §4.1 wants 8,000 octets at least.
+MAX_URL = 8192
+# Characters of one other attribute
+MAX_VALUE = 1000
+# An image within its address; a logo has some ten kilobytes.
+MAX_DATA = 1_000_000
+
+_EVERYWHERE = frozenset({"align", "bgcolor", "dir", "height", "lang", "role", "style", "title", "valign", "width"})
+_CELL = frozenset({"abbr", "axis", "background", "colspan", "nowrap", "rowspan", "scope"})
+_ATTRIBUTES: dict[str, frozenset[str]] = {
+    "a": frozenset({"href"}),
+    "br": frozenset({"clear"}),
+    "col": frozenset({"span"}),
+    "colgroup": frozenset({"span"}),
+    "font": frozenset({"color", "face", "size"}),
+    "hr": frozenset({"color", "noshade", "size"}),
+    "img": frozenset({"alt", "border", "hspace", "src", "vspace"}),
+    "li": frozenset({"type", "value"}),
+    "ol": frozenset({"reversed", "start", "type"}),
+    "table": frozenset({"background", "border", "cellpadding", "cellspacing", "frame", "rules", "summary"}),
+    "td": _CELL,
+    "th": _CELL,
+    "time": frozenset({"datetime"}),
+    "tr": frozenset({"background"}),
+    "ul": frozenset({"type"}),
+}
+TAGS = frozenset(
+    {
+        "a", "abbr", "acronym", "address", "article", "aside", "b", "bdi", "bdo", "big", "blockquote", "br", "caption", "center",
+        "cite", "code", "col", "colgroup", "dd", "del", "dfn", "div", "dl", "dt", "em", "figcaption", "figure", "font", "footer",
+        "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "i", "img", "ins", "kbd", "li", "main", "mark", "nav", "ol", "p",
+        "pre", "q", "s", "samp", "section", "small", "span", "strike", "strong", "sub", "sup", "table", "tbody", "td", "tfoot",
+        "th", "thead", "time", "tr", "tt", "u", "ul", "var", "wbr",
+    }
+)  # fmt: skip
+# WAI-ARIA 1.2 §5.4: a table that is none; other roles would let a message pretend to be part of the page
+_ROLES = frozenset({"none", "presentation"})
+_REMOTE = {"src": "data-remote-src", "background": "data-remote-background"}
+_WRITTEN = {"data-remote-src", "data-remote-background"}
+
+# What the second pass keeps: the same, and the names under which addresses are held back
+_ALLOWED: dict[str, set[str]] = {"*": set(_EVERYWHERE)} | {
+    name: set(names) | {_REMOTE[attribute] for attribute in _REMOTE if attribute in names}
+    for name, names in _ATTRIBUTES.items()
+}
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_NOISE = re.compile(r"[\t\n\r]+")  # WHATWG URL §4.4: a parser takes them out of an address
+_ENDS = "".join(map(chr, range(33)))
+_WEB = re.compile(r"https?://[^/\\?#\s]", re.IGNORECASE)
+_LINK = re.compile(r"(?:https?://[^/\\?#\s]|mailto:[^\s])", re.IGNORECASE)
+_DATA = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,[A-Za-z0-9+/=\s]++", re.IGNORECASE)
+
+
+class SafeHtml(msgspec.Struct, frozen=True):
+    """HTML to put into a page.
+
+    `remote` counts the images from elsewhere: held back, by way of the proxy, or of a style attribute and left out. `cids` are
+    the Content-IDs of the images shown. `is_cut` says that the text was longer than `MAX_HTML`.
+    """
+
+    html: str
+    remote: int = 0
+    cids: frozenset[str] = frozenset()
+    is_cut: bool = False
+
+
+def render_html(text: str, *, cid_url: str | None = None, proxy_url: str | None = None) -> SafeHtml:
+    """Return the safe rendering of the HTML of a part.
+
+    `cid_url` is the address of a part of the same message with `{cid}` in it (RFC 2392 §2); without it such images are left
+    out. `proxy_url` is the address by which an image from elsewhere is fetched, with `{url}` in it; without it these images are
+    held back. What is filled in is percent-encoded. Links keep http, https and mailto only, open elsewhere and tell nobody
+    where they come from.
+    """
+    renderer = _Renderer(cid_url, proxy_url)
+    html = renderer.render(_LONE_SURROGATE.sub("\ufffd", text[:MAX_HTML]))
+    return SafeHtml(html, renderer.remote, frozenset(renderer.cids), len(text) > MAX_HTML)
+
+
+class _Renderer:
+    def __init__(self, cid_url: str | None, proxy_url: str | None) -> None:
+        self.cid_url = cid_url
+        self.proxy_url = proxy_url
+        self.remote = 0
+        self.cids: set[str] = set()
+        self.styles: dict[str, tuple[str, int]] = {}  # a newsletter repeats few of them many times
+        self.checked: dict[str, bool] = {}
+        self.addresses: set[str] = set()  # of images, as they were written
+
+    def render(self, text: str) -> str:
+        balancer = Balancer()
+        for token in tokens(text):
+            if isinstance(token, Text):
+                balancer.text(token.raw)
+                continue
+            # what a page's own body would do to the page is done to a box around the message
+            name = "div" if token.name == "body" else token.name
+            if name not in TAGS:
+                continue
+            if token.is_end:
+                balancer.end(name)
+            else:
+                balancer.start(name, self._attributes(name, token) if token.raw else "")
+        # The cleaner is made for each document: its filter knows this document's addresses.
+        return nh3.clean(
+            balancer.finish(),
+            tags=set(TAGS),
+            attributes=_ALLOWED,
+            attribute_filter=self._check,
+            url_schemes={"http", "https", "mailto", "data"},
+            # WHATWG HTML §4.6.6: no opener, no referrer
+            link_rel="noopener noreferrer nofollow",
+            set_tag_attribute_values={"a": {"target": "_blank"}},
+        )
+
+    def _attributes(self, name: str, tag: Tag) -> str:
+        """Return the attributes of a start tag as they are written, each behind a blank."""
+        allowed = _ATTRIBUTES.get(name, _EVERYWHERE)
+        out = []
+        for attribute, value in tag.attributes().items():
+            if attribute not in _EVERYWHERE and attribute not in allowed:
+                continue
+            if attribute in _REMOTE:
+                written = self._image(attribute, value, name)
+            elif attribute == "href":
+                written = (attribute, safe_link(value))
+            elif attribute == "style":
+                written = (attribute, self._style(value))
+            elif attribute == "role" and value.lower() not in _ROLES:
+                continue
+            else:
+                written = (attribute, value[:MAX_VALUE])
+            if written[1] or attribute == "alt":
+                out.append(f' {written[0]}="{escape(written[1])}"')
+        return "".join(out)
+
+    def _style(self, value: str) -> str:
+        known = self.styles.get(value)
+        if known is None:
+            known = self.styles[value] = safe_style(value)
+        self.remote += known[1]
+        return known[0]
+
+    def _image(self, attribute: str, value: str, element: str) -> tuple[str, str]:
+        """Return the attribute by which an image is shown, and its value: empty for none."""
+        if element == "img" and value[:5].lower() == "data:":
+            return attribute, value if len(value) <= MAX_DATA and _DATA.fullmatch(value) else ""
+        url = _bare(value)
+        if url[:4].lower() == "cid:":
+            cid = unquote(url[4:]).removeprefix("<").removesuffix(">")
+            if not cid or self.cid_url is None:
+                return attribute, ""
+            self.cids.add(cid)
+            return attribute, self._note(self.cid_url.replace("{cid}", quote(cid, safe="")))
+        if url.startswith("//"):
+            url = "https:" + url  # RFC 3986 §4.2; the message itself came by no scheme
+        if not _WEB.match(url):
+            return attribute, ""
+        self.remote += 1
+        if self.proxy_url is None:
+            return _REMOTE[attribute], url
+        return attribute, self._note(self.proxy_url.replace("{url}", quote(url, safe="")))
+
+    def _note(self, address: str) -> str:
+        self.addresses.add(address)
+        return address
+
+    def _check(self, _tag: str, attribute: str, value: str) -> str | None:
+        """Look at an attribute as the result would have it; None takes it out."""
+        if attribute == "href":
+            return value if safe_link(value) == value else None
+        if attribute in _REMOTE:
+            return value if value in self.addresses or _DATA.fullmatch(value) else None
+        if attribute in _WRITTEN:
+            return value if _WEB.match(value) else None
+        if attribute == "style":
+            return value if self._is_safe(value) else None
+        return value
+
+    def _is_safe(self, style: str) -> bool:
+        if style not in self.checked:
+            self.checked[style] = safe_style(style)[0] == style
+        return self.checked[style]
+
+
+def safe_link(value: str) -> str:
+    """Return the address of a link, or nothing when it is neither http, https nor mailto."""
+    url = _bare(value)
+    return url if _LINK.match(url) else ""
+
+
+def _bare(value: str) -> str:
+    """Return an address without what parsers take out of it; nothing when it is too long to be one."""
+    url = value.strip(_ENDS)
+    if len(url) > MAX_URL:
+        return ""
+    return _NOISE.sub("", url)

@@ -1,0 +1,106 @@
+"""What the directory says changed and what mail came or changed: every gateway hears it, and forgets or tells.
+
+Plain subscriptions, not durable consumers: each process must hear each event, and one that was not there to hear it knows
+nothing that could be stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from petitbleu.events.v1 import events_pb2
+from petitbleu_gateway.domain.state_changes import AccountState
+from petitbleu_gateway.service.authentication import Authentication
+from petitbleu_gateway.service.push import PushHub
+from petitbleu_kit import bus
+from petitbleu_kit.config import ServiceSettings
+from petitbleu_kit.logs import get_logger
+
+_log = get_logger(__name__)
+_DIRECTORY = "accounts.directory.changed.v1.*"
+_FILED = "mail.message.filed.v1.*"
+_CHANGED = "mail.account.changed.v1.*"
+
+
+class BusEvents:
+    """Listens for as long as the process runs.
+
+    Attributes:
+        connections: How often the bus was connected so far, and heard what we subscribe to; 0 while it is away.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+        self._count = 0
+        self.connections = 0
+
+    @property
+    def heard(self) -> bool:
+        """Whether events reach us now."""
+        return self._client is not None and self._client.is_connected
+
+    async def run(self, authentication: Authentication, push: PushHub) -> None:
+        """Listen until cancelled; the bus may come late, go away and come back."""
+
+        async def directory(message: Msg) -> None:
+            try:
+                event = events_pb2.DirectoryChanged.FromString(message.data)
+            except ValueError:
+                authentication.forget_all()
+                return
+            authentication.forget_accounts(event.account_ids)
+
+        async def filed(message: Msg) -> None:
+            if not push.streams:
+                return
+            event = events_pb2.MessageFiled.FromString(message.data)
+            push.heard(event.account_id, AccountState(event.modseq, max(event.message_ids, default=0)))
+
+        async def changed(message: Msg) -> None:
+            if not push.streams:
+                return
+            event = events_pb2.AccountChanged.FromString(message.data)
+            push.heard(event.account_id, AccountState(event.modseq, event.last_id))
+
+        while self._client is None:
+            try:
+                client = await bus.connect(self._settings, "gateway")
+                for subject, handler in ((_DIRECTORY, directory), (_FILED, filed), (_CHANGED, changed)):
+                    await client.subscribe(subject, cb=handler)
+                self._client = client
+            except (NatsError, OSError, TimeoutError):
+                await asyncio.sleep(1.0)
+        try:
+            await self._watch(self._client, authentication)
+        finally:
+            await self._client.close()
+
+    async def _watch(self, client: Client, authentication: Authentication) -> None:
+        """Notice when the bus goes and comes, and count it once it has our subscriptions."""
+        reconnects = 0
+        while True:
+            if not client.is_connected:
+                self.connections = 0
+            elif not self.connections or client.stats["reconnects"] != reconnects:
+                self.connections = 0
+                reconnects = client.stats["reconnects"]
+                if await self._flushed(client):
+                    self._count += 1
+                    self.connections = self._count
+                    if self._count > 1:
+                        authentication.forget_all()  # what was said meanwhile was not heard
+                        _log.info("bus is back")
+            await asyncio.sleep(0.5)
+
+    @staticmethod
+    async def _flushed(client: Client) -> bool:
+        try:
+            await client.flush(5)
+        except (NatsError, OSError, TimeoutError):
+            return False
+        return True

@@ -1,0 +1,51 @@
+"""The opening of a push stream, for both of its forms."""
+
+from __future__ import annotations
+
+import grpc
+
+from petitbleu_gateway.errors import Problem, limit_problem
+from petitbleu_gateway.http.credentials import read_credential
+from petitbleu_gateway.http.exchange import Exchange
+from petitbleu_gateway.ports import Identity
+from petitbleu_gateway.service.push import PushHub, Stream, TooManyStreamsError
+from petitbleu_gateway.service.push_upkeep import PushUpkeep
+
+
+class PushOpening:
+    """Opens streams for people who were identified.
+
+    Args:
+        hub: All streams.
+        upkeep: Looks after them.
+    """
+
+    def __init__(self, hub: PushHub, upkeep: PushUpkeep) -> None:
+        self.hub = hub
+        self._upkeep = upkeep
+
+    async def open(self, kind: str, exchange: Exchange, who: Identity) -> Stream:
+        """Return the stream of a request, which ends when its connection does; `hub.close` takes it back.
+
+        Raises:
+            Problem: 429 when the account has too many, 503.
+        """
+        credential = read_credential(exchange.header(b"authorization"))
+        if credential is None:
+            raise Problem(401)
+        connection = exchange.connection
+        try:
+            stream = await self.hub.open(kind, who, credential, exchange.client_ip)
+        except TooManyStreamsError as error:
+            if error.busy:
+                raise Problem(503, detail="The server is busy.", headers=((b"retry-after", b"30"),)) from None
+            problem = limit_problem("maxPushStreams", "Too many push streams of this account at once.", 429)
+            problem.headers = ((b"retry-after", b"30"),)
+            raise problem from None
+        except grpc.aio.AioRpcError:
+            raise Problem(503, detail="The mail store does not answer.", headers=((b"retry-after", b"2"),)) from None
+        connection.hold(lambda: stream.end("gone"))
+        self._upkeep.begin(stream)
+        if connection.closing:
+            stream.end("gone")
+        return stream
