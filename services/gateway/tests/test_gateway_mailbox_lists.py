@@ -47,13 +47,13 @@ def compared(by_id: dict[int, pb.Mailbox], sort: list[dict[str, Any]], a: pb.Mai
     one, other = next((x, y) for x, y in zip(above_a, above_b, strict=False) if x != y)
     assert one.parent_id == other.parent_id
     for comparator in sort:
-        x, y = (
-            (one.sort_order, other.sort_order)
-            if comparator["property"] == "sortOrder"
-            else (unicode_casemap(one.name), unicode_casemap(other.name))
-        )
-        if x != y:
-            return -1 if (x < y) is comparator["isAscending"] else 1
+        if comparator["property"] == "sortOrder":
+            same, less = one.sort_order == other.sort_order, one.sort_order < other.sort_order
+        else:
+            x, y = unicode_casemap(one.name), unicode_casemap(other.name)
+            same, less = x == y, x < y
+        if not same:
+            return -1 if less is comparator["isAscending"] else 1
     return -1 if one.mailbox_id < other.mailbox_id else 1
 
 

@@ -11,7 +11,7 @@ import pytest
 from petitbleu_gateway.errors import Problem
 from petitbleu_gateway.http.exchange import Disconnected, Exchange
 
-SCOPE = {
+SCOPE: dict[str, Any] = {
     "type": "http",
     "method": "POST",
     "path": "/",

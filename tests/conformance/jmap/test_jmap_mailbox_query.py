@@ -139,14 +139,15 @@ def test_rfc8621_2_3_sorts(jmap: JmapClient) -> None:
         [{"property": "name"}] * 20,
     ):
         assert jmap.fails("Mailbox/query", sort=wrong)["type"] == "unsupportedSort"
-    for wrong in (
+    no_sorts: tuple[Any, ...] = (
         [{}],
         [1],
         {"property": "name"},
         [{"property": "name", "isAscending": None}],
         [{"property": "name", "keyword": "x"}],
-    ):
-        assert jmap.fails("Mailbox/query", sort=wrong)["type"] == "invalidArguments"
+    )
+    for no_sort in no_sorts:
+        assert jmap.fails("Mailbox/query", sort=no_sort)["type"] == "invalidArguments"
 
 
 def test_rfc8620_5_5_collations(jmap: JmapClient) -> None:

@@ -382,11 +382,12 @@ def test_rfc8620_5_3_nothing_to_do(jmap: JmapClient) -> None:
 
 def test_rfc8620_5_3_bad_arguments(jmap: JmapClient) -> None:
     one = created(jmap, name="one")
-    for arguments in (
+    wrong: tuple[dict[str, Any], ...] = (
         {"create": []}, {"create": {"k": None}}, {"create": {"a b": {"name": "x"}}}, {"update": {one: None}}, {"update": [one]},
         {"destroy": one}, {"destroy": [1]}, {"onDestroyRemoveEmails": None}, {"onDestroyRemoveEmails": 1}, {"ifInState": 1},
         {"remove": [one]},
-    ):  # fmt: skip
+    )  # fmt: skip
+    for arguments in wrong:
         assert jmap.fails("Mailbox/set", **arguments)["type"] == "invalidArguments", arguments
     most = jmap.session["capabilities"]["urn:ietf:params:jmap:core"]["maxObjectsInSet"]
     assert (

@@ -167,13 +167,16 @@ class WebSocket:
 
     def _finish(self, data: bytes) -> None:
         """Look for the peer's Close only; what else it still sends is dropped (RFC 6455 §1.4)."""
-        if self._frames.eof_sent:
+        if self._is_over():
             return
         self._frames.receive_data(data)
         self._frames.events_received()
         self._frames.data_to_send()
-        if self._frames.eof_sent:
+        if self._is_over():
             self._connection.close()
+
+    def _is_over(self) -> bool:
+        return self._frames.eof_sent
 
     def _take_frame(self, frame: Frame) -> None:
         if frame.opcode in {Opcode.PING, Opcode.PONG, Opcode.CLOSE}:
