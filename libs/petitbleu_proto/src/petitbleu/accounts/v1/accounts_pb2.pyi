@@ -111,6 +111,50 @@ ROLE_TENANT_ADMIN: Role.ValueType  # 4
 """Administers the tenant."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
+class _IdentityStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IdentityStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IdentityStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    IDENTITY_STATUS_UNSPECIFIED: _IdentityStatus.ValueType  # 0
+    """Not set."""
+    IDENTITY_STATUS_OK: _IdentityStatus.ValueType  # 1
+    """Done."""
+    IDENTITY_STATUS_NOT_FOUND: _IdentityStatus.ValueType  # 2
+    """No such identity."""
+    IDENTITY_STATUS_FORBIDDEN_FROM: _IdentityStatus.ValueType  # 3
+    """The address is not one that the person may write under."""
+    IDENTITY_STATUS_FORBIDDEN: _IdentityStatus.ValueType  # 4
+    """It may not be destroyed, or a child's account may not change this."""
+    IDENTITY_STATUS_INVALID: _IdentityStatus.ValueType  # 5
+    """Values that are none; properties names them."""
+    IDENTITY_STATUS_TOO_LARGE: _IdentityStatus.ValueType  # 6
+    """A value is larger than may be."""
+    IDENTITY_STATUS_TOO_MANY: _IdentityStatus.ValueType  # 7
+    """The account has as many identities as it may."""
+
+class IdentityStatus(_IdentityStatus, metaclass=_IdentityStatusEnumTypeWrapper):
+    """What became of one change."""
+
+IDENTITY_STATUS_UNSPECIFIED: IdentityStatus.ValueType  # 0
+"""Not set."""
+IDENTITY_STATUS_OK: IdentityStatus.ValueType  # 1
+"""Done."""
+IDENTITY_STATUS_NOT_FOUND: IdentityStatus.ValueType  # 2
+"""No such identity."""
+IDENTITY_STATUS_FORBIDDEN_FROM: IdentityStatus.ValueType  # 3
+"""The address is not one that the person may write under."""
+IDENTITY_STATUS_FORBIDDEN: IdentityStatus.ValueType  # 4
+"""It may not be destroyed, or a child's account may not change this."""
+IDENTITY_STATUS_INVALID: IdentityStatus.ValueType  # 5
+"""Values that are none; properties names them."""
+IDENTITY_STATUS_TOO_LARGE: IdentityStatus.ValueType  # 6
+"""A value is larger than may be."""
+IDENTITY_STATUS_TOO_MANY: IdentityStatus.ValueType  # 7
+"""The account has as many identities as it may."""
+Global___IdentityStatus: _TypeAlias = IdentityStatus  # noqa: Y015
+
 @_typing.final
 class ResolveRequest(_message.Message):
     """Addresses to look up."""
@@ -1499,3 +1543,480 @@ class ListMarksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMarksResponse: _TypeAlias = ListMarksResponse  # noqa: Y015
+
+@_typing.final
+class EmailAddress(_message.Message):
+    """An address with a name (RFC 8621 §4.1.2.3)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name shown, when there is one."""
+    email: _builtins.str
+    """The address, as typed."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str | None = ...,
+        email: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "name", b"name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "email", b"email", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+
+Global___EmailAddress: _TypeAlias = EmailAddress  # noqa: Y015
+
+@_typing.final
+class EmailAddresses(_message.Message):
+    """Several addresses."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmailAddress]:
+        """They, in order."""
+
+    def __init__(
+        self,
+        *,
+        addresses: _abc.Iterable[Global___EmailAddress] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmailAddresses: _TypeAlias = EmailAddresses  # noqa: Y015
+
+@_typing.final
+class Identity(_message.Message):
+    """An identity (RFC 8621 §6)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTITY_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    REPLY_TO_FIELD_NUMBER: _builtins.int
+    BCC_FIELD_NUMBER: _builtins.int
+    TEXT_SIGNATURE_FIELD_NUMBER: _builtins.int
+    HTML_SIGNATURE_FIELD_NUMBER: _builtins.int
+    MAY_DELETE_FIELD_NUMBER: _builtins.int
+    identity_id: _builtins.int
+    """Its id, of the account's own; never given twice."""
+    name: _builtins.str
+    """The name shown in From."""
+    email: _builtins.str
+    """The address in From."""
+    text_signature: _builtins.str
+    """Signature of plain text."""
+    html_signature: _builtins.str
+    """Signature of HTML, as the client sent it."""
+    may_delete: _builtins.bool
+    """Whether the person may destroy it: not the one of the main address."""
+    @_builtins.property
+    def reply_to(self) -> Global___EmailAddresses:
+        """Reply-To for messages; unset for none."""
+
+    @_builtins.property
+    def bcc(self) -> Global___EmailAddresses:
+        """Bcc for messages; unset for none."""
+
+    def __init__(
+        self,
+        *,
+        identity_id: _builtins.int = ...,
+        name: _builtins.str = ...,
+        email: _builtins.str = ...,
+        reply_to: Global___EmailAddresses | None = ...,
+        bcc: Global___EmailAddresses | None = ...,
+        text_signature: _builtins.str = ...,
+        html_signature: _builtins.str = ...,
+        may_delete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bcc", b"bcc", "reply_to", b"reply_to"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bcc", b"bcc", "email", b"email", "html_signature", b"html_signature", "identity_id", b"identity_id", "may_delete", b"may_delete", "name", b"name", "reply_to", b"reply_to", "text_signature", b"text_signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Identity: _TypeAlias = Identity  # noqa: Y015
+
+@_typing.final
+class ListIdentitiesRequest(_message.Message):
+    """Whose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListIdentitiesRequest: _TypeAlias = ListIdentitiesRequest  # noqa: Y015
+
+@_typing.final
+class ListIdentitiesResponse(_message.Message):
+    """Identities."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTITIES_FIELD_NUMBER: _builtins.int
+    MODSEQ_FIELD_NUMBER: _builtins.int
+    modseq: _builtins.int
+    """Modseq at the same instant."""
+    @_builtins.property
+    def identities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Identity]:
+        """All of the account, by id."""
+
+    def __init__(
+        self,
+        *,
+        identities: _abc.Iterable[Global___Identity] | None = ...,
+        modseq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identities", b"identities", "modseq", b"modseq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListIdentitiesResponse: _TypeAlias = ListIdentitiesResponse  # noqa: Y015
+
+@_typing.final
+class GetIdentityChangesRequest(_message.Message):
+    """Since when."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SINCE_MODSEQ_FIELD_NUMBER: _builtins.int
+    MAX_CHANGES_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    since_modseq: _builtins.int
+    """Modseq known."""
+    max_changes: _builtins.int
+    """At most so many ids, 0 without limit."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        since_modseq: _builtins.int = ...,
+        max_changes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "max_changes", b"max_changes", "since_modseq", b"since_modseq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetIdentityChangesRequest: _TypeAlias = GetIdentityChangesRequest  # noqa: Y015
+
+@_typing.final
+class GetIdentityChangesResponse(_message.Message):
+    """What changed (RFC 8620 §5.2)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREATED_FIELD_NUMBER: _builtins.int
+    UPDATED_FIELD_NUMBER: _builtins.int
+    DESTROYED_FIELD_NUMBER: _builtins.int
+    NEW_MODSEQ_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    new_modseq: _builtins.int
+    """Modseq that the answer leads to."""
+    has_more: _builtins.bool
+    """There is more after new_modseq."""
+    @_builtins.property
+    def created(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Made since."""
+
+    @_builtins.property
+    def updated(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Changed since."""
+
+    @_builtins.property
+    def destroyed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Gone since."""
+
+    def __init__(
+        self,
+        *,
+        created: _abc.Iterable[_builtins.int] | None = ...,
+        updated: _abc.Iterable[_builtins.int] | None = ...,
+        destroyed: _abc.Iterable[_builtins.int] | None = ...,
+        new_modseq: _builtins.int = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "destroyed", b"destroyed", "has_more", b"has_more", "new_modseq", b"new_modseq", "updated", b"updated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetIdentityChangesResponse: _TypeAlias = GetIdentityChangesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateIdentitiesRequest(_message.Message):
+    """Changes to make."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    UPDATES_FIELD_NUMBER: _builtins.int
+    IF_MODSEQ_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    if_modseq: _builtins.int
+    """When set, nothing is done unless the modseq is this."""
+    @_builtins.property
+    def updates(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentityUpdate]:
+        """The changes, at most 1,000, done in this order."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        updates: _abc.Iterable[Global___IdentityUpdate] | None = ...,
+        if_modseq: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_if_modseq", b"_if_modseq", "if_modseq", b"if_modseq"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_if_modseq", b"_if_modseq", "account_id", b"account_id", "if_modseq", b"if_modseq", "updates", b"updates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__if_modseq: _TypeAlias = _typing.Literal["if_modseq"]  # noqa: Y015
+    _WhichOneofArgType__if_modseq: _TypeAlias = _typing.Literal["_if_modseq", b"_if_modseq"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__if_modseq) -> _WhichOneofReturnType__if_modseq | None: ...
+
+Global___UpdateIdentitiesRequest: _TypeAlias = UpdateIdentitiesRequest  # noqa: Y015
+
+@_typing.final
+class IdentityUpdate(_message.Message):
+    """One change: a creation when identity_id is 0 and created_by is unset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTITY_ID_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    DESTROY_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REPLY_TO_FIELD_NUMBER: _builtins.int
+    BCC_FIELD_NUMBER: _builtins.int
+    TEXT_SIGNATURE_FIELD_NUMBER: _builtins.int
+    HTML_SIGNATURE_FIELD_NUMBER: _builtins.int
+    identity_id: _builtins.int
+    """Which."""
+    created_by: _builtins.int
+    """Which, when set: the one that the update at this earlier index creates; identity_id is not looked at then."""
+    destroy: _builtins.bool
+    """Destroy it."""
+    email: _builtins.str
+    """Address, for a creation; it cannot change (RFC 8621 §6)."""
+    name: _builtins.str
+    """New name, when set."""
+    text_signature: _builtins.str
+    """New signature of plain text, when set."""
+    html_signature: _builtins.str
+    """New signature of HTML, when set."""
+    @_builtins.property
+    def reply_to(self) -> Global___EmailAddresses:
+        """New Reply-To, when set; without addresses, none."""
+
+    @_builtins.property
+    def bcc(self) -> Global___EmailAddresses:
+        """New Bcc, when set; without addresses, none."""
+
+    def __init__(
+        self,
+        *,
+        identity_id: _builtins.int = ...,
+        created_by: _builtins.int | None = ...,
+        destroy: _builtins.bool = ...,
+        email: _builtins.str = ...,
+        name: _builtins.str | None = ...,
+        reply_to: Global___EmailAddresses | None = ...,
+        bcc: Global___EmailAddresses | None = ...,
+        text_signature: _builtins.str | None = ...,
+        html_signature: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_created_by", b"_created_by", "_html_signature", b"_html_signature", "_name", b"_name", "_text_signature", b"_text_signature", "bcc", b"bcc", "created_by", b"created_by", "html_signature", b"html_signature", "name", b"name", "reply_to", b"reply_to", "text_signature", b"text_signature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_created_by", b"_created_by", "_html_signature", b"_html_signature", "_name", b"_name", "_text_signature", b"_text_signature", "bcc", b"bcc", "created_by", b"created_by", "destroy", b"destroy", "email", b"email", "html_signature", b"html_signature", "identity_id", b"identity_id", "name", b"name", "reply_to", b"reply_to", "text_signature", b"text_signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__created_by: _TypeAlias = _typing.Literal["created_by"]  # noqa: Y015
+    _WhichOneofArgType__created_by: _TypeAlias = _typing.Literal["_created_by", b"_created_by"]  # noqa: Y015
+    _WhichOneofReturnType__html_signature: _TypeAlias = _typing.Literal["html_signature"]  # noqa: Y015
+    _WhichOneofArgType__html_signature: _TypeAlias = _typing.Literal["_html_signature", b"_html_signature"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__text_signature: _TypeAlias = _typing.Literal["text_signature"]  # noqa: Y015
+    _WhichOneofArgType__text_signature: _TypeAlias = _typing.Literal["_text_signature", b"_text_signature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__created_by) -> _WhichOneofReturnType__created_by | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__html_signature) -> _WhichOneofReturnType__html_signature | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__text_signature) -> _WhichOneofReturnType__text_signature | None: ...
+
+Global___IdentityUpdate: _TypeAlias = IdentityUpdate  # noqa: Y015
+
+@_typing.final
+class IdentityResult(_message.Message):
+    """Result of one change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    PROPERTIES_FIELD_NUMBER: _builtins.int
+    status: Global___IdentityStatus.ValueType
+    """What became of it."""
+    @_builtins.property
+    def identity(self) -> Global___Identity:
+        """The identity as it is now, when made or changed."""
+
+    @_builtins.property
+    def properties(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Property names of RFC 8621 §6 that are invalid."""
+
+    def __init__(
+        self,
+        *,
+        status: Global___IdentityStatus.ValueType = ...,
+        identity: Global___Identity | None = ...,
+        properties: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity", "properties", b"properties", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdentityResult: _TypeAlias = IdentityResult  # noqa: Y015
+
+@_typing.final
+class UpdateIdentitiesResponse(_message.Message):
+    """Results in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    OLD_MODSEQ_FIELD_NUMBER: _builtins.int
+    NEW_MODSEQ_FIELD_NUMBER: _builtins.int
+    old_modseq: _builtins.int
+    """Modseq before."""
+    new_modseq: _builtins.int
+    """Modseq after."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentityResult]:
+        """The outcomes."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___IdentityResult] | None = ...,
+        old_modseq: _builtins.int = ...,
+        new_modseq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["new_modseq", b"new_modseq", "old_modseq", b"old_modseq", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateIdentitiesResponse: _TypeAlias = UpdateIdentitiesResponse  # noqa: Y015
+
+@_typing.final
+class GetIdentityStatesRequest(_message.Message):
+    """Which accounts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Their ids."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetIdentityStatesRequest: _TypeAlias = GetIdentityStatesRequest  # noqa: Y015
+
+@_typing.final
+class IdentityState(_message.Message):
+    """How far the identities of one account are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    MODSEQ_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    modseq: _builtins.int
+    """Modseq."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        modseq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "modseq", b"modseq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdentityState: _TypeAlias = IdentityState  # noqa: Y015
+
+@_typing.final
+class GetIdentityStatesResponse(_message.Message):
+    """Those whose identities were looked at before; others are left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentityState]:
+        """The states."""
+
+    def __init__(
+        self,
+        *,
+        states: _abc.Iterable[Global___IdentityState] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetIdentityStatesResponse: _TypeAlias = GetIdentityStatesResponse  # noqa: Y015

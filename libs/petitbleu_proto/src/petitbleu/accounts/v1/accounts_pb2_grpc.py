@@ -355,6 +355,219 @@ class AuthenticationService:
             _registered_method=True)
 
 
+class IdentityServiceStub:
+    """IdentityService keeps the identities that a person writes under (RFC 8621 §6). Every call but GetIdentityStates carries a
+    principal; its account must be account_id. Callers: gateway.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListIdentities = channel.unary_unary(
+                '/petitbleu.accounts.v1.IdentityService/ListIdentities',
+                request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListIdentitiesRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListIdentitiesResponse.FromString,
+                _registered_method=True)
+        self.GetIdentityChanges = channel.unary_unary(
+                '/petitbleu.accounts.v1.IdentityService/GetIdentityChanges',
+                request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityChangesRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityChangesResponse.FromString,
+                _registered_method=True)
+        self.UpdateIdentities = channel.unary_unary(
+                '/petitbleu.accounts.v1.IdentityService/UpdateIdentities',
+                request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.UpdateIdentitiesRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.UpdateIdentitiesResponse.FromString,
+                _registered_method=True)
+        self.GetIdentityStates = channel.unary_unary(
+                '/petitbleu.accounts.v1.IdentityService/GetIdentityStates',
+                request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityStatesRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityStatesResponse.FromString,
+                _registered_method=True)
+
+
+class IdentityServiceServicer:
+    """IdentityService keeps the identities that a person writes under (RFC 8621 §6). Every call but GetIdentityStates carries a
+    principal; its account must be account_id. Callers: gateway.
+    """
+
+    def ListIdentities(self, request, context):
+        """ListIdentities gives all identities of an account, each address of the person's own with at least the one made for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetIdentityChanges(self, request, context):
+        """GetIdentityChanges gives what changed after a modseq. OUT_OF_RANGE when the log does not reach that far, or never will.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateIdentities(self, request, context):
+        """UpdateIdentities makes, changes and destroys identities in one commit, each with its own result. ABORTED when if_modseq is
+        another. At most 1,000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetIdentityStates(self, request, context):
+        """GetIdentityStates gives how far the identities of accounts are, a counter each and nothing of what they say, so no principal
+        is asked for. At most 1,000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_IdentityServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListIdentities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIdentities,
+                    request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListIdentitiesRequest.FromString,
+                    response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListIdentitiesResponse.SerializeToString,
+            ),
+            'GetIdentityChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetIdentityChanges,
+                    request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityChangesRequest.FromString,
+                    response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityChangesResponse.SerializeToString,
+            ),
+            'UpdateIdentities': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateIdentities,
+                    request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.UpdateIdentitiesRequest.FromString,
+                    response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.UpdateIdentitiesResponse.SerializeToString,
+            ),
+            'GetIdentityStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetIdentityStates,
+                    request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityStatesRequest.FromString,
+                    response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityStatesResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'petitbleu.accounts.v1.IdentityService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('petitbleu.accounts.v1.IdentityService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class IdentityService:
+    """IdentityService keeps the identities that a person writes under (RFC 8621 §6). Every call but GetIdentityStates carries a
+    principal; its account must be account_id. Callers: gateway.
+    """
+
+    @staticmethod
+    def ListIdentities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.accounts.v1.IdentityService/ListIdentities',
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListIdentitiesRequest.SerializeToString,
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListIdentitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetIdentityChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.accounts.v1.IdentityService/GetIdentityChanges',
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityChangesRequest.SerializeToString,
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateIdentities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.accounts.v1.IdentityService/UpdateIdentities',
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.UpdateIdentitiesRequest.SerializeToString,
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.UpdateIdentitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetIdentityStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.accounts.v1.IdentityService/GetIdentityStates',
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityStatesRequest.SerializeToString,
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetIdentityStatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class AdminServiceStub:
     """AdminService is the operator's door. Callers: operator.
     """

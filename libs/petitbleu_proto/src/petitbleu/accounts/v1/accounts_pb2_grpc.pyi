@@ -148,6 +148,91 @@ class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
 
 def add_AuthenticationServiceServicer_to_server(servicer: AuthenticationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class IdentityServiceStub:
+    """IdentityService keeps the identities that a person writes under (RFC 8621 §6). Every call but GetIdentityStates carries a
+    principal; its account must be account_id. Callers: gateway.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> IdentityServiceAsyncStub: ...
+    ListIdentities: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListIdentitiesRequest, _accounts_pb2.ListIdentitiesResponse]
+    """ListIdentities gives all identities of an account, each address of the person's own with at least the one made for it."""
+    GetIdentityChanges: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetIdentityChangesRequest, _accounts_pb2.GetIdentityChangesResponse]
+    """GetIdentityChanges gives what changed after a modseq. OUT_OF_RANGE when the log does not reach that far, or never will."""
+    UpdateIdentities: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.UpdateIdentitiesRequest, _accounts_pb2.UpdateIdentitiesResponse]
+    """UpdateIdentities makes, changes and destroys identities in one commit, each with its own result. ABORTED when if_modseq is
+    another. At most 1,000.
+    """
+    GetIdentityStates: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetIdentityStatesRequest, _accounts_pb2.GetIdentityStatesResponse]
+    """GetIdentityStates gives how far the identities of accounts are, a counter each and nothing of what they say, so no principal
+    is asked for. At most 1,000.
+    """
+
+@_typing.type_check_only
+class IdentityServiceAsyncStub(IdentityServiceStub):
+    """IdentityService keeps the identities that a person writes under (RFC 8621 §6). Every call but GetIdentityStates carries a
+    principal; its account must be account_id. Callers: gateway.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ListIdentities: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListIdentitiesRequest, _accounts_pb2.ListIdentitiesResponse]  # type: ignore[assignment]
+    """ListIdentities gives all identities of an account, each address of the person's own with at least the one made for it."""
+    GetIdentityChanges: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetIdentityChangesRequest, _accounts_pb2.GetIdentityChangesResponse]  # type: ignore[assignment]
+    """GetIdentityChanges gives what changed after a modseq. OUT_OF_RANGE when the log does not reach that far, or never will."""
+    UpdateIdentities: _aio.UnaryUnaryMultiCallable[_accounts_pb2.UpdateIdentitiesRequest, _accounts_pb2.UpdateIdentitiesResponse]  # type: ignore[assignment]
+    """UpdateIdentities makes, changes and destroys identities in one commit, each with its own result. ABORTED when if_modseq is
+    another. At most 1,000.
+    """
+    GetIdentityStates: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetIdentityStatesRequest, _accounts_pb2.GetIdentityStatesResponse]  # type: ignore[assignment]
+    """GetIdentityStates gives how far the identities of accounts are, a counter each and nothing of what they say, so no principal
+    is asked for. At most 1,000.
+    """
+
+class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
+    """IdentityService keeps the identities that a person writes under (RFC 8621 §6). Every call but GetIdentityStates carries a
+    principal; its account must be account_id. Callers: gateway.
+    """
+
+    @_abc_1.abstractmethod
+    def ListIdentities(
+        self,
+        request: _accounts_pb2.ListIdentitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ListIdentitiesResponse, _abc.Awaitable[_accounts_pb2.ListIdentitiesResponse]]:
+        """ListIdentities gives all identities of an account, each address of the person's own with at least the one made for it."""
+
+    @_abc_1.abstractmethod
+    def GetIdentityChanges(
+        self,
+        request: _accounts_pb2.GetIdentityChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.GetIdentityChangesResponse, _abc.Awaitable[_accounts_pb2.GetIdentityChangesResponse]]:
+        """GetIdentityChanges gives what changed after a modseq. OUT_OF_RANGE when the log does not reach that far, or never will."""
+
+    @_abc_1.abstractmethod
+    def UpdateIdentities(
+        self,
+        request: _accounts_pb2.UpdateIdentitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.UpdateIdentitiesResponse, _abc.Awaitable[_accounts_pb2.UpdateIdentitiesResponse]]:
+        """UpdateIdentities makes, changes and destroys identities in one commit, each with its own result. ABORTED when if_modseq is
+        another. At most 1,000.
+        """
+
+    @_abc_1.abstractmethod
+    def GetIdentityStates(
+        self,
+        request: _accounts_pb2.GetIdentityStatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.GetIdentityStatesResponse, _abc.Awaitable[_accounts_pb2.GetIdentityStatesResponse]]:
+        """GetIdentityStates gives how far the identities of accounts are, a counter each and nothing of what they say, so no principal
+        is asked for. At most 1,000.
+        """
+
+def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class AdminServiceStub:
     """AdminService is the operator's door. Callers: operator."""
 

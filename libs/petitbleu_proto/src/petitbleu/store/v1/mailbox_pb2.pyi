@@ -235,6 +235,8 @@ class GetStateResponse(_message.Message):
     USED_OCTETS_FIELD_NUMBER: _builtins.int
     QUOTA_OCTETS_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
+    LIMIT_MODSEQ_FIELD_NUMBER: _builtins.int
+    LIMITED_MODSEQ_FIELD_NUMBER: _builtins.int
     modseq: _builtins.int
     """Highest modseq given."""
     used_octets: _builtins.int
@@ -243,6 +245,10 @@ class GetStateResponse(_message.Message):
     """Octets allowed, 0 without limit."""
     messages: _builtins.int
     """Messages."""
+    limit_modseq: _builtins.int
+    """Modseq at which the octets allowed changed last, 0 if never."""
+    limited_modseq: _builtins.int
+    """Modseq at which there came to be a limit where there was none, 0 if never."""
     def __init__(
         self,
         *,
@@ -250,10 +256,12 @@ class GetStateResponse(_message.Message):
         used_octets: _builtins.int = ...,
         quota_octets: _builtins.int = ...,
         messages: _builtins.int = ...,
+        limit_modseq: _builtins.int = ...,
+        limited_modseq: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "modseq", b"modseq", "quota_octets", b"quota_octets", "used_octets", b"used_octets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit_modseq", b"limit_modseq", "limited_modseq", b"limited_modseq", "messages", b"messages", "modseq", b"modseq", "quota_octets", b"quota_octets", "used_octets", b"used_octets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
