@@ -211,9 +211,17 @@ class WebSocket:
         for octets in self._frames.data_to_send():
             if octets:
                 self._connection.write(octets)
-            else:
+            elif self._frames.close_rcvd is not None:
                 self._closing = True
                 self._connection.close()
+            else:
+                self._refuse()
+
+    def _refuse(self) -> None:
+        """Read on for a while after a Close that answers none: what a peer has not got of it is lost if it is reset (RFC 6455 §7.1.1)."""
+        self._closing = True
+        asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._connection.cut, "no end")
+        self._connection.pause_reading(paused=False)
 
     def _pace(self) -> None:
         self._connection.pause_reading(paused=bool(self._waiting) or self._write_paused)
