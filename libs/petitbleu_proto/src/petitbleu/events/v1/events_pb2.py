@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n petitbleu/events/v1/events.proto\x12\x13petitbleu.events.v1\"P\n\x0fMessageAccepted\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x14\n\x0c\x61\x63\x63\x65pted_ids\x18\x02 \x03(\x0c\x12\x14\n\x0ctraceparents\x18\x03 \x03(\t\"\x80\x01\n\x0cMessageFiled\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x12\x13\n\x0bmessage_ids\x18\x03 \x03(\x03\x12\x0e\n\x06octets\x18\x04 \x01(\x03\x12\x11\n\ttenant_id\x18\x05 \x01(\x03\x12\x14\n\x0ctraceparents\x18\x06 \x03(\t\"6\n\x0bMessageHeld\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\"E\n\x0e\x41\x63\x63ountChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x12\x0f\n\x07last_id\x18\x03 \x01(\x03\"N\n\x10\x44irectoryChanged\x12\x11\n\ttenant_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x02 \x03(\x03\x12\x12\n\ndomain_ids\x18\x03 \x03(\x03\"5\n\x0fIdentityChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n petitbleu/events/v1/events.proto\x12\x13petitbleu.events.v1\"P\n\x0fMessageAccepted\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x14\n\x0c\x61\x63\x63\x65pted_ids\x18\x02 \x03(\x0c\x12\x14\n\x0ctraceparents\x18\x03 \x03(\t\"\x80\x01\n\x0cMessageFiled\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x12\x13\n\x0bmessage_ids\x18\x03 \x03(\x03\x12\x0e\n\x06octets\x18\x04 \x01(\x03\x12\x11\n\ttenant_id\x18\x05 \x01(\x03\x12\x14\n\x0ctraceparents\x18\x06 \x03(\t\"6\n\x0bMessageHeld\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\"]\n\x0e\x41\x63\x63ountChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x12\x0f\n\x07last_id\x18\x03 \x01(\x03\x12\x16\n\x0eshares_changed\x18\x14 \x01(\x08\"N\n\x10\x44irectoryChanged\x12\x11\n\ttenant_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x02 \x03(\x03\x12\x12\n\ndomain_ids\x18\x03 \x03(\x03\"5\n\x0fIdentityChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGEHELD']._serialized_start=270
   _globals['_MESSAGEHELD']._serialized_end=324
   _globals['_ACCOUNTCHANGED']._serialized_start=326
-  _globals['_ACCOUNTCHANGED']._serialized_end=395
-  _globals['_DIRECTORYCHANGED']._serialized_start=397
-  _globals['_DIRECTORYCHANGED']._serialized_end=475
-  _globals['_IDENTITYCHANGED']._serialized_start=477
-  _globals['_IDENTITYCHANGED']._serialized_end=530
+  _globals['_ACCOUNTCHANGED']._serialized_end=419
+  _globals['_DIRECTORYCHANGED']._serialized_start=421
+  _globals['_DIRECTORYCHANGED']._serialized_end=499
+  _globals['_IDENTITYCHANGED']._serialized_start=501
+  _globals['_IDENTITYCHANGED']._serialized_end=554
 # @@protoc_insertion_point(module_scope)

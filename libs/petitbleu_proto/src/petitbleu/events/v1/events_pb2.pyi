@@ -141,22 +141,26 @@ class AccountChanged(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     MODSEQ_FIELD_NUMBER: _builtins.int
     LAST_ID_FIELD_NUMBER: _builtins.int
+    SHARES_CHANGED_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
     modseq: _builtins.int
     """The account's modseq after the commit."""
     last_id: _builtins.int
     """Id of the last message that the commit added, 0 when it added none."""
+    shares_changed: _builtins.bool
+    """What others share with the account changed."""
     def __init__(
         self,
         *,
         account_id: _builtins.int = ...,
         modseq: _builtins.int = ...,
         last_id: _builtins.int = ...,
+        shares_changed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "last_id", b"last_id", "modseq", b"modseq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "last_id", b"last_id", "modseq", b"modseq", "shares_changed", b"shares_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

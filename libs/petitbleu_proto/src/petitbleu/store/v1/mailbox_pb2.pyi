@@ -19,6 +19,54 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _MailboxRight:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MailboxRightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MailboxRight.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MAILBOX_RIGHT_UNSPECIFIED: _MailboxRight.ValueType  # 0
+    """None."""
+    MAILBOX_RIGHT_READ_ITEMS: _MailboxRight.ValueType  # 1
+    """See it and what is in it; every share has it."""
+    MAILBOX_RIGHT_ADD_ITEMS: _MailboxRight.ValueType  # 2
+    """Put messages in it."""
+    MAILBOX_RIGHT_REMOVE_ITEMS: _MailboxRight.ValueType  # 4
+    """Take messages out of it."""
+    MAILBOX_RIGHT_SET_SEEN: _MailboxRight.ValueType  # 8
+    """Change $seen of the messages in it."""
+    MAILBOX_RIGHT_SET_KEYWORDS: _MailboxRight.ValueType  # 16
+    """Change other keywords of the messages in it."""
+    MAILBOX_RIGHT_CREATE_CHILD: _MailboxRight.ValueType  # 32
+    """Make mailboxes in it."""
+    MAILBOX_RIGHT_RENAME: _MailboxRight.ValueType  # 64
+    """Rename or move it."""
+    MAILBOX_RIGHT_DELETE: _MailboxRight.ValueType  # 128
+    """Destroy it."""
+
+class MailboxRight(_MailboxRight, metaclass=_MailboxRightEnumTypeWrapper):
+    """A right on a shared mailbox (RFC 8621 §2). Rights are sums of these."""
+
+MAILBOX_RIGHT_UNSPECIFIED: MailboxRight.ValueType  # 0
+"""None."""
+MAILBOX_RIGHT_READ_ITEMS: MailboxRight.ValueType  # 1
+"""See it and what is in it; every share has it."""
+MAILBOX_RIGHT_ADD_ITEMS: MailboxRight.ValueType  # 2
+"""Put messages in it."""
+MAILBOX_RIGHT_REMOVE_ITEMS: MailboxRight.ValueType  # 4
+"""Take messages out of it."""
+MAILBOX_RIGHT_SET_SEEN: MailboxRight.ValueType  # 8
+"""Change $seen of the messages in it."""
+MAILBOX_RIGHT_SET_KEYWORDS: MailboxRight.ValueType  # 16
+"""Change other keywords of the messages in it."""
+MAILBOX_RIGHT_CREATE_CHILD: MailboxRight.ValueType  # 32
+"""Make mailboxes in it."""
+MAILBOX_RIGHT_RENAME: MailboxRight.ValueType  # 64
+"""Rename or move it."""
+MAILBOX_RIGHT_DELETE: MailboxRight.ValueType  # 128
+"""Destroy it."""
+Global___MailboxRight: _TypeAlias = MailboxRight  # noqa: Y015
+
 class _FilterOperator:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -93,6 +141,8 @@ class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind
     """Mailboxes."""
     CHANGE_KIND_THREAD: _ChangeKind.ValueType  # 3
     """Threads."""
+    CHANGE_KIND_SHARE_NOTIFICATION: _ChangeKind.ValueType  # 20
+    """Notifications of shares (RFC 9670 §3), of one's own account only."""
 
 class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
     """What kind of thing changed."""
@@ -105,6 +155,8 @@ CHANGE_KIND_MAILBOX: ChangeKind.ValueType  # 2
 """Mailboxes."""
 CHANGE_KIND_THREAD: ChangeKind.ValueType  # 3
 """Threads."""
+CHANGE_KIND_SHARE_NOTIFICATION: ChangeKind.ValueType  # 20
+"""Notifications of shares (RFC 9670 §3), of one's own account only."""
 Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
 
 class _MailboxFault:
@@ -135,6 +187,12 @@ class _MailboxFaultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MailboxF
     """There are messages in it, and they were not to go too."""
     MAILBOX_FAULT_TOO_MANY: _MailboxFault.ValueType  # 10
     """The account would have more than 1,000 mailboxes."""
+    MAILBOX_FAULT_NO_RIGHT: _MailboxFault.ValueType  # 20
+    """The principal has no right to do that with another's mailbox."""
+    MAILBOX_FAULT_SHARES: _MailboxFault.ValueType  # 21
+    """It cannot be shared so: with an account that is not there, is the owner's own, of another tenant or guarded; from a guarded account;
+    without MAILBOX_RIGHT_READ_ITEMS; or with more accounts than 100.
+    """
 
 class MailboxFault(_MailboxFault, metaclass=_MailboxFaultEnumTypeWrapper):
     """What stands against a change of a mailbox."""
@@ -161,6 +219,12 @@ MAILBOX_FAULT_HAS_MESSAGES: MailboxFault.ValueType  # 9
 """There are messages in it, and they were not to go too."""
 MAILBOX_FAULT_TOO_MANY: MailboxFault.ValueType  # 10
 """The account would have more than 1,000 mailboxes."""
+MAILBOX_FAULT_NO_RIGHT: MailboxFault.ValueType  # 20
+"""The principal has no right to do that with another's mailbox."""
+MAILBOX_FAULT_SHARES: MailboxFault.ValueType  # 21
+"""It cannot be shared so: with an account that is not there, is the owner's own, of another tenant or guarded; from a guarded account;
+without MAILBOX_RIGHT_READ_ITEMS; or with more accounts than 100.
+"""
 Global___MailboxFault: _TypeAlias = MailboxFault  # noqa: Y015
 
 class _UpdateStatus:
@@ -335,6 +399,8 @@ class Mailbox(_message.Message):
     SUBSCRIBED_FIELD_NUMBER: _builtins.int
     UID_VALIDITY_FIELD_NUMBER: _builtins.int
     MODSEQ_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    RIGHTS_FIELD_NUMBER: _builtins.int
     mailbox_id: _builtins.int
     """Id in the account."""
     parent_id: _builtins.int
@@ -359,6 +425,12 @@ class Mailbox(_message.Message):
     """UIDVALIDITY (RFC 9051 §2.3.1.1)."""
     modseq: _builtins.int
     """Modseq of its last change, counts included."""
+    rights: _builtins.int
+    """What the principal may do with it, MailboxRight bits; 0 for the owner, who may do everything."""
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___MailboxShare]:
+        """With whom it is shared; told to its owner only."""
+
     def __init__(
         self,
         *,
@@ -374,14 +446,42 @@ class Mailbox(_message.Message):
         subscribed: _builtins.bool = ...,
         uid_validity: _builtins.int = ...,
         modseq: _builtins.int = ...,
+        shares: _abc.Iterable[Global___MailboxShare] | None = ...,
+        rights: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mailbox_id", b"mailbox_id", "modseq", b"modseq", "name", b"name", "parent_id", b"parent_id", "role", b"role", "sort_order", b"sort_order", "subscribed", b"subscribed", "total_messages", b"total_messages", "total_threads", b"total_threads", "uid_validity", b"uid_validity", "unread_messages", b"unread_messages", "unread_threads", b"unread_threads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mailbox_id", b"mailbox_id", "modseq", b"modseq", "name", b"name", "parent_id", b"parent_id", "rights", b"rights", "role", b"role", "shares", b"shares", "sort_order", b"sort_order", "subscribed", b"subscribed", "total_messages", b"total_messages", "total_threads", b"total_threads", "uid_validity", b"uid_validity", "unread_messages", b"unread_messages", "unread_threads", b"unread_threads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Mailbox: _TypeAlias = Mailbox  # noqa: Y015
+
+@_typing.final
+class MailboxShare(_message.Message):
+    """What one account may do with a mailbox of another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    RIGHTS_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account that it is shared with."""
+    rights: _builtins.int
+    """MailboxRight bits; 0 ends the share."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        rights: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "rights", b"rights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MailboxShare: _TypeAlias = MailboxShare  # noqa: Y015
 
 @_typing.final
 class QueryMessagesRequest(_message.Message):
@@ -1357,6 +1457,8 @@ class MailboxUpdate(_message.Message):
     SUBSCRIBED_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
     PARENT_CREATED_BY_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    REPLACE_SHARES_FIELD_NUMBER: _builtins.int
     mailbox_id: _builtins.int
     """Which; 0 creates one."""
     destroy: _builtins.bool
@@ -1377,6 +1479,12 @@ class MailboxUpdate(_message.Message):
     """Which, when set: the one that the update at this earlier index of the request creates; mailbox_id is not looked at then."""
     parent_created_by: _builtins.int
     """New parent, when set: the one that the update at this index of the request creates, before or after this one."""
+    replace_shares: _builtins.bool
+    """End all shares that are not among `shares`."""
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___MailboxShare]:
+        """Shares to set (rights 0 ends one); the owner's to give only."""
+
     def __init__(
         self,
         *,
@@ -1390,10 +1498,12 @@ class MailboxUpdate(_message.Message):
         subscribed: _builtins.bool | None = ...,
         created_by: _builtins.int | None = ...,
         parent_created_by: _builtins.int | None = ...,
+        shares: _abc.Iterable[Global___MailboxShare] | None = ...,
+        replace_shares: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_created_by", b"_created_by", "_name", b"_name", "_parent_created_by", b"_parent_created_by", "_parent_id", b"_parent_id", "_role", b"_role", "_sort_order", b"_sort_order", "_subscribed", b"_subscribed", "created_by", b"created_by", "name", b"name", "parent_created_by", b"parent_created_by", "parent_id", b"parent_id", "role", b"role", "sort_order", b"sort_order", "subscribed", b"subscribed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_created_by", b"_created_by", "_name", b"_name", "_parent_created_by", b"_parent_created_by", "_parent_id", b"_parent_id", "_role", b"_role", "_sort_order", b"_sort_order", "_subscribed", b"_subscribed", "created_by", b"created_by", "destroy", b"destroy", "mailbox_id", b"mailbox_id", "name", b"name", "parent_created_by", b"parent_created_by", "parent_id", b"parent_id", "role", b"role", "sort_order", b"sort_order", "subscribed", b"subscribed", "with_messages", b"with_messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_created_by", b"_created_by", "_name", b"_name", "_parent_created_by", b"_parent_created_by", "_parent_id", b"_parent_id", "_role", b"_role", "_sort_order", b"_sort_order", "_subscribed", b"_subscribed", "created_by", b"created_by", "destroy", b"destroy", "mailbox_id", b"mailbox_id", "name", b"name", "parent_created_by", b"parent_created_by", "parent_id", b"parent_id", "replace_shares", b"replace_shares", "role", b"role", "shares", b"shares", "sort_order", b"sort_order", "subscribed", b"subscribed", "with_messages", b"with_messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__created_by: _TypeAlias = _typing.Literal["created_by"]  # noqa: Y015
     _WhichOneofArgType__created_by: _TypeAlias = _typing.Literal["_created_by", b"_created_by"]  # noqa: Y015

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class MailboxServiceStub:
-    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id.
+    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id, or account_id
+    must share mailboxes with it: then GetState, ListMailboxes, QueryMessages, GetMessages, GetThreads, GetChanges, UpdateMessages,
+    ImportMessage, UpdateMailboxes and ReadBlob know of these mailboxes only, and do what the principal has the right to.
     Callers: gateway.
     """
 
@@ -89,7 +91,9 @@ class MailboxServiceStub:
 
 
 class MailboxServiceServicer:
-    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id.
+    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id, or account_id
+    must share mailboxes with it: then GetState, ListMailboxes, QueryMessages, GetMessages, GetThreads, GetChanges, UpdateMessages,
+    ImportMessage, UpdateMailboxes and ReadBlob know of these mailboxes only, and do what the principal has the right to.
     Callers: gateway.
     """
 
@@ -225,7 +229,9 @@ def add_MailboxServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MailboxService:
-    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id.
+    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id, or account_id
+    must share mailboxes with it: then GetState, ListMailboxes, QueryMessages, GetMessages, GetThreads, GetChanges, UpdateMessages,
+    ImportMessage, UpdateMailboxes and ReadBlob know of these mailboxes only, and do what the principal has the right to.
     Callers: gateway.
     """
 

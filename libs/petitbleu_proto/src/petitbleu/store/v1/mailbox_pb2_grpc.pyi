@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MailboxServiceStub:
-    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id.
+    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id, or account_id
+    must share mailboxes with it: then GetState, ListMailboxes, QueryMessages, GetMessages, GetThreads, GetChanges, UpdateMessages,
+    ImportMessage, UpdateMailboxes and ReadBlob know of these mailboxes only, and do what the principal has the right to.
     Callers: gateway.
     """
 
@@ -58,7 +60,9 @@ class MailboxServiceStub:
 
 @_typing.type_check_only
 class MailboxServiceAsyncStub(MailboxServiceStub):
-    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id.
+    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id, or account_id
+    must share mailboxes with it: then GetState, ListMailboxes, QueryMessages, GetMessages, GetThreads, GetChanges, UpdateMessages,
+    ImportMessage, UpdateMailboxes and ReadBlob know of these mailboxes only, and do what the principal has the right to.
     Callers: gateway.
     """
 
@@ -85,7 +89,9 @@ class MailboxServiceAsyncStub(MailboxServiceStub):
     """ReadBlob streams a range of a message as served, in pieces of at most 256 KiB."""
 
 class MailboxServiceServicer(metaclass=_abc_1.ABCMeta):
-    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id.
+    """MailboxService reads and changes one account's mail. Every call carries a principal; its account must be account_id, or account_id
+    must share mailboxes with it: then GetState, ListMailboxes, QueryMessages, GetMessages, GetThreads, GetChanges, UpdateMessages,
+    ImportMessage, UpdateMailboxes and ReadBlob know of these mailboxes only, and do what the principal has the right to.
     Callers: gateway.
     """
 
