@@ -67,6 +67,54 @@ MAILBOX_RIGHT_DELETE: MailboxRight.ValueType  # 128
 """Destroy it."""
 Global___MailboxRight: _TypeAlias = MailboxRight  # noqa: Y015
 
+class _TextScope:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TextScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TextScope.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TEXT_SCOPE_UNSPECIFIED: _TextScope.ValueType  # 0
+    """Not set."""
+    TEXT_SCOPE_TEXT: _TextScope.ValueType  # 1
+    """From, To, Cc, Bcc, Subject and bodies."""
+    TEXT_SCOPE_FROM: _TextScope.ValueType  # 2
+    """The From field."""
+    TEXT_SCOPE_TO: _TextScope.ValueType  # 3
+    """The To field."""
+    TEXT_SCOPE_CC: _TextScope.ValueType  # 4
+    """The Cc field."""
+    TEXT_SCOPE_BCC: _TextScope.ValueType  # 5
+    """The Bcc field."""
+    TEXT_SCOPE_SUBJECT: _TextScope.ValueType  # 6
+    """The Subject field."""
+    TEXT_SCOPE_BODY: _TextScope.ValueType  # 7
+    """Bodies."""
+    TEXT_SCOPE_HEADER: _TextScope.ValueType  # 8
+    """Any field of a name."""
+
+class TextScope(_TextScope, metaclass=_TextScopeEnumTypeWrapper):
+    """Where to look for a text (RFC 8621 §4.4.1)."""
+
+TEXT_SCOPE_UNSPECIFIED: TextScope.ValueType  # 0
+"""Not set."""
+TEXT_SCOPE_TEXT: TextScope.ValueType  # 1
+"""From, To, Cc, Bcc, Subject and bodies."""
+TEXT_SCOPE_FROM: TextScope.ValueType  # 2
+"""The From field."""
+TEXT_SCOPE_TO: TextScope.ValueType  # 3
+"""The To field."""
+TEXT_SCOPE_CC: TextScope.ValueType  # 4
+"""The Cc field."""
+TEXT_SCOPE_BCC: TextScope.ValueType  # 5
+"""The Bcc field."""
+TEXT_SCOPE_SUBJECT: TextScope.ValueType  # 6
+"""The Subject field."""
+TEXT_SCOPE_BODY: TextScope.ValueType  # 7
+"""Bodies."""
+TEXT_SCOPE_HEADER: TextScope.ValueType  # 8
+"""Any field of a name."""
+Global___TextScope: _TypeAlias = TextScope  # noqa: Y015
+
 class _FilterOperator:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -95,6 +143,34 @@ FILTER_OPERATOR_NOT: FilterOperator.ValueType  # 3
 """None may match."""
 Global___FilterOperator: _TypeAlias = FilterOperator  # noqa: Y015
 
+class _Collation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CollationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Collation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COLLATION_UNSPECIFIED: _Collation.ValueType  # 0
+    """As UNICODE_CASEMAP."""
+    COLLATION_UNICODE_CASEMAP: _Collation.ValueType  # 1
+    """i;unicode-casemap (RFC 5051)."""
+    COLLATION_ASCII_CASEMAP: _Collation.ValueType  # 2
+    """i;ascii-casemap (RFC 4790 §9.2)."""
+    COLLATION_OCTET: _Collation.ValueType  # 3
+    """i;octet (RFC 4790 §9.3)."""
+
+class Collation(_Collation, metaclass=_CollationEnumTypeWrapper):
+    """How strings compare (RFC 4790)."""
+
+COLLATION_UNSPECIFIED: Collation.ValueType  # 0
+"""As UNICODE_CASEMAP."""
+COLLATION_UNICODE_CASEMAP: Collation.ValueType  # 1
+"""i;unicode-casemap (RFC 5051)."""
+COLLATION_ASCII_CASEMAP: Collation.ValueType  # 2
+"""i;ascii-casemap (RFC 4790 §9.2)."""
+COLLATION_OCTET: Collation.ValueType  # 3
+"""i;octet (RFC 4790 §9.3)."""
+Global___Collation: _TypeAlias = Collation  # noqa: Y015
+
 class _SortProperty:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -111,6 +187,16 @@ class _SortPropertyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SortProp
     """Date field."""
     SORT_PROPERTY_HAS_KEYWORD: _SortProperty.ValueType  # 4
     """Whether it has a keyword."""
+    SORT_PROPERTY_FROM: _SortProperty.ValueType  # 5
+    """Name, else address, of the first in From."""
+    SORT_PROPERTY_TO: _SortProperty.ValueType  # 6
+    """Name, else address, of the first in To."""
+    SORT_PROPERTY_SUBJECT: _SortProperty.ValueType  # 7
+    """The base subject (RFC 5256 §2.1)."""
+    SORT_PROPERTY_ALL_IN_THREAD_HAVE_KEYWORD: _SortProperty.ValueType  # 8
+    """Whether all messages of its thread have a keyword."""
+    SORT_PROPERTY_SOME_IN_THREAD_HAVE_KEYWORD: _SortProperty.ValueType  # 9
+    """Whether a message of its thread has a keyword."""
 
 class SortProperty(_SortProperty, metaclass=_SortPropertyEnumTypeWrapper):
     """What to sort by."""
@@ -125,7 +211,45 @@ SORT_PROPERTY_SENT_AT: SortProperty.ValueType  # 3
 """Date field."""
 SORT_PROPERTY_HAS_KEYWORD: SortProperty.ValueType  # 4
 """Whether it has a keyword."""
+SORT_PROPERTY_FROM: SortProperty.ValueType  # 5
+"""Name, else address, of the first in From."""
+SORT_PROPERTY_TO: SortProperty.ValueType  # 6
+"""Name, else address, of the first in To."""
+SORT_PROPERTY_SUBJECT: SortProperty.ValueType  # 7
+"""The base subject (RFC 5256 §2.1)."""
+SORT_PROPERTY_ALL_IN_THREAD_HAVE_KEYWORD: SortProperty.ValueType  # 8
+"""Whether all messages of its thread have a keyword."""
+SORT_PROPERTY_SOME_IN_THREAD_HAVE_KEYWORD: SortProperty.ValueType  # 9
+"""Whether a message of its thread has a keyword."""
 Global___SortProperty: _TypeAlias = SortProperty  # noqa: Y015
+
+class _QueryRefusal:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _QueryRefusalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QueryRefusal.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    QUERY_REFUSAL_UNSPECIFIED: _QueryRefusal.ValueType  # 0
+    """It is."""
+    QUERY_REFUSAL_FILTER: _QueryRefusal.ValueType  # 1
+    """The filter is right and cannot be answered."""
+    QUERY_REFUSAL_SORT: _QueryRefusal.ValueType  # 2
+    """More messages match than can be put in this order."""
+    QUERY_REFUSAL_TOO_MANY_CHANGES: _QueryRefusal.ValueType  # 3
+    """There are more changes than were asked for."""
+
+class QueryRefusal(_QueryRefusal, metaclass=_QueryRefusalEnumTypeWrapper):
+    """Why a query is not answered."""
+
+QUERY_REFUSAL_UNSPECIFIED: QueryRefusal.ValueType  # 0
+"""It is."""
+QUERY_REFUSAL_FILTER: QueryRefusal.ValueType  # 1
+"""The filter is right and cannot be answered."""
+QUERY_REFUSAL_SORT: QueryRefusal.ValueType  # 2
+"""More messages match than can be put in this order."""
+QUERY_REFUSAL_TOO_MANY_CHANGES: QueryRefusal.ValueType  # 3
+"""There are more changes than were asked for."""
+Global___QueryRefusal: _TypeAlias = QueryRefusal  # noqa: Y015
 
 class _ChangeKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -558,6 +682,10 @@ class MessageFilter(_message.Message):
     HAS_KEYWORD_FIELD_NUMBER: _builtins.int
     NOT_KEYWORD_FIELD_NUMBER: _builtins.int
     HAS_ATTACHMENT_FIELD_NUMBER: _builtins.int
+    ALL_IN_THREAD_HAVE_KEYWORD_FIELD_NUMBER: _builtins.int
+    SOME_IN_THREAD_HAVE_KEYWORD_FIELD_NUMBER: _builtins.int
+    NONE_IN_THREAD_HAVE_KEYWORD_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
     operator: Global___FilterOperator.ValueType
     """How the conditions combine; UNSPECIFIED for a leaf."""
     in_mailbox: _builtins.int
@@ -576,6 +704,12 @@ class MessageFilter(_message.Message):
     """Lacks the keyword."""
     has_attachment: _builtins.bool
     """Has an attachment, when set."""
+    all_in_thread_have_keyword: _builtins.str
+    """All messages of its thread have the keyword."""
+    some_in_thread_have_keyword: _builtins.str
+    """At least one message of its thread has the keyword."""
+    none_in_thread_have_keyword: _builtins.str
+    """No message of its thread has the keyword."""
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageFilter]:
         """Operands of the operator."""
@@ -583,6 +717,10 @@ class MessageFilter(_message.Message):
     @_builtins.property
     def in_mailbox_other_than(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """In a mailbox other than these."""
+
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextCondition]:
+        """Texts that it must have, all of them."""
 
     def __init__(
         self,
@@ -598,16 +736,52 @@ class MessageFilter(_message.Message):
         has_keyword: _builtins.str = ...,
         not_keyword: _builtins.str = ...,
         has_attachment: _builtins.bool | None = ...,
+        all_in_thread_have_keyword: _builtins.str = ...,
+        some_in_thread_have_keyword: _builtins.str = ...,
+        none_in_thread_have_keyword: _builtins.str = ...,
+        texts: _abc.Iterable[Global___TextCondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_has_attachment", b"_has_attachment", "has_attachment", b"has_attachment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_attachment", b"_has_attachment", "after_ms", b"after_ms", "before_ms", b"before_ms", "conditions", b"conditions", "has_attachment", b"has_attachment", "has_keyword", b"has_keyword", "in_mailbox", b"in_mailbox", "in_mailbox_other_than", b"in_mailbox_other_than", "max_size", b"max_size", "min_size", b"min_size", "not_keyword", b"not_keyword", "operator", b"operator"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_attachment", b"_has_attachment", "after_ms", b"after_ms", "all_in_thread_have_keyword", b"all_in_thread_have_keyword", "before_ms", b"before_ms", "conditions", b"conditions", "has_attachment", b"has_attachment", "has_keyword", b"has_keyword", "in_mailbox", b"in_mailbox", "in_mailbox_other_than", b"in_mailbox_other_than", "max_size", b"max_size", "min_size", b"min_size", "none_in_thread_have_keyword", b"none_in_thread_have_keyword", "not_keyword", b"not_keyword", "operator", b"operator", "some_in_thread_have_keyword", b"some_in_thread_have_keyword", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__has_attachment: _TypeAlias = _typing.Literal["has_attachment"]  # noqa: Y015
     _WhichOneofArgType__has_attachment: _TypeAlias = _typing.Literal["_has_attachment", b"_has_attachment"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__has_attachment) -> _WhichOneofReturnType__has_attachment | None: ...
 
 Global___MessageFilter: _TypeAlias = MessageFilter  # noqa: Y015
+
+@_typing.final
+class TextCondition(_message.Message):
+    """A text to look for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    HEADER_NAME_FIELD_NUMBER: _builtins.int
+    scope: Global___TextScope.ValueType
+    """Where."""
+    text: _builtins.str
+    """What, as the person wrote it: words, and phrases in quotation marks; at most 1,000 characters. For HEADER, empty: it is
+    enough that the field is there.
+    """
+    header_name: _builtins.str
+    """For HEADER: the name of the field, in any case."""
+    def __init__(
+        self,
+        *,
+        scope: Global___TextScope.ValueType = ...,
+        text: _builtins.str = ...,
+        header_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header_name", b"header_name", "scope", b"scope", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextCondition: _TypeAlias = TextCondition  # noqa: Y015
 
 @_typing.final
 class MessageSort(_message.Message):
@@ -618,22 +792,26 @@ class MessageSort(_message.Message):
     PROPERTY_FIELD_NUMBER: _builtins.int
     ASCENDING_FIELD_NUMBER: _builtins.int
     KEYWORD_FIELD_NUMBER: _builtins.int
+    COLLATION_FIELD_NUMBER: _builtins.int
     property: Global___SortProperty.ValueType
     """What to sort by."""
     ascending: _builtins.bool
     """Smallest first."""
     keyword: _builtins.str
-    """For HAS_KEYWORD: which."""
+    """For the properties that ask for a keyword: which."""
+    collation: Global___Collation.ValueType
+    """For FROM, TO and SUBJECT: how strings compare."""
     def __init__(
         self,
         *,
         property: Global___SortProperty.ValueType = ...,
         ascending: _builtins.bool = ...,
         keyword: _builtins.str = ...,
+        collation: Global___Collation.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ascending", b"ascending", "keyword", b"keyword", "property", b"property"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ascending", b"ascending", "collation", b"collation", "keyword", b"keyword", "property", b"property"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -650,6 +828,8 @@ class QueryMessagesResponse(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     MODSEQ_FIELD_NUMBER: _builtins.int
     ANCHOR_NOT_FOUND_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    CAN_CALCULATE_CHANGES_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Index of the first."""
     total: _builtins.int
@@ -658,6 +838,10 @@ class QueryMessagesResponse(_message.Message):
     """The account's modseq at the same instant."""
     anchor_not_found: _builtins.bool
     """The anchor was asked and is not among the results."""
+    refusal: Global___QueryRefusal.ValueType
+    """Why it is not answered, when it is not."""
+    can_calculate_changes: _builtins.bool
+    """QueryMessageChanges can be asked with this filter and order."""
     @_builtins.property
     def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Message ids in order."""
@@ -670,14 +854,140 @@ class QueryMessagesResponse(_message.Message):
         total: _builtins.int = ...,
         modseq: _builtins.int = ...,
         anchor_not_found: _builtins.bool = ...,
+        refusal: Global___QueryRefusal.ValueType = ...,
+        can_calculate_changes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_not_found", b"anchor_not_found", "message_ids", b"message_ids", "modseq", b"modseq", "position", b"position", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_not_found", b"anchor_not_found", "can_calculate_changes", b"can_calculate_changes", "message_ids", b"message_ids", "modseq", b"modseq", "position", b"position", "refusal", b"refusal", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryMessagesResponse: _TypeAlias = QueryMessagesResponse  # noqa: Y015
+
+@_typing.final
+class QueryMessageChangesRequest(_message.Message):
+    """A query, and a modseq of which its list is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    SORT_FIELD_NUMBER: _builtins.int
+    COLLAPSE_THREADS_FIELD_NUMBER: _builtins.int
+    SINCE_MODSEQ_FIELD_NUMBER: _builtins.int
+    MAX_CHANGES_FIELD_NUMBER: _builtins.int
+    UP_TO_FIELD_NUMBER: _builtins.int
+    CALCULATE_TOTAL_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    collapse_threads: _builtins.bool
+    """As in the query."""
+    since_modseq: _builtins.int
+    """The modseq of the list that is known."""
+    max_changes: _builtins.int
+    """At most this many removed and added, when set."""
+    up_to: _builtins.int
+    """What comes behind this message of the list need not be told, where that can be known; 0 for all."""
+    calculate_total: _builtins.bool
+    """Count all matches too."""
+    @_builtins.property
+    def filter(self) -> Global___MessageFilter:
+        """As in the query."""
+
+    @_builtins.property
+    def sort(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageSort]:
+        """As in the query."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        filter: Global___MessageFilter | None = ...,
+        sort: _abc.Iterable[Global___MessageSort] | None = ...,
+        collapse_threads: _builtins.bool = ...,
+        since_modseq: _builtins.int = ...,
+        max_changes: _builtins.int | None = ...,
+        up_to: _builtins.int = ...,
+        calculate_total: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_changes", b"_max_changes", "filter", b"filter", "max_changes", b"max_changes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_changes", b"_max_changes", "account_id", b"account_id", "calculate_total", b"calculate_total", "collapse_threads", b"collapse_threads", "filter", b"filter", "max_changes", b"max_changes", "since_modseq", b"since_modseq", "sort", b"sort", "up_to", b"up_to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_changes: _TypeAlias = _typing.Literal["max_changes"]  # noqa: Y015
+    _WhichOneofArgType__max_changes: _TypeAlias = _typing.Literal["_max_changes", b"_max_changes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_changes) -> _WhichOneofReturnType__max_changes | None: ...
+
+Global___QueryMessageChangesRequest: _TypeAlias = QueryMessageChangesRequest  # noqa: Y015
+
+@_typing.final
+class QueryMessageChangesResponse(_message.Message):
+    """What became of the list: take out what is removed, then put in what is added, the first one first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REMOVED_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    MODSEQ_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """Count of all, -1 when not asked."""
+    modseq: _builtins.int
+    """The modseq to which this leads."""
+    refusal: Global___QueryRefusal.ValueType
+    """Why it is not answered, when it is not."""
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Messages that are in the list no more, or may have moved in it; it may name some that were not in it."""
+
+    @_builtins.property
+    def added(self) -> _containers.RepeatedCompositeFieldContainer[Global___AddedMessage]:
+        """Messages that are in the list now, by index."""
+
+    def __init__(
+        self,
+        *,
+        removed: _abc.Iterable[_builtins.int] | None = ...,
+        added: _abc.Iterable[Global___AddedMessage] | None = ...,
+        total: _builtins.int = ...,
+        modseq: _builtins.int = ...,
+        refusal: Global___QueryRefusal.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "modseq", b"modseq", "refusal", b"refusal", "removed", b"removed", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryMessageChangesResponse: _TypeAlias = QueryMessageChangesResponse  # noqa: Y015
+
+@_typing.final
+class AddedMessage(_message.Message):
+    """A message, and where it is in a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.int
+    """Which."""
+    index: _builtins.int
+    """Where, from 0."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.int = ...,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "message_id", b"message_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddedMessage: _TypeAlias = AddedMessage  # noqa: Y015
 
 @_typing.final
 class GetMessagesRequest(_message.Message):
@@ -982,6 +1292,7 @@ class ReadManyRequest(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     THREADS_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
+    QUERY_CHANGES_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """The signed principal in whose name it is asked, as the metadata of a unary call has it."""
     @_builtins.property
@@ -1008,6 +1319,10 @@ class ReadManyRequest(_message.Message):
     def changes(self) -> Global___GetChangesRequest:
         """MailboxService.GetChanges."""
 
+    @_builtins.property
+    def query_changes(self) -> Global___QueryMessageChangesRequest:
+        """MailboxService.QueryMessageChanges."""
+
     def __init__(
         self,
         *,
@@ -1018,12 +1333,13 @@ class ReadManyRequest(_message.Message):
         messages: Global___GetMessagesRequest | None = ...,
         threads: Global___GetThreadsRequest | None = ...,
         changes: Global___GetChangesRequest | None = ...,
+        query_changes: Global___QueryMessageChangesRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "query", b"query", "state", b"state", "threads", b"threads"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "query", b"query", "query_changes", b"query_changes", "state", b"state", "threads", b"threads"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "principal", b"principal", "query", b"query", "state", b"state", "threads", b"threads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "principal", b"principal", "query", b"query", "query_changes", b"query_changes", "state", b"state", "threads", b"threads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_ask: _TypeAlias = _typing.Literal["state", "mailboxes", "query", "messages", "threads", "changes"]  # noqa: Y015
+    _WhichOneofReturnType_ask: _TypeAlias = _typing.Literal["state", "mailboxes", "query", "messages", "threads", "changes", "query_changes"]  # noqa: Y015
     _WhichOneofArgType_ask: _TypeAlias = _typing.Literal["ask", b"ask"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_ask) -> _WhichOneofReturnType_ask | None: ...
 
@@ -1041,6 +1357,7 @@ class ReadManyResponse(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     THREADS_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
+    QUERY_CHANGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def state(self) -> Global___GetStateResponse:
         """MailboxService.GetState."""
@@ -1065,6 +1382,10 @@ class ReadManyResponse(_message.Message):
     def changes(self) -> Global___GetChangesResponse:
         """MailboxService.GetChanges."""
 
+    @_builtins.property
+    def query_changes(self) -> Global___QueryMessageChangesResponse:
+        """MailboxService.QueryMessageChanges."""
+
     def __init__(
         self,
         *,
@@ -1074,12 +1395,13 @@ class ReadManyResponse(_message.Message):
         messages: Global___GetMessagesResponse | None = ...,
         threads: Global___GetThreadsResponse | None = ...,
         changes: Global___GetChangesResponse | None = ...,
+        query_changes: Global___QueryMessageChangesResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "query", b"query", "state", b"state", "threads", b"threads"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "query", b"query", "query_changes", b"query_changes", "state", b"state", "threads", b"threads"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "query", b"query", "state", b"state", "threads", b"threads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "changes", b"changes", "mailboxes", b"mailboxes", "messages", b"messages", "query", b"query", "query_changes", b"query_changes", "state", b"state", "threads", b"threads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["state", "mailboxes", "query", "messages", "threads", "changes"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["state", "mailboxes", "query", "messages", "threads", "changes", "query_changes"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 

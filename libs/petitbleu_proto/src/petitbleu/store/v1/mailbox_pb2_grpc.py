@@ -53,6 +53,11 @@ class MailboxServiceStub:
                 request_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessagesRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessagesResponse.FromString,
                 _registered_method=True)
+        self.QueryMessageChanges = channel.unary_unary(
+                '/petitbleu.store.v1.MailboxService/QueryMessageChanges',
+                request_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesResponse.FromString,
+                _registered_method=True)
         self.GetMessages = channel.unary_unary(
                 '/petitbleu.store.v1.MailboxService/GetMessages',
                 request_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetMessagesRequest.SerializeToString,
@@ -113,6 +118,14 @@ class MailboxServiceServicer:
 
     def QueryMessages(self, request, context):
         """QueryMessages gives ids of messages by filter and sort.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QueryMessageChanges(self, request, context):
+        """QueryMessageChanges gives what became of a query's list since a modseq (RFC 8620 §5.6). FAILED_PRECONDITION when the log no
+        longer reaches that far.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,6 +197,11 @@ def add_MailboxServiceServicer_to_server(servicer, server):
                     servicer.QueryMessages,
                     request_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessagesRequest.FromString,
                     response_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessagesResponse.SerializeToString,
+            ),
+            'QueryMessageChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryMessageChanges,
+                    request_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesRequest.FromString,
+                    response_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesResponse.SerializeToString,
             ),
             'GetMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMessages,
@@ -306,6 +324,33 @@ class MailboxService:
             '/petitbleu.store.v1.MailboxService/QueryMessages',
             petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessagesRequest.SerializeToString,
             petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueryMessageChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.store.v1.MailboxService/QueryMessageChanges',
+            petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesRequest.SerializeToString,
+            petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

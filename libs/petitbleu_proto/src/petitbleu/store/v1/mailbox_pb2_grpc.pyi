@@ -43,6 +43,10 @@ class MailboxServiceStub:
     """ListMailboxes gives all mailboxes with counts."""
     QueryMessages: _grpc.UnaryUnaryMultiCallable[_mailbox_pb2.QueryMessagesRequest, _mailbox_pb2.QueryMessagesResponse]
     """QueryMessages gives ids of messages by filter and sort."""
+    QueryMessageChanges: _grpc.UnaryUnaryMultiCallable[_mailbox_pb2.QueryMessageChangesRequest, _mailbox_pb2.QueryMessageChangesResponse]
+    """QueryMessageChanges gives what became of a query's list since a modseq (RFC 8620 §5.6). FAILED_PRECONDITION when the log no
+    longer reaches that far.
+    """
     GetMessages: _grpc.UnaryUnaryMultiCallable[_mailbox_pb2.GetMessagesRequest, _mailbox_pb2.GetMessagesResponse]
     """GetMessages gives rows of messages; ids that do not exist are left out. At most 1,000."""
     GetThreads: _grpc.UnaryUnaryMultiCallable[_mailbox_pb2.GetThreadsRequest, _mailbox_pb2.GetThreadsResponse]
@@ -73,6 +77,10 @@ class MailboxServiceAsyncStub(MailboxServiceStub):
     """ListMailboxes gives all mailboxes with counts."""
     QueryMessages: _aio.UnaryUnaryMultiCallable[_mailbox_pb2.QueryMessagesRequest, _mailbox_pb2.QueryMessagesResponse]  # type: ignore[assignment]
     """QueryMessages gives ids of messages by filter and sort."""
+    QueryMessageChanges: _aio.UnaryUnaryMultiCallable[_mailbox_pb2.QueryMessageChangesRequest, _mailbox_pb2.QueryMessageChangesResponse]  # type: ignore[assignment]
+    """QueryMessageChanges gives what became of a query's list since a modseq (RFC 8620 §5.6). FAILED_PRECONDITION when the log no
+    longer reaches that far.
+    """
     GetMessages: _aio.UnaryUnaryMultiCallable[_mailbox_pb2.GetMessagesRequest, _mailbox_pb2.GetMessagesResponse]  # type: ignore[assignment]
     """GetMessages gives rows of messages; ids that do not exist are left out. At most 1,000."""
     GetThreads: _aio.UnaryUnaryMultiCallable[_mailbox_pb2.GetThreadsRequest, _mailbox_pb2.GetThreadsResponse]  # type: ignore[assignment]
@@ -118,6 +126,16 @@ class MailboxServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_mailbox_pb2.QueryMessagesResponse, _abc.Awaitable[_mailbox_pb2.QueryMessagesResponse]]:
         """QueryMessages gives ids of messages by filter and sort."""
+
+    @_abc_1.abstractmethod
+    def QueryMessageChanges(
+        self,
+        request: _mailbox_pb2.QueryMessageChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_mailbox_pb2.QueryMessageChangesResponse, _abc.Awaitable[_mailbox_pb2.QueryMessageChangesResponse]]:
+        """QueryMessageChanges gives what became of a query's list since a modseq (RFC 8620 §5.6). FAILED_PRECONDITION when the log no
+        longer reaches that far.
+        """
 
     @_abc_1.abstractmethod
     def GetMessages(
