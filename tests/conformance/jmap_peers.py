@@ -103,6 +103,9 @@ class Mail(mailbox_pb2_grpc.MailboxServiceServicer):
     async def QueryMessages(self, request: Any, context: Any) -> Any:
         return await self._do(request, context, lambda who: self._store.query(who, request))
 
+    async def QueryMessageChanges(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._store.query_changes(who, request))
+
     async def GetMessages(self, request: Any, context: Any) -> Any:
         wanted = list(request.message_ids)
         return await self._do(
@@ -181,6 +184,7 @@ class Reads(mailbox_pb2_grpc.ReadingServiceServicer):
         self._asks = {
             "state": mail.GetState, "mailboxes": mail.ListMailboxes, "query": mail.QueryMessages,
             "messages": mail.GetMessages, "threads": mail.GetThreads, "changes": mail.GetChanges,
+            "query_changes": mail.QueryMessageChanges,
         }  # fmt: skip
 
     async def GetStates(self, request: Any, context: Any) -> Any:

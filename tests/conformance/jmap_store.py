@@ -5,6 +5,7 @@ It stands behind the gateway's port in unit tests, and behind gRPC in the wire t
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,9 @@ from typing import NoReturn
 
 import grpc
 import grpc.aio
+from tests.conformance import jmap_lists
 from tests.conformance.jmap_boxes import Boxes
+from tests.conformance.jmap_lists import Kept
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import uploads_pb2
@@ -26,15 +29,6 @@ NOW = 1_760_000_000_000
 
 def refuse(code: grpc.StatusCode) -> NoReturn:
     raise grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="as told", debug_error_string="")
-
-
-@dataclass
-class Kept:
-    row: pb.Message
-    served: bytes
-    created: int
-    sent_at: int
-    has_attachment: bool
 
 
 @dataclass
@@ -53,6 +47,26 @@ class Person:
     thread_log: list[tuple[int, int, int, int]] = field(default_factory=list)
     imported: dict[bytes, int] = field(default_factory=dict)
     uploads: dict[int, bytes] = field(default_factory=dict)
+    history: list[tuple[int, int, Kept | None]] = field(default_factory=list)
+
+    def note(self, message_id: int) -> None:
+        """Remember what became of a message."""
+        self.history.append((self.modseq, message_id, copy.deepcopy(self.messages.get(message_id))))
+
+    def before(self, modseq: int) -> tuple[dict[int, Kept], set[int]]:
+        """Return the messages as they were, and those of threads in which one was touched since."""
+        then: dict[int, Kept] = {}
+        threads: set[int] = set()
+        for step, message_id, kept in self.history:
+            if step > modseq:
+                told = kept or next(one for _, number, one in self.history if number == message_id and one is not None)
+                threads.add(told.row.thread_id)
+            elif kept is None:
+                then.pop(message_id, None)
+            else:
+                then[message_id] = kept
+        every = [*then.items(), *self.messages.items()]
+        return then, {number for number, kept in every if kept.row.thread_id in threads}
 
     def file(
         self,
@@ -82,6 +96,7 @@ class Person:
         )  # fmt: skip
         sent = parsed.sent_at[0] if parsed.sent_at else row.received_at_ms // 1000
         self.messages[self.last_id] = Kept(row, prefix + body, self.modseq, sent, parsed.has_attachment)
+        self.note(self.last_id)
         return row
 
 
@@ -114,28 +129,16 @@ class MemoryStore:
 
     async def query(self, who: Identity, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
         person = self._of(who, "query")
-        found = [
-            kept for kept in person.messages.values() if not request.HasField("filter") or matches(kept, request.filter)
-        ]
-        found.sort(key=lambda kept: (kept.row.received_at_ms, kept.row.message_id), reverse=True)
-        for sort in reversed(request.sort):
-            found.sort(key=lambda kept: _key(kept, sort), reverse=not sort.ascending)
-        if request.collapse_threads:
-            first: dict[int, Kept] = {}
-            for kept in found:
-                first.setdefault(kept.row.thread_id, kept)
-            found = list(first.values())
-        numbers = [kept.row.message_id for kept in found]
-        answer = pb.QueryMessagesResponse(total=len(numbers) if request.calculate_total else -1, modseq=person.modseq)
-        start = request.position if request.position >= 0 else max(0, len(numbers) + request.position)
-        if request.anchor:
-            if request.anchor not in numbers:
-                answer.anchor_not_found = True
-                return answer
-            start = max(0, numbers.index(request.anchor) + request.anchor_offset)
-        answer.position = min(start, len(numbers))
-        answer.message_ids.extend(numbers[start : start + request.limit])
-        return answer
+        return jmap_lists.window(person.messages, request, person.modseq)
+
+    async def query_changes(
+        self, who: Identity, request: pb.QueryMessageChangesRequest
+    ) -> pb.QueryMessageChangesResponse:
+        person = self._of(who, "query_changes")
+        if not person.log_from <= request.since_modseq <= person.modseq:
+            refuse(grpc.StatusCode.FAILED_PRECONDITION)
+        before, touched = person.before(request.since_modseq)
+        return jmap_lists.became(before, person.messages, touched, request, person.modseq)
 
     async def messages(
         self, who: Identity, message_ids: Sequence[int], *, without_meta: bool = False
@@ -213,6 +216,7 @@ class MemoryStore:
             step = (person.modseq, kept.row.thread_id, 0, Op.UPDATED if left else Op.DESTROYED)
             person.thread_log.append(step)
             person.destroyed[update.message_id] = (kept.created, person.modseq)
+            person.note(update.message_id)
             return pb.UPDATE_STATUS_OK
         keywords = set() if update.replace_keywords else set(kept.row.keywords)
         keywords = (keywords | set(update.add_keywords)) - set(update.remove_keywords)
@@ -226,6 +230,7 @@ class MemoryStore:
         kept.row.keywords[:] = sorted(keywords)
         kept.row.mailbox_ids[:] = sorted(mailboxes)
         kept.row.modseq = person.modseq
+        person.note(update.message_id)
         return pb.UPDATE_STATUS_OK
 
     async def update_mailboxes(self, who: Identity, request: pb.UpdateMailboxesRequest) -> pb.UpdateMailboxesResponse:
@@ -291,38 +296,6 @@ class MemoryStore:
         end = offset + length if length else len(kept.served)
         for at in range(offset, min(end, len(kept.served)), 256 << 10):
             yield kept.served[at : min(at + (256 << 10), end)]
-
-
-def _key(kept: Kept, sort: pb.MessageSort) -> int:
-    if sort.property == pb.SORT_PROPERTY_SIZE:
-        return kept.row.size
-    if sort.property == pb.SORT_PROPERTY_SENT_AT:
-        return kept.sent_at
-    if sort.property == pb.SORT_PROPERTY_HAS_KEYWORD:
-        return int(sort.keyword in kept.row.keywords)
-    return kept.row.received_at_ms
-
-
-def matches(kept: Kept, wanted: pb.MessageFilter) -> bool:
-    """Whether a message is what a filter wants."""
-    row = kept.row
-    if wanted.operator == pb.FILTER_OPERATOR_AND:
-        return all(matches(kept, inner) for inner in wanted.conditions)
-    if wanted.operator == pb.FILTER_OPERATOR_OR:
-        return any(matches(kept, inner) for inner in wanted.conditions)
-    if wanted.operator == pb.FILTER_OPERATOR_NOT:
-        return not any(matches(kept, inner) for inner in wanted.conditions)
-    return not (
-        (wanted.in_mailbox and wanted.in_mailbox not in row.mailbox_ids)
-        or (wanted.in_mailbox_other_than and not set(row.mailbox_ids) - set(wanted.in_mailbox_other_than))
-        or (wanted.before_ms and row.received_at_ms >= wanted.before_ms)
-        or (wanted.after_ms and row.received_at_ms < wanted.after_ms)
-        or (wanted.min_size and row.size < wanted.min_size)
-        or (wanted.max_size and row.size >= wanted.max_size)
-        or (wanted.has_keyword and wanted.has_keyword not in row.keywords)
-        or (wanted.not_keyword and wanted.not_keyword in row.keywords)
-        or (wanted.HasField("has_attachment") and wanted.has_attachment != kept.has_attachment)
-    )
 
 
 def person_identity(account_id: int = 101, address: str = "alice@demo.test") -> Identity:

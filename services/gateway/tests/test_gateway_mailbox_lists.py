@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu_gateway.domain.collations import ascii_casemap, unicode_casemap
 from petitbleu_gateway.domain.mailbox_lists import MailboxList
 from petitbleu_gateway.domain.mailbox_view import MailboxView, levels, rights
+from petitbleu_mail.collations import ascii_casemap, unicode_casemap
 from petitbleu_mail.mailbox_rules import FREE_ROLES, MAX_DEPTH, STANDARD_ROLES
 
 NAMES = st.sampled_from(["a", "B", "c", "É", "e", "ß", "日"])

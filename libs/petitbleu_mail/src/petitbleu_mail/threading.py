@@ -17,7 +17,12 @@ _BLOB = re.compile(r"\[[^\[\]]*+\] *+")
 
 
 def base_subject(subject: str) -> str:
-    """Return the base subject (RFC 5256 §2.1) of a decoded subject, in lower case so that equal ones compare equal."""
+    """Return the base subject of a decoded subject in lower case, so that equal ones compare equal."""
+    return bare_subject(subject).casefold()
+
+
+def bare_subject(subject: str) -> str:
+    """Return the base subject (RFC 5256 §2.1) of a decoded subject as it is written."""
     # (1) blanks run together; encoded words are decoded already
     text = _BLANKS.sub(" ", subject[:_MAX_SUBJECT])
     while True:
@@ -27,7 +32,7 @@ def base_subject(subject: str) -> str:
         if text[:5].lower() == "[fwd:" and text.endswith("]"):
             text = text[5:-1]
             continue
-        return text.casefold()
+        return text
 
 
 def _strip_trailer(text: str) -> str:

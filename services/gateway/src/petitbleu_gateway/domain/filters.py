@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu_gateway.domain.collations import COLLATIONS
 from petitbleu_gateway.domain.keywords import is_keyword
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap import ids
+from petitbleu_mail.collations import COLLATIONS
 
 _MAX_DEPTH: Final = 16
 _MAX_CONDITIONS: Final = 200

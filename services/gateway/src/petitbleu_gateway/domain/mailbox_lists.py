@@ -11,9 +11,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu_gateway.domain.collations import COLLATIONS, DEFAULT
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap import ids
+from petitbleu_mail.collations import COLLATIONS, DEFAULT
 
 _MAX_DEPTH: Final = 16
 _MAX_CONDITIONS: Final = 200

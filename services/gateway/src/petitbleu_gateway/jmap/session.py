@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from petitbleu_gateway.domain.collations import COLLATIONS
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, WEBSOCKET
 from petitbleu_gateway.ports import Identity
+from petitbleu_mail.collations import COLLATIONS
 from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
 
 API_PATH = "/jmap/api"

@@ -38,6 +38,13 @@ class MailboxServicer(mailbox_pb2_grpc.MailboxServiceServicer):
         return await self._reads.query(request)
 
     @answered
+    async def QueryMessageChanges(
+        self, request: mailbox_pb2.QueryMessageChangesRequest, _context: Context
+    ) -> mailbox_pb2.QueryMessageChangesResponse:
+        """Tell what became of a list."""
+        return await self._reads.query_changes(request)
+
+    @answered
     async def GetMessages(
         self, request: mailbox_pb2.GetMessagesRequest, _context: Context
     ) -> mailbox_pb2.GetMessagesResponse:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc
@@ -18,6 +19,11 @@ class Reads:
 
     def __init__(self, cases: MailboxCases) -> None:
         self._cases = cases
+        # Each by its name in a conversation.
+        self._answers: dict[str, Callable[[Any], Awaitable[Any]]] = {
+            "mailboxes": self.mailboxes, "query": self.query, "messages": self.messages, "threads": self.threads,
+            "changes": self.changes, "state": self.state, "query_changes": self.query_changes,
+        }  # fmt: skip
 
     async def account(self, account_id: int) -> KnownAccount:
         """Return the account, when it is the principal's.
@@ -45,6 +51,10 @@ class Reads:
         """Find messages."""
         return await self._cases.queries.query(await self.account(request.account_id), request)
 
+    async def query_changes(self, request: pb.QueryMessageChangesRequest) -> pb.QueryMessageChangesResponse:
+        """Tell what became of a query's list."""
+        return await self._cases.queries.changes(await self.account(request.account_id), request)
+
     async def messages(self, request: pb.GetMessagesRequest) -> pb.GetMessagesResponse:
         """Give rows of messages."""
         account = await self.account(request.account_id)
@@ -69,19 +79,10 @@ class Reads:
             StoreError: INVALID when nothing is asked; otherwise as the read that is asked for.
         """
         ask = request.WhichOneof("ask")
-        if ask == "mailboxes":
-            return pb.ReadManyResponse(mailboxes=await self.mailboxes(request.mailboxes))
-        if ask == "query":
-            return pb.ReadManyResponse(query=await self.query(request.query))
-        if ask == "messages":
-            return pb.ReadManyResponse(messages=await self.messages(request.messages))
-        if ask == "threads":
-            return pb.ReadManyResponse(threads=await self.threads(request.threads))
-        if ask == "changes":
-            return pb.ReadManyResponse(changes=await self.changes(request.changes))
-        if ask == "state":
-            return pb.ReadManyResponse(state=await self.state(request.state))
-        raise StoreError(Problem.INVALID, "nothing is asked")
+        answer = self._answers.get(ask) if ask is not None else None
+        if ask is None or answer is None:
+            raise StoreError(Problem.INVALID, "nothing is asked")
+        return pb.ReadManyResponse(**{ask: await answer(getattr(request, ask))})
 
 
 class ReadingServicer(mailbox_pb2_grpc.ReadingServiceServicer):

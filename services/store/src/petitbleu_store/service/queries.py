@@ -66,6 +66,8 @@ class Queries:
         """
         if not 0 <= request.limit <= MAX_LIMIT:
             raise StoreError(Problem.INVALID, "limit is 0-1,000")
+        if _has_unsupported(request.filter):
+            return mailbox_pb2.QueryMessagesResponse(refusal=mailbox_pb2.QUERY_REFUSAL_FILTER, total=-1)
         plain = _plain(request)
         if plain is not None and not request.anchor:
             if not request.collapse_threads:
@@ -73,6 +75,16 @@ class Queries:
             if not plain.ascending:
                 return await self._walk(account, request, plain)
         return await self._general(account, request)
+
+    async def changes(
+        self, account: KnownAccount, request: mailbox_pb2.QueryMessageChangesRequest
+    ) -> mailbox_pb2.QueryMessageChangesResponse:
+        """Return what became of a query's list (RFC 8620 §5.6).
+
+        Raises:
+            StoreError: CANNOT_CALCULATE when it cannot be known.
+        """
+        raise StoreError(Problem.CANNOT_CALCULATE, f"not known since {request.since_modseq} for {account.account_id}")
 
     async def _list(
         self, account: KnownAccount, request: mailbox_pb2.QueryMessagesRequest, plain: _Plain
@@ -159,6 +171,15 @@ class Queries:
             message_ids=[] if missing else row["ids"], position=0 if missing else row["start"], modseq=row["modseq"],
             total=row["matches"] if request.calculate_total else -1, anchor_not_found=missing,
         )  # fmt: skip
+
+
+def _has_unsupported(given: mailbox_pb2.MessageFilter) -> bool:
+    return bool(
+        given.texts
+        or given.all_in_thread_have_keyword
+        or given.some_in_thread_have_keyword
+        or given.none_in_thread_have_keyword
+    ) or any(_has_unsupported(condition) for condition in given.conditions)
 
 
 def position_end(position: int, limit: int) -> int:

@@ -763,8 +763,8 @@ class TextCondition(_message.Message):
     scope: Global___TextScope.ValueType
     """Where."""
     text: _builtins.str
-    """What, as the person wrote it: words, and phrases in quotation marks; at most 1,000 characters. For HEADER, empty: it is
-    enough that the field is there.
+    """What, as the person wrote it: words, and phrases in quotation marks; at most 4,096 characters and 64 words. For HEADER,
+    empty: it is enough that the field is there.
     """
     header_name: _builtins.str
     """For HEADER: the name of the field, in any case."""
