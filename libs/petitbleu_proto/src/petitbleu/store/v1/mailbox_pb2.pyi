@@ -2344,6 +2344,8 @@ class GetStatusResponse(_message.Message):
     OUTBOX_PENDING_FIELD_NUMBER: _builtins.int
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    REMOVED_MESSAGES_FIELD_NUMBER: _builtins.int
+    REMOVED_OCTETS_FIELD_NUMBER: _builtins.int
     open_recipients: _builtins.int
     """Recipients open."""
     parked_recipients: _builtins.int
@@ -2360,6 +2362,10 @@ class GetStatusResponse(_message.Message):
     """Accounts."""
     held: _builtins.int
     """Messages held for a guardian."""
+    removed_messages: _builtins.int
+    """Deleted messages that can be brought back."""
+    removed_octets: _builtins.int
+    """Octets of these, as served."""
     def __init__(
         self,
         *,
@@ -2371,10 +2377,12 @@ class GetStatusResponse(_message.Message):
         outbox_pending: _builtins.int = ...,
         accounts: _builtins.int = ...,
         held: _builtins.int = ...,
+        removed_messages: _builtins.int = ...,
+        removed_octets: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "held", b"held", "hot_bodies", b"hot_bodies", "hot_octets", b"hot_octets", "open_recipients", b"open_recipients", "outbox_pending", b"outbox_pending", "parked_recipients", b"parked_recipients", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "held", b"held", "hot_bodies", b"hot_bodies", "hot_octets", b"hot_octets", "open_recipients", b"open_recipients", "outbox_pending", b"outbox_pending", "parked_recipients", b"parked_recipients", "removed_messages", b"removed_messages", "removed_octets", b"removed_octets", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
