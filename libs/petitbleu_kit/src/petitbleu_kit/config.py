@@ -41,6 +41,17 @@ class ServiceSettings(BaseSettings):
     nats_password: str = Field("", description="NATS password.")
     redis_url: str = Field("", description="Redis, for what may be lost.")
 
+    egress_allow: str = Field(
+        "",
+        description="Networks (`cidr,…`) that URLs given by people may lead to although they are not public; for tests.",
+    )
+    egress_refuse: str = Field(
+        "",
+        description="Networks (`cidr,…`) that they may not lead to although they are public, such as the operator's own.",
+    )
+    egress_ports: str = Field("80,443", description="Ports that such URLs may name, comma separated.")
+    ca_file: Path | None = Field(None, description="File (PEM) of a further authority that outgoing TLS believes.")
+
     store_target: str = Field("", description="gRPC address of store.")
     accounts_target: str = Field("", description="gRPC address of accounts.")
     delivery_target: str = Field("", description="gRPC address of delivery.")
