@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from petitbleu_gateway.jmap import ids
 
-_LOGGED: Final = ("Email", "Mailbox", "Thread")
+_LOGGED: Final = ("Email", "Mailbox", "Thread", "Quota")
 _DELIVERY: Final = "EmailDelivery"
 TYPES: Final = frozenset({*_LOGGED, _DELIVERY})
 """Types whose changes are pushed; RFC 8621 §1.5 adds `EmailDelivery`, which changes only when a message was added."""

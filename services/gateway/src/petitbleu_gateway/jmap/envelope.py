@@ -13,7 +13,8 @@ CORE = "urn:ietf:params:jmap:core"
 MAIL = "urn:ietf:params:jmap:mail"
 BLOB = "urn:ietf:params:jmap:blob"
 WEBSOCKET = "urn:ietf:params:jmap:websocket"
-CAPABILITIES = frozenset({CORE, MAIL, BLOB, WEBSOCKET})
+QUOTA = "urn:ietf:params:jmap:quota"
+CAPABILITIES = frozenset({CORE, MAIL, BLOB, WEBSOCKET, QUOTA})
 
 Invocation = tuple[str, dict[str, Any], str]
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, WEBSOCKET
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, QUOTA, WEBSOCKET
 from petitbleu_gateway.ports import Identity
 from petitbleu_mail.collations import COLLATIONS
 from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
@@ -88,16 +88,27 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
     """Return the session object for a person who reaches us under `origin`."""
     account = ids.account_id_text(who.account_id)
     found: dict[str, Any] = {
-        "capabilities": {CORE: core_capability(limits), MAIL: {}, BLOB: {}, WEBSOCKET: websocket_capability(origin)},
+        "capabilities": {
+            CORE: core_capability(limits),
+            MAIL: {},
+            BLOB: {},
+            WEBSOCKET: websocket_capability(origin),
+            QUOTA: {},  # RFC 9425 §2.1
+        },
         "accounts": {
             account: {
                 "name": who.address,
                 "isPersonal": True,
                 "isReadOnly": False,
-                "accountCapabilities": {CORE: {}, MAIL: mail_capability(limits), BLOB: blob_capability(limits)},
+                "accountCapabilities": {
+                    CORE: {},
+                    MAIL: mail_capability(limits),
+                    BLOB: blob_capability(limits),
+                    QUOTA: {},
+                },
             }
         },
-        "primaryAccounts": {MAIL: account, BLOB: account},  # core has no data of its own, and SHOULD NOT be present
+        "primaryAccounts": dict.fromkeys((MAIL, BLOB, QUOTA), account),  # core has no data of its own, and SHOULD NOT be present
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",
         "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
@@ -117,4 +128,4 @@ def session_state(who: Identity, limits: SessionLimits) -> str:
 
 @functools.cache
 def _capabilities(limits: SessionLimits) -> bytes:
-    return msgspec.json.encode([core_capability(limits), mail_capability(limits), blob_capability(limits), WEBSOCKET])
+    return msgspec.json.encode([core_capability(limits), mail_capability(limits), blob_capability(limits), WEBSOCKET, QUOTA])

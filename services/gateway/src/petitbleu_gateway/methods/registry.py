@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from petitbleu_gateway.jmap.calls import Method, Registry
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, QUOTA
 from petitbleu_gateway.methods import (
     blob_copy,
     blob_get,
@@ -21,6 +21,7 @@ from petitbleu_gateway.methods import (
     mailbox,
     mailbox_query,
     mailbox_set,
+    quota,
     thread,
 )
 from petitbleu_gateway.methods.changes import ChangesArguments, email_changes, thread_changes
@@ -44,6 +45,10 @@ def build_registry() -> Registry:
         "Email/copy": Method(MAIL, email_copy.EmailCopy, email_copy.email_copy),
         "Email/import": Method(MAIL, email_import.EmailImport, email_import.email_import),
         "Email/parse": Method(MAIL, email_parse.EmailParse, email_parse.email_parse),
+        "Quota/get": Method(QUOTA, quota.QuotaGet, quota.quota_get),
+        "Quota/changes": Method(QUOTA, ChangesArguments, quota.quota_changes),
+        "Quota/query": Method(QUOTA, quota.QuotaQuery, quota.quota_query),
+        "Quota/queryChanges": Method(QUOTA, quota.QuotaQueryChanges, quota.quota_query_changes),
         "Blob/copy": Method(CORE, blob_copy.BlobCopy, blob_copy.blob_copy),
         "Blob/upload": Method(BLOB, blob_upload.BlobUpload, blob_upload.blob_upload),
         "Blob/get": Method(BLOB, blob_get.BlobGet, blob_get.blob_get),

@@ -6,8 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from petitbleu.events.v1.events_pb2 import AccountChanged
 from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_kit.ids import AccountId, partition_of_account
+from petitbleu_kit.outbox import OutboxRow
 from petitbleu_kit.postgres import in_transaction
 from petitbleu_store.adapters.filing_rows import Connection
 from petitbleu_store.core import Core
@@ -40,8 +42,12 @@ _LOG: Final = """/* cold:store.mailboxes_log */ INSERT INTO change_log (partitio
 SELECT v.partition, $2, $3, v.account_id, v.modseq, v.mailbox_id, 0
 FROM unnest($1::smallint[], $4::bigint[], $5::bigint[], $6::bigint[]) AS v (partition, account_id, mailbox_id, modseq)"""
 
-_UPDATE: Final = """/* cold:store.account_update */ UPDATE account SET quota_octets = coalesce($3, quota_octets), guarded = coalesce($4, guarded)
-WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL RETURNING account_id"""
+# A new limit has a modseq, so that clients hear of it (RFC 9425 §4.2); one that is as it was has none.
+_UPDATE: Final = """/* cold:store.account_update */ UPDATE account SET guarded = coalesce($4, guarded),
+    quota_octets = coalesce($3, quota_octets), modseq = modseq + CASE WHEN $3 <> quota_octets THEN 1 ELSE 0 END,
+    limit_modseq = CASE WHEN $3 <> quota_octets THEN modseq + 1 ELSE limit_modseq END,
+    limited_modseq = CASE WHEN $3 > 0 AND quota_octets = 0 THEN modseq + 1 ELSE limited_modseq END
+WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL RETURNING modseq, limit_modseq"""
 
 
 class AccountService:
@@ -106,10 +112,21 @@ class AccountService:
         """
         if quota_octets is not None and quota_octets < 0:
             raise StoreError(Problem.INVALID, "a quota is not negative")
-        # The row lock that filing takes first makes this wait for a batch in flight, and a later batch see it.
-        found = await self._core.pool.fetchval(
-            _UPDATE, partition_of_account(account_id), account_id, quota_octets, guarded
-        )
-        self._book.forget(account_id)
-        if found is None:
-            raise StoreError(Problem.NOT_FOUND)
+        partition = partition_of_account(account_id)
+
+        async def work(connection: Connection) -> list[OutboxRow]:
+            # The row lock that filing takes first makes this wait for a batch in flight, and a later batch see it.
+            row = await connection.fetchrow(_UPDATE, partition, account_id, quota_octets, guarded)
+            if row is None:
+                raise StoreError(Problem.NOT_FOUND)
+            if quota_octets is None or row["limit_modseq"] != row["modseq"]:
+                return []
+            event = AccountChanged(account_id=account_id, modseq=row["modseq"])
+            events = [OutboxRow.make(partition, "mail.account.changed", event.SerializeToString())]
+            await self._core.outbox.insert(connection, events)
+            return events
+
+        try:
+            self._core.outbox.published_soon(await in_transaction(self._core.pool, work))
+        finally:
+            self._book.forget(account_id)

@@ -21,8 +21,8 @@ from petitbleu_store.service.keyword_names import KeywordNames
 _log = get_logger(__name__)
 MAX_IDS: Final = 1000
 
-_STATE: Final = """/* hot:store.state */ SELECT modseq, used_octets, quota_octets, messages FROM account
-WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL"""
+_STATE: Final = """/* hot:store.state */ SELECT modseq, used_octets, quota_octets, messages, limit_modseq,
+limited_modseq FROM account WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL"""
 
 _STATES: Final = """/* hot:store.states */ SELECT a.account_id, a.modseq, a.last_id
 FROM unnest($1::smallint[], $2::bigint[]) AS want (partition, account_id) JOIN account a
@@ -73,6 +73,8 @@ class Reading:
             used_octets=row["used_octets"],
             quota_octets=row["quota_octets"],
             messages=row["messages"],
+            limit_modseq=row["limit_modseq"],
+            limited_modseq=row["limited_modseq"],
         )
 
     async def states(self, account_ids: Sequence[int]) -> mailbox_pb2.GetStatesResponse:
