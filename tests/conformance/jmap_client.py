@@ -14,6 +14,9 @@ import httpx
 CORE = "urn:ietf:params:jmap:core"
 MAIL = "urn:ietf:params:jmap:mail"
 BLOB = "urn:ietf:params:jmap:blob"
+QUOTA = "urn:ietf:params:jmap:quota"
+
+USING = (CORE, MAIL, BLOB, QUOTA)
 
 _numbers = itertools.count(1)
 
@@ -24,7 +27,11 @@ def basic(login: str, password: str) -> dict[str, str]:
 
 @dataclass
 class JmapClient:
-    """One person at one server; whoever makes it sets `put`, which delivers a message and returns its Email id."""
+    """One person at one server.
+
+    Whoever makes it sets `put`, which delivers a message and returns its Email id, and `limit`, which sets the octets that the
+    account may hold.
+    """
 
     url: str
     login: str
@@ -36,6 +43,7 @@ class JmapClient:
         assert answer.status_code == 200, answer.text
         self.session: dict[str, Any] = answer.json()
         self.put: Callable[[bytes], str]
+        self.limit: Callable[[int], object]
         self.account: str = self.session["primaryAccounts"][MAIL]
 
     def post(self, body: Any, content_type: str = "application/json") -> httpx.Response:
@@ -43,7 +51,7 @@ class JmapClient:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.http.post(self.session["apiUrl"], content=data, headers={"Content-Type": content_type})
 
-    def run(self, *calls: list[Any], using: tuple[str, ...] = (CORE, MAIL, BLOB), **members: Any) -> dict[str, Any]:
+    def run(self, *calls: list[Any], using: tuple[str, ...] = USING, **members: Any) -> dict[str, Any]:
         """Run calls and return the whole Response."""
         answer = self.post({"using": list(using), "methodCalls": list(calls), **members})
         assert answer.status_code == 200, answer.text

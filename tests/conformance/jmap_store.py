@@ -48,6 +48,17 @@ class Person:
     imported: dict[bytes, int] = field(default_factory=dict)
     uploads: dict[int, bytes] = field(default_factory=dict)
     history: list[tuple[int, int, Kept | None]] = field(default_factory=list)
+    quota: int = 0
+    limit_modseq: int = 0
+    limited_modseq: int = 0
+
+    def limit(self, octets: int) -> None:
+        """Set what the account may hold, as the operator does."""
+        if octets != self.quota:
+            self.modseq += 1
+            self.limit_modseq = self.modseq
+            self.limited_modseq = self.limited_modseq if self.quota else self.modseq
+            self.quota = octets
 
     def note(self, message_id: int) -> None:
         """Remember what became of a message."""
@@ -121,7 +132,11 @@ class MemoryStore:
 
     async def state(self, who: Identity) -> pb.GetStateResponse:
         found = self._of(who, "state")
-        return pb.GetStateResponse(modseq=found.modseq, messages=len(found.messages))
+        return pb.GetStateResponse(
+            modseq=found.modseq, messages=len(found.messages), quota_octets=found.quota,
+            used_octets=sum(kept.row.size for kept in found.messages.values()), limit_modseq=found.limit_modseq,
+            limited_modseq=found.limited_modseq,
+        )  # fmt: skip
 
     async def mailboxes(self, who: Identity) -> pb.ListMailboxesResponse:
         person = self._of(who, "mailboxes")

@@ -24,6 +24,7 @@ from tests.integration.mailing import (
     update,
 )
 
+from petitbleu.events.v1.events_pb2 import AccountChanged
 from petitbleu.store.v1 import filing_pb2, mailbox_pb2
 from petitbleu_kit.identity import Signer, Verifier
 from petitbleu_kit.ids import BlobId, new_blob_id
@@ -212,6 +213,33 @@ async def test_accounts_are_made_once_and_changed_at_once(store: Store) -> None:
         with pytest.raises(StoreError) as refused:
             await service.create([wrong])
         assert refused.value.problem is Problem.INVALID
+    assert await faults(store) == []
+
+
+async def test_a_new_limit_has_a_modseq_of_its_own_and_is_told(store: Store) -> None:
+    account_id = await new_account(store)
+    service, known = parts_of(store).accounts, await mailing.known(store, account_id)
+
+    async def told() -> set[int]:
+        query = "/* cold:test */ SELECT payload FROM outbox WHERE subject LIKE 'mail.account.changed.%'"
+        events = [AccountChanged.FromString(row["payload"]) for row in await store.core.cold.fetch(query)]
+        return {event.modseq for event in events if event.account_id == account_id}
+
+    reading = parts_of(store).cases.reading
+    first = await reading.state(known)
+    await service.update(account_id, quota_octets=0, guarded=False)
+    same = await reading.state(known)
+    assert (same.modseq, same.limit_modseq, same.limited_modseq) == (first.modseq, 0, 0)
+    assert await told() == set()
+    for octets in (1000, 2000, 2000):
+        await service.update(account_id, quota_octets=octets, guarded=None)
+    state = await reading.state(known)
+    assert state.modseq == state.limit_modseq == first.modseq + 2
+    assert state.limited_modseq == first.modseq + 1
+    assert await told() == {first.modseq + 1, first.modseq + 2}
+    await service.update(account_id, quota_octets=0, guarded=None)
+    state = await reading.state(known)
+    assert (state.limit_modseq, state.limited_modseq) == (first.modseq + 3, first.modseq + 1)
     assert await faults(store) == []
 
 

@@ -47,6 +47,7 @@ def jmap_contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JmapServ
         prefix = f"Return-Path: <anna@x.example>\r\nDelivered-To: {login}\r\n".encode()
         client = JmapClient(url, login, jmap_peers.PASSWORD)
         client.put = lambda raw: f"M{person.file(raw, prefix=prefix).message_id}"
+        client.limit = person.limit
         return client
 
     try:
@@ -67,6 +68,7 @@ def jmap_stack(live_stack: LiveStack) -> JmapServer:
     def newcomer() -> JmapClient:
         client = JmapClient(url, next(logins), PASSWORD)
         client.put = lambda raw: deliver(client, live_stack.smtp_port, raw)
+        client.limit = lambda octets: live_stack.cli("account", "quota", client.login, str(octets))
         return client
 
     return JmapServer(url, newcomer)

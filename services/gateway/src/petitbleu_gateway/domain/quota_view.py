@@ -11,9 +11,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu_gateway.domain.collations import COLLATIONS, DEFAULT
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap.envelope import MAIL
+from petitbleu_mail.collations import COLLATIONS, DEFAULT
 
 OCTETS: Final = "octets"
 """Id of the one Quota that an account has."""

@@ -108,7 +108,9 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
                 },
             }
         },
-        "primaryAccounts": dict.fromkeys((MAIL, BLOB, QUOTA), account),  # core has no data of its own, and SHOULD NOT be present
+        "primaryAccounts": dict.fromkeys(
+            (MAIL, BLOB, QUOTA), account
+        ),  # core has no data of its own, and SHOULD NOT be present
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",
         "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
@@ -128,4 +130,6 @@ def session_state(who: Identity, limits: SessionLimits) -> str:
 
 @functools.cache
 def _capabilities(limits: SessionLimits) -> bytes:
-    return msgspec.json.encode([core_capability(limits), mail_capability(limits), blob_capability(limits), WEBSOCKET, QUOTA])
+    return msgspec.json.encode(
+        [core_capability(limits), mail_capability(limits), blob_capability(limits), WEBSOCKET, QUOTA]
+    )

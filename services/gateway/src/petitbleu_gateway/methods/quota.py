@@ -130,7 +130,9 @@ async def quota_query_changes(context: Context, arguments: QuotaQueryChanges) ->
     since = _known(arguments.since_query_state, state)
     now = [quota["id"] for quota in quotas(state, context.using) if matches(quota)]
     came = state.limited_modseq > since
-    added = [{"id": text, "index": index} for index, text in enumerate(now) if came or (by_use and state.modseq > since)]
+    added = [
+        {"id": text, "index": index} for index, text in enumerate(now) if came or (by_use and state.modseq > since)
+    ]
     gone = not state.quota_octets and state.limit_modseq > since
     removed = [OCTETS] if gone or (added and not came) else []
     if arguments.max_changes is not None and len(added) + len(removed) > arguments.max_changes:

@@ -26,8 +26,8 @@ _ROWS: Final = 500
 
 _ACCOUNTS: Final = """/* cold:store.verify_accounts */ SELECT partition, account_id FROM account WHERE (partition, account_id) > ($1, $2)
     AND wrapped_key IS NOT NULL ORDER BY partition, account_id LIMIT 500"""
-_ACCOUNT: Final = """/* cold:store.verify_account */ SELECT a.*, (SELECT max(c.modseq) FROM change_log c
-        WHERE c.partition = a.partition AND c.account_id = a.account_id) AS log_modseq,
+_ACCOUNT: Final = """/* cold:store.verify_account */ SELECT a.*, greatest(a.limit_modseq, (SELECT max(c.modseq)
+        FROM change_log c WHERE c.partition = a.partition AND c.account_id = a.account_id)) AS log_modseq,
     (SELECT count(*) FROM message_content c WHERE c.partition = a.partition AND c.account_id = a.account_id) AS contents,
     (SELECT count(*) FROM mailbox_message b WHERE b.partition = a.partition AND b.account_id = a.account_id) AS places,
     (SELECT count(*) FROM thread_message t WHERE t.partition = a.partition AND t.account_id = a.account_id) AS members,
