@@ -8,7 +8,7 @@ import multiprocessing
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,6 +74,24 @@ class Http:
         if not piece:
             raise ConnectionError("closed")
         return piece
+
+    def read_long(self, request: bytes) -> tuple[float, float, int]:
+        """Send a request for something large: seconds until the first and the last octet of its body, and its octets."""
+        self.close()
+        began = time.perf_counter()
+        self._socket = socket.create_connection(("127.0.0.1", self._port), 60)
+        self._socket.sendall(request)
+        data = b""
+        while (end := data.find(b"\r\n\r\n")) < 0 or len(data) == end + 4:
+            data += self._more()
+        first = time.perf_counter() - began
+        if not data.startswith(b"HTTP/1.1 200 "):
+            raise RuntimeError(repr(data[:200]))
+        octets = len(data) - end - 4
+        while piece := self._socket.recv(1 << 18):
+            octets += len(piece)
+        self.close()
+        return first, time.perf_counter() - began, octets
 
     def close(self) -> None:
         """Hang up."""
@@ -148,6 +166,10 @@ class JmapEyes:
                            "preview", "hasAttachment"],
         }  # fmt: skip
         return len(self.call([["Email/query", query, "0"], ["Email/get", get, "1"]])[1][1]["list"])
+
+    def fetch(self, path: str) -> tuple[float, float, int]:
+        """Read something large over a connection of its own: seconds to the first and the last octet, and octets."""
+        return self._http.read_long(f"GET {path} HTTP/1.1\r\n{self._head}Connection: close\r\n\r\n".encode())
 
     def close(self) -> None:
         """Hang up."""
@@ -297,24 +319,44 @@ def _send_many(port: int, recipients: Sequence[str], octets: int, first: int) ->
     sender.close()
 
 
+def _send_some(port: int, recipient: str, make: Callable[[int, str], bytes], numbers: Sequence[int]) -> None:
+    sender = Sender(port)
+    for number in numbers:
+        sender.send(recipient, make(number, recipient))
+    sender.close()
+
+
+def send_made(
+    port: int, recipient: str, make: Callable[[int, str], bytes], numbers: Sequence[int], sessions: int = 20
+) -> None:
+    """Send the mails of some numbers to one recipient, over kept connections of a process of our own."""
+    _apart(
+        _send_some, [(port, recipient, make, part) for index in range(sessions) if (part := numbers[index::sessions])]
+    )
+
+
 def send_spread(port: int, recipients: Sequence[str], octets: int, sessions: int = 20) -> None:
     """Send one mail to each recipient over kept connections of a process of our own, which is not measured."""
+    _apart(
+        _send_many,
+        [(port, recipients[index::sessions], octets, index * 1_000_000) for index in range(sessions)],
+    )
+
+
+def _apart(work: Callable[..., None], tasks: Sequence[tuple[Any, ...]]) -> None:
+    """Do tasks side by side in one child, which is not measured."""
     context = multiprocessing.get_context("fork")
     # Threads in one child: the sender waits most of the time, and costs the same for every size of directory.
-    process = context.Process(target=_spread, args=(port, list(recipients), octets, sessions))
+    process = context.Process(target=_side_by_side, args=(work, tasks))
     process.start()
     process.join()
     if process.exitcode:
         raise RuntimeError("the sender failed")
 
 
-def _spread(port: int, recipients: list[str], octets: int, sessions: int) -> None:
+def _side_by_side(work: Callable[..., None], tasks: Sequence[tuple[Any, ...]]) -> None:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 — only the child needs it
 
-    with ThreadPoolExecutor(sessions) as pool:
-        futures = [
-            pool.submit(_send_many, port, recipients[index::sessions], octets, index * 1_000_000)
-            for index in range(sessions)
-        ]
-        for future in futures:
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        for future in [pool.submit(work, *task) for task in tasks]:
             future.result()

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boxes
 import growth
 import mailpath
 import peers
@@ -33,7 +34,9 @@ from ours import Ours
 RESULTS = Path(__file__).parent / "results"
 MAIN = [Load(8192, 20, kept=True), Load(8192, 20, kept=False)]
 OTHERS = [Load(8192, 1, True), Load(8192, 1, False), Load(61440, 20, True), Load(61440, 20, False), Load(61440, 1, True), Load(61440, 1, False)]  # fmt: skip
-CELLS = ("idle", "lone", "mail", "reads", "accounts")
+CELLS = ("idle", "lone", "mail", "boxes", "reads", "accounts")
+PAIRED = {"lone", "mail", "boxes"}
+BOXES = [1000, 10_000, 100_000]
 # From the ports of the first stack to those of the second, in steps that meet none of its ports.
 SECOND = 100
 THIRD = 200
@@ -68,7 +71,7 @@ class Bench:
     def run(self, wanted: set[str]) -> None:
         """Measure what is wanted; one cell that fails leaves the others."""
         lack = peers.missing()
-        if lack and wanted & {"lone", "mail"}:
+        if lack and wanted & PAIRED:
             _say(f"NO PEER: {lack}; the side-by-side cells are skipped")
         with contextlib.ExitStack() as last:
             last.callback(self.ours.stop)
@@ -78,8 +81,8 @@ class Bench:
                 self.ours.create("target")
             if "idle" in wanted:
                 self._cell("idle", self._idle)
-            if wanted & {"lone", "mail"} and not lack and self._cell("peer", self._start_peer):
-                for name, work in (("lone", self._lone), ("mail", self._mail)):
+            if wanted & PAIRED and not lack and self._cell("peer", self._start_peer):
+                for name, work in (("lone", self._lone), ("mail", self._mail), ("boxes", self._boxes)):
                     if name in wanted:
                         self._cell(name, work)
             self.peer.stop()
@@ -104,7 +107,7 @@ class Bench:
 
     def _start_peer(self) -> None:
         (self.root / "peer").mkdir(mode=0o755)
-        self.peer.start(["target"])
+        self.peer.start(["target", *[f"boxes{size}" for size in self._sizes()]])
 
     def _idle(self) -> None:
         found = self.result["idle"] = growth.idle(self.ours)
@@ -145,6 +148,15 @@ class Bench:
                 _compared(found[-1])
         self.result["pss_mib_after_load"] = {side.name: processes.pss_mib(side.pids()) for side in both}
         _say(f"PSS after load, MiB: {self.result['pss_mib_after_load']}")
+
+    def _sizes(self) -> list[int]:
+        return [200, 1000] if self.quick else BOXES
+
+    def _boxes(self) -> None:
+        _say("\na client's day, ours by JMAP and the peer by IMAP")
+        self.result["boxes"] = boxes.boxes(self.ours, self.peer, self._sizes(), _say, 3 if self.quick else 5)
+        for line in boxes.lines(self.result["boxes"]):
+            _say(line)
 
     def _reads(self) -> None:
         _say("\nEmail/query + Email/get of 50, newest first")
