@@ -47,6 +47,8 @@ _SYLLABLES: Final = (
     "en",
 )
 _AT_ONCE: Final = 10_000
+# Vacuum looks for what is new twice a minute; statistics of what was just loaded are part of a mailbox at rest.
+_VACUUM_SECONDS: Final = 35
 
 
 def vocabulary(count: int = 4096) -> list[str]:
@@ -243,6 +245,7 @@ def boxes(
         began = time.monotonic()
         sides = _filled(ours, peer, user, size)
         say(f"  {size} mails and one of 20 MB on both sides in {time.monotonic() - began:.0f} s")
+        time.sleep(_VACUUM_SECONDS)
         growth.quiet(ours, say, 600)
         sides[0].client.search(RARE)  # what is not indexed yet is now
         for number in range(rounds + 1):

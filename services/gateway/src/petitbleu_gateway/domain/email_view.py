@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import date
 from typing import Any, Final
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
@@ -33,15 +34,25 @@ DEFAULT_BODY_PROPERTIES: Final = (
 )  # fmt: skip
 
 
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+_DAY_SECONDS: Final = 86_400
+
+
+@functools.lru_cache(4096)
+def _day(days: int) -> str:
+    return date.fromordinal(_EPOCH + days).isoformat()
+
+
 def utc_date(millis: int) -> str:
     """Return Unix milliseconds as a UTCDate (RFC 8620 §1.4): no fraction when it is zero."""
+    seconds, rest = divmod(millis, 1000)
+    days, second = divmod(seconds, _DAY_SECONDS)
     try:
-        when = datetime.fromtimestamp(millis // 1000, UTC)
-    except (ValueError, OverflowError, OSError):
+        day = _day(days)
+    except (ValueError, OverflowError):
         return "1970-01-01T00:00:00Z"
-    text = when.isoformat(timespec="seconds")[:19]
-    rest = millis % 1000
-    return f"{text}.{rest:03d}Z" if rest else f"{text}Z"
+    text = f"{day}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+    return f"{text}.{rest:03}Z" if rest else f"{text}Z"
 
 
 @dataclass(slots=True)
