@@ -1,0 +1,274 @@
+"""Who is told what and when: states folded, limits, credentials that end, and what no event told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from petitbleu_gateway.domain.state_changes import (
+    NOTHING_SEEN,
+    TYPES,
+    AccountState,
+    seen_state,
+    seen_text,
+    state_change,
+)
+from petitbleu_gateway.ports import AwayError, Credential, Identity, NewSession, RefusedError
+from petitbleu_gateway.service.authentication import Authentication
+from petitbleu_gateway.service.push import FOLD_SECONDS, PushHub, PushLimits, Stream, TooManyStreamsError
+from petitbleu_gateway.service.push_upkeep import PushUpkeep
+
+ALICE = Credential("alice@demo.test", "right")
+COUNTS = st.integers(min_value=0, max_value=10**18 - 1)
+
+
+def person(account_id: int) -> Identity:
+    return Identity(account_id, 3, "", "", (), 0, "", 1 << 40)
+
+
+class _States:
+    """Store, as far as pushing asks it."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, AccountState] = {}
+        self.asked: list[list[int]] = []
+
+    async def states(self, account_ids: Sequence[int]) -> Mapping[int, AccountState]:
+        self.asked.append(list(account_ids))
+        await asyncio.sleep(0)
+        return {one: self.found.get(one, AccountState(1, 0)) for one in account_ids}
+
+
+class _Accounts:
+    """Who knows credentials; `wrong` are those that it refuses."""
+
+    def __init__(self) -> None:
+        self.wrong: set[Credential] = set()
+        self.away = False
+        self.asked = 0
+
+    async def authenticate(self, credential: Credential, client_ip: str) -> Identity:
+        del client_ip
+        self.asked += 1
+        if self.away:
+            raise AwayError
+        if credential in self.wrong:
+            raise RefusedError
+        return person(7)
+
+    async def create_session(self, principal: str, label: str, client_ip: str) -> NewSession:
+        raise NotImplementedError
+
+    async def revoke_session(self, principal: str, session_id: int) -> None:
+        raise NotImplementedError
+
+
+def hub_of(states: _States, streams_account: int = 10, streams: int = 100) -> PushHub:
+    return PushHub(states, PushLimits(streams_account, streams))
+
+
+async def opened(hub: PushHub, account_id: int = 7, credential: Credential = ALICE) -> Stream:
+    stream = await hub.open("test", person(account_id), credential, "192.0.2.1")
+    stream.types = TYPES
+    return stream
+
+
+async def told(hub: PushHub, stream: Stream, seconds: float, last: str = "") -> list[Any]:
+    """Listen as a door does, for some time or until the state `last` is told."""
+    found = []
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while loop.time() < until:
+        try:
+            await asyncio.wait_for(stream.wake.wait(), until - loop.time())
+        except TimeoutError:
+            break
+        stream.wake.clear()
+        change = hub.take(stream)
+        if change is not None:
+            found.append(change)
+            if next(iter(change["changed"].values()))["Email"] == last:
+                return found
+    assert not last, "the last state is not told"
+    return found
+
+
+@given(st.integers(1, (1 << 63) - 1), COUNTS, COUNTS)
+def test_rfc8620_7_3_event_ids_come_back_as_they_went(account_id: int, modseq: int, last_id: int) -> None:
+    state = AccountState(modseq, last_id)
+    assert seen_state(account_id, seen_text(account_id, state)) == state
+    assert (
+        seen_state(account_id + 1 if account_id < 9 else account_id - 1, seen_text(account_id, state)) == NOTHING_SEEN
+    )
+
+
+@given(st.text(max_size=60))
+def test_rfc8620_7_3_event_ids_of_others_have_seen_nothing(text: str) -> None:
+    assert seen_state(7, text) == NOTHING_SEEN or text.startswith("a")
+
+
+def test_rfc8621_1_5_email_delivery_has_a_state_of_its_own() -> None:
+    assert state_change(7, TYPES, AccountState(5, 2), AccountState(5, 2)) is None
+    found = state_change(7, TYPES, AccountState(5, 2), AccountState(6, 2))
+    assert found is not None
+    assert all("EmailDelivery" not in changed for changed in found["changed"].values())
+    assert state_change(7, frozenset({"EmailDelivery"}), AccountState(5, 2), AccountState(6, 2)) is None
+    assert state_change(7, frozenset({"EmailDelivery"}), AccountState(5, 2), AccountState(6, 3)) is not None
+
+
+async def test_a_burst_is_one_event_every_tenth_of_a_second() -> None:
+    hub = hub_of(_States())
+    stream = await opened(hub)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    listening = asyncio.create_task(told(hub, stream, 60, last="309"))
+    for number in range(300):
+        hub.heard(7, AccountState(10 + number, number))
+        await asyncio.sleep(0.001)
+    found = await listening
+    assert 2 <= len(found) <= (loop.time() - began) / FOLD_SECONDS + 2
+
+
+async def test_a_slow_reader_is_told_the_last_state_and_holds_no_queue() -> None:
+    hub = hub_of(_States())
+    stream = await opened(hub)
+    for number in range(1000):
+        hub.heard(7, AccountState(10 + number, number))
+    found = hub.take(stream)
+    assert found is not None
+    assert next(iter(found["changed"].values()))["Email"] == "1009"
+    assert hub.take(stream) is None
+
+
+async def test_events_that_come_late_or_twice_never_lead_back() -> None:
+    hub = hub_of(_States())
+    stream = await opened(hub)
+    for modseq in (5, 9, 7, 9, 2):
+        hub.heard(7, AccountState(modseq, 0))
+    found = hub.take(stream)
+    assert found is not None
+    assert next(iter(found["changed"].values()))["Email"] == "9"
+    hub.heard(7, AccountState(8, 0))
+    assert hub.take(stream) is None
+
+
+async def test_a_change_while_store_is_asked_where_the_account_stands_is_not_lost() -> None:
+    states = _States()
+    hub = hub_of(states)
+    opening = asyncio.create_task(opened(hub))
+    await asyncio.sleep(0)
+    hub.heard(7, AccountState(4, 1))
+    stream = await opening
+    assert stream.seen == AccountState(4, 1)
+    await hub.saw(stream, seen_text(7, AccountState(3, 1)))
+    assert hub.take(stream) is not None
+
+
+async def test_many_that_come_at_once_ask_store_once() -> None:
+    states = _States()
+    hub = hub_of(states, streams=2000)
+    await asyncio.gather(*(opened(hub, account_id) for account_id in range(1, 501)))
+    assert len(states.asked) < 5
+    await opened(hub, 1)
+    assert sum(map(len, states.asked)) == 500  # an account that is watched is known
+
+
+async def test_what_no_event_told_is_found_by_comparing() -> None:
+    states = _States()
+    hub = hub_of(states)
+    streams = [await opened(hub, account_id) for account_id in range(1, 6)]
+    states.found[3] = AccountState(8, 2)
+    await hub.compare()
+    assert [hub.take(stream) is not None for stream in streams] == [False, False, True, False, False]
+
+
+async def test_a_state_that_another_process_told_is_believed_once_store_says_so() -> None:
+    states = _States()
+    hub = hub_of(states)
+    stream = await opened(hub)
+    states.found[7] = AccountState(9, 1)
+    await hub.saw(stream, seen_text(7, AccountState(9, 1)))
+    assert hub.take(stream) is None
+    await hub.saw(stream, seen_text(7, AccountState(99, 1)))
+    assert hub.take(stream) is not None
+
+
+async def test_limits_of_an_account_and_of_all() -> None:
+    hub = hub_of(_States(), streams_account=2, streams=3)
+    first = await opened(hub)
+    await opened(hub)
+    with pytest.raises(TooManyStreamsError) as refused:
+        await opened(hub)
+    assert not refused.value.busy
+    await opened(hub, 8)
+    with pytest.raises(TooManyStreamsError) as refused:
+        await opened(hub, 9)
+    assert refused.value.busy
+    hub.close(first)
+    hub.close(first)  # twice gives back once
+    assert hub.streams == 2
+    await opened(hub)
+
+
+async def test_the_end_of_the_process_ends_all_and_lets_nobody_in() -> None:
+    hub = hub_of(_States())
+    stream = await opened(hub)
+    hub.end_all()
+    assert stream.over == "shutdown"
+    assert stream.wake.is_set()
+    with pytest.raises(TooManyStreamsError):
+        await opened(hub)
+
+
+async def test_a_credential_that_holds_no_longer_ends_all_streams_that_showed_it() -> None:
+    hub = hub_of(_States())
+    accounts = _Accounts()
+    authentication = Authentication(accounts, lambda: 300)
+    upkeep = PushUpkeep(hub, authentication, lambda: 1, 3600)
+    running = asyncio.create_task(upkeep.run())
+    other = Credential("alice@demo.test", "of an app")
+    streams = [await opened(hub), await opened(hub), await opened(hub, credential=other)]
+    for stream in streams:
+        upkeep.begin(stream)
+    await asyncio.sleep(0)
+    accounts.wrong.add(ALICE)
+    authentication.forget_accounts([7])
+    await asyncio.sleep(0.05)
+    assert [stream.over for stream in streams] == ["credential", "credential", ""]
+    assert accounts.asked <= 3
+    accounts.away = True  # who cannot be asked ends nobody
+    accounts.wrong.add(other)
+    authentication.forget_accounts([7])
+    await asyncio.sleep(0.05)
+    assert not streams[2].over
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_pings_are_due_by_one_ticker() -> None:
+    hub = hub_of(_States())
+    streams = [await opened(hub) for _ in range(3)]
+    streams[0].ping_seconds, streams[0].ping_at = 30, 100.0
+    streams[1].ping_seconds, streams[1].ping_at = 30, 200.0
+    hub.tick(150.0)
+    assert [stream.ping_due for stream in streams] == [True, False, False]
+    assert [stream.wake.is_set() for stream in streams] == [True, False, False]
+
+
+async def test_while_the_bus_is_away_store_is_asked() -> None:
+    states = _States()
+    hub = hub_of(states)
+    upkeep = PushUpkeep(hub, Authentication(_Accounts(), lambda: 60), lambda: 0, 3600)
+    stream = await opened(hub)
+    running = asyncio.create_task(upkeep.run())
+    states.found[7] = AccountState(5, 1)
+    assert len(await told(hub, stream, 2.5)) == 1
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
