@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+import grpc.aio
+
 from petitbleu.accounts.v1 import accounts_pb2_grpc
 from petitbleu_accounts.adapters.argon2_pool import PasswordPool
 from petitbleu_accounts.adapters.peers import GuardPeer, StorePeer
@@ -14,15 +16,18 @@ from petitbleu_accounts.adapters.postgres_changes import PostgresChanges
 from petitbleu_accounts.adapters.postgres_creation import PostgresCreation
 from petitbleu_accounts.adapters.postgres_credentials import PostgresCredentials
 from petitbleu_accounts.adapters.postgres_directory import PostgresDirectory
+from petitbleu_accounts.adapters.postgres_identities import PostgresIdentities
 from petitbleu_accounts.adapters.windows import MemoryWindows, RedisWindows
 from petitbleu_accounts.config import Settings
 from petitbleu_accounts.consumers import DirectoryNews
 from petitbleu_accounts.grpc_api.admin import AdminApi
 from petitbleu_accounts.grpc_api.authentication import AuthenticationApi
 from petitbleu_accounts.grpc_api.directory import DirectoryApi
+from petitbleu_accounts.grpc_api.identities import IdentityApi
 from petitbleu_accounts.service.administration import Administration
 from petitbleu_accounts.service.authentication import Authentication
 from petitbleu_accounts.service.creation import Creation
+from petitbleu_accounts.service.identities import Identities
 from petitbleu_accounts.service.limits import LoginLimits
 from petitbleu_accounts.service.memory import CredentialMemory
 from petitbleu_accounts.service.resolve import Resolver
@@ -43,14 +48,31 @@ _log = get_logger(__name__)
 ALLOWED: Final = {
     "/petitbleu.accounts.v1.DirectoryService/": frozenset({"ingest", "delivery", "gateway", "junior-guard", OPERATOR}),
     "/petitbleu.accounts.v1.AuthenticationService/": frozenset({"gateway", "ingest"}),
+    "/petitbleu.accounts.v1.IdentityService/": frozenset({"gateway"}),
     "/petitbleu.accounts.v1.AdminService/": frozenset({OPERATOR}),
 }
 PERSON_METHODS: Final = frozenset(
     {
         "/petitbleu.accounts.v1.AuthenticationService/CreateSession",
         "/petitbleu.accounts.v1.AuthenticationService/RevokeSession",
+        "/petitbleu.accounts.v1.IdentityService/ListIdentities",
+        "/petitbleu.accounts.v1.IdentityService/GetIdentityChanges",
+        "/petitbleu.accounts.v1.IdentityService/UpdateIdentities",
     }
 )
+
+
+def _add_services(
+    server: grpc.aio.Server,
+    directory: DirectoryApi,
+    authentication: AuthenticationApi,
+    identities: IdentityApi,
+    admin: AdminApi,
+) -> None:
+    accounts_pb2_grpc.add_DirectoryServiceServicer_to_server(directory, server)
+    accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(authentication, server)
+    accounts_pb2_grpc.add_IdentityServiceServicer_to_server(identities, server)
+    accounts_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -84,8 +106,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         else MemoryWindows(settings.login_window_seconds)
     )
     creation = Creation(settings, directory, accounts, PostgresCreation(pool, outbox), passwords, store, guard)
+    identities = Identities(PostgresIdentities(pool, outbox))
     administration = Administration(
-        settings, directory, accounts, changes, aliases, credentials, passwords, store, memory
+        settings, directory, accounts, changes, aliases, credentials, passwords, store, memory, identities
     )
     authentication = Authentication(
         settings, credentials, accounts, changes, passwords, LoginLimits(settings, windows), memory, signer
@@ -96,11 +119,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         OperatorToken(settings.operator_token_file), ALLOWED, PERSON_METHODS,
     )  # fmt: skip
     server = make_server(interceptor)
-    accounts_pb2_grpc.add_DirectoryServiceServicer_to_server(
-        DirectoryApi(Resolver(PostgresDirectory(reads)), accounts), server
-    )
-    accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(AuthenticationApi(authentication), server)
-    accounts_pb2_grpc.add_AdminServiceServicer_to_server(AdminApi(administration, creation), server)
+    _add_services(
+        server, DirectoryApi(Resolver(PostgresDirectory(reads)), accounts), AuthenticationApi(authentication),
+        IdentityApi(identities), AdminApi(administration, creation),
+    )  # fmt: skip
     health = HealthServer({"postgresql": lambda: answers(pool)}, settings.health_host, settings.health_port)
     address = settings.listen_address(SERVICE)
     remove_stale_socket(address)

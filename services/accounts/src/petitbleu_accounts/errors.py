@@ -17,6 +17,9 @@ class Fault(Enum):
     WRONG_CREDENTIAL = grpc.StatusCode.UNAUTHENTICATED
     LIMITED = grpc.StatusCode.RESOURCE_EXHAUSTED
     UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+    FORBIDDEN = grpc.StatusCode.PERMISSION_DENIED
+    STATE_MISMATCH = grpc.StatusCode.ABORTED
+    UNKNOWN_STATE = grpc.StatusCode.OUT_OF_RANGE
 
 
 class AccountsError(Exception):

@@ -31,6 +31,9 @@ _FORGET_PERSON: Final = """/* cold:accounts.forget_person */
 UPDATE person SET display_name = '', password_hash = NULL, roles = '{}', pending_guardians = '{}'
 WHERE partition = $1 AND account_id = $2"""
 _END_SESSIONS: Final = "/* cold:accounts.end_sessions */ DELETE FROM session WHERE partition = $1 AND account_id = $2"
+_FORGET_IDENTITIES: Final = """/* cold:accounts.forget_identities */ WITH gone AS (
+    DELETE FROM identity WHERE partition = $1 AND account_id = $2
+) DELETE FROM identity_book WHERE partition = $1 AND account_id = $2"""
 _END_SESSION: Final = """/* cold:accounts.end_session */
 DELETE FROM session WHERE partition = $1 AND account_id = $2 AND session_id = $3 RETURNING true"""
 _END_APP_PASSWORDS: Final = """/* cold:accounts.end_app_passwords */
@@ -197,6 +200,7 @@ class PostgresChanges:
             await connection.execute(_FORGET_PERSON, key.partition, key.account_id)
             await connection.execute(_END_SESSIONS, key.partition, key.account_id)
             await connection.execute(_END_APP_PASSWORDS, key.partition, key.account_id)
+            await connection.execute(_FORGET_IDENTITIES, key.partition, key.account_id)
             event = directory_changed(key.tenant_id, (key.account_id,), domains | {key.domain_id})
             return await self._tell(connection, event)
 

@@ -13,7 +13,8 @@ from petitbleu_kit.identity import Principal
 from petitbleu_kit.rpc import caller
 
 
-def _person() -> Principal:
+def person() -> Principal:
+    """Return whom the call is made for."""
     principal = caller().principal
     if principal is None:  # the interceptor asks for one; this is the second lock
         raise wrong_credential()
@@ -51,7 +52,7 @@ class AuthenticationApi(accounts_pb2_grpc.AuthenticationServiceServicer):
         self, request: accounts_pb2.CreateSessionRequest, _context: Any
     ) -> accounts_pb2.CreateSessionResponse:
         """Turn a principal into a bearer session."""
-        token, session_id, ends = await self._authentication.open_session(_person(), request.label, request.client_ip)
+        token, session_id, ends = await self._authentication.open_session(person(), request.label, request.client_ip)
         return accounts_pb2.CreateSessionResponse(token=token, session_id=session_id, expires_at=ends)
 
     @answered
@@ -59,5 +60,5 @@ class AuthenticationApi(accounts_pb2_grpc.AuthenticationServiceServicer):
         self, request: accounts_pb2.RevokeSessionRequest, _context: Any
     ) -> accounts_pb2.RevokeSessionResponse:
         """End a session of the principal."""
-        await self._authentication.end_session(_person(), request.session_id)
+        await self._authentication.end_session(person(), request.session_id)
         return accounts_pb2.RevokeSessionResponse()

@@ -19,6 +19,7 @@ from petitbleu_accounts.domain.resolution import HostedDomain
 from petitbleu_accounts.domain.secrets import app_password_digest, new_app_password, prepare_password
 from petitbleu_accounts.errors import AccountsError, Fault
 from petitbleu_accounts.ports import MailStore
+from petitbleu_accounts.service.identities import Identities
 from petitbleu_accounts.service.memory import CredentialMemory
 from petitbleu_kit.ids import new_row_id
 from petitbleu_kit.logs import get_logger
@@ -26,6 +27,7 @@ from petitbleu_kit.logs import get_logger
 _log = get_logger(__name__)
 MAX_MEMBERS: Final = 5_000
 MAX_PAGE: Final = 1_000
+_FOLLOWED: Final = 20
 PROTOCOLS: Final = frozenset({"jmap", "smtp", "imap", "dav", "sieve"})
 
 
@@ -35,7 +37,7 @@ class Administration:
     def __init__(
         self, settings: Settings, directory: PostgresDirectory, accounts: PostgresAccounts, changes: PostgresChanges,
         aliases: PostgresAliases, credentials: PostgresCredentials, passwords: PasswordPool, store: MailStore,
-        memory: CredentialMemory,
+        memory: CredentialMemory, identities: Identities,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._directory = directory
@@ -46,6 +48,7 @@ class Administration:
         self._passwords = passwords
         self._store = store
         self._memory = memory
+        self._identities = identities
 
     async def create_tenant(self, name: str) -> TenantRow:
         """Make a tenant."""
@@ -169,7 +172,19 @@ class Administration:
             if domains[member.domain].tenant_id != domain.tenant_id:
                 raise AccountsError(Fault.REFUSED, "a member belongs to another tenant")
             found.append(entry.address)
-        return await self._aliases.put(domain, want.address, found)
+        before = await self._reached(want.address)
+        alias_id = await self._aliases.put(domain, want.address, found)
+        await self._identities.follow(before | await self._reached(want.address))
+        return alias_id
+
+    async def _reached(self, address: str) -> set[int]:
+        """Accounts to which an alias leads, none for a large group: a group is nobody's own address."""
+        entry = (await self._directory.entries([address])).get(address)
+        if entry is None or entry.alias_id is None:
+            return set()
+        members = await self._directory.members([entry.alias_id])
+        found = {one.account_id for entries in members.values() for one in entries if one.account_id is not None}
+        return found if len(found) <= _FOLLOWED else set()
 
     async def alias_page(self, domain: str, after: int, limit: int) -> list[Alias]:
         """A page of aliases and groups."""
@@ -183,7 +198,9 @@ class Administration:
         want = wanted(address)
         if want is None or not want.domain:
             raise AccountsError(Fault.INVALID, "this is not an address")
+        before = await self._reached(want.address)
         await self._aliases.delete(await self._domain(want.domain), want.address)
+        await self._identities.follow(before)
 
     async def set_catch_all(self, domain_name: str, address: str) -> None:
         """Set or clear the account that gets unknown addresses of a domain; it is of the same tenant, and no child's."""
