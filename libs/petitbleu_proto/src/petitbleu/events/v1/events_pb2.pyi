@@ -229,3 +229,27 @@ class IdentityChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IdentityChanged: _TypeAlias = IdentityChanged  # noqa: Y015
+
+@_typing.final
+class PushSubscriptionsChanged(_message.Message):
+    """Push subscriptions of a person were made or changed.
+    Subject: accounts.push.changed.v1.<partition of the account>. Published by accounts.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PushSubscriptionsChanged: _TypeAlias = PushSubscriptionsChanged  # noqa: Y015
