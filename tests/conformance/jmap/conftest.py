@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,24 @@ from tests.conformance.jmap_client import JmapClient
 from tests.conformance.jmap_peers import JmapPeers, free_port, running_gateway
 from tests.live_stack import DOMAIN, PASSWORD, LiveStack
 
+from petitbleu_dev.authority import Certificates
+
 POOL = 360
 """Accounts made at once on the whole stack; each test takes one that nobody has used."""
 
 
 @dataclass
 class JmapServer:
-    """A running gateway, and a way to a person of one's own at it."""
+    """A running gateway, and a way to a person of one's own at it.
+
+    `secure` is the host and port of its HTTPS, `authority` the certificate to trust for it, and `logs` are the files that the
+    gateway, and whatever is behind it, write their logs to.
+    """
 
     url: str
+    secure: str
+    authority: Path
+    logs: tuple[Path, ...]
     newcomer: Callable[[], JmapClient]
 
 
@@ -36,8 +46,10 @@ def jmap_contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JmapServ
     short.symlink_to(directory)  # sun_path is short
     peers = JmapPeers(short)
     peers.start()
-    port = free_port()
+    port, tls_port = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
+    certificates = Certificates(directory)
+    certificates.ensure(datetime.now(UTC))
 
     def newcomer() -> JmapClient:
         number = 1000 + len(jmap_peers.PEOPLE)
@@ -50,9 +62,15 @@ def jmap_contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JmapServ
         client.limit = person.limit
         return client
 
+    environment = {
+        **peers.environment(port, free_port(), tls_port),
+        "PETITBLEU_TLS_CERT": str(certificates.server),
+        "PETITBLEU_TLS_KEY": str(certificates.server_key),
+    }
+    log = directory / "gateway.log"
     try:
-        with running_gateway(peers.environment(port, free_port()), directory / "gateway.log"):
-            yield JmapServer(url, newcomer)
+        with running_gateway(environment, log):
+            yield JmapServer(url, f"localhost:{tls_port}", certificates.authority, (log,), newcomer)
     finally:
         peers.stop()
         short.unlink()
@@ -71,7 +89,9 @@ def jmap_stack(live_stack: LiveStack) -> JmapServer:
         client.limit = lambda octets: live_stack.cli("account", "quota", client.login, str(octets))
         return client
 
-    return JmapServer(url, newcomer)
+    logs = tuple(live_stack.layout.logs / f"{service}.log" for service in ("gateway", "store"))
+    authority = Certificates(live_stack.layout.tls).authority
+    return JmapServer(url, f"localhost:{live_stack.port('https')}", authority, logs, newcomer)
 
 
 def deliver(client: JmapClient, port: int, raw: bytes) -> str:
