@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu_gateway.domain.comparators import comparator_members
 from petitbleu_gateway.domain.keywords import is_keyword
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap import ids
@@ -164,7 +165,7 @@ def store_sort(given: list[dict[str, Any]] | None) -> list[pb.MessageSort]:
     """
     found = []
     for entry in given or ():
-        comparator: Comparator = _convert(entry, Comparator)
+        comparator: Comparator = _convert(comparator_members(entry), Comparator)
         # RFC 8620 §5.5: none of these is a string, so a collation that we know is of no matter
         if comparator.property not in _SORTS or comparator.collation not in {None, *COLLATIONS}:
             raise MethodError(Fault.UNSUPPORTED_SORT)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu_gateway.domain.comparators import comparator_members
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap import ids
 from petitbleu_mail.collations import COLLATIONS, DEFAULT
@@ -144,7 +145,7 @@ def _sorted(mailboxes: Iterable[pb.Mailbox], sort: Sequence[dict[str, Any]]) -> 
     if len(sort) > _MAX_SORTS:
         raise MethodError(Fault.UNSUPPORTED_SORT)
     found = sorted(mailboxes, key=lambda one: one.mailbox_id)
-    for comparator in reversed([_convert(one, _Comparator) for one in sort]):
+    for comparator in reversed([_convert(comparator_members(one), _Comparator) for one in sort]):
         collation = DEFAULT if comparator.collation is UNSET else comparator.collation
         if comparator.property not in _SORTS or collation not in COLLATIONS:
             raise MethodError(Fault.UNSUPPORTED_SORT)

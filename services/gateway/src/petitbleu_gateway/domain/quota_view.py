@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu_gateway.domain.comparators import comparator_members
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap.envelope import MAIL
 from petitbleu_mail.collations import COLLATIONS, DEFAULT
@@ -125,7 +126,7 @@ def sort_properties(sort: Sequence[dict[str, Any]] | None) -> list[str]:
     Raises:
         MethodError: `invalidArguments`, `unsupportedSort`.
     """
-    comparators = [_convert(one, _Comparator) for one in sort or ()]
+    comparators = [_convert(comparator_members(one), _Comparator) for one in sort or ()]
     if len(comparators) > _MAX_SORTS:
         raise MethodError(Fault.UNSUPPORTED_SORT)
     for comparator in comparators:
