@@ -33,6 +33,7 @@ from petitbleu_store.bootstrap import Store
 from petitbleu_store.domain.standard_mailboxes import ARCHIVE, DRAFTS, INBOX, JUNK, TRASH
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service import mailbox_upkeep
+from petitbleu_store.service.removal import now_ms
 
 FILED = filing_pb2.FILE_STATUS_FILED
 HELD = filing_pb2.FILE_STATUS_HELD
@@ -99,7 +100,8 @@ async def test_a_destroyed_message_does_not_come_back(store: Store) -> None:
     assert again.status == FILED
     assert await mailing.all_ids(store, account_id) == []
     assert await faults(store) == []
-    # Once nobody can file it any more, it is forgotten.
+    # Once it cannot be brought back and nobody can file it any more, it is forgotten.
+    assert await parts_of(store).cases.purging.expire(now_ms() + 31 * 86_400_000) == 1
     await store.core.cold.execute(
         "/* cold:test */ UPDATE origin SET gone_at = now() - interval '41 days' WHERE gone_at IS NOT NULL"
     )
@@ -316,7 +318,7 @@ async def test_held_mail_is_seen_by_nobody_and_is_filed_or_destroyed_by_a_decisi
     assert all(mailbox.total_messages == 0 for mailbox in (await mailboxes(store, child)).values())
     state = await parts_of(store).cases.reading.state(account)
     assert (state.messages, state.used_octets) == (0, 0)
-    assert await parts_of(store).counts() == (1, 3)
+    assert (await parts_of(store).counts())[:2] == (1, 3)
     assert await parts_of(store).still_referred([(ids[0], [child])]) == {ids[0]}
 
     held = parts_of(store).held
@@ -345,7 +347,7 @@ async def test_held_mail_is_seen_by_nobody_and_is_filed_or_destroyed_by_a_decisi
     )
     assert [result.status for result in results] == [FILED, HELD, FILED]
     assert len(await mailing.all_ids(store, child)) == 2
-    assert await parts_of(store).counts() == (1, 0)
+    assert (await parts_of(store).counts())[:2] == (1, 0)
     assert await parts_of(store).still_referred([(ids[1], [child])]) == set()
     assert await faults(store) == []
 

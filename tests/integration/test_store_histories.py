@@ -8,9 +8,10 @@ from collections import defaultdict
 import pytest
 from tests.integration import mailing
 from tests.integration.arriving import accept, message
+from tests.integration.deleting import purge, removed, removed_mailboxes, restore, restore_mailboxes
 from tests.integration.mailing import Cache, change_mailboxes, faults, file, item, mail, new_account, parts_of, update
 
-from petitbleu.store.v1 import mailbox_pb2
+from petitbleu.store.v1 import mailbox_pb2, removed_pb2
 from petitbleu_store.bootstrap import Store
 from petitbleu_store.domain.standard_mailboxes import ARCHIVE, DRAFTS, INBOX, JUNK, SENT, TRASH
 from petitbleu_store.errors import Problem, StoreError
@@ -35,9 +36,10 @@ class History:
 
     async def step(self) -> None:
         doing = self.chooser.choices(
-            [self.file, self.refile, self.mark, self.move, self.destroy, self.add, self.remake_mailboxes],
-            [6, 2, 5, 5, 3, 2, 2],
-        )[0]
+            [self.file, self.refile, self.mark, self.move, self.destroy, self.add, self.remake_mailboxes, self.restore,
+             self.restore_mailboxes, self.purge],
+            [6, 2, 5, 5, 4, 2, 3, 3, 2, 1],
+        )[0]  # fmt: skip
         await doing()
 
     def new_mail(self) -> bytes:
@@ -95,6 +97,47 @@ class History:
         await update(self.store, self.account_id, *[
             mailbox_pb2.MessageUpdate(message_id=one, destroy=True) for one in await self.some()
         ])  # fmt: skip
+
+    async def kept(self) -> list[int]:
+        return [one.message.message_id for one in await removed(self.store, self.account_id)]
+
+    async def restore(self) -> None:
+        """Some of what was destroyed comes back as it was, where it was or where it shall be."""
+        kept = {one.message.message_id: one.message for one in await removed(self.store, self.account_id)}
+        some = self.chooser.sample(sorted(kept), min(len(kept), self.chooser.randrange(1, 6)))
+        places = sorted(await mailing.mailboxes(self.store, self.account_id))
+        asked = {one: self.chooser.sample(places, self.chooser.randrange(3)) for one in some}
+        done = await restore(self.store, self.account_id, asked)
+        assert {result.status for result in done.results} <= {removed_pb2.RESTORE_STATUS_OK}
+        there = await mailing.messages(self.store, self.account_id, some)
+        for one in some:
+            was, now = kept[one], there[one]
+            assert (now.thread_id, now.keywords, now.meta, now.size) == (
+                was.thread_id,
+                was.keywords,
+                was.meta,
+                was.size,
+            )
+            assert set(now.mailbox_ids) == (set(asked[one]) or set(was.mailbox_ids) & set(places) or {
+                DRAFTS if "$draft" in was.keywords else ARCHIVE
+            })  # fmt: skip
+        assert not set(some) & set(await self.kept())
+
+    async def restore_mailboxes(self) -> None:
+        kept = await removed_mailboxes(self.store, self.account_id)
+        if kept:
+            some = [one.mailbox.mailbox_id for one in self.chooser.sample(kept, min(len(kept), 2))]
+            done = await restore_mailboxes(self.store, self.account_id, *some)
+            assert {result.status for result in done.results} == {removed_pb2.RESTORE_STATUS_OK}
+            there = await mailing.mailboxes(self.store, self.account_id)
+            assert [there[one].name for one in some] == [result.name for result in done.results]
+
+    async def purge(self) -> None:
+        some = (await self.kept())[:3]
+        done = await purge(self.store, self.account_id, *some)
+        assert list(done.message_ids) == sorted(some)
+        again = await restore(self.store, self.account_id, {one: [] for one in some})
+        assert {result.status for result in again.results} <= {removed_pb2.RESTORE_STATUS_NOT_FOUND}
 
     async def add(self) -> None:
         request = mailbox_pb2.ImportMessageRequest(

@@ -150,6 +150,26 @@ def test_a_thread_is_created_with_its_first_message_and_destroyed_with_its_last(
     assert change_log.fold_threads(rows[2:3], 2, 10).updated == []
 
 
+def test_what_is_brought_back_is_created_to_who_knew_it_gone_and_changed_to_who_did_not() -> None:
+    rows = [
+        (1, 5, 5, Op.CREATED),
+        (2, 6, 5, Op.CREATED),
+        (3, 5, 5, Op.DESTROYED),
+        (4, 6, 5, Op.DESTROYED_WITH_THREAD),
+        (5, 6, 5, Op.RESTORED_WITH_THREAD),
+        (6, 5, 5, Op.RESTORED),
+        (7, 6, 5, Op.DESTROYED),
+    ]
+    messages = [change_log.fold([row for row in rows if row[0] > since], since, 10) for since in range(7)]
+    assert [(one.created, one.updated, one.destroyed) for one in messages] == [
+        ([5], [], []), ([], [5], []), ([], [5], [6]), ([5], [], [6]), ([5], [], []), ([5], [], [6]), ([], [], [6]),
+    ]  # fmt: skip
+    threads = [change_log.fold_threads([row for row in rows if row[0] > since], since, 10) for since in range(7)]
+    assert [(one.created, one.updated, one.destroyed) for one in threads] == [
+        ([5], [], []), ([], [5], []), ([], [5], []), ([], [5], []), ([5], [], []), ([], [5], []), ([], [5], []),
+    ]  # fmt: skip
+
+
 @given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=2000))
 def test_sealed_content_opens_for_its_account_and_blob_only(key: bytes, prefix: bytes, meta: bytes) -> None:
     blob_id = uuid4()

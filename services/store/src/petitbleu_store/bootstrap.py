@@ -64,10 +64,13 @@ ALLOWED: Final = {
     "/petitbleu.store.v1.MailboxService/": frozenset({"gateway"}),
     "/petitbleu.store.v1.ReadingService/": frozenset({"gateway"}),
     "/petitbleu.store.v1.UploadService/": frozenset({"gateway"}),
+    "/petitbleu.store.v1.RemovedService/": frozenset({"gateway"}),
     "/petitbleu.store.v1.AccountService/": frozenset({"accounts"}),
 }
 # The requests of ReadingService name a person each, so its streams name none.
-PERSON_METHODS: Final = frozenset({"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/"})
+PERSON_METHODS: Final = frozenset(
+    f"/petitbleu.store.v1.{service}/" for service in ("MailboxService", "UploadService", "RemovedService")
+)
 
 
 @dataclass(frozen=True, slots=True)

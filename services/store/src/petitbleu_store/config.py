@@ -64,6 +64,18 @@ class StoreSettings(ServiceSettings):
     )
     upload_quota_count: int = Field(2000, ge=64, description="Uploads of an account; beyond, its oldest go.")
 
+    undo_days: float = Field(
+        30, ge=0, description="How long deleted mail and mailboxes can be brought back; 0 keeps nothing."
+    )
+    undo_messages: int = Field(
+        100_000, ge=100, description="Deleted messages kept of an account; beyond, drafts go first, then the oldest."
+    )
+    undo_octets: int = Field(
+        10 << 30,
+        description="Octets of deleted mail kept of an account without quota; others keep as much as their quota.",
+    )
+    undo_mailboxes: int = Field(500, ge=1, le=1000, description="Deleted mailboxes kept of an account; the oldest go.")
+
     max_open_recipients: int = Field(
         2_000_000, description="Open recipients beyond which nothing is accepted (452 4.3.1)."
     )

@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator, Sequence
 
 import grpc.aio
 
-from petitbleu.store.v1 import filing_pb2, mailbox_pb2_grpc, uploads_pb2_grpc
+from petitbleu.store.v1 import filing_pb2, mailbox_pb2_grpc, removed_pb2_grpc, uploads_pb2_grpc
 from petitbleu_kit.ids import BlobId
 from petitbleu_kit.lifecycle import forever
 from petitbleu_store.core import Core
 from petitbleu_store.grpc_api.accounts import AccountServicer
 from petitbleu_store.grpc_api.mailboxes import MailboxServicer
 from petitbleu_store.grpc_api.reads import ReadingServicer, Reads
+from petitbleu_store.grpc_api.removed import RemovedServicer
 from petitbleu_store.grpc_api.uploads import UploadServicer
-from petitbleu_store.ports import OverQuota, VerifiedMessages
+from petitbleu_store.ports import MailboxCounts, OverQuota, VerifiedMessages
 from petitbleu_store.service import mailbox_upkeep, quota, references
 from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.accounts import AccountService
@@ -50,9 +51,10 @@ class Parts:
         self.full = FullAccounts(core.cold)
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Add the servicers of MailboxService, UploadService, ReadingService and AccountService."""
+        """Add the servicers of MailboxService, UploadService, RemovedService, ReadingService and AccountService."""
         mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(MailboxServicer(self.cases), server)
         uploads_pb2_grpc.add_UploadServiceServicer_to_server(UploadServicer(Reads(self.cases), self.uploads), server)
+        removed_pb2_grpc.add_RemovedServiceServicer_to_server(RemovedServicer(self.cases), server)
         mailbox_pb2_grpc.add_ReadingServiceServicer_to_server(ReadingServicer(Reads(self.cases)), server)
         mailbox_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(self.accounts, self.erasure), server)
 
@@ -64,6 +66,7 @@ class Parts:
         """Do the background work once."""
         await self.erasure.resume()
         await self.uploads.sweep()
+        await self.cases.purging.expire()
         await mailbox_upkeep.forget_gone(self._core.cold)
         await mailbox_upkeep.prune_changes(self._core.cold)
 
@@ -92,8 +95,8 @@ class Parts:
         """Check rows against counters, and that each message's blob exists; with `bodies`, that it opens under its key."""
         return verify_accounts(self._core, self.book, bodies=bodies)
 
-    async def counts(self) -> tuple[int, int]:
-        """Accounts, and messages held for a guardian."""
+    async def counts(self) -> MailboxCounts:
+        """Accounts, messages held for a guardian, deleted messages that can be brought back, and the octets of these."""
         return await references.counts(self._core.cold)
 
     async def rotate_account_keys(self) -> int:

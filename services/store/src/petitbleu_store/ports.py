@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import grpc.aio
 
@@ -55,6 +55,15 @@ class OverQuota:
     complete: bool
 
 
+class MailboxCounts(NamedTuple):
+    """Accounts, messages held for a guardian, deleted messages that can be brought back, and the octets of these."""
+
+    accounts: int
+    held: int
+    removed_messages: int
+    removed_octets: int
+
+
 class MailboxParts(Protocol):
     """The mailbox half, as acceptance and administration see it (`mailbox_parts.make(core)` returns one)."""
 
@@ -82,8 +91,8 @@ class MailboxParts(Protocol):
     def verify(self, *, bodies: bool) -> AsyncIterator[VerifiedMessages]:
         """Check rows against counters, and that each message's blob exists; with `bodies`, that it opens under its key."""
 
-    async def counts(self) -> tuple[int, int]:
-        """Accounts, and messages held for a guardian."""
+    async def counts(self) -> MailboxCounts:
+        """Count accounts, held and deleted messages."""
 
     async def rotate_account_keys(self) -> int:
         """Wrap each account key that is not under the active key-encryption key again; return how many."""

@@ -102,13 +102,17 @@ async def delete(
     members: Sequence[tuple[int, int, int]],
     refs: Sequence[tuple[int, int]],
 ) -> None:
-    """Delete messages (thread, received_ms, message), and the references (ref, thread) that no other message of the thread has."""
+    """Delete messages (thread, received_ms, message) but for their contents, and the references (ref, thread) that nobody has then."""
     message_ids = [message_id for _, _, message_id in members]
     await connection.execute(_DELETE, partition, account_id, message_ids)
-    await connection.execute(_DELETE_CONTENT, partition, account_id, message_ids)
     await connection.execute(_DELETE_MEMBERS, partition, account_id, *zip(*members, strict=True))
     if refs:
         await connection.execute(_DELETE_REFS, partition, account_id, *zip(*refs, strict=True))
+
+
+async def delete_contents(connection: Connection, partition: int, account_id: int, message_ids: Sequence[int]) -> None:
+    """Delete what is sealed of messages."""
+    await connection.execute(_DELETE_CONTENT, partition, account_id, message_ids)
 
 
 async def forget_origins(

@@ -25,8 +25,12 @@ class Op(enum.IntEnum):
     COUNTED = 4
     # A message, and the thread that it was the last of.
     DESTROYED_WITH_THREAD = 5
+    # A message that was destroyed is there again (ADR 20), and so is the thread that it was the last of.
+    RESTORED = 6
+    RESTORED_WITH_THREAD = 7
 
 
+_CREATED: Final = (Op.CREATED, Op.RESTORED, Op.RESTORED_WITH_THREAD)
 _DESTROYED: Final = (Op.DESTROYED, Op.DESTROYED_WITH_THREAD)
 # (modseq, entity id, thread id, op), by modseq
 Row = tuple[int, int, int, int]
@@ -64,7 +68,9 @@ def _thread_steps(rows: Iterable[Row]) -> Iterable[tuple[int, int, int]]:
     for modseq, message_id, thread_id, op in rows:
         if op == Op.CREATED:
             yield modseq, thread_id, Op.CREATED if message_id == thread_id else Op.UPDATED
-        elif op == Op.DESTROYED:
+        elif op == Op.RESTORED_WITH_THREAD:
+            yield modseq, thread_id, Op.CREATED
+        elif op in (Op.DESTROYED, Op.RESTORED):
             yield modseq, thread_id, Op.UPDATED
         elif op == Op.DESTROYED_WITH_THREAD:
             yield modseq, thread_id, Op.DESTROYED
@@ -88,7 +94,7 @@ def _window(steps: Iterable[tuple[int, int, int]], since: int, most: int) -> Win
                 seen[entity] = (had[0], op, had[2] and op == Op.COUNTED)
         window.upto = modseq
     for entity, (first, last, only_counted) in seen.items():
-        created, gone = first == Op.CREATED, last in _DESTROYED
+        created, gone = first in _CREATED, last in _DESTROYED
         if created and gone:
             continue  # RFC 8620 §5.2: it need not be told of at all
         if gone:

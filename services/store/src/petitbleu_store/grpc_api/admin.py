@@ -77,7 +77,7 @@ class AdminServicer(mailbox_pb2_grpc.AdminServiceServicer):
     ) -> mailbox_pb2.GetStatusResponse:
         """Give counts."""
         found = await status(self._core)
-        accounts, held = await self._mailboxes.counts()
+        counts = await self._mailboxes.counts()
         return mailbox_pb2.GetStatusResponse(
             open_recipients=found.open_recipients,
             parked_recipients=found.parked_recipients,
@@ -85,6 +85,8 @@ class AdminServicer(mailbox_pb2_grpc.AdminServiceServicer):
             hot_octets=found.hot_octets,
             segments=found.segments,
             outbox_pending=found.outbox_pending,
-            accounts=accounts,
-            held=held,
+            accounts=counts.accounts,
+            held=counts.held,
+            removed_messages=counts.removed_messages,
+            removed_octets=counts.removed_octets,
         )

@@ -22,6 +22,8 @@ RETURNING tenant_id"""
 _LEDGER: Final = """/* cold:store.erase_ledger */ INSERT INTO erasure (partition, account_id, tenant_id) VALUES ($1, $2, $3)
 ON CONFLICT (partition, account_id) DO NOTHING"""
 _SOME: Final = """/* cold:store.erase_some */ SELECT message_id, thread_id, received_ms, blob_id FROM message WHERE partition = $1 AND account_id = $2 LIMIT $3"""
+_SOME_REMOVED: Final = """/* cold:store.erase_removed */ DELETE FROM removed_message WHERE partition = $1 AND account_id = $2 AND message_id IN
+    (SELECT message_id FROM removed_message WHERE partition = $1 AND account_id = $2 LIMIT $3) RETURNING message_id, blob_id"""
 _SOME_HELD: Final = """/* cold:store.erase_held */ DELETE FROM held WHERE partition = $1 AND account_id = $2 AND accepted_id IN
     (SELECT accepted_id FROM held WHERE partition = $1 AND account_id = $2 LIMIT $3) RETURNING accepted_id AS blob_id"""
 # Held for nobody else: its outcome is that it was destroyed.
@@ -35,6 +37,7 @@ _OTHERS: Final = {
     "change_log": "kind, modseq",
     "keyword": "keyword_hash",
     "origin": "origin_id",
+    "removed_mailbox": "mailbox_id",
     "mailbox": "mailbox_id",
 }
 _FINISH: Final = """/* cold:store.erase_finish */ DELETE FROM account WHERE partition = $1 AND account_id = $2"""
@@ -90,6 +93,9 @@ class Erasure:
                 members = [(row["thread_id"], row["received_ms"], row["message_id"]) for row in rows]
                 await message_rows.delete(connection, partition, account_id, members, ())
             else:
+                rows = await connection.fetch(_SOME_REMOVED, partition, account_id, _ROWS)
+            await message_rows.delete_contents(connection, partition, account_id, [row["message_id"] for row in rows])
+            if not rows:
                 rows = await connection.fetch(_SOME_HELD, partition, account_id, _ROWS)
                 held = sorted((partition_of_blob(row["blob_id"]), row["blob_id"]) for row in rows)
                 if held:

@@ -11,8 +11,12 @@ from petitbleu_store.service.changes import Changes
 from petitbleu_store.service.imports import Imports
 from petitbleu_store.service.keyword_names import KeywordNames
 from petitbleu_store.service.mailboxes import Mailboxes
+from petitbleu_store.service.purging import Purging
 from petitbleu_store.service.queries import Queries
 from petitbleu_store.service.reading import Reading
+from petitbleu_store.service.removed_reading import RemovedReading
+from petitbleu_store.service.restoring import Restoring
+from petitbleu_store.service.restoring_mailboxes import RestoringMailboxes
 from petitbleu_store.service.updates import Updates
 
 
@@ -29,13 +33,18 @@ class MailboxCases:
     imports: Imports
     mailboxes: Mailboxes
     blobs: Blobs
+    removed: RemovedReading
+    restoring: Restoring
+    restoring_mailboxes: RestoringMailboxes
+    purging: Purging
 
     @classmethod
     def make(cls, core: Core, book: AccountBook, names: KeywordNames) -> MailboxCases:
         """Wire them."""
+        reading = Reading(core, names)
         return cls(
-            core, book, Reading(core, names), Queries(core), Changes(core), Updates(core), Imports(core, book, names),
-            Mailboxes(core), Blobs(core),
+            core, book, reading, Queries(core), Changes(core), Updates(core), Imports(core, book, names), Mailboxes(core),
+            Blobs(core), RemovedReading(core, names), Restoring(core, reading), RestoringMailboxes(core), Purging(core),
         )  # fmt: skip
 
     async def account(self, account_id: int) -> KnownAccount:

@@ -7,7 +7,7 @@ from typing import Final
 from petitbleu_kit.ids import AccountId
 from petitbleu_store.adapters.postgres import Pool
 from petitbleu_store.core import Core
-from petitbleu_store.service.restating import GONE_DAYS
+from petitbleu_store.service.removal import GONE_DAYS
 
 SECONDS: Final = 900.0
 # A client that was away for longer than this many changes reads everything anew, which then is cheaper.

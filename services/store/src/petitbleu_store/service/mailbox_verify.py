@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -32,6 +32,7 @@ _ACCOUNT: Final = """/* cold:store.verify_account */ SELECT a.*, greatest(a.limi
     (SELECT count(*) FROM mailbox_message b WHERE b.partition = a.partition AND b.account_id = a.account_id) AS places,
     (SELECT count(*) FROM thread_message t WHERE t.partition = a.partition AND t.account_id = a.account_id) AS members,
     (SELECT count(*) FROM origin o WHERE o.partition = a.partition AND o.account_id = a.account_id AND o.state = 0) AS origins,
+    (SELECT count(*) FROM origin o WHERE o.partition = a.partition AND o.account_id = a.account_id AND o.state = 3) AS kept_origins,
     (SELECT count(DISTINCT b.uid) FROM mailbox_message b WHERE b.partition = a.partition AND b.account_id = a.account_id) AS uids,
     (SELECT max(b.uid) FROM mailbox_message b WHERE b.partition = a.partition AND b.account_id = a.account_id) AS max_uid
 FROM account a WHERE a.partition = $1 AND a.account_id = $2"""
@@ -48,6 +49,13 @@ _MESSAGES: Final = """/* cold:store.verify_messages */ SELECT m.message_id, m.th
         AND o.origin_id IN (m.blob_id, m.import_key)) AS origins, m.import_key IS NOT NULL AS imported
 FROM message m LEFT JOIN message_content c ON c.partition = $1 AND c.account_id = $2 AND c.message_id = m.message_id
 WHERE m.partition = $1 AND m.account_id = $2 ORDER BY m.thread_id"""
+_REMOVED: Final = """/* cold:store.verify_removed */ SELECT m.message_id, m.size, m.blob_id, c.sealed,
+    (SELECT count(*) FROM origin o WHERE o.partition = $1 AND o.account_id = $2 AND o.origin_id = m.blob_id AND o.state = 3) AS origins,
+    (SELECT count(*) FROM message n WHERE n.partition = $1 AND n.account_id = $2 AND n.message_id = m.message_id) AS living
+FROM removed_message m LEFT JOIN message_content c ON c.partition = $1 AND c.account_id = $2 AND c.message_id = m.message_id
+WHERE m.partition = $1 AND m.account_id = $2 ORDER BY m.message_id"""
+_REMOVED_MAILBOXES: Final = """/* cold:store.verify_removed_mailboxes */ SELECT mailbox_id, name_sealed FROM removed_mailbox
+WHERE partition = $1 AND account_id = $2"""
 _STRAY_REFS: Final = """/* cold:store.verify_refs */ SELECT count(*) FROM thread_ref r WHERE r.partition = $1 AND r.account_id = $2
     AND NOT EXISTS (SELECT 1 FROM thread_message t JOIN message m ON m.partition = $1 AND m.account_id = $2
         AND m.message_id = t.message_id WHERE t.partition = $1 AND t.account_id = $2 AND t.thread_id = r.thread_id
@@ -79,6 +87,7 @@ class _Check:
         self._thread: list[tuple[Sequence[int], bool]] = []
         self._messages = self._octets = self._places = self._origins = 0
         self._thread_id = 0
+        self._removed = self._removed_octets = 0
 
     async def run(self, *, bodies: bool) -> AsyncIterator[VerifiedMessages]:
         place = (self._account.partition, self._account.account_id)
@@ -98,17 +107,31 @@ class _Check:
             if batch:
                 yield await self._batch(batch, bodies=bodies)
             self._close_thread()
+            batch = []
+            async for message in connection.cursor(_REMOVED, *place, prefetch=_ROWS):
+                batch.append(message)
+                if len(batch) == _ROWS:
+                    yield await self._removed_batch(batch, bodies=bodies)
+                    batch = []
+            if batch:
+                yield await self._removed_batch(batch, bodies=bodies)
             yield VerifiedMessages(0, (*self._account_findings(row), *await self._mailbox_findings(connection, place)))
 
     async def _batch(self, rows: Sequence[asyncpg.Record], *, bodies: bool) -> VerifiedMessages:
+        return await self._looked_at(rows, self._row, bodies=bodies)
+
+    async def _removed_batch(self, rows: Sequence[asyncpg.Record], *, bodies: bool) -> VerifiedMessages:
+        return await self._looked_at(rows, self._removed_row, bodies=bodies)
+
+    async def _looked_at(
+        self, rows: Sequence[asyncpg.Record], look: Callable[[asyncpg.Record], Iterator[str]], *, bodies: bool
+    ) -> VerifiedMessages:
         findings: list[str] = []
         hot, places = await self._core.bodies.locate(
             self._core.cold, [BlobId(row["blob_id"]) for row in rows], recent=False
         )
         for row in rows:
-            findings.extend(
-                f"message {self._account.account_id}/{row['message_id']}: {what}" for what in self._row(row)
-            )
+            findings.extend(f"message {self._account.account_id}/{row['message_id']}: {what}" for what in look(row))
             if row["blob_id"] not in hot and row["blob_id"] not in places:
                 findings.append(f"message {self._account.account_id}/{row['message_id']}: its body is nowhere")
             elif bodies:
@@ -134,9 +157,21 @@ class _Check:
         self._origins += row["origins"]
         if row["known_refs"] != len(row["refs"]):
             yield "its references are not known"
+        yield from self._opens(row)
+
+    def _removed_row(self, row: asyncpg.Record) -> Iterator[str]:
+        """A message that can be brought back: its blob is known to be alive, and it is nowhere else."""
+        self._removed += 1
+        self._removed_octets += row["size"]
+        if row["origins"] != 1:
+            yield "it is deleted, and where it came from is not kept"
+        if row["living"]:
+            yield "it is deleted, and there"
+        yield from self._opens(row)
+
+    def _opens(self, row: asyncpg.Record) -> Iterator[str]:
         try:
-            content = self._content(row)
-            decode_meta(content.meta)
+            decode_meta(self._content(row).meta)
         except (SealBrokenError, ValueError):
             yield "its content does not open"
 
@@ -164,7 +199,10 @@ class _Check:
         wanted: dict[str, tuple[Any, Any]] = {
             "messages": (row["messages"], self._messages),
             "used octets": (row["used_octets"], self._octets),
-            "contents": (row["contents"], self._messages),
+            "contents": (row["contents"], self._messages + self._removed),
+            "deleted messages": (row["removed_messages"], self._removed),
+            "octets of deleted messages": (row["removed_octets"], self._removed_octets),
+            "origins of deleted messages": (row["kept_origins"], self._removed),
             "entries of mailboxes": (row["places"], self._places),
             "members of threads": (row["members"], self._messages),
             "origins": (row["origins"], self._origins),
@@ -193,6 +231,13 @@ class _Check:
                 open_name(self._account.cipher, row["mailbox_id"], row["name_sealed"])
             except (SealBrokenError, ValueError):
                 findings.append(f"{name}: its name does not open")
+        for row in await connection.fetch(_REMOVED_MAILBOXES, *place):
+            if row["mailbox_id"] in known:
+                findings.append(f"mailbox {self._account.account_id}/{row['mailbox_id']}: it is deleted, and there")
+            try:
+                open_name(self._account.cipher, row["mailbox_id"], row["name_sealed"])
+            except (SealBrokenError, ValueError):
+                findings.append(f"mailbox {self._account.account_id}/{row['mailbox_id']}: its name does not open")
         findings.extend(
             f"{self._name}: messages are in mailbox {lost}, which does not exist"
             for lost in self._counted.keys() - known

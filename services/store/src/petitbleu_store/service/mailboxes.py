@@ -16,7 +16,9 @@ from petitbleu_store.domain.change_log import Kind, Op
 from petitbleu_store.domain.mailbox_names import name_hash, open_name, seal_name
 from petitbleu_store.domain.mailbox_tree import Change, MailboxRow, Outcome
 from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service import removal
 from petitbleu_store.service.account_book import KnownAccount
+from petitbleu_store.service.removal import Keeping
 from petitbleu_store.service.restating import Restated, restate
 from petitbleu_store.service.updates import changed_event, locked_row
 
@@ -29,6 +31,7 @@ class Mailboxes:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._keeping = Keeping.of(core.settings)
 
     async def update(
         self, account: KnownAccount, request: mailbox_pb2.UpdateMailboxesRequest
@@ -49,7 +52,7 @@ class Mailboxes:
             occupied = await mailbox_rows.occupied(connection, *place, sorted(doomed))
             key = functools.partial(name_hash, account.cipher)
             outcome = Change(rows, request.updates, occupied, key).outcome()
-            writing = _Writing(connection, account, rows, outcome, before)
+            writing = _Writing(connection, account, rows, outcome, before, self._keeping)
             await writing.empty(sorted(occupied))
             await writing.write(_creations(outcome))
             response = mailbox_pb2.UpdateMailboxesResponse(old_modseq=before, new_modseq=writing.modseq)
@@ -93,7 +96,10 @@ class _Writing:
     before: dict[int, MailboxRow]
     outcome: Outcome
     modseq: int
+    keeping: Keeping
     ids: dict[int, int] = field(default_factory=dict)
+    # Messages that left a mailbox that goes, and live on in others.
+    left: dict[int, list[int]] = field(default_factory=dict)
 
     @property
     def _place(self) -> tuple[int, int]:
@@ -101,16 +107,21 @@ class _Writing:
 
     async def empty(self, mailbox_ids: list[int]) -> None:
         """Take the messages out of those of the mailboxes that go; one that is nowhere else is destroyed."""
-        for mailbox_id in mailbox_ids:
-            if mailbox_id in self.outcome.tree:
-                continue
+        going = {mailbox_id for mailbox_id in mailbox_ids if mailbox_id not in self.outcome.tree}
+        for mailbox_id in sorted(going):
             while ids := await mailbox_rows.some_messages(self.connection, *self._place, mailbox_id, _CHUNK):
                 messages = []
                 for row in await message_rows.read(self.connection, *self._place, ids):
                     message = Restated.of(row)
-                    message.mailbox_ids = tuple(other for other in message.mailbox_ids if other != mailbox_id)
+                    # All at once: what is kept of a message names every mailbox that went with it.
+                    left = going.intersection(message.mailbox_ids)
+                    message.mailbox_ids = tuple(other for other in message.mailbox_ids if other not in going)
                     messages.append(message)
-                self.modseq = await restate(self.connection, self.account, self.modseq, messages)
+                    for one in () if message.destroyed else left:
+                        self.left.setdefault(one, []).append(row["message_id"])
+                self.modseq = await restate(
+                    self.connection, self.account, self.modseq, messages, self.keeping, with_mailbox=True
+                )
 
     async def write(self, creations: list[int]) -> None:
         """Write the mailboxes as they shall be, and what became of each to the log."""
@@ -129,6 +140,9 @@ class _Writing:
         self.ids.update({target: first_id + at for at, target in enumerate(creations)})
         modseq = locked["modseq"] - steps
         log = filing_rows.Rows.empty()
+        await removal.keep_mailboxes(
+            self.connection, self._place, {one: self.left.get(one, []) for one in gone}, self.keeping
+        )
         for mailbox_id in gone:
             await mailbox_rows.delete(self.connection, *self._place, mailbox_id)
         # Names may be exchanged, and each row is checked as it is written.

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
-from uuid import UUID
 
 import asyncpg
 
-from petitbleu_kit.ids import millis_of_blob, partition_of_blob
 from petitbleu_store.adapters import filing_rows, message_rows
 from petitbleu_store.adapters.filing_rows import Connection, Raise, Rows, array
 from petitbleu_store.domain import counts
 from petitbleu_store.domain.change_log import Kind, Op
 from petitbleu_store.domain.counts import Counts
 from petitbleu_store.domain.keywords import is_unread
+from petitbleu_store.service import removal
 from petitbleu_store.service.account_book import KnownAccount
-
-# A recipient is open no longer than this: later, nobody files the message again.
-GONE_DAYS: Final = 40
+from petitbleu_store.service.removal import NOTHING, Keeping
 
 
 @dataclass(slots=True)
@@ -68,7 +63,14 @@ class Restated:
 
 
 async def restate(
-    connection: Connection, account: KnownAccount, modseq: int, messages: Sequence[Restated], *, at_least: int = 0
+    connection: Connection,
+    account: KnownAccount,
+    modseq: int,
+    messages: Sequence[Restated],
+    keeping: Keeping = NOTHING,
+    *,
+    at_least: int = 0,
+    with_mailbox: bool = False,
 ) -> int:
     """Write changes of messages under the account's lock.
 
@@ -77,7 +79,9 @@ async def restate(
         account: Whose messages they are.
         modseq: The account's modseq before.
         messages: The changes, each message once.
+        keeping: How much of what is destroyed is kept.
         at_least: Steps of modseq taken even if nothing changes.
+        with_mailbox: Whether what is destroyed goes because a mailbox does.
 
     Returns:
         The account's modseq after.
@@ -143,7 +147,8 @@ async def restate(
     ]
     await message_rows.leave(connection, partition, account_id, left)
     if destroyed:
-        await _destroy(connection, account, destroyed, orphans)
+        gone = [message.row for message in destroyed]
+        await removal.destroy(connection, (partition, account_id), gone, orphans, keeping, with_mailbox=with_mailbox)
     await filing_rows.write(connection, rows)
     return int(locked["modseq"])
 
@@ -193,24 +198,3 @@ def _consequences(
             order = {message.row["message_id"]: place for place, message in enumerate(changed)}
             last_of.add(max(gone, key=order.__getitem__))
     return {mailbox_id: change for mailbox_id, change in differences.items() if any(change)}, last_of, orphans
-
-
-async def _destroy(
-    connection: Connection, account: KnownAccount, destroyed: Sequence[Restated], orphans: Sequence[tuple[int, int]]
-) -> None:
-    partition, account_id = account.partition, account.account_id
-    rows = [message.row for message in destroyed]
-    members = [(row["thread_id"], row["received_ms"], row["message_id"]) for row in rows]
-    await message_rows.delete(connection, partition, account_id, members, orphans)
-    recent = (time.time_ns() // 1_000_000) - GONE_DAYS * 86_400_000
-    gone: list[UUID] = []
-    unknown: list[UUID] = []
-    for row in rows:
-        if row["import_key"] is not None:
-            unknown += (row["blob_id"], row["import_key"])
-        elif millis_of_blob(row["blob_id"]) > recent:
-            gone.append(row["blob_id"])
-        else:
-            unknown.append(row["blob_id"])
-    await message_rows.forget_origins(connection, partition, account_id, gone, unknown)
-    await message_rows.release(connection, [(partition_of_blob(row["blob_id"]), row["blob_id"]) for row in rows])

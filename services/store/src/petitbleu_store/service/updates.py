@@ -18,6 +18,7 @@ from petitbleu_store.domain import keywords
 from petitbleu_store.domain.standard_mailboxes import DRAFTS, SENT, TRASH
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_book import KnownAccount
+from petitbleu_store.service.removal import Keeping
 from petitbleu_store.service.restating import Restated, restate
 
 MAX_UPDATES: Final = 1000
@@ -51,6 +52,7 @@ class Updates:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._keeping = Keeping.of(core.settings)
 
     async def update(
         self, account: KnownAccount, request: mailbox_pb2.UpdateMessagesRequest
@@ -86,7 +88,7 @@ class Updates:
                 statuses.append(apply(account, update, message, known))
                 if statuses[-1] == _OK:
                     messages.append(message)
-            after = await restate(connection, account, before, messages)
+            after = await restate(connection, account, before, messages, self._keeping)
             events = [changed_event(account, after)] if after != before else []
             if events:
                 await self._core.outbox.insert(connection, events)
