@@ -29,13 +29,14 @@ class IdentityError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A person on whose behalf a request is made."""
+    """A person on whose behalf a request is made; `credential_id` is the session or app password shown, 0 the main password."""
 
     account_id: int
     tenant_id: int
     roles: tuple[str, ...]
     session_id: int
     guarded: bool = False
+    credential_id: int = 0
 
 
 class Signer:
@@ -141,7 +142,7 @@ class Verifier:
         claims = self.verify(token, issuer="accounts", use="principal")
         return Principal(
             int(claims["sub"]), int(claims["tenant"]), tuple(claims.get("roles", ())), int(claims.get("sid", 0)),
-            bool(claims.get("guarded", False)),
+            bool(claims.get("guarded", False)), int(claims.get("cid", 0)),
         )  # fmt: skip
 
 
@@ -157,6 +158,7 @@ def principal_claims(principal: Principal) -> dict[str, Any]:
     return {
         "use": "principal", "sub": str(principal.account_id), "tenant": principal.tenant_id,
         "roles": list(principal.roles), "sid": principal.session_id, "guarded": principal.guarded,
+        "cid": principal.credential_id,
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import grpc.aio
 
-from petitbleu.accounts.v1 import accounts_pb2_grpc
+from petitbleu.accounts.v1 import accounts_pb2_grpc, push_pb2_grpc
 from petitbleu_accounts.adapters.argon2_pool import PasswordPool
 from petitbleu_accounts.adapters.peers import GuardPeer, StorePeer
 from petitbleu_accounts.adapters.postgres_accounts import PostgresAccounts
@@ -17,6 +17,8 @@ from petitbleu_accounts.adapters.postgres_creation import PostgresCreation
 from petitbleu_accounts.adapters.postgres_credentials import PostgresCredentials
 from petitbleu_accounts.adapters.postgres_directory import PostgresDirectory
 from petitbleu_accounts.adapters.postgres_identities import PostgresIdentities
+from petitbleu_accounts.adapters.postgres_push import PostgresPush
+from petitbleu_accounts.adapters.postgres_push_sending import PostgresPushSending
 from petitbleu_accounts.adapters.windows import MemoryWindows, RedisWindows
 from petitbleu_accounts.config import Settings
 from petitbleu_accounts.consumers import DirectoryNews
@@ -24,12 +26,14 @@ from petitbleu_accounts.grpc_api.admin import AdminApi
 from petitbleu_accounts.grpc_api.authentication import AuthenticationApi
 from petitbleu_accounts.grpc_api.directory import DirectoryApi
 from petitbleu_accounts.grpc_api.identities import IdentityApi
+from petitbleu_accounts.grpc_api.push import PushApi
 from petitbleu_accounts.service.administration import Administration
 from petitbleu_accounts.service.authentication import Authentication
 from petitbleu_accounts.service.creation import Creation
 from petitbleu_accounts.service.identities import Identities
 from petitbleu_accounts.service.limits import LoginLimits
 from petitbleu_accounts.service.memory import CredentialMemory
+from petitbleu_accounts.service.push import PushSubscriptions
 from petitbleu_accounts.service.resolve import Resolver
 from petitbleu_kit import bus
 from petitbleu_kit.health import HealthServer
@@ -43,12 +47,14 @@ from petitbleu_kit.rpc import OPERATOR, IdentityInterceptor, Peer, make_server
 
 SERVICE: Final = "accounts"
 _DRAIN_SECONDS: Final = 6.0
+_HOUR: Final = 3600
 _log = get_logger(__name__)
 
 ALLOWED: Final = {
     "/petitbleu.accounts.v1.DirectoryService/": frozenset({"ingest", "delivery", "gateway", "junior-guard", OPERATOR}),
     "/petitbleu.accounts.v1.AuthenticationService/": frozenset({"gateway", "ingest"}),
     "/petitbleu.accounts.v1.IdentityService/": frozenset({"gateway"}),
+    "/petitbleu.accounts.v1.PushService/": frozenset({"gateway"}),
     "/petitbleu.accounts.v1.AdminService/": frozenset({OPERATOR}),
 }
 PERSON_METHODS: Final = frozenset(
@@ -58,6 +64,8 @@ PERSON_METHODS: Final = frozenset(
         "/petitbleu.accounts.v1.IdentityService/ListIdentities",
         "/petitbleu.accounts.v1.IdentityService/GetIdentityChanges",
         "/petitbleu.accounts.v1.IdentityService/UpdateIdentities",
+        "/petitbleu.accounts.v1.PushService/ListPushSubscriptions",
+        "/petitbleu.accounts.v1.PushService/UpdatePushSubscriptions",
     }
 )
 
@@ -67,12 +75,18 @@ def _add_services(
     directory: DirectoryApi,
     authentication: AuthenticationApi,
     identities: IdentityApi,
+    push: PushApi,
     admin: AdminApi,
 ) -> None:
     accounts_pb2_grpc.add_DirectoryServiceServicer_to_server(directory, server)
     accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(authentication, server)
     accounts_pb2_grpc.add_IdentityServiceServicer_to_server(identities, server)
+    push_pb2_grpc.add_PushServiceServicer_to_server(push, server)
     accounts_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
+
+
+def _windows(settings: Settings, seconds: int) -> RedisWindows | MemoryWindows:
+    return RedisWindows(settings.redis_url, seconds) if settings.redis_url else MemoryWindows(seconds)
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -100,13 +114,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     changes, aliases = PostgresChanges(pool, outbox), PostgresAliases(pool, outbox)
     passwords, memory = PasswordPool(settings), CredentialMemory(settings.remembered)
     await passwords.start()
-    windows = (
-        RedisWindows(settings.redis_url, settings.login_window_seconds)
-        if settings.redis_url
-        else MemoryWindows(settings.login_window_seconds)
-    )
+    windows, hourly = (_windows(settings, seconds) for seconds in (settings.login_window_seconds, _HOUR))
     creation = Creation(settings, directory, accounts, PostgresCreation(pool, outbox), passwords, store, guard)
     identities = Identities(PostgresIdentities(pool, outbox))
+    push, sending = (
+        PostgresPush(pool, outbox, settings.push_subscriptions_account),
+        PostgresPushSending(pool, settings.push_lease_seconds),
+    )
     administration = Administration(
         settings, directory, accounts, changes, aliases, credentials, passwords, store, memory, identities
     )
@@ -121,7 +135,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     server = make_server(interceptor)
     _add_services(
         server, DirectoryApi(Resolver(PostgresDirectory(reads)), accounts), AuthenticationApi(authentication),
-        IdentityApi(identities), AdminApi(administration, creation),
+        IdentityApi(identities), PushApi(PushSubscriptions(settings, push, hourly), sending),
+        AdminApi(administration, creation),
     )  # fmt: skip
     health = HealthServer({"postgresql": lambda: answers(pool)}, settings.health_host, settings.health_port)
     address = settings.listen_address(SERVICE)
@@ -134,6 +149,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         forever("accounts.pending", settings.sweep_seconds, creation.sweep),
         forever("accounts.closing", settings.sweep_seconds, administration.sweep_closing),
         forever("accounts.sessions", 3600, credentials.prune_sessions),
+        forever("accounts.push", 3600, push.prune),
     ):
         await server.start()
         await health.start()
@@ -146,8 +162,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     await store_peer.close()
     await guard_peer.close()
     passwords.close()
-    if isinstance(windows, RedisWindows):
-        await windows.close()
+    for counters in (windows, hourly):
+        if isinstance(counters, RedisWindows):
+            await counters.close()
     await client.close()
     await reads.close()
     await hot.close()

@@ -51,6 +51,12 @@ class Settings(ServiceSettings):
         10 << 30, ge=0, description="Quota of an account when none is given; 0: no limit."
     )
     default_language: str = Field("fr", description="Language of an account when none is given (BCP 47).")
+    push_seconds: int = Field(
+        7 * 86_400, ge=60, description="A push subscription ends after so long unless it is renewed (RFC 8620 §7.2)."
+    )
+    push_subscriptions_account: int = Field(32, ge=1, description="Push subscriptions of an account at once.")
+    push_made_per_hour: int = Field(60, ge=1, description="Push subscriptions that an account may make in an hour.")
+    push_lease_seconds: int = Field(20, ge=2, description="How long a sender of pushes that is silent keeps its share.")
     sweep_seconds: float = Field(10, gt=0, description="Pause between sweeps for accounts half made or half closed.")
     sweep_after_seconds: float = Field(
         30, gt=0, description="Age at which a half-made account is taken up by the sweep."

@@ -34,6 +34,11 @@ _END_SESSIONS: Final = "/* cold:accounts.end_sessions */ DELETE FROM session WHE
 _FORGET_IDENTITIES: Final = """/* cold:accounts.forget_identities */ WITH gone AS (
     DELETE FROM identity WHERE partition = $1 AND account_id = $2
 ) DELETE FROM identity_book WHERE partition = $1 AND account_id = $2"""
+# RFC 8620 §7.2: push subscriptions end with the credential that they were made with.
+_END_PUSH: Final = "/* cold:accounts.end_push */ DELETE FROM push_subscription WHERE partition = $1 AND account_id = $2"
+_END_PUSH_OF: Final = f"{_END_PUSH} AND credential_id = $3"
+_END_PUSH_OF_PASSWORD: Final = f"""{_END_PUSH} AND credential_id NOT IN (
+    SELECT app_password_id FROM app_password WHERE partition = $1 AND account_id = $2)"""
 _END_SESSION: Final = """/* cold:accounts.end_session */
 DELETE FROM session WHERE partition = $1 AND account_id = $2 AND session_id = $3 RETURNING true"""
 _END_APP_PASSWORDS: Final = """/* cold:accounts.end_app_passwords */
@@ -164,6 +169,7 @@ class PostgresChanges:
             await connection.execute(_SET_STATE, key.account_id, int(state))
             if state is State.DISABLED:
                 await connection.execute(_END_SESSIONS, key.partition, key.account_id)
+                await connection.execute(_END_PUSH, key.partition, key.account_id)
             return await self._tell(connection, directory_changed(key.tenant_id, (key.account_id,), (key.domain_id,)))
 
         self._outbox.published_soon(await in_transaction(self._pool, work))
@@ -174,6 +180,7 @@ class PostgresChanges:
         async def work(connection: Connection) -> list[OutboxRow]:
             await connection.execute(_REPLACE_HASH, key.partition, key.account_id, password_hash)
             await connection.execute(_END_SESSIONS, key.partition, key.account_id)
+            await connection.execute(_END_PUSH_OF_PASSWORD, key.partition, key.account_id)
             return await self._tell(connection, directory_changed(key.tenant_id, (key.account_id,)))
 
         self._outbox.published_soon(await in_transaction(self._pool, work))
@@ -200,6 +207,7 @@ class PostgresChanges:
             await connection.execute(_FORGET_PERSON, key.partition, key.account_id)
             await connection.execute(_END_SESSIONS, key.partition, key.account_id)
             await connection.execute(_END_APP_PASSWORDS, key.partition, key.account_id)
+            await connection.execute(_END_PUSH, key.partition, key.account_id)
             await connection.execute(_FORGET_IDENTITIES, key.partition, key.account_id)
             event = directory_changed(key.tenant_id, (key.account_id,), domains | {key.domain_id})
             return await self._tell(connection, event)
@@ -211,6 +219,7 @@ class PostgresChanges:
 
         async def work(connection: Connection) -> list[OutboxRow]:
             gone = await connection.fetchval(_END_SESSION, partition, account_id, session_id)
+            await connection.execute(_END_PUSH_OF, partition, account_id, session_id)
             return await self._tell(connection, directory_changed(tenant_id, (account_id,))) if gone else []
 
         events = await in_transaction(self._pool, work)

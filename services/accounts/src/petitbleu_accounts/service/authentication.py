@@ -61,7 +61,7 @@ class Authentication:
         self._limits = limits
         self._memory = memory
         self._signer = signer
-        self._principals: dict[tuple[int, int], tuple[Known, str, int]] = {}
+        self._principals: dict[tuple[int, int, int], tuple[Known, str, int]] = {}
 
     async def by_password(self, login: str, password: str, protocol: str, client_ip: str) -> Authenticated:
         """Check an address and its main password or an app password.
@@ -93,8 +93,10 @@ class Authentication:
         login = (await self._credentials.login(address)) or _NOBODY
         digest = app_password_digest(login.account_id, password) or _NO_DIGEST
         row = await self._credentials.credential(login.partition, login.account_id, digest)
+        used = 0
         if row.app_password_id is not None and (not row.protocols or protocol in row.protocols):
             right = True
+            used = row.app_password_id
         else:
             right = await self._check_main(login, row, password)
         # The state is looked at last: a disabled account costs the same time as a wrong password.
@@ -102,7 +104,7 @@ class Authentication:
             raise wrong_credential()
         if row.app_password_id is not None and row.stale:
             await self._credentials.touch_app_password(login.partition, login.account_id, row.app_password_id)
-        return Known(await self._account(login.account_id))
+        return Known(await self._account(login.account_id), credential_id=used)
 
     async def _check_main(self, login: LoginRow, row: CredentialRow, password: str) -> bool:
         prepared = prepare_password(password)
@@ -147,7 +149,7 @@ class Authentication:
             return None
         if session.stale:
             await self._credentials.touch_session(*opened, self._settings.session_idle_seconds)
-        return Known(account, session.session_id)
+        return Known(account, session.session_id, session.session_id)
 
     async def _account(self, account_id: int) -> AccountInfo:
         found = await self._accounts.get([account_id])
@@ -158,14 +160,14 @@ class Authentication:
     def _signed(self, known: Known) -> Authenticated:
         """Return the principal of somebody, signed now or not long ago."""
         now = int(time.time())
-        slot = (known.account.account_id, known.session_id)
+        slot = (known.account.account_id, known.session_id, known.credential_id)
         kept = self._principals.get(slot)
         seconds = self._settings.principal_seconds
         if kept is None or kept[0] is not known or kept[2] - now < seconds * _FRESH_SHARE:
             account = known.account
             principal = Principal(
                 account.account_id, account.tenant_id, tuple(role.claim for role in account.roles), known.session_id,
-                account.guarded,
+                account.guarded, known.credential_id,
             )  # fmt: skip
             kept = (known, self._signer.sign("petitbleu", principal_claims(principal), seconds), now + seconds)
             if len(self._principals) >= self._settings.remembered:

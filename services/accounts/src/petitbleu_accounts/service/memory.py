@@ -24,10 +24,11 @@ _looked_up = Counter(
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Somebody whose credential was right."""
+    """Somebody whose credential was right; `credential_id` is that of the session or app password, 0 for the main password."""
 
     account: AccountInfo
     session_id: int = 0
+    credential_id: int = 0
 
 
 class CredentialMemory:

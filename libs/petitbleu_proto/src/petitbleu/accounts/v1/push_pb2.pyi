@@ -177,12 +177,17 @@ class ListPushSubscriptionsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    SERVER_KEY_FIELD_NUMBER: _builtins.int
+    server_key: _builtins.bytes
+    """Public key of the sender; those made under another one are no more (RFC 9749 §5)."""
     def __init__(
         self,
+        *,
+        server_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server_key", b"server_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
