@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 from hypothesis import example, given
@@ -11,15 +12,23 @@ from hypothesis import strategies as st
 
 from petitbleu_mail.html_balance import MAX_DEPTH
 from petitbleu_mail.html_tokens import MAX_ATTRIBUTES, Tag, Text, decode_value, tokens
+from petitbleu_mail.mail_urls import content_id_of, message_id_of
 from petitbleu_mail.safe_css import safe_style
 from petitbleu_mail.safe_html import MAX_HTML, TAGS, render_html
 
-CID = "/jmap/part/{cid}"
-PROXY = "https://mail.example/image?u={url}"
 REL = 'target="_blank" rel="noopener noreferrer nofollow"'
 
 SCHEMES = ("http://", "https://", "mailto:")
 STYLE = re.compile(r"[a-z-]+:[^:;(){}\\@<>]+(?:(?:rgb|hsl)a?\([^():;]*\)[^:;(){}\\@<>]*)*(?:;|\Z)", re.IGNORECASE)
+
+
+def of_message(url: str) -> str | None:
+    cid = content_id_of(url)
+    return None if cid is None else "/jmap/part/" + quote(cid, safe="")
+
+
+def by_proxy(url: str) -> str:
+    return "https://mail.example/image?u=" + quote(url, safe="")
 
 
 class Judge(HTMLParser):
@@ -78,13 +87,13 @@ class Judge(HTMLParser):
 
 def off(html: str) -> str:
     """The rendering with nothing fetched from elsewhere."""
-    found = render_html(html, cid_url=CID)
+    found = render_html(html, inline=of_message)
     assert not [url for url in Judge(found.html).fetched if url.startswith("http")]
     return found.html
 
 
 def on(html: str) -> str:
-    found = render_html(html, cid_url=CID, proxy_url=PROXY).html
+    found = render_html(html, inline=of_message, proxy=by_proxy).html
     Judge(found)
     return found
 
@@ -248,22 +257,39 @@ def test_an_attack_does_nothing(attack: str) -> None:
 
 
 def test_images_of_the_message_come_from_the_given_address() -> None:
-    found = render_html('<img src="CID:logo%40x.example" alt="">and<img src="cid:&lt;b&gt;">', cid_url=CID)
+    found = render_html('<img src="CID:logo%40x.example" alt="">and<img src="cid:&lt;b&gt;">', inline=of_message)
     assert found.html == '<img src="/jmap/part/logo%40x.example" alt="">and<img src="/jmap/part/b">'
     assert found.cids == {"logo@x.example", "b"}
     assert found.remote == 0
-    assert render_html('<img src="cid:a" alt="A">').html == '<img alt="A">'
+    assert render_html('<img src="cid:a" alt="A">').html == '<img data-cid="a" alt="A">'
+    assert render_html('<td><table background="cid:a">').html == "<table></table>"
+
+
+def test_rfc2392_2_urls_name_parts_of_messages() -> None:
+    assert content_id_of("CID:a%25b@x.example") == "a%b@x.example"
+    assert content_id_of("mid:m@x.example/%3Cc@x.example%3E") == "c@x.example"
+    assert content_id_of("mid:m@x.example") is content_id_of("cid:") is content_id_of("http://x/cid:a") is None
+    assert message_id_of("mid:m%40x.example/c") == "m@x.example"
+    assert message_id_of("cid:m") is None
+
+
+def test_rfc2557_8_an_image_may_be_a_part_by_its_location() -> None:
+    parts = {"http://x.example/a.png": "/part/1", "logo.gif": "/part/2"}
+    html = '<img src="http://x.example/a.png"><img src="logo.gif"><img src="http://x.example/b.png">'
+    found = render_html(html, inline=parts.get)
+    assert found.html == '<img src="/part/1"><img src="/part/2"><img data-remote-src="http://x.example/b.png">'
+    assert found.remote == 1
 
 
 def test_images_from_elsewhere_are_held_back_or_proxied() -> None:
     html = '<img src="http://x.example/a.png?a=1&amp;b=2" width="1"><td><table background="//x.example/b">'
-    held = render_html(html, cid_url=CID)
+    held = render_html(html, inline=of_message)
     assert held.remote == 2
     assert held.html.startswith(
         '<img data-remote-src="http://x.example/a.png?a=1&amp;b=2" width="1"><table data-remote-background="https:'
     )
     assert "src=" not in held.html.replace("data-remote-src=", "")
-    proxied = render_html(html, proxy_url=PROXY)
+    proxied = render_html(html, proxy=by_proxy)
     assert proxied.remote == 2
     assert 'src="https://mail.example/image?u=http%3A%2F%2Fx.example%2Fa.png%3Fa%3D1%26b%3D2"' in proxied.html
     assert "data-remote" not in proxied.html

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 from services.store.tests.attachment_files import docx, odt, pdf
 
-from petitbleu_store.adapters.extraction import sandbox
+from petitbleu_kit import sandbox
 from petitbleu_store.adapters.extraction.outcomes import Extracted, Kind, Limits, Outcome
 from petitbleu_store.adapters.extraction.pool import ExtractionPool
 
@@ -121,7 +121,7 @@ ATTEMPTS = {
 def test_a_process_in_the_sandbox_can_do_nothing(attempt: str) -> None:
     code = (
         "import os, socket\n"
-        "from petitbleu_store.adapters.extraction import sandbox\n"
+        "from petitbleu_kit import sandbox\n"
         "sandbox.enter(1 << 30, 5)\n"
         f"try:\n    {ATTEMPTS[attempt]}\n"
         "except PermissionError:\n    os.write(1, b'refused')\n"

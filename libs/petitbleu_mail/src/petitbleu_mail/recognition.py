@@ -43,6 +43,8 @@ class Kind(enum.StrEnum):
     DISPOSITION_REPORT = "disposition-report"
     FEEDBACK_REPORT = "feedback-report"
     TNEF = "tnef"
+    PARTIAL = "partial"
+    EXTERNAL_BODY = "external-body"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -64,6 +66,8 @@ _CALENDAR = {"text/calendar", "application/ics"}
 _TNEF = {"application/ms-tnef", "application/vnd.ms-tnef", "application/x-tnef"}
 _MESSAGES = {"message/rfc822", "message/global"}
 _GENERIC = "application/octet-stream"
+# RFC 2046 §5.2.2, §5.2.3: what is not here as a whole
+_PIECES = {"message/partial": Kind.PARTIAL, "message/external-body": Kind.EXTERNAL_BODY}
 # RFC 8551 §3.2.2
 _SMIME_TYPES = {
     "signed-data": Kind.SMIME_SIGNED,
@@ -111,6 +115,18 @@ def recognise(root: Part, blob: Blob | None = None) -> list[Finding]:
     return _Recogniser(blob).run(root)
 
 
+def is_tnef_part(part: Part) -> bool:
+    """Whether a part is said to be a TNEF stream ([MS-OXTNEF])."""
+    return part.type in _TNEF or (part.type == _GENERIC and (part.name or "").lower() == "winmail.dat")
+
+
+def needs_octets(part: Part) -> bool:
+    """Whether the first octets of a leaf's body may tell what it is."""
+    if part.type in {"text/plain", "text/html"}:
+        return part.disposition != "attachment"
+    return part.type in _CALENDAR or _is_smime(part)
+
+
 def kinds(root: Part, blob: Blob | None = None) -> frozenset[Kind]:
     """Return the kinds of structures that are in a message."""
     return frozenset(finding.kind for finding in recognise(root, blob))
@@ -156,28 +172,28 @@ class _Recogniser:
                     return
 
     def _of_leaf(self, part: Part) -> Iterator[Finding]:
-        name = (part.name or "").lower()
         if part.type in _MESSAGES:
             yield Finding(Kind.MESSAGE, part, part.message)
         elif part.type in _CALENDAR:
             yield Finding(Kind.CALENDAR, part, part, self._method(part))
-        elif part.type in _TNEF or (part.type == _GENERIC and name == "winmail.dat"):
+        elif part.type in _PIECES:
+            yield Finding(_PIECES[part.type], part)
+        elif is_tnef_part(part):
             yield Finding(Kind.TNEF, part, part)
         elif part.type == "application/pgp-keys":  # RFC 3156 §7
             yield Finding(Kind.PGP_KEYS, part, part)
-        elif part.type in _PKCS7 or (part.type == _GENERIC and name.endswith((".p7m", ".p7z", ".p7c"))):
-            # RFC 8551 §3.10: octet-streams with these names are S/MIME too
-            yield Finding(self._smime(part, name), part, part)
+        elif _is_smime(part):
+            yield Finding(self._smime(part), part, part)
         elif part.type in {"text/plain", "text/html"} and part.disposition != "attachment":
             armour = _ARMOUR.search(self._beginning(part))
             if armour is not None:
                 yield Finding(_ARMOURED[armour[1]], part, part)
 
-    def _smime(self, part: Part, name: str) -> Kind:
+    def _smime(self, part: Part) -> Kind:
         said = _SMIME_TYPES.get(_parameter(part, "smime-type").lower())
         if said is not None:
             return said
-        if name.endswith(".p7c"):
+        if (part.name or "").lower().endswith(".p7c"):
             return Kind.SMIME_CERTIFICATES
         head = self._beginning(part)[:_OID_WITHIN]
         return next((kind for oid, kind in _CONTENT_TYPES.items() if oid in head), Kind.SMIME_UNKNOWN)
@@ -197,6 +213,12 @@ class _Recogniser:
             return b""
         raw = self.blob[part.body_start : min(part.body_end, part.body_start + WINDOW)]
         return decode_transfer(raw, part.encoding)[0]
+
+
+def _is_smime(part: Part) -> bool:
+    # RFC 8551 §3.10: octet-streams with these names are S/MIME too
+    named = part.type == _GENERIC and (part.name or "").lower().endswith((".p7m", ".p7z", ".p7c"))
+    return part.type in _PKCS7 or named
 
 
 def _parameter(part: Part, name: str) -> str:

@@ -5,20 +5,21 @@ rewritten addresses; the second (nh3, which parses as browsers do) keeps only wh
 address again as it stands in the result. Time is linear in the length of the text, the result at most some ten times longer.
 
 What is written for the page's script to find: `data-remote-src` and `data-remote-background` hold the address of an image that
-was not loaded. Style sheets (`<style>`) are left out, and with them `class` and `id`; style attributes are reduced (`safe_css`).
+was not loaded, `data-cid` the Content-ID of a part that is not shown. Style sheets (`<style>`) are left out, and with them `class` and `id`; style attributes are reduced (`safe_css`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from html import escape
-from urllib.parse import quote, unquote
 
 import msgspec
 import nh3
 
 from petitbleu_mail.html_balance import Balancer
 from petitbleu_mail.html_tokens import Tag, Text, tokens
+from petitbleu_mail.mail_urls import content_id_of
 from petitbleu_mail.safe_css import safe_style
 
 # Characters of one document that are shown. The largest newsletters reach a few hundred thousand without their images.
@@ -62,12 +63,14 @@ TAGS = frozenset(
 _ROLES = frozenset({"none", "presentation"})
 _REMOTE = {"src": "data-remote-src", "background": "data-remote-background"}
 _WRITTEN = {"data-remote-src", "data-remote-background"}
+_CID = "data-cid"
 
 # What the second pass keeps: the same, and the names under which addresses are held back
 _ALLOWED: dict[str, set[str]] = {"*": set(_EVERYWHERE)} | {
     name: set(names) | {_REMOTE[attribute] for attribute in _REMOTE if attribute in names}
     for name, names in _ATTRIBUTES.items()
 }
+_ALLOWED["img"].add(_CID)
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _NOISE = re.compile(r"[\t\n\r]+")  # WHATWG URL §4.4: a parser takes them out of an address
@@ -77,11 +80,17 @@ _LINK = re.compile(r"(?:https?://[^/\\?#\s]|mailto:[^\s])", re.IGNORECASE)
 _DATA = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,[A-Za-z0-9+/=\s]++", re.IGNORECASE)
 
 
+Inline = Callable[[str], str | None]
+"""Gives the address at which what an address in a message names is shown (RFC 2392 §2, RFC 2557 §8); None when it is no part of it."""
+Proxy = Callable[[str], str]
+"""Gives the address by which an image from elsewhere is fetched."""
+
+
 class SafeHtml(msgspec.Struct, frozen=True):
     """HTML to put into a page.
 
     `remote` counts the images from elsewhere: held back, by way of the proxy, or of a style attribute and left out. `cids` are
-    the Content-IDs of the images shown. `is_cut` says that the text was longer than `MAX_HTML`.
+    the Content-IDs that images name. `is_cut` says that the text was longer than `MAX_HTML`.
     """
 
     html: str
@@ -90,23 +99,21 @@ class SafeHtml(msgspec.Struct, frozen=True):
     is_cut: bool = False
 
 
-def render_html(text: str, *, cid_url: str | None = None, proxy_url: str | None = None) -> SafeHtml:
+def render_html(text: str, *, inline: Inline | None = None, proxy: Proxy | None = None) -> SafeHtml:
     """Return the safe rendering of the HTML of a part.
 
-    `cid_url` is the address of a part of the same message with `{cid}` in it (RFC 2392 §2); without it such images are left
-    out. `proxy_url` is the address by which an image from elsewhere is fetched, with `{url}` in it; without it these images are
-    held back. What is filled in is percent-encoded. Links keep http, https and mailto only, open elsewhere and tell nobody
-    where they come from.
+    Without `inline` images that are parts of the message are not shown; without `proxy` those from elsewhere are held back.
+    Links keep http, https and mailto only, open elsewhere and tell nobody where they come from.
     """
-    renderer = _Renderer(cid_url, proxy_url)
+    renderer = _Renderer(inline, proxy)
     html = renderer.render(_LONE_SURROGATE.sub("\ufffd", text[:MAX_HTML]))
     return SafeHtml(html, renderer.remote, frozenset(renderer.cids), len(text) > MAX_HTML)
 
 
 class _Renderer:
-    def __init__(self, cid_url: str | None, proxy_url: str | None) -> None:
-        self.cid_url = cid_url
-        self.proxy_url = proxy_url
+    def __init__(self, inline: Inline | None, proxy: Proxy | None) -> None:
+        self.inline = inline
+        self.proxy = proxy
         self.remote = 0
         self.cids: set[str] = set()
         self.styles: dict[str, tuple[str, int]] = {}  # a newsletter repeats few of them many times
@@ -172,20 +179,22 @@ class _Renderer:
         if element == "img" and value[:5].lower() == "data:":
             return attribute, value if len(value) <= MAX_DATA and _DATA.fullmatch(value) else ""
         url = _bare(value)
-        if url[:4].lower() == "cid:":
-            cid = unquote(url[4:]).removeprefix("<").removesuffix(">")
-            if not cid or self.cid_url is None:
-                return attribute, ""
+        shown = self.inline(url) if self.inline is not None and url else None
+        cid = content_id_of(url)
+        if cid is not None:
             self.cids.add(cid)
-            return attribute, self._note(self.cid_url.replace("{cid}", quote(cid, safe="")))
+        if shown:
+            return attribute, self._note(shown)
+        if cid is not None:
+            return (_CID, cid[:MAX_VALUE]) if element == "img" else (attribute, "")
         if url.startswith("//"):
             url = "https:" + url  # RFC 3986 §4.2; the message itself came by no scheme
         if not _WEB.match(url):
             return attribute, ""
         self.remote += 1
-        if self.proxy_url is None:
+        if self.proxy is None:
             return _REMOTE[attribute], url
-        return attribute, self._note(self.proxy_url.replace("{url}", quote(url, safe="")))
+        return attribute, self._note(self.proxy(url))
 
     def _note(self, address: str) -> str:
         self.addresses.add(address)

@@ -39,6 +39,14 @@ class Problem(Exception):  # noqa: N818 — the name that RFC 7807 gives it
         self.members = members
 
 
+class UnreadableError(Exception):
+    """A message that cannot be rendered: it needs more time or memory than allowed, or ends the reader."""
+
+
+class BusyError(Exception):
+    """Too many wait already."""
+
+
 class RequestError(StrEnum):
     """Request-level errors (RFC 8620 §3.6.1)."""
 

@@ -14,7 +14,8 @@ import signal
 import sys
 from encodings.aliases import aliases
 
-from petitbleu_store.adapters.extraction import reading, sandbox
+from petitbleu_kit import sandbox
+from petitbleu_store.adapters.extraction import reading
 from petitbleu_store.adapters.extraction.outcomes import (
     ANSWER,
     EXIT_TIMED_OUT,
