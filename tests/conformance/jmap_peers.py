@@ -58,7 +58,10 @@ class Accounts(accounts_pb2_grpc.AuthenticationServiceServicer):
         address = next(name for name, number in PEOPLE.items() if number == account)
         return accounts_pb2.AuthenticateResponse(
             principal=self._signer.sign("petitbleu", principal_claims(principal), SECONDS),
-            account=accounts_pb2.Account(account_id=account, tenant_id=3, address=address),
+            account=accounts_pb2.Account(
+                account_id=account, tenant_id=3, address=address,
+                roles=[accounts_pb2.ROLE_CHILD if address.startswith("child") else accounts_pb2.ROLE_PERSON],
+            ),
             session_id=session, expires_at=int(time.time()) + SECONDS,
         )  # fmt: skip
 
@@ -212,6 +215,7 @@ class JmapPeers:
         for service in ("gateway", "store", "accounts"):
             credentials.identity(self.identity, service)
         self.store = MemoryStore()
+        self.pictures_port = free_port()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -278,6 +282,8 @@ class JmapPeers:
             "PETITBLEU_IDENTITY_DIR": str(self.identity),
             "PETITBLEU_STORE_TARGET": self.address("store"),
             "PETITBLEU_ACCOUNTS_TARGET": self.address("accounts"),
+            "PETITBLEU_EGRESS_ALLOW": "127.0.0.0/8",
+            "PETITBLEU_EGRESS_PORTS": f"80,443,{self.pictures_port}",
         }
 
 

@@ -35,7 +35,9 @@ class JmapServer:
     secure: str
     authority: Path
     logs: tuple[Path, ...]
-    newcomer: Callable[[], JmapClient]
+    newcomer: Callable[..., JmapClient]
+    pictures_port: int = 0
+    """Where the image proxy may go on this machine."""
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +53,9 @@ def jmap_contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JmapServ
     certificates = Certificates(directory)
     certificates.ensure(datetime.now(UTC))
 
-    def newcomer() -> JmapClient:
+    def newcomer(kind: str = "person") -> JmapClient:
         number = 1000 + len(jmap_peers.PEOPLE)
-        login = f"person{number}@demo.test"
+        login = f"{kind}{number}@demo.test"
         jmap_peers.PEOPLE[login] = number
         person = peers.store.person(number)
         prefix = f"Return-Path: <anna@x.example>\r\nDelivered-To: {login}\r\n".encode()
@@ -70,7 +72,9 @@ def jmap_contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JmapServ
     log = directory / "gateway.log"
     try:
         with running_gateway(environment, log):
-            yield JmapServer(url, f"localhost:{tls_port}", certificates.authority, (log,), newcomer)
+            yield JmapServer(
+                url, f"localhost:{tls_port}", certificates.authority, (log,), newcomer, peers.pictures_port
+            )
     finally:
         peers.stop()
         short.unlink()

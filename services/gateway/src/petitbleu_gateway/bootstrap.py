@@ -6,24 +6,30 @@ import asyncio
 import functools
 import ipaddress
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 
 from petitbleu_gateway.adapters.accounts_grpc import GrpcAccounts
 from petitbleu_gateway.adapters.bus_events import BusEvents
 from petitbleu_gateway.adapters.probes import backend_answers, service_ready
+from petitbleu_gateway.adapters.rendering_pool import RenderingLimits, RenderingPool
 from petitbleu_gateway.adapters.states_grpc import GrpcStates
 from petitbleu_gateway.adapters.store_grpc import GrpcMailStore
 from petitbleu_gateway.config import GatewaySettings
+from petitbleu_gateway.domain.image_urls import IMAGE_PATH, ImageKeys
 from petitbleu_gateway.http.app import Gateway, Route
 from petitbleu_gateway.http.clients import ClientBook
 from petitbleu_gateway.http.download_door import DownloadDoor
 from petitbleu_gateway.http.event_source_door import EventSourceDoor
 from petitbleu_gateway.http.exchange import Network, OctetBudget
+from petitbleu_gateway.http.image_door import ImageDoor
 from petitbleu_gateway.http.jmap_doors import JmapDoors
 from petitbleu_gateway.http.probe_doors import ProbeDoors
 from petitbleu_gateway.http.protocol import ConnectionLimits
 from petitbleu_gateway.http.push_opening import PushOpening
+from petitbleu_gateway.http.rendering_door import MESSAGES_PATH, Render, RenderingDoor
 from petitbleu_gateway.http.servers import Certificates, Door
 from petitbleu_gateway.http.session_doors import SessionDoors
 from petitbleu_gateway.http.upload_door import UploadDoor
@@ -41,9 +47,11 @@ from petitbleu_gateway.jmap.session import (
 from petitbleu_gateway.methods.registry import build_registry
 from petitbleu_gateway.ports import Accounts, MailStore
 from petitbleu_gateway.service.authentication import Authentication
+from petitbleu_gateway.service.fetch_limits import Buckets
 from petitbleu_gateway.service.push import PushHub, PushLimits
 from petitbleu_gateway.service.push_upkeep import PushUpkeep
 from petitbleu_gateway.service.readiness import Readiness
+from petitbleu_kit.egress import Egress
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import Signer
 from petitbleu_kit.lifecycle import StartupError, background, forever
@@ -55,9 +63,18 @@ _DRAIN_SECONDS = 9.0
 _WINDOW_OCTETS = 256 << 10
 
 
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What messages are shown with: who renders them, who goes for their images, and who signs the addresses of these."""
+
+    render: Render
+    egress: Egress
+    keys: ImageKeys
+
+
 def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, authentication: Authentication,
-    readiness: Readiness, opening: PushOpening,
+    readiness: Readiness, opening: PushOpening, showing: Showing,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight)
@@ -84,6 +101,14 @@ def build_application(
         authentication, opening, jmap, settings.jmap_max_size_request, settings.jmap_max_calls_in_request,
         settings.http_body_seconds, settings.public_url, budget,
     )  # fmt: skip
+    rendering = RenderingDoor(
+        authentication, store, showing.render, showing.keys, budget, most_octets=settings.jmap_max_blob_octets,
+        at_once=settings.rendering_at_once, image_seconds=settings.image_seconds, public_url=settings.public_url,
+    )  # fmt: skip
+    images = ImageDoor(
+        showing.egress, showing.keys, Buckets(settings.image_rate, settings.image_burst), at_once=settings.image_at_once,
+        most_octets=settings.image_max_octets, seconds=settings.image_fetch_seconds,
+    )  # fmt: skip
     probes = ProbeDoors(readiness)
     describe = {"GET": sessions.describe, "HEAD": sessions.describe}
     routes = [
@@ -97,6 +122,8 @@ def build_application(
         Route("sessions", "/api/session", {"POST": sessions.create, "DELETE": sessions.revoke}),
         Route("download", DOWNLOAD_PATH, {"GET": download.download, "HEAD": download.download}, below=True),
         Route("upload", UPLOAD_PATH, {"POST": upload.upload}, below=True),
+        Route("rendering", MESSAGES_PATH, {"GET": rendering.rendering}, below=True),
+        Route("image", IMAGE_PATH, {"GET": images.image}, below=True),
     ]
     return Gateway(routes, _networks("PETITBLEU_PROXIES", settings.proxies))
 
@@ -164,6 +191,20 @@ def _doors(settings: GatewaySettings, application: Gateway) -> tuple[list[Door],
     return doors, certificates
 
 
+def _rendering_pool(settings: GatewaySettings) -> RenderingPool:
+    limits = RenderingLimits(settings.rendering_memory_octets, settings.rendering_cpu_seconds)
+    return RenderingPool(limits, settings.rendering_workers)
+
+
+def _showing(settings: GatewaySettings, identity_key: Path, pool: RenderingPool) -> Showing:
+    try:
+        egress = Egress.of(settings)
+    except (OSError, ValueError):
+        raise StartupError("PETITBLEU_EGRESS_… or PETITBLEU_CA_FILE cannot be used") from None
+    # every process that serves our origin has this key, so each can check what another signed
+    return Showing(pool.render, egress, ImageKeys(identity_key.read_bytes()))
+
+
 async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     """Run the gateway until `stop` is set, then finish what is in flight."""
     if settings.identity_key is None:
@@ -172,6 +213,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         signer = Signer.from_file("gateway", settings.identity_key)
     except (OSError, ValueError):
         raise StartupError("the file of PETITBLEU_IDENTITY_KEY cannot be read") from None
+    pool = _rendering_pool(settings)
+    showing = _showing(settings, settings.identity_key, pool)
     accounts_peer = Peer(settings.target("accounts"), "accounts", signer)
     store_peer = Peer(settings.target("store"), "store", signer)
     accounts = GrpcAccounts(accounts_peer, settings.rpc_seconds)
@@ -191,7 +234,13 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         settings.health_host, settings.health_port,
     )  # fmt: skip
     application = build_application(
-        settings, accounts, store, authentication, _readiness(settings, health), PushOpening(push, upkeep)
+        settings,
+        accounts,
+        store,
+        authentication,
+        _readiness(settings, health),
+        PushOpening(push, upkeep),
+        showing,
     )
     doors, certificates = _doors(settings, application)
     await health.start()
@@ -210,6 +259,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         await asyncio.wait(running, timeout=_DRAIN_SECONDS)
         stopping.cancel()
     await health.stop()
+    await pool.close()
+    await showing.egress.close()
     store.close()
     await accounts_peer.close()
     await store_peer.close()

@@ -69,6 +69,19 @@ class GatewaySettings(ServiceSettings):
     )
     jmap_max_draft_octets: int = Field(25_000_000, description="maxSizeAttachmentsPerEmail, before encoding.")
 
+    rendering_workers: int = Field(2, ge=1, description="Processes that render messages at once; some 30 MiB each.")
+    rendering_at_once: int = Field(3, description="Renderings of an account at once; beyond, 429.")
+    rendering_cpu_seconds: int = Field(
+        5, description="Processor time for one message; the largest newsletters take a second."
+    )
+    rendering_memory_octets: int = Field(512 << 20, description="Address space of the process that renders a message.")
+    image_seconds: int = Field(3600, ge=60, description="Signed addresses of images hold for one to two times as long.")
+    image_max_octets: int = Field(10 << 20, description="Octets of an image from elsewhere.")
+    image_fetch_seconds: float = Field(20.0, description="Time for an image from elsewhere, to its last octet.")
+    image_at_once: int = Field(8, description="Images from elsewhere of an account at once; beyond, 429.")
+    image_rate: float = Field(5.0, description="Images from elsewhere a second of an account, in the long run.")
+    image_burst: int = Field(300, description="The same at once: a few newsletters, the largest have a hundred each.")
+
     push_streams: int = Field(4000, description="Event streams and WebSockets at once a process; beyond, 503.")
     push_streams_account: int = Field(
         32, description="The same of an account: a person's devices and their open pages; beyond, 429."

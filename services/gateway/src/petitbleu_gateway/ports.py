@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
+from petitbleu.accounts.v1 import accounts_pb2
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import uploads_pb2
+
+_PERSON: Final = accounts_pb2.ROLE_PERSON
+_CHILD: Final = accounts_pb2.ROLE_CHILD
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,11 @@ class Identity:
     session_id: int
     principal: str
     expires_at: int
+
+    @property
+    def is_adult(self) -> bool:
+        """Whether accounts says that it is an adult's account, and not a child's."""
+        return _PERSON in self.roles and _CHILD not in self.roles
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,8 +143,8 @@ class _Renderer:
         pictures = own_pictures(self.blob, self.choice, [content for _, _, content in files] if self.job.embed else [])
         writer = BodyWriter(self.blob, self.choice, pictures, proxy, self.meta.message_id)
         writer.write(text, html)
-        found.kind = writer.kind or _kind_of(claims, found)
         found.html, found.css, found.text = "".join(writer.html), "\n".join(writer.css), "\n".join(writer.text)
+        found.kind = writer.kind or _kind_of(claims, found)
         found.remote_images = writer.remote
         found.is_truncated, found.is_encoding_problem = writer.is_cut, writer.is_odd
         self._list_parts(writer)

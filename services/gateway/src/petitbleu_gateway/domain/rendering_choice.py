@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from petitbleu_mail.body_lists import BodyLists, body_lists
@@ -20,6 +20,8 @@ MAX_MESSAGES: Final = 50
 PICTURE_OCTETS: Final = 700_000
 PICTURES_OCTETS: Final = 4 << 20
 _LOOKS: Final = 100
+# One frame of a blob of store, which is read whole anyway
+_GAP: Final = 64 << 10
 
 
 class Choice:
@@ -103,3 +105,14 @@ def _leaves(root: Part) -> Iterator[Part]:
             waiting += reversed(part.parts)
         else:
             yield part
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join ranges that overlap or lie close together: reading a little between them is cheaper than asking twice."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(pair for pair in ranges if pair[1] > pair[0]):
+        if found and start <= found[-1][1] + _GAP:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
