@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import random
 from collections import defaultdict
 
@@ -299,6 +301,31 @@ async def test_updates_are_refused_whole_when_the_state_is_another(store: Store)
     request.if_modseq = 0
     same = await parts_of(store).cases.updates.update(account, request)
     assert same.new_modseq == state + 1  # what is so already is no change
+
+
+async def test_updates_at_the_same_time_all_take_effect(store: Store) -> None:
+    """Who finds the account changed since it looked waits for the lock and does it then."""
+    account_id = await new_account(store)
+    ids = await mailing.file_new(store, account_id, *[mail() for _ in range(3)])
+    answers = await asyncio.gather(
+        *[
+            update(
+                store, account_id,
+                mailbox_pb2.MessageUpdate(message_id=ids[0], add_keywords=[f"k{number}"]),
+                mailbox_pb2.MessageUpdate(message_id=ids[1 + number % 2], add_keywords=["$seen"], add_mailbox_ids=[ARCHIVE]),
+            )
+            for number in range(12)
+        ]
+    )  # fmt: skip
+    assert {result.status for answer in answers for result in answer.results} == {mailbox_pb2.UPDATE_STATUS_OK}
+    rows = await mailing.messages(store, account_id, ids)
+    assert set(rows[ids[0]].keywords) == {f"k{number}" for number in range(12)}
+    assert all(set(rows[one].mailbox_ids) == {INBOX, ARCHIVE} for one in ids[1:])
+    spans = sorted((answer.old_modseq, answer.new_modseq) for answer in answers)
+    assert all(after <= before for (_, after), (before, _) in itertools.pairwise(spans))
+    shown = await mailing.mailboxes(store, account_id)
+    assert (shown[ARCHIVE].total_messages, shown[INBOX].unread_messages) == (2, 1)
+    assert await faults(store) == []
 
 
 async def test_each_update_has_its_own_answer(store: Store) -> None:

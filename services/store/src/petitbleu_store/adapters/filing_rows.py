@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from petitbleu_kit.kept_connections import KeptConnections
 from petitbleu_store.adapters.postgres import Executor
 
 # A connection in a transaction.
@@ -188,7 +189,9 @@ async def look(
     return rows
 
 
-async def threads_state(connection: Executor, threads: Sequence[tuple[int, int, int]]) -> list[asyncpg.Record]:
+async def threads_state(
+    connection: Executor | KeptConnections, threads: Sequence[tuple[int, int, int]]
+) -> list[asyncpg.Record]:
     """Read the messages of threads (partition, account, thread)."""
     rows: list[asyncpg.Record] = []
     for chunk in _chunks(threads):

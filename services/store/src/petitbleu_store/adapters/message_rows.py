@@ -16,13 +16,13 @@ WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL FOR UPDATE"
 _MESSAGES: Final = """/* hot:store.messages_read */ SELECT message_id, thread_id, received_ms, flags, keywords, mailbox_ids, size, blob_id,
     import_key, refs FROM message WHERE partition = $1 AND account_id = $2 AND message_id = ANY($3::bigint[])"""
 
-_UPDATE: Final = """/* hot:store.message_update */ UPDATE message m SET flags = v.flags, keywords = v.keywords::bigint[],
+UPDATE: Final = """/* hot:store.message_update */ UPDATE message m SET flags = v.flags, keywords = v.keywords::bigint[],
     mailbox_ids = v.mailbox_ids::bigint[], modseq = v.modseq
 FROM unnest($3::bigint[], $4::integer[], $5::text[], $6::text[], $7::bigint[])
     AS v (message_id, flags, keywords, mailbox_ids, modseq)
 WHERE m.partition = $1 AND m.account_id = $2 AND m.message_id = v.message_id"""
 
-_LEAVE: Final = """/* hot:store.mailbox_message_delete */ DELETE FROM mailbox_message b
+LEAVE: Final = """/* hot:store.mailbox_message_delete */ DELETE FROM mailbox_message b
 USING unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS v (mailbox_id, received_ms, message_id)
 WHERE b.partition = $1 AND b.account_id = $2 AND b.mailbox_id = v.mailbox_id AND b.received_ms = v.received_ms
     AND b.message_id = v.message_id"""
@@ -86,13 +86,13 @@ async def mailbox_ids(connection: Connection, partition: int, account_id: int) -
 async def update(connection: Connection, partition: int, account_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
     """Write (message id, flags, keywords, mailbox ids, modseq), arrays as text."""
     if rows:
-        await connection.execute(_UPDATE, partition, account_id, *zip(*rows, strict=True))
+        await connection.execute(UPDATE, partition, account_id, *zip(*rows, strict=True))
 
 
 async def leave(connection: Connection, partition: int, account_id: int, rows: Sequence[tuple[int, int, int]]) -> None:
     """Take messages out of mailboxes: (mailbox, received_ms, message)."""
     if rows:
-        await connection.execute(_LEAVE, partition, account_id, *zip(*rows, strict=True))
+        await connection.execute(LEAVE, partition, account_id, *zip(*rows, strict=True))
 
 
 async def delete(

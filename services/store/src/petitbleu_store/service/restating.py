@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
+from petitbleu_kit.kept_connections import KeptConnections
 from petitbleu_store.adapters import filing_rows, message_rows
 from petitbleu_store.adapters.filing_rows import Connection, Raise, Rows, array
+from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.domain import counts
 from petitbleu_store.domain.change_log import Kind, Op
 from petitbleu_store.domain.counts import Counts
@@ -89,16 +92,12 @@ async def restate(
     partition, account_id = account.partition, account.account_id
     changed = [message for message in messages if message.changes()]
     destroyed = [message for message in changed if message.destroyed]
-    threads = await _threads(connection, account, changed)
-    differences, last_of, orphans = _consequences(threads, changed)
+    threads = await threads_of(connection, account, changed)
+    differences, last_of, orphans = consequences(threads, changed)
     steps = max(len(changed), len(differences), at_least)
     if not steps:
         return modseq
-    added = [
-        (message, mailbox_id)
-        for message in changed
-        for mailbox_id in sorted(set(message.mailbox_ids) - set(message.row["mailbox_ids"]))
-    ]
+    added = places_added(changed)
     (locked,) = await filing_rows.raise_accounts(
         connection,
         [
@@ -113,8 +112,60 @@ async def restate(
             )
         ],
     )
+    updates, rows = rows_of(account, modseq, locked["last_uid"], changed, added, differences, last_of)
+    await message_rows.update(connection, partition, account_id, updates)
+    await message_rows.leave(connection, partition, account_id, places_left(changed))
+    if destroyed:
+        gone = [message.row for message in destroyed]
+        await removal.destroy(connection, (partition, account_id), gone, orphans, keeping, with_mailbox=with_mailbox)
+    await filing_rows.write(connection, rows)
+    return int(locked["modseq"])
+
+
+def places_added(changed: Sequence[Restated]) -> list[tuple[Restated, int]]:
+    """Return the mailboxes that messages come into."""
+    return [
+        (message, mailbox_id)
+        for message in changed
+        for mailbox_id in sorted(set(message.mailbox_ids) - set(message.row["mailbox_ids"]))
+    ]
+
+
+def places_left(changed: Sequence[Restated]) -> list[tuple[int, int, int]]:
+    """Return the places (mailbox, received_ms, message) that messages leave."""
+    return [
+        (mailbox_id, message.row["received_ms"], message.row["message_id"])
+        for message in changed
+        for mailbox_id in set(message.row["mailbox_ids"]) - set(message.mailbox_ids)
+    ]
+
+
+def rows_of(
+    account: KnownAccount,
+    modseq: int,
+    last_uid: int,
+    changed: Sequence[Restated],
+    added: Sequence[tuple[Restated, int]],
+    differences: dict[int, Counts],
+    last_of: set[int],
+) -> tuple[list[tuple[Any, ...]], Rows]:
+    """Work out what is written of changes.
+
+    Args:
+        account: Whose messages they are.
+        modseq: The account's modseq before.
+        last_uid: The account's last uid after, those of `added` taken.
+        changed: The messages.
+        added: Mailboxes that they come into.
+        differences: What counters of mailboxes gain.
+        last_of: Messages that were the last of their threads.
+
+    Returns:
+        What `message_rows.update` takes, and the rows of other tables.
+    """
+    partition, account_id = account.partition, account.account_id
     rows = Rows.empty()
-    updates = []
+    updates: list[tuple[Any, ...]] = []
     for step, message in enumerate(changed, 1):
         row = message.row
         if message.destroyed:
@@ -130,7 +181,7 @@ async def restate(
         rows.changes.append(
             (partition, Kind.MESSAGE, op, account_id, modseq + step, row["message_id"], row["thread_id"])
         )
-    uid = locked["last_uid"] - len(added)
+    uid = last_uid - len(added)
     for offset, (message, mailbox_id) in enumerate(added, 1):
         row = message.row
         rows.places.append(
@@ -139,33 +190,23 @@ async def restate(
     for step, (mailbox_id, difference) in enumerate(sorted(differences.items()), 1):
         rows.counts.append((partition, account_id, mailbox_id, *difference, modseq + step))
         rows.changes.append((partition, Kind.MAILBOX, Op.COUNTED, account_id, modseq + step, mailbox_id, 0))
-    await message_rows.update(connection, partition, account_id, updates)
-    left = [
-        (mailbox_id, message.row["received_ms"], message.row["message_id"])
-        for message in changed
-        for mailbox_id in set(message.row["mailbox_ids"]) - set(message.mailbox_ids)
-    ]
-    await message_rows.leave(connection, partition, account_id, left)
-    if destroyed:
-        gone = [message.row for message in destroyed]
-        await removal.destroy(connection, (partition, account_id), gone, orphans, keeping, with_mailbox=with_mailbox)
-    await filing_rows.write(connection, rows)
-    return int(locked["modseq"])
+    return updates, rows
 
 
-async def _threads(
-    connection: Connection, account: KnownAccount, changed: Sequence[Restated]
+async def threads_of(
+    executor: Executor | KeptConnections, account: KnownAccount, changed: Sequence[Restated]
 ) -> dict[int, list[asyncpg.Record]]:
+    """Read the threads of which counters may change."""
     touched = {message.row["thread_id"] for message in changed if message.moves_counts()}
     threads: dict[int, list[asyncpg.Record]] = {thread_id: [] for thread_id in touched}
     if touched:
         wanted = [(account.partition, account.account_id, thread_id) for thread_id in sorted(touched)]
-        for row in await filing_rows.threads_state(connection, wanted):
+        for row in await filing_rows.threads_state(executor, wanted):
             threads[row["thread_id"]].append(row)
     return threads
 
 
-def _consequences(
+def consequences(
     threads: dict[int, list[asyncpg.Record]], changed: Sequence[Restated]
 ) -> tuple[dict[int, Counts], set[int], list[tuple[int, int]]]:
     """Work out what counters gain, which messages are the last of their threads, and which references lose their last message."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -20,6 +21,7 @@ from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.removal import Keeping
 from petitbleu_store.service.restating import Restated, restate
+from petitbleu_store.service.updates_at_once import UpdatesAtOnce
 
 MAX_UPDATES: Final = 1000
 _OK: Final = mailbox_pb2.UPDATE_STATUS_OK
@@ -53,6 +55,7 @@ class Updates:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._keeping = Keeping.of(core.settings)
+        self._at_once = UpdatesAtOnce(core)
 
     async def update(
         self, account: KnownAccount, request: mailbox_pb2.UpdateMessagesRequest
@@ -65,6 +68,13 @@ class Updates:
         ids = [update.message_id for update in request.updates]
         if len(ids) > MAX_UPDATES or len(set(ids)) != len(ids):
             raise StoreError(Problem.INVALID, "too many updates, or one message twice")
+
+        if not any(update.destroy for update in request.updates):
+            done = await self._at_once.update(
+                account, request, partial(apply, account), partial(changed_event, account)
+            )
+            if done is not None:
+                return _response(done.statuses, done.before, done.after)
 
         async def work(connection: Connection) -> tuple[list[int], int, int, list[OutboxRow]]:
             locked = await locked_row(connection, account, request.if_modseq)
@@ -96,10 +106,14 @@ class Updates:
 
         statuses, before, after, events = await in_transaction(self._core.pool, work)
         self._core.outbox.published_soon(events)
-        response = mailbox_pb2.UpdateMessagesResponse(old_modseq=before, new_modseq=after)
-        for status in statuses:
-            response.results.add(status=mailbox_pb2.UpdateStatus.ValueType(status))
-        return response
+        return _response(statuses, before, after)
+
+
+def _response(statuses: Iterable[int], before: int, after: int) -> mailbox_pb2.UpdateMessagesResponse:
+    response = mailbox_pb2.UpdateMessagesResponse(old_modseq=before, new_modseq=after)
+    for status in statuses:
+        response.results.add(status=mailbox_pb2.UpdateStatus.ValueType(status))
+    return response
 
 
 def _poses_as_received(update: mailbox_pb2.MessageUpdate, message: Restated) -> bool:
