@@ -15,8 +15,9 @@ CORE = "urn:ietf:params:jmap:core"
 MAIL = "urn:ietf:params:jmap:mail"
 BLOB = "urn:ietf:params:jmap:blob"
 QUOTA = "urn:ietf:params:jmap:quota"
+SUBMISSION = "urn:ietf:params:jmap:submission"
 
-USING = (CORE, MAIL, BLOB, QUOTA)
+USING = (CORE, MAIL, BLOB, QUOTA, SUBMISSION)
 
 _numbers = itertools.count(1)
 
@@ -29,8 +30,8 @@ def basic(login: str, password: str) -> dict[str, str]:
 class JmapClient:
     """One person at one server.
 
-    Whoever makes it sets `put`, which delivers a message and returns its Email id, and `limit`, which sets the octets that the
-    account may hold.
+    Whoever makes it sets `put`, which delivers a message and returns its Email id, `limit`, which sets the octets that the account
+    may hold, and `alias`, which gives the person one more address and returns it.
     """
 
     url: str
@@ -44,6 +45,7 @@ class JmapClient:
         self.session: dict[str, Any] = answer.json()
         self.put: Callable[[bytes], str]
         self.limit: Callable[[int], object]
+        self.alias: Callable[[], str]
         self.account: str = self.session["primaryAccounts"][MAIL]
 
     def post(self, body: Any, content_type: str = "application/json") -> httpx.Response:

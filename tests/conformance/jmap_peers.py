@@ -20,11 +20,14 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from tests.conformance.jmap_people import MemoryIdentities
 from tests.conformance.jmap_store import MemoryStore
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc, uploads_pb2, uploads_pb2_grpc
+from petitbleu_accounts.grpc_api.identities import IdentityApi
+from petitbleu_accounts.service.identities import Identities
 from petitbleu_dev import credentials
 from petitbleu_gateway.ports import Identity
 from petitbleu_kit.identity import OperatorToken, Principal, PrincipalVerifier, Signer, Verifier, principal_claims
@@ -33,6 +36,10 @@ from petitbleu_kit.rpc import IdentityInterceptor, caller, make_server, speak_fo
 PASSWORD = "petit-bleu-test"
 PEOPLE = {"alice@demo.test": 101, "bob@demo.test": 102}
 SECONDS = 300
+_ABOUT_PEOPLE = {
+    f"/petitbleu.accounts.v1.IdentityService/{name}"
+    for name in ("ListIdentities", "GetIdentityChanges", "UpdateIdentities")
+}
 
 
 class Accounts(accounts_pb2_grpc.AuthenticationServiceServicer):
@@ -216,6 +223,7 @@ class JmapPeers:
             credentials.identity(self.identity, service)
         self.store = MemoryStore()
         self.pictures_port = free_port()
+        self.identities = MemoryIdentities()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -241,7 +249,9 @@ class JmapPeers:
     async def _serve(self) -> None:
         self._servers: list[grpc.aio.Server] = []
         self.accounts = Accounts(self.identity)
-        server = self._server("accounts", "petitbleu.accounts.v1.AuthenticationService")
+        services = ("AuthenticationService", "IdentityService")
+        server = self._server("accounts", *(f"petitbleu.accounts.v1.{name}" for name in services))
+        accounts_pb2_grpc.add_IdentityServiceServicer_to_server(IdentityApi(Identities(self.identities)), server)
         accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(self.accounts, server)
         await server.start()
         services = ("MailboxService", "ReadingService", "UploadService")
@@ -257,7 +267,7 @@ class JmapPeers:
         interceptor = IdentityInterceptor(
             service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
             {f"/{name}/": frozenset({"gateway"}) for name in names},
-            frozenset({"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/"}),
+            frozenset({"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/", *_ABOUT_PEOPLE}),
         )  # fmt: skip
         server = make_server(interceptor)
         server.add_insecure_port(self.address(service))

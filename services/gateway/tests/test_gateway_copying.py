@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.conformance.jmap_people import MemoryPeople
 from tests.conformance.jmap_store import MemoryStore, person_identity
 
 from petitbleu_gateway.jmap import ids
@@ -24,7 +25,7 @@ class World:
     def __init__(self) -> None:
         self.store = MemoryStore()
         limits = MethodLimits(500, 500, 1000, 1 << 20, 1 << 20, 1 << 20, 1 << 20)
-        self.context = Context(OURS, self.store, limits, others={THEIR_ID: THEIRS})
+        self.context = Context(OURS, self.store, limits, MemoryPeople(), others={THEIR_ID: THEIRS})
         self.row = self.store.person(102).file(RAW, (2,), ("$seen",), 1_700_000_000_000)
 
     async def run(self, *calls: tuple[str, dict[str, Any]]) -> list[Any]:

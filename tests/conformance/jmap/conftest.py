@@ -62,6 +62,14 @@ def jmap_contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JmapServ
         client = JmapClient(url, login, jmap_peers.PASSWORD)
         client.put = lambda raw: f"M{person.file(raw, prefix=prefix).message_id}"
         client.limit = person.limit
+        peers.identities.know(number, login, name="Some Body")
+
+        def alias() -> str:
+            addresses = peers.identities.books[number].owner.addresses
+            peers.identities.know(number, *addresses, f"other{len(addresses)}.{login}", name="Some Body")
+            return f"other{len(addresses)}.{login}"
+
+        client.alias = alias
         return client
 
     environment = {
@@ -90,12 +98,20 @@ def jmap_stack(live_stack: LiveStack) -> JmapServer:
     def newcomer() -> JmapClient:
         client = JmapClient(url, next(logins), PASSWORD)
         client.put = lambda raw: deliver(client, live_stack.smtp_port, raw)
+        client.alias = lambda: stack_alias(live_stack, client.login)
         client.limit = lambda octets: live_stack.cli("account", "quota", client.login, str(octets))
         return client
 
     logs = tuple(live_stack.layout.logs / f"{service}.log" for service in ("gateway", "store"))
     authority = Certificates(live_stack.layout.tls).authority
     return JmapServer(url, f"localhost:{live_stack.port('https')}", authority, logs, newcomer)
+
+
+def stack_alias(stack: LiveStack, login: str) -> str:
+    """Give a person one more address."""
+    address = f"other{os.urandom(4).hex()}.{login}"
+    stack.cli("alias", "put", address, login)
+    return address
 
 
 def deliver(client: JmapClient, port: int, raw: bytes) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Protocol, TypeVar
 
+from petitbleu_accounts.domain.identities import Book
 from petitbleu_accounts.domain.people import Draft
+
+Result = TypeVar("Result")
 
 
 class MailStore(Protocol):
@@ -36,3 +39,16 @@ class Windows(Protocol):
 
     async def give_back(self, keys: Sequence[str]) -> None:
         """Uncount one in each key."""
+
+
+class IdentityTable(Protocol):
+    """Where books of identities are kept."""
+
+    async def book(self, account_id: int) -> tuple[Book, int] | None:
+        """Give an account's book and from which modseq on its changes are known; None without an active account."""
+
+    async def work(self, account_id: int, work: Callable[[Book], Awaitable[Result]]) -> Result | None:
+        """Let `work` change an account's book, alone, and keep what it changed; None without an active account."""
+
+    async def states(self, account_ids: Collection[int]) -> dict[int, int]:
+        """Give the modseqs of the accounts whose identities were looked at before."""

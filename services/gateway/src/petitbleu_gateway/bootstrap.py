@@ -13,6 +13,7 @@ import grpc
 
 from petitbleu_gateway.adapters.accounts_grpc import GrpcAccounts
 from petitbleu_gateway.adapters.bus_events import BusEvents
+from petitbleu_gateway.adapters.identities_grpc import GrpcIdentities
 from petitbleu_gateway.adapters.probes import backend_answers, service_ready
 from petitbleu_gateway.adapters.rendering_pool import RenderingLimits, RenderingPool
 from petitbleu_gateway.adapters.states_grpc import GrpcStates
@@ -45,7 +46,7 @@ from petitbleu_gateway.jmap.session import (
     SessionLimits,
 )
 from petitbleu_gateway.methods.registry import build_registry
-from petitbleu_gateway.ports import Accounts, MailStore
+from petitbleu_gateway.ports import Accounts, MailStore, People
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.fetch_limits import Buckets
 from petitbleu_gateway.service.push import PushHub, PushLimits
@@ -73,7 +74,7 @@ class Showing:
 
 
 def build_application(
-    settings: GatewaySettings, accounts: Accounts, store: MailStore, authentication: Authentication,
+    settings: GatewaySettings, accounts: Accounts, store: MailStore, people: People, authentication: Authentication,
     readiness: Readiness, opening: PushOpening, showing: Showing,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
@@ -91,7 +92,9 @@ def build_application(
         limits.max_size_blob_set,
     )  # fmt: skip
     sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget)
-    jmap = JmapDoors(authentication, store, build_registry(), limits, method_limits, settings.http_body_seconds, budget)
+    jmap = JmapDoors(
+        authentication, store, people, build_registry(), limits, method_limits, settings.http_body_seconds, budget
+    )
     download = DownloadDoor(authentication, store, settings.jmap_max_concurrent_downloads, budget)
     upload = UploadDoor(
         authentication, store, limits, seconds=settings.jmap_upload_seconds, stall_seconds=settings.http_stall_seconds
@@ -226,7 +229,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         lambda: settings.credential_seconds if events.heard else settings.credential_seconds_without_bus,
     )
     push = PushHub(
-        GrpcStates(store_peer, settings.rpc_seconds), PushLimits(settings.push_streams_account, settings.push_streams)
+        GrpcStates(store_peer, accounts_peer, settings.rpc_seconds),
+        PushLimits(settings.push_streams_account, settings.push_streams),
     )
     upkeep = PushUpkeep(push, authentication, lambda: events.connections, settings.push_recheck_seconds)
     health = HealthServer(
@@ -237,6 +241,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         settings,
         accounts,
         store,
+        GrpcIdentities(accounts_peer, settings.rpc_seconds),
         authentication,
         _readiness(settings, health),
         PushOpening(push, upkeep),

@@ -106,7 +106,7 @@ class MethodError(Exception):
 
 
 class SetFault(StrEnum):
-    """Why one object of a /set was not made, changed or destroyed (RFC 8620 §5.3, RFC 8621 §2.5, §4.6)."""
+    """Why one object of a /set was not made, changed or destroyed (RFC 8620 §5.3, RFC 8621 §2.5, §4.6, §6.3)."""
 
     FORBIDDEN = "forbidden"
     OVER_QUOTA = "overQuota"
@@ -123,6 +123,7 @@ class SetFault(StrEnum):
     INVALID_EMAIL = "invalidEmail"
     MAILBOX_HAS_CHILD = "mailboxHasChild"
     MAILBOX_HAS_EMAIL = "mailboxHasEmail"
+    FORBIDDEN_FROM = "forbiddenFrom"
 
 
 class SetError(Exception):

@@ -83,6 +83,23 @@ class Accounts(Protocol):
         """End a bearer session of a person."""
 
 
+class People(Protocol):
+    """What accounts keeps of one person, on that person's behalf. Raises grpc.aio.AioRpcError as accounts answered."""
+
+    async def identities(self, who: Identity) -> accounts_pb2.ListIdentitiesResponse:
+        """Give all identities (RFC 8621 §6)."""
+
+    async def identity_changes(
+        self, who: Identity, request: accounts_pb2.GetIdentityChangesRequest
+    ) -> accounts_pb2.GetIdentityChangesResponse:
+        """Give what changed of them."""
+
+    async def update_identities(
+        self, who: Identity, request: accounts_pb2.UpdateIdentitiesRequest
+    ) -> accounts_pb2.UpdateIdentitiesResponse:
+        """Change them in one commit."""
+
+
 class MailStore(Protocol):
     """One person's mail, on that person's behalf. Raises grpc.aio.AioRpcError as store answered."""
 

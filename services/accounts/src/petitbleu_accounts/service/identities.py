@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from petitbleu_accounts.adapters.postgres_identities import PostgresIdentities
 from petitbleu_accounts.domain.identities import Book, Changes, Identity, Outcome, Refusal, Wish, changes
 from petitbleu_accounts.errors import AccountsError, Fault
+from petitbleu_accounts.ports import IdentityTable
 from petitbleu_kit.identity import Principal
 
 MAX_UPDATES: Final = 1_000
@@ -48,7 +48,7 @@ class Updated:
 class Identities:
     """What a person may do with identities, which are nobody else's."""
 
-    def __init__(self, table: PostgresIdentities) -> None:
+    def __init__(self, table: IdentityTable) -> None:
         self._table = table
 
     @staticmethod

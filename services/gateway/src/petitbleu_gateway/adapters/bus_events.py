@@ -7,6 +7,7 @@ nothing that could be stale.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -24,6 +25,31 @@ _log = get_logger(__name__)
 _DIRECTORY = "accounts.directory.changed.v1.*"
 _FILED = "mail.message.filed.v1.*"
 _CHANGED = "mail.account.changed.v1.*"
+_IDENTITY = "accounts.identity.changed.v1.*"
+
+
+Handler = Callable[[Msg], Awaitable[None]]
+
+
+def _pushed(push: PushHub) -> list[tuple[str, Handler]]:
+    """Return what listens for changes of which people are told, by subject; while nobody is, nothing is read."""
+
+    async def filed(message: Msg) -> None:
+        if push.streams:
+            event = events_pb2.MessageFiled.FromString(message.data)
+            push.heard(event.account_id, AccountState(event.modseq, max(event.message_ids, default=0)))
+
+    async def changed(message: Msg) -> None:
+        if push.streams:
+            event = events_pb2.AccountChanged.FromString(message.data)
+            push.heard(event.account_id, AccountState(event.modseq, event.last_id))
+
+    async def identity(message: Msg) -> None:
+        if push.streams:
+            event = events_pb2.IdentityChanged.FromString(message.data)
+            push.heard(event.account_id, AccountState(0, 0, event.modseq))
+
+    return [(_FILED, filed), (_CHANGED, changed), (_IDENTITY, identity)]
 
 
 class BusEvents:
@@ -55,22 +81,10 @@ class BusEvents:
                 return
             authentication.forget_accounts(event.account_ids)
 
-        async def filed(message: Msg) -> None:
-            if not push.streams:
-                return
-            event = events_pb2.MessageFiled.FromString(message.data)
-            push.heard(event.account_id, AccountState(event.modseq, max(event.message_ids, default=0)))
-
-        async def changed(message: Msg) -> None:
-            if not push.streams:
-                return
-            event = events_pb2.AccountChanged.FromString(message.data)
-            push.heard(event.account_id, AccountState(event.modseq, event.last_id))
-
         while self._client is None:
             try:
                 client = await bus.connect(self._settings, "gateway")
-                for subject, handler in ((_DIRECTORY, directory), (_FILED, filed), (_CHANGED, changed)):
+                for subject, handler in ((_DIRECTORY, directory), *_pushed(push)):
                     await client.subscribe(subject, cb=handler)
                 self._client = client
             except (NatsError, OSError, TimeoutError):

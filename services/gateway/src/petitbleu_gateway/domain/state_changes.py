@@ -10,20 +10,26 @@ from petitbleu_gateway.jmap import ids
 
 _LOGGED: Final = ("Email", "Mailbox", "Thread", "Quota")
 _DELIVERY: Final = "EmailDelivery"
-TYPES: Final = frozenset({*_LOGGED, _DELIVERY})
+_IDENTITY: Final = "Identity"
+TYPES: Final = frozenset({*_LOGGED, _DELIVERY, _IDENTITY})
 """Types whose changes are pushed; RFC 8621 §1.5 adds `EmailDelivery`, which changes only when a message was added."""
-_SEEN: Final = re.compile(r"(a[a-z2-7]{1,13})\.([0-9]{1,18})\.([0-9]{1,18})")
+_SEEN: Final = re.compile(r"(a[a-z2-7]{1,13})\.([0-9]{1,18})\.([0-9]{1,18})(?:\.([0-9]{1,18}))?")
 
 
 class AccountState(NamedTuple):
-    """How far an account is: its modseq, which is the state of all types of its log, and the last id that it gave."""
+    """How far an account is: its modseq, which is the state of all types of its log, the last id that it gave, and its identities."""
 
     modseq: int
     last_id: int
+    identities: int = 0
 
     def later(self, other: AccountState) -> AccountState:
         """Return the later of both; events may come out of their order."""
-        return AccountState(max(self.modseq, other.modseq), max(self.last_id, other.last_id))
+        return AccountState(*map(max, self, other))
+
+    def beyond(self, other: AccountState) -> bool:
+        """Whether it knows anything that the other does not."""
+        return self.later(other) != other
 
 
 NOTHING_SEEN: Final = AccountState(0, 0)
@@ -39,6 +45,8 @@ def state_change(
         changed = {name: state for name in _LOGGED if name in types}
     if now.last_id > seen.last_id and _DELIVERY in types:
         changed[_DELIVERY] = str(now.last_id)
+    if now.identities > seen.identities and _IDENTITY in types:
+        changed[_IDENTITY] = ids.state_text(now.identities)
     if not changed:
         return None
     return {"@type": "StateChange", "changed": {ids.account_id_text(account_id): changed}}
@@ -46,7 +54,7 @@ def state_change(
 
 def seen_text(account_id: int, state: AccountState) -> str:
     """Return the event id (RFC 8620 §7.3) and pushState (RFC 8887 §4.3.5.1) that stand for a state."""
-    return f"{ids.account_id_text(account_id)}.{state.modseq}.{state.last_id}"
+    return f"{ids.account_id_text(account_id)}.{state.modseq}.{state.last_id}.{state.identities}"
 
 
 def seen_state(account_id: int, text: str) -> AccountState:
@@ -54,7 +62,7 @@ def seen_state(account_id: int, text: str) -> AccountState:
     found = _SEEN.fullmatch(text)
     if found is None or ids.account_number(found[1]) != account_id:
         return NOTHING_SEEN
-    return AccountState(int(found[2]), int(found[3]))
+    return AccountState(int(found[2]), int(found[3]), int(found[4] or 0))
 
 
 def wanted_types(names: AbstractSet[str]) -> frozenset[str]:

@@ -16,7 +16,7 @@ from petitbleu_gateway.jmap.calls import Context, MethodLimits, Registry, run_ca
 from petitbleu_gateway.jmap.envelope import Request, read_request
 from petitbleu_gateway.jmap.ijson import without_noncharacters
 from petitbleu_gateway.jmap.session import SessionLimits, session_state
-from petitbleu_gateway.ports import Identity, MailStore
+from petitbleu_gateway.ports import Identity, MailStore, People
 from petitbleu_gateway.service.authentication import Authentication
 
 
@@ -66,6 +66,7 @@ class JmapDoors:
     Args:
         authentication: Who checks credentials.
         store: The person's mail.
+        people: What accounts keeps of the person.
         registry: The methods.
         limits: Of the session object.
         method_limits: Of the methods.
@@ -74,11 +75,12 @@ class JmapDoors:
     """
 
     def __init__(
-        self, authentication: Authentication, store: MailStore, registry: Registry, limits: SessionLimits,
+        self, authentication: Authentication, store: MailStore, people: People, registry: Registry, limits: SessionLimits,
         method_limits: MethodLimits, body_seconds: float, budget: OctetBudget,
     ) -> None:  # fmt: skip
         self._authentication = authentication
         self._store = store
+        self._people = people
         self._registry = registry
         self._limits = limits
         self._method_limits = method_limits
@@ -112,7 +114,9 @@ class JmapDoors:
     async def respond(self, who: Identity, request: Request) -> dict[str, Any]:
         """Run a Request and return its Response (RFC 8620 §3.4)."""
         created_ids = {} if request.created_ids is UNSET else request.created_ids
-        context = Context(who, self._store, self._method_limits, dict(created_ids), reserve=self._budget.has_taken)
+        context = Context(
+            who, self._store, self._method_limits, self._people, dict(created_ids), reserve=self._budget.has_taken
+        )
         try:
             responses = await run_calls(self._registry, request, context)
         finally:

@@ -15,7 +15,7 @@ from prometheus_client import Counter, Histogram
 from petitbleu_gateway.errors import Fault, MethodError, fault_of
 from petitbleu_gateway.jmap import ids, references
 from petitbleu_gateway.jmap.envelope import Request
-from petitbleu_gateway.ports import Identity, MailStore
+from petitbleu_gateway.ports import Identity, MailStore, People
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.telemetry import span
 
@@ -74,6 +74,7 @@ class Context:
     who: Identity
     store: MailStore
     limits: MethodLimits
+    people: People
     created_ids: dict[str, str] = field(default_factory=dict)
     blob_octets: int = 0
     answered: int = 0

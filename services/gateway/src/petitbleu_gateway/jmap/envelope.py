@@ -14,7 +14,8 @@ MAIL = "urn:ietf:params:jmap:mail"
 BLOB = "urn:ietf:params:jmap:blob"
 WEBSOCKET = "urn:ietf:params:jmap:websocket"
 QUOTA = "urn:ietf:params:jmap:quota"
-CAPABILITIES = frozenset({CORE, MAIL, BLOB, WEBSOCKET, QUOTA})
+SUBMISSION = "urn:ietf:params:jmap:submission"
+CAPABILITIES = frozenset({CORE, MAIL, BLOB, WEBSOCKET, QUOTA, SUBMISSION})
 
 Invocation = tuple[str, dict[str, Any], str]
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, QUOTA, WEBSOCKET
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, QUOTA, SUBMISSION, WEBSOCKET
 from petitbleu_gateway.ports import Identity
 from petitbleu_mail.collations import COLLATIONS
 from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
@@ -79,6 +79,11 @@ def blob_capability(limits: SessionLimits) -> dict[str, Any]:
     }
 
 
+def submission_capability() -> dict[str, Any]:
+    """Return an account's value of `urn:ietf:params:jmap:submission` (RFC 8621 §1.3.2): of it there are identities (ADR 16)."""
+    return {"maxDelayedSend": 0, "submissionExtensions": {}}
+
+
 def websocket_capability(origin: str) -> dict[str, Any]:
     """Return the value of `urn:ietf:params:jmap:websocket` (RFC 8887 §3) for an origin of HTTP."""
     return {"url": f"ws{origin.removeprefix('http')}{WEB_SOCKET_PATH}", "supportsPush": True}
@@ -94,6 +99,7 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
             BLOB: {},
             WEBSOCKET: websocket_capability(origin),
             QUOTA: {},  # RFC 9425 §2.1
+            SUBMISSION: {},
         },
         "accounts": {
             account: {
@@ -105,12 +111,12 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
                     MAIL: mail_capability(limits),
                     BLOB: blob_capability(limits),
                     QUOTA: {},
+                    SUBMISSION: submission_capability(),
                 },
             }
         },
-        "primaryAccounts": dict.fromkeys(
-            (MAIL, BLOB, QUOTA), account
-        ),  # core has no data of its own, and SHOULD NOT be present
+        # core has no data of its own, and SHOULD NOT be present
+        "primaryAccounts": dict.fromkeys((MAIL, BLOB, QUOTA, SUBMISSION), account),
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",
         "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
@@ -131,5 +137,12 @@ def session_state(who: Identity, limits: SessionLimits) -> str:
 @functools.cache
 def _capabilities(limits: SessionLimits) -> bytes:
     return msgspec.json.encode(
-        [core_capability(limits), mail_capability(limits), blob_capability(limits), WEBSOCKET, QUOTA]
+        [
+            core_capability(limits),
+            mail_capability(limits),
+            blob_capability(limits),
+            WEBSOCKET,
+            QUOTA,
+            submission_capability(),
+        ]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from petitbleu_gateway.jmap.calls import Method, Registry
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, QUOTA
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, QUOTA, SUBMISSION
 from petitbleu_gateway.methods import (
     blob_copy,
     blob_get,
@@ -18,6 +18,8 @@ from petitbleu_gateway.methods import (
     email_parse,
     email_query,
     email_set,
+    identity,
+    identity_set,
     mailbox,
     mailbox_query,
     mailbox_set,
@@ -45,6 +47,10 @@ def build_registry() -> Registry:
         "Email/copy": Method(MAIL, email_copy.EmailCopy, email_copy.email_copy),
         "Email/import": Method(MAIL, email_import.EmailImport, email_import.email_import),
         "Email/parse": Method(MAIL, email_parse.EmailParse, email_parse.email_parse),
+        # RFC 8621 §1.3.2: identities are of the capability of submission
+        "Identity/get": Method(SUBMISSION, identity.IdentityGet, identity.identity_get),
+        "Identity/changes": Method(SUBMISSION, ChangesArguments, identity.identity_changes),
+        "Identity/set": Method(SUBMISSION, identity_set.IdentitySet, identity_set.identity_set),
         "Quota/get": Method(QUOTA, quota.QuotaGet, quota.quota_get),
         "Quota/changes": Method(QUOTA, ChangesArguments, quota.quota_changes),
         "Quota/query": Method(QUOTA, quota.QuotaQuery, quota.quota_query),

@@ -165,10 +165,10 @@ class PushHub:
         """
         seen = seen_state(stream.account_id, text)
         watched = self._watched[stream.account_id]
-        if seen.modseq > watched.state.modseq or seen.last_id > watched.state.last_id:
+        if seen.beyond(watched.state):
             # told by another process before we heard of it
             await self._refresh(watched, stream.account_id)
-            if seen.modseq > watched.state.modseq or seen.last_id > watched.state.last_id:
+            if seen.beyond(watched.state):
                 seen = NOTHING_SEEN
         stream.seen = seen
         if seen != watched.state:
