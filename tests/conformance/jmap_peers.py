@@ -249,8 +249,8 @@ class JmapPeers:
     async def _serve(self) -> None:
         self._servers: list[grpc.aio.Server] = []
         self.accounts = Accounts(self.identity)
-        services = ("AuthenticationService", "IdentityService")
-        server = self._server("accounts", *(f"petitbleu.accounts.v1.{name}" for name in services))
+        about_people = ("AuthenticationService", "IdentityService")
+        server = self._server("accounts", *(f"petitbleu.accounts.v1.{name}" for name in about_people))
         accounts_pb2_grpc.add_IdentityServiceServicer_to_server(IdentityApi(Identities(self.identities)), server)
         accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(self.accounts, server)
         await server.start()

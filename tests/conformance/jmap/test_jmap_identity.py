@@ -101,7 +101,7 @@ def test_rfc8621_6_2_changes_in_windows(jmap: JmapClient) -> None:
 
 
 def test_rfc8621_6_3_create_and_what_the_server_set(jmap: JmapClient) -> None:
-    given = {
+    given: dict[str, Any] = {
         "name": "Anna, shopping", "email": detail(jmap), "replyTo": [{"name": None, "email": "a@x.example"}],
         "bcc": [{"name": "Archive", "email": "b@x.example"}], "textSignature": "-- \nAnna", "htmlSignature": "<b>Anna</b>",
     }  # fmt: skip
