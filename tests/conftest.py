@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from tests.live_stack import LiveStack
 
-OFFSET = 320
+OFFSET = int(os.environ.get("PETITBLEU_TEST_OFFSET", "320"))
+"""Of the ports of the stack; several runs on one machine need one each."""
 
 
 @pytest.fixture(scope="session")

@@ -28,13 +28,14 @@ class JmapServer:
     """A running gateway, and a way to a person of one's own at it.
 
     `secure` is the host and port of its HTTPS, `authority` the certificate to trust for it, and `logs` are the files that the
-    gateway, and whatever is behind it, write their logs to.
+    gateway, and store where it is a process, write their logs to; `pids` tells their process ids.
     """
 
     url: str
     secure: str
     authority: Path
     logs: tuple[Path, ...]
+    pids: Callable[[], list[int]]
     newcomer: Callable[..., JmapClient]
     pictures_port: int = 0
     """Where the image proxy may go on this machine."""
@@ -79,10 +80,9 @@ def jmap_contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JmapServ
     }
     log = directory / "gateway.log"
     try:
-        with running_gateway(environment, log):
-            yield JmapServer(
-                url, f"localhost:{tls_port}", certificates.authority, (log,), newcomer, peers.pictures_port
-            )
+        with running_gateway(environment, log) as process:
+            secure, authority = f"localhost:{tls_port}", certificates.authority
+            yield JmapServer(url, secure, authority, (log,), lambda: [process.pid], newcomer, peers.pictures_port)
     finally:
         peers.stop()
         short.unlink()
@@ -104,7 +104,12 @@ def jmap_stack(live_stack: LiveStack) -> JmapServer:
 
     logs = tuple(live_stack.layout.logs / f"{service}.log" for service in ("gateway", "store"))
     authority = Certificates(live_stack.layout.tls).authority
-    return JmapServer(url, f"localhost:{live_stack.port('https')}", authority, logs, newcomer)
+    secure = f"localhost:{live_stack.port('https')}"
+
+    def pids() -> list[int]:
+        return [pid for service in ("gateway", "store") if (pid := live_stack.pid(service)) is not None]
+
+    return JmapServer(url, secure, authority, logs, pids, newcomer)
 
 
 def stack_alias(stack: LiveStack, login: str) -> str:
@@ -131,12 +136,14 @@ def deliver(client: JmapClient, port: int, raw: bytes) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave to the contract's servers what the gateway answers by itself: requests, references, and lists of bad arguments."""
     alone = {"test_jmap_core", "test_jmap_references", "test_jmap_fuzz"}
+    with_store = {"test_jmap_fuzz_arguments", "test_jmap_soak_fuzz"}
     left: list[pytest.Item] = []
     kept: list[pytest.Item] = []
     for item in items:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         on_stack = parameters.get("server") == "stack"
-        (left if on_stack and (len(parameters) > 1 or item.path.stem in alone) else kept).append(item)
+        by_itself = item.path.stem in alone and getattr(item, "originalname", "") not in with_store
+        (left if on_stack and (len(parameters) > 1 or by_itself) else kept).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left)
 

@@ -1,143 +1,179 @@
-"""Whatever a client sends, the gateway answers by the book: no 5xx, no `serverFail`, and it lives on."""
+"""Whatever a client sends, the gateway answers by the book: no 5xx, no `serverFail`, no traceback, bounded time, and it lives on.
+
+The methods and their arguments come from the registry, so a new method is tried without a word here. `make test` plays a
+sample before the contract's servers, `make soak` (`PETITBLEU_FUZZ_SECONDS`) for an hour, before the whole stack too.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from tests.conformance import jmap_answers, jmap_grammar
 from tests.conformance.jmap.conftest import JmapServer
-from tests.conformance.jmap_client import BLOB, CORE, MAIL, JmapClient
+from tests.conformance.jmap_client import CORE, JmapClient
+from tests.conformance.jmap_grammar import DRAFT, VALUES
 
-METHODS = {
-    "Mailbox/get": ["ids", "properties"],
-    "Mailbox/changes": ["sinceState", "maxChanges"],
-    "Mailbox/query": ["filter", "sort", "position", "anchor", "anchorOffset", "limit", "calculateTotal", "sortAsTree", "filterAsTree"],
-    "Mailbox/queryChanges": ["filter", "sort", "sinceQueryState", "maxChanges", "upToId", "calculateTotal", "sortAsTree", "filterAsTree"],
-    "Mailbox/set": ["ifInState", "create", "update", "destroy", "onDestroyRemoveEmails"],
-    "Thread/get": ["ids", "properties"],
-    "Thread/changes": ["sinceState", "maxChanges"],
-    "Email/get": ["ids", "properties", "bodyProperties", "fetchTextBodyValues", "fetchHTMLBodyValues", "fetchAllBodyValues",
-                  "maxBodyValueBytes"],
-    "Email/query": ["filter", "sort", "position", "anchor", "anchorOffset", "limit", "calculateTotal", "collapseThreads"],
-    "Email/changes": ["sinceState", "maxChanges"],
-    "Email/set": ["ifInState", "create", "update", "destroy"],
-    "Email/import": ["ifInState", "emails"],
-    "Email/copy": ["fromAccountId", "ifFromInState", "ifInState", "create", "onSuccessDestroyOriginal", "destroyFromIfInState"],
-    "Email/parse": ["blobIds", "properties", "bodyProperties", "fetchAllBodyValues", "maxBodyValueBytes"],
-    "Blob/copy": ["fromAccountId", "blobIds"],
-    "Blob/upload": ["create"],
-    "Blob/get": ["ids", "properties", "offset", "length"],
-    "Blob/lookup": ["typeNames", "ids"],
-}  # fmt: skip
-WORDS = st.sampled_from(
-    ["M1", "M2", "F1", "F2", "T1", "B1", "B1-1", "#k", "id", "subject", "from", "header:X:asText", "header:From:asAddresses:all", "keywords",
-     "keywords/$seen", "mailboxIds", "mailboxIds/F1", "bodyStructure", "textBody", "htmlBody", "attachments", "bodyValues", "partId", "blobId",
-     "type", "text/plain", "multipart/mixed", "subParts", "value", "name", "email", "receivedAt", "size", "data", "data:asText", "digest:sha", "property", "isAscending", "operator",
-     "AND", "NOT", "conditions", "inMailbox", "before", "minSize", "hasKeyword", "2025-07-01T10:00:00Z", "0", "1", "/list/*/id", "headers",
-     "sentAt", "hasAttachment", "charset", "disposition", "cid", "language", "a@b.example", "\u0000", "é", "", "resultOf", "path"]
-)  # fmt: skip
-NUMBERS = st.sampled_from([0, 1, -1, 5, 2**31, 2**53, 2**63, -(2**63), 2**64, 1.5, 1e300])
-SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, WORDS, st.text(max_size=8))
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(max_size=5), inner, max_size=4),
-    max_leaves=12,
-)
-PART = st.fixed_dictionaries({}, optional={"partId": st.just("t"), "blobId": WORDS, "type": WORDS, "name": SCALARS, "cid": SCALARS,
-                                           "language": VALUES, "header:X-A:asText": SCALARS, "disposition": SCALARS})  # fmt: skip
-DRAFT = st.fixed_dictionaries(
-    {"mailboxIds": st.just({"F2": True})},
-    optional={"subject": SCALARS, "from": VALUES, "to": st.lists(st.fixed_dictionaries({"name": SCALARS, "email": SCALARS}), max_size=2),
-              "keywords": VALUES, "receivedAt": SCALARS, "textBody": st.lists(PART, max_size=2), "attachments": st.lists(PART, max_size=2),
-              "bodyStructure": PART | VALUES, "bodyValues": st.just({"t": {"value": "x"}}) | VALUES, "sentAt": SCALARS, "messageId": VALUES,
-              "header:X-B": SCALARS, "header:X-C:asGroupedAddresses": VALUES},
-)  # fmt: skip
+from petitbleu_gateway.jmap.envelope import CAPABILITIES
+
+SECONDS = float(os.environ.get("PETITBLEU_FUZZ_SECONDS", "0"))
+MOST_CPU_SECONDS = 3.0
+"""Of all processes behind one request of some kilobytes; what was seen is some hundredths."""
+ROUND = 300
+FUZZ = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-BLOBS = st.sampled_from(["B1", "B1-1", "B2", "B1-1-1", "U1", "#a", "#b"])
-SOURCE = st.fixed_dictionaries(
-    {}, optional={"data:asText": SCALARS, "data:asBase64": st.sampled_from(["", "YQ==", "YQ", "="]) | SCALARS, "blobId": BLOBS | WORDS,
-                  "offset": NUMBERS, "length": NUMBERS},
-)  # fmt: skip
-MADE = st.fixed_dictionaries({}, optional={"data": st.lists(SOURCE, max_size=3) | VALUES, "type": WORDS | SCALARS})
-IMPORTED = st.fixed_dictionaries(
-    {"blobId": BLOBS | WORDS, "mailboxIds": st.just({"F1": True})}, optional={"keywords": VALUES, "receivedAt": SCALARS}
-)
+@dataclass
+class Watched:
+    """A person at a server, and what the server's processes do meanwhile."""
 
-BOX = st.fixed_dictionaries(
-    {}, optional={"name": WORDS | SCALARS, "parentId": st.sampled_from(["#a", "#b", "F1", "F64", "F65", None]) | SCALARS, "sortOrder": SCALARS,
-                  "role": st.sampled_from([None, "important", "all", "inbox"]) | SCALARS, "isSubscribed": SCALARS, "id": WORDS, "myRights": VALUES},
-)  # fmt: skip
-BOXES = st.sampled_from(["F1", "F64", "F65", "F66", "#a", "#b", "a", "b"])
+    client: JmapClient
+    logs: tuple[Path, ...]
+    processes: list[psutil.Process]
+    read: dict[Path, int] = field(default_factory=dict)
+    slowest: list[tuple[float, Any]] = field(default_factory=list)
+    cpu: float = 0.0
+    requests: int = 0
+
+    def spent(self) -> float:
+        times = [process.cpu_times() for process in self.processes]
+        return sum(one.user + one.system for one in times)
+
+    def complaints(self) -> list[str]:
+        """Lines of the logs since the last look that tell of something gone wrong."""
+        found: list[str] = []
+        for path in self.logs:
+            with path.open("rb") as log:
+                log.seek(self.read.get(path, 0))
+                text = log.read().decode("utf-8", "replace")
+                self.read[path] = log.tell()
+            words = ("Traceback", '"level":"error"', '"level": "error"', "method failed", "store refused")
+            found += [line for line in text.splitlines() if any(word in line for word in words)]
+        return found
+
+    def send(self, requests: list[Any]) -> None:
+        for request in requests:
+            if request[1].get("accountId", 0) is None:
+                request[1]["accountId"] = self.client.account
+        before = self.spent()
+        answer = self.client.post({"using": sorted(CAPABILITIES), "methodCalls": requests, "createdIds": {}})
+        cpu = self.spent() - before
+        self.cpu += cpu
+        self.requests += 1
+        self.slowest = sorted([*self.slowest, (cpu, requests)], key=lambda one: -one[0])[:5]
+        assert answer.status_code in {200, 400}, (requests, answer.text)
+        body = answer.json()
+        if answer.status_code == 400:
+            jmap_answers.check_request_error(400, answer.headers["content-type"], body)
+        else:
+            assert set(body) == {"methodResponses", "sessionState", "createdIds"}
+            methods = {call_id: method for method, _, call_id in requests}
+            answered = [call_id for _, _, call_id in body["methodResponses"]]
+            assert list(dict.fromkeys(answered)) == list(methods), body
+            for name, result, call_id in body["methodResponses"]:
+                try:
+                    jmap_answers.check_response(methods[call_id], name, result)
+                except (KeyError, TypeError) as error:
+                    raise AssertionError(f"{methods[call_id]}: {error!r} in {result}") from error
+        assert self.complaints() == [], requests
+        assert cpu < MOST_CPU_SECONDS, requests
 
 
-@st.composite
-def calls(draw: st.DrawFn) -> list[Any]:
-    method = draw(st.sampled_from(sorted(METHODS)))
-    chosen = draw(st.lists(st.sampled_from(METHODS[method]), unique=True, max_size=4))
-    arguments = {name: draw(VALUES) for name in chosen}
-    if method == "Email/set" and draw(st.booleans()):
-        arguments["create"] = {"k": draw(DRAFT)}
-    if method == "Email/import" and draw(st.booleans()):
-        arguments["emails"] = draw(st.dictionaries(st.sampled_from(["a", "b"]), IMPORTED, max_size=2))
-    if method == "Blob/upload" and draw(st.booleans()):
-        arguments["create"] = draw(st.dictionaries(st.sampled_from(["a", "b"]), MADE, max_size=2))
-    if method in {"Blob/get", "Blob/lookup"} and draw(st.booleans()):
-        arguments["ids"] = draw(st.lists(BLOBS, max_size=3))
-    if method == "Email/parse" and draw(st.booleans()):
-        arguments["blobIds"] = draw(st.lists(BLOBS, max_size=3))
-    if method == "Mailbox/set" and draw(st.booleans()):
-        arguments["create"] = draw(st.dictionaries(st.sampled_from(["a", "b", "c"]), BOX, max_size=3))
-        arguments["update"] = draw(st.dictionaries(BOXES, BOX, max_size=3))
-        arguments["destroy"] = draw(st.lists(BOXES, max_size=3))
-    if draw(st.integers(0, 9)) == 0:
-        arguments["#ids"] = draw(VALUES)
-    return [method, {"accountId": None, **arguments}, "c"]
+@pytest.fixture
+def watch(server: JmapServer) -> Callable[[], Watched]:
+    def begin() -> Watched:
+        client = server.newcomer()
+        client.mail(body="Hello\r\n")
+        client.mail(
+            fields="MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n",
+            body="--b\r\n\r\nx\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: y\r\n\r\nz\r\n--b--\r\n",
+        )
+        client.upload(b"Subject: uploaded\r\n\r\nx\r\n")
+        found = Watched(client, server.logs, [psutil.Process(pid) for pid in server.pids()])
+        found.complaints()
+        return found
+
+    return begin
+
+
+@pytest.fixture
+def watched(watch: Callable[[], Watched]) -> Iterator[Watched]:
+    found = watch()
+    yield found
+    found.client.http.close()
+
+
+def test_jmap_fuzz_arguments(watched: Watched) -> None:
+    @FUZZ
+    @given(jmap_grammar.calls())
+    def play(requests: list[Any]) -> None:
+        watched.send(json.loads(json.dumps(requests)))
+
+    play()
+
+
+@pytest.mark.parametrize("method", sorted(jmap_grammar.REGISTRY))
+def test_jmap_fuzz_method(watched: Watched, method: str) -> None:
+    @settings(FUZZ, max_examples=40)
+    @given(jmap_grammar.calls((method,)))
+    def play(requests: list[Any]) -> None:
+        watched.send(json.loads(json.dumps(requests)))
+
+    play()
+
+
+@pytest.mark.skipif(not SECONDS, reason="an hour of it is part of `make soak`")
+def test_jmap_soak_fuzz(watch: Callable[[], Watched], capsys: pytest.CaptureFixture[str]) -> None:
+    """Fuzz until the time is over, with another person at times, and say what the processes spent."""
+    began = time.monotonic()
+    rounds = 0
+    totals: list[Watched] = []
+    while time.monotonic() - began < SECONDS:
+        found = watch()
+        totals.append(found)
+
+        @seed(time.time_ns() + rounds)
+        @settings(FUZZ, max_examples=ROUND, database=None, phases=[Phase.generate, Phase.shrink])
+        @given(jmap_grammar.calls())
+        def play(requests: list[Any], found: Watched = found) -> None:
+            found.send(json.loads(json.dumps(requests)))
+
+        play()
+        found.client.http.close()
+        rounds += 1
+    requests = sum(one.requests for one in totals)
+    slowest = sorted((slow for one in totals for slow in one.slowest), key=lambda slow: -slow[0])[:3]
+    with capsys.disabled():
+        print(
+            f"\n{requests} requests of {rounds} people, {1000 * sum(one.cpu for one in totals) / requests:.1f} ms CPU each"
+        )
+        for cpu, calls in slowest:
+            print(f"{1000 * cpu:.0f} ms CPU: {json.dumps(calls)[:300]}")
 
 
 @pytest.fixture(scope="module")
 def fuzzed(server: JmapServer) -> Iterator[JmapClient]:
     client = server.newcomer()
     client.mail()
-    client.mail()
     yield client
     client.http.close()
-
-
-def sent(client: JmapClient, requests: list[Any]) -> None:
-    for request in requests:
-        if request[1].get("accountId", 0) is None:
-            request[1]["accountId"] = client.account
-    answer = client.post({"using": [CORE, MAIL, BLOB], "methodCalls": requests})
-    assert answer.status_code in {200, 400}, answer.text
-    if answer.status_code == 200:
-        for name, result, _ in answer.json()["methodResponses"]:
-            assert name != "error" or result["type"] not in {"serverFail", "serverPartialFail", "serverUnavailable"}, (
-                requests,
-                result,
-            )
-            for refused in ("notCreated", "notUpdated", "notDestroyed"):
-                assert all(error["type"] for error in (result.get(refused) or {}).values())
-
-
-FUZZ = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-@FUZZ
-@given(st.lists(calls(), min_size=1, max_size=4))
-def test_jmap_fuzz_arguments(fuzzed: JmapClient, requests: list[Any]) -> None:
-    sent(fuzzed, json.loads(json.dumps(requests)))
 
 
 @FUZZ
 @given(DRAFT)
 def test_jmap_fuzz_drafts(fuzzed: JmapClient, draft: Any) -> None:
-    sent(fuzzed, [["Email/set", {"accountId": None, "create": {"k": draft}}, "c"]])
+    answer = fuzzed.call("Email/set", create={"k": draft})
+    assert (answer["created"] is None) != (answer["notCreated"] is None)
 
 
 @FUZZ
