@@ -39,6 +39,8 @@ class JmapServer:
     newcomer: Callable[..., JmapClient]
     pictures_port: int = 0
     """Where the image proxy may go on this machine."""
+    identity_key: Path = Path("/nowhere")
+    """The gateway's own, that of the contract's server."""
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +84,10 @@ def jmap_contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JmapServ
     try:
         with running_gateway(environment, log) as process:
             secure, authority = f"localhost:{tls_port}", certificates.authority
-            yield JmapServer(url, secure, authority, (log,), lambda: [process.pid], newcomer, peers.pictures_port)
+            yield JmapServer(
+                url, secure, authority, (log,), lambda: [process.pid], newcomer, pictures_port=peers.pictures_port,
+                identity_key=peers.identity / "gateway.key",
+            )  # fmt: skip
     finally:
         peers.stop()
         short.unlink()

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from libs.petitbleu_mail.tests.tnef_streams import MESSAGE_OBJECT, attribute, properties, rtf, stream, variable, wide
 from tests.conformance.jmap_client import JmapClient
 
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -173,6 +174,60 @@ def test_rfc8551_rfc3156_what_is_claimed_is_told(jmap: JmapClient) -> None:
     assert (claim["kind"], claim["method"]) == ("calendar", "REQUEST")
     inline = mail("text/plain", b"-----BEGIN PGP MESSAGE-----\r\n\r\nhQEM\r\n-----END PGP MESSAGE-----\r\n")
     assert [one["kind"] for one in rendered(jmap, jmap.put(inline))["structures"]] == ["pgp-inline-encrypted"]
+
+
+def winmail(body: bytes, *attachments: bytes) -> bytes:
+    octets = stream(attribute(1, 0x8004, b"Outlook\0"), attribute(1, 0x9003, properties(body)), *attachments)
+    kind = "application/ms-tnef; name=winmail.dat"
+    return mail(kind, encoded(octets), "Content-Transfer-Encoding: base64")
+
+
+def test_winmail_dat_is_opened(jmap: JmapClient) -> None:
+    inner = stream(
+        attribute(1, 0x8004, b"Within\0"), attribute(1, 0x9003, properties(wide(0x1000, "deep text"))),
+        attribute(2, 0x9002, b""), attribute(2, 0x8010, b"deep.bin\0"), attribute(2, 0x800F, b"deep octets"),
+    )  # fmt: skip
+    message = winmail(
+        variable(0x102, 0x1013, b"<p>rich<img src='cid:logo'></p>"),
+        attribute(2, 0x9002, b""), attribute(2, 0x800F, GIF), attribute(2, 0x9005, properties(wide(0x3707, "logo.gif"), wide(0x3712, "logo"))),
+        attribute(2, 0x9002, b""), attribute(2, 0x9005, properties(wide(0x3001, "Note"), variable(0x0D, 0x3701, MESSAGE_OBJECT + inner))),
+        attribute(2, 0x9002, b""), attribute(2, 0x8010, "été.pdf".encode("cp1252") + b"\0"), attribute(2, 0x800F, b"%PDF-1"),
+    )  # fmt: skip
+    email = jmap.get(jmap.put(message), "blobId", "attachments")
+    found = rendered(jmap, email["blobId"])
+    assert (found["kind"], found["text"]) == ("html", "rich")
+    assert found["html"].startswith('<div><p>rich<img src="data:image/gif;base64,')
+    whole = email["attachments"][0]["blobId"]
+    assert [(one["kind"], one["blobId"]) for one in found["structures"]] == [("tnef", whole)]
+    (logo,), (note, pdf) = found["inline"], found["attachments"]
+    assert [one["within"] for one in (logo, note, pdf)] == [whole] * 3
+    assert (logo["blobId"], logo["cid"]) == (f"{whole}-1", "logo")
+    assert jmap.http.get(logo["url"]).content == GIF
+    assert (pdf["name"], pdf["type"], pdf["size"]) == ("été.pdf", "application/pdf", 6)
+    answer = jmap.http.get(pdf["url"])
+    assert (answer.content, answer.headers["content-type"]) == (b"%PDF-1", "application/pdf")
+    # the message within is one like others
+    assert found["messages"][0]["subject"] == "Within"
+    assert found["messages"][0]["blobId"] == note["blobId"]
+    assert jmap.call("Email/parse", blobIds=[note["blobId"]], properties=["subject"])["parsed"] == {
+        note["blobId"]: {"subject": "Within"}
+    }
+    deep = rendered(jmap, note["blobId"])
+    assert (deep["text"], [one["name"] for one in deep["attachments"]]) == ("deep text", ["deep.bin"])
+    assert jmap.http.get(deep["attachments"][0]["url"]).content == b"deep octets"
+    for wrong in (f"{whole}-4", f"{whole}-1_1", f"{whole}-1-1"):
+        assert jmap.download(wrong).status_code == 404
+
+
+def test_msoxrtfex_the_body_of_a_winmail_dat_that_is_rtf(jmap: JmapClient) -> None:
+    plain = rb"{\rtf1\ansi d\'e9j\'e0\par vu}"
+    found = rendered(jmap, jmap.put(winmail(variable(0x102, 0x1009, rtf(plain, plain, 0x414C454D)))))
+    assert (found["kind"], found["text"]) == ("plain", "déjà\nvu")
+    hidden = rb"{\rtf1\ansi\fromhtml1 {\*\htmltag64 <p>}caf\'e9{\*\htmltag72 </p>}}"
+    found = rendered(jmap, jmap.put(winmail(variable(0x102, 0x1009, rtf(hidden, hidden, 0x414C454D)))))
+    assert (found["kind"], found["html"], found["text"]) == ("html", "<div><p>café</p></div>", "café")
+    broken = rendered(jmap, jmap.put(mail("application/ms-tnef; name=winmail.dat", b"no tnef")))
+    assert (broken["kind"], broken["attachments"][0]["name"]) == ("empty", "winmail.dat")
 
 
 def test_autocrypt_header_of_the_sender(jmap: JmapClient) -> None:

@@ -56,6 +56,10 @@ def own_pictures(blob: Blob, choice: Choice, more: Iterable[TnefContent]) -> Pic
     return found
 
 
+def _text_of(html: str) -> str:
+    return text_of_html(html, links=True).rstrip("\n")
+
+
 def _by_cid(cid: str | None) -> str | None:
     return f"cid:{cid}" if cid else None
 
@@ -120,7 +124,7 @@ class BodyWriter:
         elif text is not None:
             self.text = [text.replace("\r\n", "\n")]
         elif html is not None:
-            self.text = [text_of_html(html, links=True)]
+            self.text = [_text_of(html)]
 
     def names(self, cid: str | None) -> bool:
         """Whether the HTML names a part by this Content-ID."""
@@ -154,7 +158,7 @@ class BodyWriter:
                 text, is_html = body_of_rtf(part_content(self._blob, part)[:MAX_HTML])
                 if is_html:
                     self._write_html(text)
-                    self.text = [text_of_html(text, links=True)]
+                    self.text = [_text_of(text)]
                     return
             else:
                 text = self._read(part)
@@ -207,7 +211,7 @@ class BodyWriter:
     def _as_text(self, part: Part) -> str:
         text = self._read(part)[:MAX_HTML]
         if part.type == "text/html":
-            return text_of_html(text, links=True)
+            return _text_of(text)
         if not is_flowed(part.params):
             return text
         # RFC 3676 §4.1: each paragraph is a line

@@ -16,6 +16,7 @@ from petitbleu_gateway.jmap.calls import Context
 from petitbleu_gateway.ports import Identity, MailStore
 from petitbleu_mail.mime import part_content, scan
 from petitbleu_mail.structure import decode_meta
+from petitbleu_mail.tnef_message import attached_at, is_tnef
 from petitbleu_mail.transfer import decode_transfer
 
 THREAD_OCTETS = 256 << 10
@@ -79,19 +80,26 @@ async def _find_message(store: MailStore, who: Identity, name: ids.BlobName) -> 
 
 
 async def _find_within(store: MailStore, who: Identity, blob: Blob, section: str, take: Take) -> Blob | None:
-    """Return a part of the message that a blob holds (RFC 8621 §4.9: what was parsed names blobs too)."""
+    """Return a part of the message that a blob holds (RFC 8621 §4.9: what was parsed names blobs too), or of a winmail.dat."""
     raw = await blob_content(store, who, blob, take)
-    if raw is None or header_of(raw) is None:
+    if raw is None:
         return None
 
     def cut() -> Blob | None:
-        part = find_part(scan(raw), section)
-        if part is None:
+        if is_tnef(raw):
+            inner = attached_at(raw, int(section)) if section.isdecimal() else None
+            return None if inner is None else _held(inner.data, inner.type)
+        if header_of(raw) is None:
             return None
-        content = part_content(raw, part)
-        return Blob(0, 0, len(content), len(content), None, part.type, 0, content)
+        part = find_part(scan(raw), section)
+        return None if part is None else _held(part_content(raw, part), part.type)
 
-    return await (asyncio.to_thread(cut) if len(raw) > THREAD_OCTETS else _at_once(cut))
+    # a small winmail.dat may still hold RTF that grows
+    return await (asyncio.to_thread(cut) if len(raw) > THREAD_OCTETS or is_tnef(raw) else _at_once(cut))
+
+
+def _held(content: bytes, kind: str) -> Blob:
+    return Blob(0, 0, len(content), len(content), None, kind, 0, content)
 
 
 async def _at_once(work: Callable[[], Blob | None]) -> Blob | None:
