@@ -144,7 +144,10 @@ class MemoryStore:
 
     async def query(self, who: Identity, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
         person = self._of(who, "query")
-        return jmap_lists.window(person.messages, request, person.modseq)
+        answer = jmap_lists.window(person.messages, request, person.modseq)
+        if request.with_messages and answer.message_ids:
+            answer.rows.CopyFrom(await self.messages(who, answer.message_ids))
+        return answer
 
     async def query_changes(
         self, who: Identity, request: pb.QueryMessageChangesRequest

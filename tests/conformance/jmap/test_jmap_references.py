@@ -78,3 +78,23 @@ def test_rfc8620_3_7_first_screen_in_one_request(jmap: JmapClient) -> None:
         ["Email/get", {"accountId": account, "#ids": {"resultOf": "t2", "name": "Thread/get", "path": "/list/*/emailIds"}, "properties": ["subject"]}, "t3"],
     )  # fmt: skip
     assert {email["id"]: email["subject"] for email in found[3][1]["list"]} == {first: "One", second: "Two"}
+
+
+def test_rfc8620_3_7_a_list_is_the_same_in_one_request_and_in_two(jmap: JmapClient) -> None:
+    """What stands between a query and its get is seen by the get: nothing is read before its time."""
+    drafts = next(box["id"] for box in jmap.call("Mailbox/get", ids=None)["list"] if box["role"] == "drafts")
+    made = jmap.call(
+        "Email/set", create={key: {"mailboxIds": {drafts: True}, "subject": key, "to": []} for key in ("a", "b", "c")}
+    )["created"]
+    query = {"accountId": jmap.account, "filter": {"inMailbox": drafts}, "limit": 50}
+    ids = {"resultOf": "q", "name": "Email/query", "path": "/ids"}
+    get = {"accountId": jmap.account, "#ids": ids, "properties": ["subject", "keywords", "mailboxIds"]}
+    together = jmap.responses(["Email/query", query, "q"], ["Email/get", get, "g"])
+    apart = jmap.call("Email/get", ids=together[0][1]["ids"], properties=get["properties"])
+    assert together[1][1]["list"] == apart["list"]
+    assert {shown["subject"] for shown in apart["list"]} == {"a", "b", "c"}
+    flag = {"accountId": jmap.account, "update": {made["a"]["id"]: {"keywords/x": True}}, "destroy": [made["b"]["id"]]}
+    changed = jmap.responses(["Email/query", query, "q"], ["Email/set", flag, "s"], ["Email/get", get, "g"])
+    assert changed[2][1]["notFound"] == [made["b"]["id"]]
+    assert {shown["subject"]: "x" in shown["keywords"] for shown in changed[2][1]["list"]} == {"a": True, "c": False}
+    assert changed[2][1]["state"] == changed[1][1]["newState"]

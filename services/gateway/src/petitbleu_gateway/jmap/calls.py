@@ -12,8 +12,9 @@ import grpc
 import msgspec
 from prometheus_client import Counter, Histogram
 
+from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.errors import Fault, MethodError, fault_of
-from petitbleu_gateway.jmap import ids, references
+from petitbleu_gateway.jmap import ids, read_ahead, references
 from petitbleu_gateway.jmap.envelope import Request
 from petitbleu_gateway.ports import Identity, MailStore, People
 from petitbleu_kit.logs import get_logger
@@ -68,7 +69,8 @@ class Context:
     accounts of the session, by their JMAP ids. `using` is what the client said that it uses. `implied` are the
     responses of calls that a method made of its own accord (RFC 8620 §5.4); they stand behind its own.
     `created_ids` maps creation ids to ids (RFC 8620 §3.3). `blob_octets` is what was read of blobs, `answered` the octets of the
-    responses so far, `weighed` those of the response that is being made, as far as its method weighs it.
+    responses so far, `weighed` those of the response that is being made, as far as its method weighs it. `read_ahead` says that
+    the next call gets what this one finds, and `ahead` is what was found and read for it.
     """
 
     who: Identity
@@ -84,6 +86,8 @@ class Context:
     implied: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     reserve: Callable[[int], bool] | None = None
     held: int = 0
+    read_ahead: bool = False
+    ahead: pb.QueryMessagesResponse | None = None
 
     def account(self, text: str) -> Identity | None:
         """Return who the person is in an account, None when they have no part in it."""
@@ -155,12 +159,15 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
     written: list[msgspec.Raw] = []
     using = context.using = frozenset(request.using)
     allowance = references.Allowance()
-    for name, arguments, call_id in request.method_calls:
+    for index, (name, arguments, call_id) in enumerate(request.method_calls):
         method = registry.get(name)
         label = name if method is not None else _UNKNOWN
         began = time.perf_counter()
         context.weighed = 0
         context.implied.clear()
+        if not context.read_ahead:
+            context.ahead = None  # it was for one call
+        context.read_ahead = read_ahead.wants_rows(request.method_calls, index)
         response: references.Response
         try:
             with span(f"jmap {label}"):

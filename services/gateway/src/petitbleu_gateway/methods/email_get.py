@@ -22,7 +22,7 @@ from petitbleu_gateway.domain.email_view import (
 )
 from petitbleu_gateway.domain.filters import UnsignedInt
 from petitbleu_gateway.errors import Fault, MethodError
-from petitbleu_gateway.jmap import ids
+from petitbleu_gateway.jmap import ids, read_ahead
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
 from petitbleu_mail.headers import scan_headers
 from petitbleu_mail.mime import Part
@@ -71,7 +71,9 @@ async def email_get(context: Context, arguments: EmailGet) -> dict[str, Any]:
     """RFC 8621 §4.2."""
     view = view_of(arguments, DEFAULT_PROPERTIES)
     numbers, wanted = await _wanted(context, arguments)
-    answer = await context.store.messages(context.who, numbers, without_meta=not view.needs_meta)
+    answer = read_ahead.rows_of(context.ahead, numbers)
+    if answer is None:
+        answer = await context.store.messages(context.who, numbers, without_meta=not view.needs_meta)
     readings = {f"M{row.message_id}": Reading(row) for row in answer.messages}
     await _read(context, arguments, view, list(readings.values()))
     readings = {text: reading for text, reading in readings.items() if not reading.gone}

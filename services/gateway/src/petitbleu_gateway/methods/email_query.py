@@ -32,6 +32,7 @@ async def email_query(context: Context, arguments: EmailQuery) -> dict[str, Any]
         limit=limit,
         collapse_threads=arguments.collapse_threads,  # RFC 8621 §4.4.3
         calculate_total=arguments.calculate_total,
+        with_messages=context.read_ahead,
     )
     if arguments.filter is not None:
         request.filter.CopyFrom(store_filter(arguments.filter))
@@ -45,6 +46,7 @@ async def email_query(context: Context, arguments: EmailQuery) -> dict[str, Any]
         request.anchor = anchor
         request.anchor_offset = arguments.anchor_offset
     answer = await context.store.query(context.who, request)
+    context.ahead = answer if context.read_ahead else None
     if answer.anchor_not_found:
         raise MethodError(Fault.ANCHOR_NOT_FOUND)
     result: dict[str, Any] = {

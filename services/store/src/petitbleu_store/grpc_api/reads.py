@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc
@@ -12,6 +12,9 @@ from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.grpc_api.answers import Context, answered, streamed
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.mailbox_cases import MailboxCases
+
+MAX_WITH_QUERY: Final = 100
+"""Messages whose rows come with a query's ids."""
 
 
 class Reads:
@@ -48,8 +51,13 @@ class Reads:
         return await self._cases.reading.mailboxes(await self.account(request.account_id))
 
     async def query(self, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
-        """Find messages."""
-        return await self._cases.queries.query(await self.account(request.account_id), request)
+        """Find messages, and read them when that is asked for too."""
+        account = await self.account(request.account_id)
+        answer = await self._cases.queries.query(account, request)
+        if request.with_messages and 0 < len(answer.message_ids) <= MAX_WITH_QUERY:
+            rows = await self._cases.reading.messages(account, answer.message_ids, without_meta=False)
+            answer.rows.CopyFrom(rows)
+        return answer
 
     async def query_changes(self, request: pb.QueryMessageChangesRequest) -> pb.QueryMessageChangesResponse:
         """Tell what became of a query's list."""

@@ -622,6 +622,7 @@ class QueryMessagesRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     COLLAPSE_THREADS_FIELD_NUMBER: _builtins.int
     CALCULATE_TOTAL_FIELD_NUMBER: _builtins.int
+    WITH_MESSAGES_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
     position: _builtins.int
@@ -636,6 +637,8 @@ class QueryMessagesRequest(_message.Message):
     """One message a thread."""
     calculate_total: _builtins.bool
     """Count all matches too."""
+    with_messages: _builtins.bool
+    """Give the rows of the messages found too, as GetMessages does right after; at most 100."""
     @_builtins.property
     def filter(self) -> Global___MessageFilter:
         """What to match; unset matches all."""
@@ -656,10 +659,11 @@ class QueryMessagesRequest(_message.Message):
         limit: _builtins.int = ...,
         collapse_threads: _builtins.bool = ...,
         calculate_total: _builtins.bool = ...,
+        with_messages: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "anchor", b"anchor", "anchor_offset", b"anchor_offset", "calculate_total", b"calculate_total", "collapse_threads", b"collapse_threads", "filter", b"filter", "limit", b"limit", "position", b"position", "sort", b"sort"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "anchor", b"anchor", "anchor_offset", b"anchor_offset", "calculate_total", b"calculate_total", "collapse_threads", b"collapse_threads", "filter", b"filter", "limit", b"limit", "position", b"position", "sort", b"sort", "with_messages", b"with_messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -830,6 +834,7 @@ class QueryMessagesResponse(_message.Message):
     ANCHOR_NOT_FOUND_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
     CAN_CALCULATE_CHANGES_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Index of the first."""
     total: _builtins.int
@@ -846,6 +851,10 @@ class QueryMessagesResponse(_message.Message):
     def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Message ids in order."""
 
+    @_builtins.property
+    def rows(self) -> Global___GetMessagesResponse:
+        """The rows asked for, of a modseq of their own."""
+
     def __init__(
         self,
         *,
@@ -856,10 +865,11 @@ class QueryMessagesResponse(_message.Message):
         anchor_not_found: _builtins.bool = ...,
         refusal: Global___QueryRefusal.ValueType = ...,
         can_calculate_changes: _builtins.bool = ...,
+        rows: Global___GetMessagesResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_not_found", b"anchor_not_found", "can_calculate_changes", b"can_calculate_changes", "message_ids", b"message_ids", "modseq", b"modseq", "position", b"position", "refusal", b"refusal", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_not_found", b"anchor_not_found", "can_calculate_changes", b"can_calculate_changes", "message_ids", b"message_ids", "modseq", b"modseq", "position", b"position", "refusal", b"refusal", "rows", b"rows", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
