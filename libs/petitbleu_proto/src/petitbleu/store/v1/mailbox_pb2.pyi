@@ -1000,6 +1000,101 @@ class AddedMessage(_message.Message):
 Global___AddedMessage: _TypeAlias = AddedMessage  # noqa: Y015
 
 @_typing.final
+class GetSnippetsRequest(_message.Message):
+    """Which messages, and what was looked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    MESSAGE_IDS_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    @_builtins.property
+    def filter(self) -> Global___MessageFilter:
+        """The filter whose texts are shown; unset shows nothing."""
+
+    @_builtins.property
+    def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The messages."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        filter: Global___MessageFilter | None = ...,
+        message_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "filter", b"filter", "message_ids", b"message_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSnippetsRequest: _TypeAlias = GetSnippetsRequest  # noqa: Y015
+
+@_typing.final
+class GetSnippetsResponse(_message.Message):
+    """What was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNIPPETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def snippets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Snippet]:
+        """In the order of the ids."""
+
+    def __init__(
+        self,
+        *,
+        snippets: _abc.Iterable[Global___Snippet] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["snippets", b"snippets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSnippetsResponse: _TypeAlias = GetSnippetsResponse  # noqa: Y015
+
+@_typing.final
+class Snippet(_message.Message):
+    """What was found in one message, as HTML with <mark> around it (RFC 8621 §5)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.int
+    """Which."""
+    subject: _builtins.str
+    """The whole subject; not set when nothing is found in it."""
+    preview: _builtins.str
+    """A stretch of a body, at most 255 octets; not set when nothing is found in it."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.int = ...,
+        subject: _builtins.str | None = ...,
+        preview: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_preview", b"_preview", "_subject", b"_subject", "preview", b"preview", "subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_preview", b"_preview", "_subject", b"_subject", "message_id", b"message_id", "preview", b"preview", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__preview: _TypeAlias = _typing.Literal["preview"]  # noqa: Y015
+    _WhichOneofArgType__preview: _TypeAlias = _typing.Literal["_preview", b"_preview"]  # noqa: Y015
+    _WhichOneofReturnType__subject: _TypeAlias = _typing.Literal["subject"]  # noqa: Y015
+    _WhichOneofArgType__subject: _TypeAlias = _typing.Literal["_subject", b"_subject"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__preview) -> _WhichOneofReturnType__preview | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__subject) -> _WhichOneofReturnType__subject | None: ...
+
+Global___Snippet: _TypeAlias = Snippet  # noqa: Y015
+
+@_typing.final
 class GetMessagesRequest(_message.Message):
     """Which messages."""
 

@@ -58,6 +58,11 @@ class MailboxServiceStub:
                 request_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesResponse.FromString,
                 _registered_method=True)
+        self.GetSnippets = channel.unary_unary(
+                '/petitbleu.store.v1.MailboxService/GetSnippets',
+                request_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetSnippetsRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetSnippetsResponse.FromString,
+                _registered_method=True)
         self.GetMessages = channel.unary_unary(
                 '/petitbleu.store.v1.MailboxService/GetMessages',
                 request_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetMessagesRequest.SerializeToString,
@@ -126,6 +131,13 @@ class MailboxServiceServicer:
     def QueryMessageChanges(self, request, context):
         """QueryMessageChanges gives what became of a query's list since a modseq (RFC 8620 §5.6). FAILED_PRECONDITION when the log no
         longer reaches that far.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSnippets(self, request, context):
+        """GetSnippets shows what a filter finds in messages (RFC 8621 §5); ids that do not exist are left out. At most 500.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,6 +214,11 @@ def add_MailboxServiceServicer_to_server(servicer, server):
                     servicer.QueryMessageChanges,
                     request_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesRequest.FromString,
                     response_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesResponse.SerializeToString,
+            ),
+            'GetSnippets': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSnippets,
+                    request_deserializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetSnippetsRequest.FromString,
+                    response_serializer=petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetSnippetsResponse.SerializeToString,
             ),
             'GetMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMessages,
@@ -351,6 +368,33 @@ class MailboxService:
             '/petitbleu.store.v1.MailboxService/QueryMessageChanges',
             petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesRequest.SerializeToString,
             petitbleu_dot_store_dot_v1_dot_mailbox__pb2.QueryMessageChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSnippets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.store.v1.MailboxService/GetSnippets',
+            petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetSnippetsRequest.SerializeToString,
+            petitbleu_dot_store_dot_v1_dot_mailbox__pb2.GetSnippetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

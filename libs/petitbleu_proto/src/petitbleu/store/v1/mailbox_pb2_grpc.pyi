@@ -47,6 +47,8 @@ class MailboxServiceStub:
     """QueryMessageChanges gives what became of a query's list since a modseq (RFC 8620 §5.6). FAILED_PRECONDITION when the log no
     longer reaches that far.
     """
+    GetSnippets: _grpc.UnaryUnaryMultiCallable[_mailbox_pb2.GetSnippetsRequest, _mailbox_pb2.GetSnippetsResponse]
+    """GetSnippets shows what a filter finds in messages (RFC 8621 §5); ids that do not exist are left out. At most 500."""
     GetMessages: _grpc.UnaryUnaryMultiCallable[_mailbox_pb2.GetMessagesRequest, _mailbox_pb2.GetMessagesResponse]
     """GetMessages gives rows of messages; ids that do not exist are left out. At most 1,000."""
     GetThreads: _grpc.UnaryUnaryMultiCallable[_mailbox_pb2.GetThreadsRequest, _mailbox_pb2.GetThreadsResponse]
@@ -81,6 +83,8 @@ class MailboxServiceAsyncStub(MailboxServiceStub):
     """QueryMessageChanges gives what became of a query's list since a modseq (RFC 8620 §5.6). FAILED_PRECONDITION when the log no
     longer reaches that far.
     """
+    GetSnippets: _aio.UnaryUnaryMultiCallable[_mailbox_pb2.GetSnippetsRequest, _mailbox_pb2.GetSnippetsResponse]  # type: ignore[assignment]
+    """GetSnippets shows what a filter finds in messages (RFC 8621 §5); ids that do not exist are left out. At most 500."""
     GetMessages: _aio.UnaryUnaryMultiCallable[_mailbox_pb2.GetMessagesRequest, _mailbox_pb2.GetMessagesResponse]  # type: ignore[assignment]
     """GetMessages gives rows of messages; ids that do not exist are left out. At most 1,000."""
     GetThreads: _aio.UnaryUnaryMultiCallable[_mailbox_pb2.GetThreadsRequest, _mailbox_pb2.GetThreadsResponse]  # type: ignore[assignment]
@@ -136,6 +140,14 @@ class MailboxServiceServicer(metaclass=_abc_1.ABCMeta):
         """QueryMessageChanges gives what became of a query's list since a modseq (RFC 8620 §5.6). FAILED_PRECONDITION when the log no
         longer reaches that far.
         """
+
+    @_abc_1.abstractmethod
+    def GetSnippets(
+        self,
+        request: _mailbox_pb2.GetSnippetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_mailbox_pb2.GetSnippetsResponse, _abc.Awaitable[_mailbox_pb2.GetSnippetsResponse]]:
+        """GetSnippets shows what a filter finds in messages (RFC 8621 §5); ids that do not exist are left out. At most 500."""
 
     @_abc_1.abstractmethod
     def GetMessages(
