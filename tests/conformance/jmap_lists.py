@@ -12,10 +12,12 @@ from petitbleu_mail.header_values import as_text
 from petitbleu_mail.mime import scan_message
 from petitbleu_mail.structure import decode_meta
 from petitbleu_mail.threading import bare_subject
+from petitbleu_store.domain.text_filter import shown_texts
 from petitbleu_text.matching import header_contains
 from petitbleu_text.matching import matches as text_matches
 from petitbleu_text.query import parse
 from petitbleu_text.searchable import SCOPES, Field, Searchable
+from petitbleu_text.snippets import mark_subject, preview
 
 COLLATIONS: dict[int, Callable[[str], str]] = {pb.COLLATION_ASCII_CASEMAP: ascii_casemap, pb.COLLATION_OCTET: str}
 
@@ -62,6 +64,17 @@ def window(messages: Messages, asked: pb.QueryMessagesRequest, modseq: int) -> p
         start = max(0, numbers.index(asked.anchor) + asked.anchor_offset)
     answer.position = start
     answer.message_ids.extend(numbers[start : start + asked.limit])
+    return answer
+
+
+def snippets(messages: Messages, asked: pb.GetSnippetsRequest) -> pb.GetSnippetsResponse:
+    """Show what is found in messages (RFC 8621 §5)."""
+    subjects, bodies = ([parse(text) for text in texts] for texts in shown_texts(asked.filter))
+    answer = pb.GetSnippetsResponse()
+    for kept in [messages[number] for number in asked.message_ids if number in messages]:
+        meta = decode_meta(kept.row.meta)
+        subject, found = mark_subject(meta.subject or "", subjects), preview([meta.preview], bodies)
+        answer.snippets.add(message_id=kept.row.message_id, subject=subject, preview=found)
     return answer
 
 

@@ -116,6 +116,9 @@ class Mail(mailbox_pb2_grpc.MailboxServiceServicer):
     async def QueryMessageChanges(self, request: Any, context: Any) -> Any:
         return await self._do(request, context, lambda who: self._store.query_changes(who, request))
 
+    async def GetSnippets(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._store.snippets(who, request))
+
     async def GetMessages(self, request: Any, context: Any) -> Any:
         wanted = list(request.message_ids)
         return await self._do(

@@ -149,6 +149,9 @@ class MemoryStore:
             answer.rows.CopyFrom(await self.messages(who, answer.message_ids))
         return answer
 
+    async def snippets(self, who: Identity, request: pb.GetSnippetsRequest) -> pb.GetSnippetsResponse:
+        return jmap_lists.snippets(self._of(who, "snippets").messages, request)
+
     async def query_changes(
         self, who: Identity, request: pb.QueryMessageChangesRequest
     ) -> pb.QueryMessageChangesResponse:

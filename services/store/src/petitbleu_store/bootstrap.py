@@ -140,6 +140,7 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Store]:
             inline_octets=settings.inline_octets, level=settings.zstd_level, retry_seconds=settings.retry_open_seconds,
         )  # fmt: skip
         mailboxes = await mailbox_parts.make(core)
+        stack.push_async_callback(mailboxes.close)
         segments = Segments(cold, pool, objects)
         packer = Packer(core, segments)
         yield Store(

@@ -94,6 +94,13 @@ class StoreSettings(ServiceSettings):
     )
     compact_dead_percent: int = Field(30, description="A segment with more dead octets than this is rewritten.")
 
+    search_idle_seconds: float = Field(
+        5, description="New mail is indexed for search once none came for this long, or slowly after two minutes."
+    )
+    search_sweep_seconds: float = Field(
+        300, gt=0, description="How often mail is looked for that no process remembers to index."
+    )
+
     retry_open_seconds: int = Field(600, description="A recipient open this long is published again.")
     keep_accepted_days: int = Field(30, description="How long rows of settled mail stay for tracing.")
     keep_key_hours: int = Field(24, description="How long an idempotency key is known (architecture, promise 1).")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import grpc.aio
@@ -26,6 +27,7 @@ from petitbleu_store.service.held import HeldService
 from petitbleu_store.service.keyword_names import KeywordNames
 from petitbleu_store.service.mailbox_cases import MailboxCases
 from petitbleu_store.service.mailbox_verify import verify_accounts
+from petitbleu_store.service.search import Search
 from petitbleu_store.service.staging import Staging
 from petitbleu_store.service.uploads import Uploads
 
@@ -37,7 +39,8 @@ class Parts:
         self._core = core
         self.book = AccountBook(core.account_keys)
         names = KeywordNames()
-        self.cases = MailboxCases.make(core, self.book, names)
+        self.search = Search.make(core, self.book)
+        self.cases = MailboxCases.make(core, self.book, names, self.search)
         self.accounts = AccountService(core, self.book)
         settings = core.settings
         self.upload_staging = Staging(
@@ -59,8 +62,15 @@ class Parts:
         mailbox_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(self.accounts, self.erasure), server)
 
     async def run(self) -> None:
-        """Finish erasures and keep tables bounded, until cancelled."""
-        await forever("store.mailboxes", mailbox_upkeep.SECONDS, self.upkeep)
+        """Finish erasures, keep tables bounded and index mail, until cancelled."""
+        await asyncio.gather(
+            forever("store.mailboxes", mailbox_upkeep.SECONDS, self.upkeep),
+            self.search.index.run(),
+        )
+
+    async def close(self) -> None:
+        """End what was started."""
+        await self.search.close()
 
     async def upkeep(self) -> None:
         """Do the background work once."""
@@ -72,7 +82,9 @@ class Parts:
 
     async def file(self, request: filing_pb2.FileRequest) -> filing_pb2.FileResponse:
         """FilingService.File."""
-        return await self.filing.file(request)
+        response = await self.filing.file(request)
+        self.search.index.note({item.account_id for item in request.items})
+        return response
 
     async def decide_held(self, request: filing_pb2.DecideHeldRequest) -> filing_pb2.DecideHeldResponse:
         """FilingService.DecideHeld."""

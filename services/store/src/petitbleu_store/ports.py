@@ -73,6 +73,9 @@ class MailboxParts(Protocol):
     async def run(self) -> None:
         """Do background work until cancelled."""
 
+    async def close(self) -> None:
+        """End what was started for requests."""
+
     async def file(self, request: filing_pb2.FileRequest) -> filing_pb2.FileResponse:
         """FilingService.File."""
 

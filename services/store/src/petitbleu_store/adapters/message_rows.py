@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from petitbleu_store.adapters import search_rows
 from petitbleu_store.adapters.filing_rows import Connection
 
 _LOCK: Final = """/* hot:store.account_lock */ SELECT tenant_id, modseq, guarded, quota_octets, used_octets FROM account
@@ -105,6 +106,7 @@ async def delete(
     """Delete messages (thread, received_ms, message) but for their contents, and the references (ref, thread) that nobody has then."""
     message_ids = [message_id for _, _, message_id in members]
     await connection.execute(_DELETE, partition, account_id, message_ids)
+    await search_rows.delete(connection, partition, account_id, message_ids)
     await connection.execute(_DELETE_MEMBERS, partition, account_id, *zip(*members, strict=True))
     if refs:
         await connection.execute(_DELETE_REFS, partition, account_id, *zip(*refs, strict=True))

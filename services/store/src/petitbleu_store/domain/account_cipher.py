@@ -19,16 +19,18 @@ class SealBrokenError(Exception):
 
 
 class AccountCipher:
-    """Keys derived from one account's key: one for sealing (AES-256-GCM), one for hashing (keyed BLAKE2b, RFC 7693 §2.9).
+    """Keys derived from one account's key: for sealing (AES-256-GCM), for hashing (keyed BLAKE2b, RFC 7693 §2.9), and for search terms.
 
     What is sealed is `nonce (12) | ciphertext | tag`. `place` is bound to it, so that a row's content cannot be put in another row.
     """
 
-    __slots__ = ("_hash", "_seal")
+    __slots__ = ("_hash", "_seal", "search_key")
 
     def __init__(self, key: bytes) -> None:
         self._seal = AESGCM(derive(key, b"petitbleu account seal"))
         self._hash = hashlib.blake2b(key=derive(key, b"petitbleu account hash"), digest_size=16)
+        self.search_key = derive(key, b"petitbleu account search")
+        """Key of the account's search terms, 32 octets."""
 
     def seal(self, content: bytes, place: bytes) -> bytes:
         """Encrypt content for a place."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Collection
+from typing import Any, Final, TypeAlias
 
 from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_store.domain import keywords
+from petitbleu_store.domain.text_filter import TextLeaf, leaf_of
 from petitbleu_store.errors import Problem, StoreError
 
 # RFC 8620 §5.5 lets a server refuse what is too complex (unsupportedFilter).
@@ -27,18 +28,25 @@ class Parameters:
         return f"${len(self.values)}::{kind}"
 
 
+# The messages that have a text, None for all of them; told too whether an odd number of NOTs stands around it.
+TextIds: TypeAlias = Callable[[TextLeaf, bool], "Collection[int] | None"]
+
+
 class FilterSql:
     """Writes filters.
 
     Args:
         parameters: Where values go.
         hash_of: Keyed hash of a keyword that has no flag.
+        texts: What is known of texts; without it a filter with texts is INVALID.
     """
 
-    def __init__(self, parameters: Parameters, hash_of: Callable[[str], int]) -> None:
+    def __init__(self, parameters: Parameters, hash_of: Callable[[str], int], texts: TextIds | None = None) -> None:
         self._parameters = parameters
         self._hash_of = hash_of
+        self._texts = texts
         self._conditions = 0
+        self._negated = False
 
     def where(self, given: mailbox_pb2.MessageFilter, depth: int = 0) -> str:
         """Return a condition on alias `m`.
@@ -51,7 +59,10 @@ class FilterSql:
             raise StoreError(Problem.INVALID, "the filter is too complex")
         if given.operator == mailbox_pb2.FILTER_OPERATOR_UNSPECIFIED:
             return self._leaf(given)
+        negates = given.operator == mailbox_pb2.FILTER_OPERATOR_NOT
+        self._negated ^= negates
         parts = [self.where(condition, depth + 1) for condition in given.conditions]
+        self._negated ^= negates
         if given.operator == mailbox_pb2.FILTER_OPERATOR_AND:
             return "(" + " AND ".join(parts) + ")" if parts else "true"
         joined = "(" + " OR ".join(parts) + ")" if parts else "false"
@@ -79,7 +90,19 @@ class FilterSql:
         if given.HasField("has_attachment"):
             has = f"m.flags & {keywords.HAS_ATTACHMENT} <> 0"
             parts.append(f"({has})" if given.has_attachment else f"NOT ({has})")
+        parts.extend([self._text(condition) for condition in given.texts])
         return "(" + " AND ".join(parts) + ")" if parts else "true"
+
+    def _text(self, condition: mailbox_pb2.TextCondition) -> str:
+        if self._texts is None:
+            raise StoreError(Problem.INVALID, "texts are not known here")
+        ids = self._texts(leaf_of(condition), self._negated)
+        return "true" if ids is None else self.among(ids)
+
+    def among(self, ids: Collection[int]) -> str:
+        """Return the condition that a message is one of these, however many they are."""
+        # IS TRUE keeps it from being made a join: as a hashed list it costs each row next to nothing whatever the planner expects.
+        return f"((m.message_id IN (SELECT unnest({self._parameters.add(list(ids), 'bigint[]')}))) IS TRUE)"
 
     def has_keyword(self, keyword: str) -> str:
         """Return the condition that a message has a keyword."""

@@ -45,6 +45,13 @@ class MailboxServicer(mailbox_pb2_grpc.MailboxServiceServicer):
         return await self._reads.query_changes(request)
 
     @answered
+    async def GetSnippets(
+        self, request: mailbox_pb2.GetSnippetsRequest, _context: Context
+    ) -> mailbox_pb2.GetSnippetsResponse:
+        """Show what is found in messages."""
+        return await self._cases.snippets.get(await self._account(request.account_id), request)
+
+    @answered
     async def GetMessages(
         self, request: mailbox_pb2.GetMessagesRequest, _context: Context
     ) -> mailbox_pb2.GetMessagesResponse:

@@ -38,6 +38,8 @@ _OTHERS: Final = {
     "keyword": "keyword_hash",
     "origin": "origin_id",
     "removed_mailbox": "mailbox_id",
+    "search_again": "message_id",
+    "search_account": "account_id",
     "mailbox": "mailbox_id",
 }
 _FINISH: Final = """/* cold:store.erase_finish */ DELETE FROM account WHERE partition = $1 AND account_id = $2"""

@@ -17,6 +17,8 @@ from petitbleu_store.service.reading import Reading
 from petitbleu_store.service.removed_reading import RemovedReading
 from petitbleu_store.service.restoring import Restoring
 from petitbleu_store.service.restoring_mailboxes import RestoringMailboxes
+from petitbleu_store.service.search import Search
+from petitbleu_store.service.snippets import Snippets
 from petitbleu_store.service.updates import Updates
 
 
@@ -37,14 +39,16 @@ class MailboxCases:
     restoring: Restoring
     restoring_mailboxes: RestoringMailboxes
     purging: Purging
+    snippets: Snippets
 
     @classmethod
-    def make(cls, core: Core, book: AccountBook, names: KeywordNames) -> MailboxCases:
+    def make(cls, core: Core, book: AccountBook, names: KeywordNames, search: Search) -> MailboxCases:
         """Wire them."""
         reading = Reading(core, names)
         return cls(
-            core, book, reading, Queries(core), Changes(core), Updates(core), Imports(core, book, names), Mailboxes(core),
-            Blobs(core), RemovedReading(core, names), Restoring(core, reading), RestoringMailboxes(core), Purging(core),
+            core, book, reading, Queries(core, search.texts), Changes(core), Updates(core), Imports(core, book, names),
+            Mailboxes(core), Blobs(core), RemovedReading(core, names), Restoring(core, reading), RestoringMailboxes(core),
+            Purging(core), search.snippets,
         )  # fmt: skip
 
     async def account(self, account_id: int) -> KnownAccount:

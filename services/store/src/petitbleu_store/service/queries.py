@@ -6,14 +6,18 @@ what is shown, not what the mailbox holds. Everything else is one statement over
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from petitbleu.store.v1 import mailbox_pb2
+from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.core import Core
 from petitbleu_store.domain.query_sql import FilterSql, Parameters, conjuncts
+from petitbleu_store.domain.text_filter import has_texts
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_book import KnownAccount
+from petitbleu_store.service.text_search import Known, TextSearch, TooMuchToReadError
 
 MAX_LIMIT: Final = 1000
 # Entries read beyond those asked, when threads are collapsed; doubled with each further page.
@@ -53,8 +57,9 @@ class _Plain:
 class Queries:
     """Finds messages."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, texts: TextSearch) -> None:
         self._core = core
+        self._texts = texts
 
     async def query(
         self, account: KnownAccount, request: mailbox_pb2.QueryMessagesRequest
@@ -68,6 +73,8 @@ class Queries:
             raise StoreError(Problem.INVALID, "limit is 0-1,000")
         if _has_unsupported(request.filter):
             return mailbox_pb2.QueryMessagesResponse(refusal=mailbox_pb2.QUERY_REFUSAL_FILTER, total=-1)
+        if has_texts(request.filter):
+            return await self._with_texts(account, request)
         plain = _plain(request)
         if plain is not None and not request.anchor:
             if not request.collapse_threads:
@@ -155,15 +162,43 @@ class Queries:
                 page = min(2 * page, _LAST_PAGE)
         return _collapsed(request, position, list(heads.values()), counts["modseq"], threads)
 
-    async def _general(
+    async def _with_texts(
         self, account: KnownAccount, request: mailbox_pb2.QueryMessagesRequest
     ) -> mailbox_pb2.QueryMessagesResponse:
+        """Answer a query that looks for texts: newest first only as many are looked at as are shown."""
+        await self._texts.prepare(account)
+        hash_of = _keyword_hash(account)
+        async with (
+            self._core.cold.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            known = await self._texts.look_up(connection, account, request.filter)
+            try:
+                if _is_newest_first(request):
+                    wanted = position_end(request.position, request.limit)
+                    found = await self._texts.walk(
+                        connection, account, request.filter, known, hash_of, wanted, collapse=request.collapse_threads
+                    )
+                    if found is not None:
+                        return _collapsed(request, request.position, found, known.modseq, -1)
+                await self._texts.settle(connection, account, request.filter, known, hash_of)
+            except TooMuchToReadError:
+                return mailbox_pb2.QueryMessagesResponse(refusal=mailbox_pb2.QUERY_REFUSAL_FILTER, total=-1)
+            return await self._general(account, request, connection, known)
+
+    async def _general(
+        self,
+        account: KnownAccount,
+        request: mailbox_pb2.QueryMessagesRequest,
+        executor: Executor | None = None,
+        known: Known | None = None,
+    ) -> mailbox_pb2.QueryMessagesResponse:
         parameters = Parameters(account.partition, account.account_id)
-        sql = FilterSql(parameters, lambda keyword: account.cipher.hash64(b"keyword", keyword.encode()))
-        where = sql.where(request.filter)
+        sql = FilterSql(parameters, _keyword_hash(account), known.truth() if known is not None else None)
+        where = sql.where(request.filter) if known is None else known.where(parameters, sql, request.filter)
         order = sql.order(list(request.sort))
         statement = _general_sql(parameters, request, where, order)
-        row = await self._core.cold.fetchrow(statement, *parameters.values)
+        row = await (executor or self._core.cold).fetchrow(statement, *parameters.values)
         if row is None:
             raise StoreError(Problem.NOT_FOUND)
         missing = bool(request.anchor) and row["anchor_rank"] is None
@@ -173,12 +208,23 @@ class Queries:
         )  # fmt: skip
 
 
+def _keyword_hash(account: KnownAccount) -> Callable[[str], int]:
+    return lambda keyword: account.cipher.hash64(b"keyword", keyword.encode())
+
+
+def _is_newest_first(request: mailbox_pb2.QueryMessagesRequest) -> bool:
+    """Whether the window is counted from the newest message, and nothing else is asked."""
+    newest = not request.sort or (
+        request.sort[0].property == mailbox_pb2.SORT_PROPERTY_RECEIVED_AT and not request.sort[0].ascending
+    )
+    return (
+        newest and len(request.sort) <= 1 and request.position >= 0 and not (request.anchor or request.calculate_total)
+    )
+
+
 def _has_unsupported(given: mailbox_pb2.MessageFilter) -> bool:
     return bool(
-        given.texts
-        or given.all_in_thread_have_keyword
-        or given.some_in_thread_have_keyword
-        or given.none_in_thread_have_keyword
+        given.all_in_thread_have_keyword or given.some_in_thread_have_keyword or given.none_in_thread_have_keyword
     ) or any(_has_unsupported(condition) for condition in given.conditions)
 
 

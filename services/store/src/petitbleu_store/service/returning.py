@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from petitbleu_store.adapters import filing_rows, removed_rows
+from petitbleu_store.adapters import filing_rows, removed_rows, search_rows
 from petitbleu_store.adapters.filing_rows import Connection, MessageRow, Raise, Rows, array
 from petitbleu_store.domain import counts
 from petitbleu_store.domain.change_log import Kind, Op
@@ -98,6 +98,7 @@ async def bring_back(connection: Connection, account: KnownAccount, modseq: int,
     rows.refs.extend(await _missing_refs(connection, account, messages))
     await removed_rows.delete(connection, place, [one.row["message_id"] for one in messages])
     await filing_rows.write(connection, rows)
+    await search_rows.brought_back(connection, partition, account_id, [one.row["message_id"] for one in messages])
     await removed_rows.restore_origins(connection, place, origins)
     await removed_rows.count(connection, place, -octets, -len(messages))
     return int(locked["modseq"])

@@ -32,6 +32,7 @@ _PIECE = 1 << 20
 def main() -> int:
     """Serve until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is the parent's
+    os.nice(10)  # mail comes first
     for codec in set(aliases.values()):
         with contextlib.suppress(LookupError, ImportError):
             codecs.lookup(codec)  # none can be loaded by a child

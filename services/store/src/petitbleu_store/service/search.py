@@ -1,0 +1,38 @@
+"""Search, wired: the index, what it answers, and the processes that read mail and attachments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from petitbleu_store.adapters.extraction.pool import ExtractionPool
+from petitbleu_store.core import Core
+from petitbleu_store.service.account_book import AccountBook
+from petitbleu_store.service.mail_loading import MailLoader
+from petitbleu_store.service.search_index import SearchIndex
+from petitbleu_store.service.snippets import Snippets
+from petitbleu_store.service.text_search import TextSearch
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The parts of search."""
+
+    index: SearchIndex
+    texts: TextSearch
+    snippets: Snippets
+    extraction: ExtractionPool
+
+    @classmethod
+    def make(cls, core: Core, book: AccountBook) -> Search:
+        """Wire them; no process is started before it is needed."""
+        extraction = ExtractionPool()
+        loader = MailLoader(core, extraction)
+        index = SearchIndex(core, book, loader)
+        return cls(index, TextSearch(core, index, loader), Snippets(core, loader), extraction)
+
+    async def close(self) -> None:
+        """End the processes."""
+        await self.snippets.close()
+        await self.texts.close()
+        await self.index.close()
+        await self.extraction.close()

@@ -1,0 +1,80 @@
+"""GetSnippets (RFC 8621 §5): what a filter finds, marked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from petitbleu.store.v1 import mailbox_pb2
+from petitbleu_kit.logs import get_logger
+from petitbleu_store.adapters import search_rows
+from petitbleu_store.adapters.mail_reader.process import MailReader, ReaderError
+from petitbleu_store.adapters.mail_reader.requests import Show
+from petitbleu_store.core import Core
+from petitbleu_store.domain.text_filter import shown_texts
+from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service.account_book import KnownAccount
+from petitbleu_store.service.mail_loading import Loaded, MailLoader, groups
+
+_log = get_logger(__name__)
+MAX_SNIPPETS: Final = 500
+
+
+class Snippets:
+    """Shows what is found.
+
+    Args:
+        core: The shared parts.
+        loader: Opens messages.
+    """
+
+    def __init__(self, core: Core, loader: MailLoader) -> None:
+        self._core = core
+        self._loader = loader
+        self._reader = MailReader(0)
+
+    async def close(self) -> None:
+        """End the process."""
+        await self._reader.close()
+
+    async def get(
+        self, account: KnownAccount, request: mailbox_pb2.GetSnippetsRequest
+    ) -> mailbox_pb2.GetSnippetsResponse:
+        """Return the snippets of messages, in the order of their ids.
+
+        Raises:
+            StoreError: INVALID for too many messages, or a text that is too long.
+        """
+        wanted = list(dict.fromkeys(request.message_ids))
+        if len(wanted) > MAX_SNIPPETS:
+            raise StoreError(Problem.INVALID, "too many messages")
+        subjects, bodies = shown_texts(request.filter)
+        rows = await search_rows.some(self._core.pool, account.partition, account.account_id, wanted)
+        found: dict[int, tuple[str | None, str | None]] = {row["message_id"]: (None, None) for row in rows}
+        if subjects or bodies:
+            for group in groups(rows):
+                await self._show(await self._loader.load(account, group), subjects, bodies, found)
+        response = mailbox_pb2.GetSnippetsResponse()
+        for message_id in wanted:
+            if message_id in found:
+                subject, preview = found[message_id]
+                response.snippets.add(message_id=message_id, subject=subject, preview=preview)
+        return response
+
+    async def _show(
+        self,
+        loaded: list[Loaded],
+        subjects: list[str],
+        bodies: list[str],
+        found: dict[int, tuple[str | None, str | None]],
+    ) -> None:
+        readable = [one for one in loaded if one.mail is not None]
+        mails = [one.mail for one in readable if one.mail is not None]
+        try:
+            answer = await self._reader.ask(Show(subjects, bodies, mails))
+            found.update({one.message_id: shown for one, shown in zip(readable, answer.shown, strict=True)})
+        except ReaderError:
+            if len(readable) > 1:
+                for one in readable:
+                    await self._show([one], subjects, bodies, found)
+            elif readable:
+                _log.warning("message not shown", message_id=readable[0].message_id)

@@ -1,0 +1,325 @@
+"""The texts of a query: looked up in the index, and read in the mail itself where the index does not know for sure.
+
+The index says of each text which messages have it for sure and which may (a phrase, words in a row, a header field's text, mail that
+came this instant). A filter is first asked what it could find; of that, what only may be is opened and read; then what is true is
+known. So the index can be wrong in one direction only, and what it does not know yet is never missed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from petitbleu.store.v1 import mailbox_pb2
+from petitbleu_kit.logs import get_logger
+from petitbleu_store.adapters import search_rows
+from petitbleu_store.adapters.mail_reader.process import MailReader, ReaderError
+from petitbleu_store.adapters.mail_reader.requests import Leaf, Match
+from petitbleu_store.adapters.postgres import Executor
+from petitbleu_store.core import Core
+from petitbleu_store.domain.header_names import header_term
+from petitbleu_store.domain.query_sql import FilterSql, Parameters, TextIds
+from petitbleu_store.domain.text_filter import TextLeaf, leaf_of, text_leaves
+from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service.account_book import KnownAccount
+from petitbleu_store.service.mail_loading import MailLoader, groups
+from petitbleu_store.service.search_index import SearchIndex
+from petitbleu_text.terms import TermKey, candidates
+
+_log = get_logger(__name__)
+# Messages that one query reads, and for how long. What would need more is refused (RFC 8621 §4.4: unsupportedFilter).
+MAX_READ: Final = 5000
+READ_SECONDS: Final = 8.0
+CATCH_UP_SECONDS: Final = 4.0
+# Messages not indexed that one query reads besides
+MAX_OPEN: Final = 256
+_READ_AT_ONCE: Final = 64
+# So many messages are looked up one by one; for more the account is read.
+_NAMED: Final = 20_000
+_FIRST_LOOK: Final = 64
+_LAST_LOOK: Final = 1024
+
+
+class TooMuchToReadError(Exception):
+    """Too many messages would have to be read to answer."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What is known of one text.
+
+    Attributes:
+        sure: Messages that have it; None for all.
+        maybe: Messages that may have it.
+    """
+
+    sure: set[int] | None
+    maybe: set[int]
+
+    def most(self) -> set[int] | None:
+        """Return all that can have it."""
+        return None if self.sure is None else self.sure | self.maybe
+
+
+@dataclass(slots=True)
+class Known:
+    """What is known of the texts of one filter.
+
+    Attributes:
+        texts: Of each.
+        dates: When the messages found came.
+        modseq: The account's.
+        excluded: Messages that may have some of the texts, but that the filter cannot find.
+        read: Messages read for this query so far.
+        until: Monotonic seconds until which there is time to read.
+    """
+
+    texts: dict[TextLeaf, Found]
+    dates: dict[int, int]
+    modseq: int
+    until: float
+    read: int = 0
+    excluded: set[int] = field(default_factory=set)
+
+    @property
+    def unsure(self) -> set[int]:
+        """The messages of which not all is known."""
+        return set().union(*(found.maybe for found in self.texts.values()))
+
+    def at_most(self, within: Collection[int] | None = None) -> TextIds:
+        """Return for `FilterSql` what makes a filter find all that it could, of all messages or of some."""
+
+        def ids(leaf: TextLeaf, negated: bool) -> Collection[int] | None:
+            found = self.texts[leaf]
+            return _within(found.sure if negated else found.most(), within)
+
+        return ids
+
+    def truth(self, within: Collection[int] | None = None) -> TextIds:
+        """Return for `FilterSql` what is true, once nothing is unsure any more of what is asked."""
+
+        def ids(leaf: TextLeaf, _negated: bool) -> Collection[int] | None:
+            return _within(self.texts[leaf].sure, within)
+
+        return ids
+
+    def where(self, parameters: Parameters, sql: FilterSql, given: mailbox_pb2.MessageFilter) -> str:
+        """Return the condition of a filter on alias `m`, all of it settled; `sql` was made with `truth()`."""
+        parts = [sql.where(given)]
+        bound = self.bound(given)
+        if bound is not None and len(bound) <= _NAMED:
+            parts.append(f"m.message_id = ANY({parameters.add(list(bound), 'bigint[]')})")
+        if self.excluded:
+            parts.append(f"NOT {sql.among(self.excluded)}")
+        return " AND ".join(parts)
+
+    def newest(self, given: mailbox_pb2.MessageFilter) -> list[int] | None:
+        """Return, newest first, messages outside of which a filter finds nothing; None when that cannot be said."""
+        bound = self.bound(given)
+        if bound is None:
+            return None
+        order = sorted(bound, reverse=True)
+        order.sort(key=self.dates.__getitem__, reverse=True)
+        return order
+
+    def bound(self, given: mailbox_pb2.MessageFilter) -> set[int] | None:
+        """Return messages outside of which a filter finds nothing; None when that cannot be said."""
+        leaf = given.operator == mailbox_pb2.FILTER_OPERATOR_UNSPECIFIED
+        sets = [self.texts[leaf_of(condition)].most() for condition in given.texts] if leaf else []
+        inner = [self.bound(condition) for condition in given.conditions]
+        if given.operator == mailbox_pb2.FILTER_OPERATOR_OR:
+            return None if not inner or None in inner else set().union(*(one for one in inner if one is not None))
+        if given.operator != mailbox_pb2.FILTER_OPERATOR_NOT:
+            sets += inner
+        known = sorted([one for one in sets if one is not None], key=len)
+        return None if not known else known[0].intersection(*known[1:])
+
+
+def _within(ids: set[int] | None, within: Collection[int] | None) -> Collection[int] | None:
+    return ids if ids is None or within is None else ids.intersection(within)
+
+
+class TextSearch:
+    """Finds out about texts.
+
+    Args:
+        core: The shared parts.
+        index: The index.
+        loader: Opens messages.
+    """
+
+    def __init__(self, core: Core, index: SearchIndex, loader: MailLoader) -> None:
+        self._core = core
+        self._index = index
+        self._loader = loader
+        self._reader = MailReader(0)
+
+    async def close(self) -> None:
+        """End the process."""
+        await self._reader.close()
+
+    async def prepare(self, account: KnownAccount) -> None:
+        """Have the index caught up; before the transaction of the query.
+
+        Raises:
+            StoreError: AWAY when that takes longer than one waits.
+        """
+        if not await self._index.catch_up(account, CATCH_UP_SECONDS):
+            raise StoreError(Problem.AWAY, "the account is being indexed")
+
+    async def look_up(self, connection: Executor, account: KnownAccount, given: mailbox_pb2.MessageFilter) -> Known:
+        """Return what the index knows of a filter's texts, in the transaction of the query (repeatable read).
+
+        Raises:
+            StoreError: INVALID; AWAY for an account with too much that is not indexed; NOT_FOUND.
+        """
+        leaves = text_leaves(given)
+        await search_rows.prepare(connection)
+        place = (account.partition, account.account_id)
+        state = await search_rows.state(connection, *place)
+        if state is None:
+            raise StoreError(Problem.NOT_FOUND)
+        known = Known({}, {}, state["modseq"], time.monotonic() + READ_SECONDS)
+        unindexed: set[int] = set()
+        if state["again"] or state["through"] < state["last_id"]:
+            rows = await search_rows.unindexed(connection, *place, state["through"], MAX_OPEN + 1)
+            if len(rows) > MAX_OPEN:
+                raise StoreError(Problem.AWAY, "the account is being indexed")
+            known.dates.update({message_id: received_ms for received_ms, message_id in rows})
+            unindexed.update(known.dates)
+        key = TermKey(account.cipher.search_key)
+        for leaf in leaves:
+            required, exact = _required(key, account.cipher.search_key, leaf)
+            if not required:
+                known.texts[leaf] = Found(None, set())
+                continue
+            ids, dates = await search_rows.find(connection, *place, required) if all(required) else ([], [])
+            known.dates.update(zip(ids, dates, strict=True))
+            sure = set(ids) - unindexed if exact else set()
+            known.texts[leaf] = Found(sure, unindexed.union(() if exact else ids))
+        return known
+
+    async def settle(
+        self,
+        connection: Executor,
+        account: KnownAccount,
+        given: mailbox_pb2.MessageFilter,
+        known: Known,
+        hash_of: Callable[[str], int],
+    ) -> None:
+        """Find out all that a filter needs to be answered by `known.truth()` and without `known.excluded`.
+
+        Raises:
+            TooMuchToReadError: it cannot be.
+        """
+        unsure = known.unsure
+        if unsure:
+            could = await self.survivors(connection, account, given, unsure, known.at_most(), hash_of)
+            await self.read(account, known, could)
+            known.excluded = unsure.difference(could)
+
+    async def walk(
+        self,
+        connection: Executor,
+        account: KnownAccount,
+        given: mailbox_pb2.MessageFilter,
+        known: Known,
+        hash_of: Callable[[str], int],
+        wanted: int,
+        *,
+        collapse: bool,
+    ) -> list[int] | None:
+        """Return the newest so many that a filter finds, one a thread with `collapse`; None when there is no short way.
+
+        What is found by a common word is thus not all looked at to show some of it.
+
+        Raises:
+            TooMuchToReadError: they are not found without reading too many.
+        """
+        order = known.newest(given)
+        if order is None:
+            return None
+        heads: dict[int, int] = {}
+        at, step = 0, max(_FIRST_LOOK, wanted)
+        while at < len(order) and len(heads) < wanted:
+            some = order[at : at + step]
+            at, step = at + step, min(2 * step, max(_LAST_LOOK, wanted))
+            threads = await self.survivors(connection, account, given, some, known.at_most(some), hash_of)
+            if not known.unsure.isdisjoint(threads):
+                await self.read(account, known, threads)
+                threads = await self.survivors(connection, account, given, threads, known.truth(threads), hash_of)
+            for message_id in some:
+                if message_id in threads:
+                    heads.setdefault(threads[message_id] if collapse else message_id, message_id)
+        return list(heads.values())
+
+    async def survivors(
+        self,
+        connection: Executor,
+        account: KnownAccount,
+        given: mailbox_pb2.MessageFilter,
+        among: Collection[int],
+        texts: TextIds,
+        hash_of: Callable[[str], int],
+    ) -> dict[int, int]:
+        """Return those of some messages that a filter finds, with their threads."""
+        parameters = Parameters(account.partition, account.account_id)
+        some = parameters.add(list(among), "bigint[]")
+        where = FilterSql(parameters, hash_of, texts).where(given)
+        rows = await connection.fetch(
+            "/* cold:store.search_survivors */ SELECT m.message_id, m.thread_id FROM message m "
+            f"WHERE m.partition = $1 AND m.account_id = $2 AND m.message_id = ANY({some}) AND {where}",
+            *parameters.values,
+        )
+        return {row["message_id"]: row["thread_id"] for row in rows}
+
+    async def read(self, account: KnownAccount, known: Known, message_ids: Iterable[int]) -> None:
+        """Read messages: what is unsure of them is sure then.
+
+        Raises:
+            TooMuchToReadError: there are too many.
+            StoreError: AWAY when messages cannot be read.
+        """
+        leaves = list(known.texts)
+        wanted = sorted(known.unsure.intersection(message_ids), reverse=True)
+        known.read += len(wanted)
+        if known.read > MAX_READ:
+            raise TooMuchToReadError
+        for start in range(0, len(wanted), _READ_AT_ONCE):
+            some = wanted[start : start + _READ_AT_ONCE]
+            rows = await search_rows.some(self._core.pool, account.partition, account.account_id, some)
+            for group in groups(rows):
+                if time.monotonic() > known.until:
+                    raise TooMuchToReadError
+                for message_id, has in await self._matched(account, leaves, group):
+                    for leaf, there in zip(leaves, has, strict=True):
+                        found = known.texts[leaf]
+                        if there and message_id in found.maybe and found.sure is not None:
+                            found.sure.add(message_id)
+            for found in known.texts.values():
+                found.maybe.difference_update(some)
+
+    async def _matched(
+        self, account: KnownAccount, leaves: Sequence[TextLeaf], rows: Sequence[Any]
+    ) -> list[tuple[int, list[bool]]]:
+        loaded = [one for one in await self._loader.load(account, rows) if one.mail is not None]
+        asked = [Leaf([int(one) for one in leaf.fields], leaf.text, leaf.header) for leaf in leaves]
+        try:
+            answer = await self._reader.ask(Match(asked, [one.mail for one in loaded if one.mail is not None]))
+            return [(one.message_id, has) for one, has in zip(loaded, answer.found, strict=True)]
+        except ReaderError:
+            if len(rows) > 1:
+                found = [await self._matched(account, leaves, [row]) for row in rows]
+                return [pair for pairs in found for pair in pairs]
+            _log.warning("message not searched", account_id=account.account_id, message_id=rows[0]["message_id"])
+            return []
+
+
+def _required(key: TermKey, secret: bytes, leaf: TextLeaf) -> tuple[tuple[tuple[int, ...], ...], bool]:
+    """Return the groups of terms of which a message must have one each, and whether that is enough."""
+    if leaf.header:
+        return ((header_term(secret, leaf.header.encode()),),), not leaf.text
+    told = candidates(key, leaf.query, leaf.fields)
+    return told.required, told.exact

@@ -1,0 +1,83 @@
+"""Search (RFC 8621 §4.4.1): what the index finds is what a plain scan of the decrypted mail finds, and it mends itself."""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+from typing import Any
+
+from tests.integration.mailing import file_new, known, new_account, parts_of, update
+
+from petitbleu.store.v1 import mailbox_pb2
+from petitbleu_store.bootstrap import Store
+
+Filter = mailbox_pb2.MessageFilter
+AND, OR, NOT = mailbox_pb2.FILTER_OPERATOR_AND, mailbox_pb2.FILTER_OPERATOR_OR, mailbox_pb2.FILTER_OPERATOR_NOT
+TEXT, FROM, SUBJECT, BODY, HEADER = (
+    mailbox_pb2.TEXT_SCOPE_TEXT, mailbox_pb2.TEXT_SCOPE_FROM, mailbox_pb2.TEXT_SCOPE_SUBJECT,
+    mailbox_pb2.TEXT_SCOPE_BODY, mailbox_pb2.TEXT_SCOPE_HEADER,
+)  # fmt: skip
+
+
+def letter(subject: str, body: str, **headers: str) -> bytes:
+    mail = EmailMessage()
+    mail["From"] = headers.pop("sender", "Anna Lefèvre <anna@lefevre.test>")
+    mail["To"] = "zoe@demo.test"
+    mail["Subject"] = subject
+    for name, value in headers.items():
+        mail[name.replace("_", "-")] = value
+    mail.set_content(body)
+    return mail.as_bytes().replace(b"\n", b"\r\n")
+
+
+def text(wanted: str, scope: Any = TEXT, name: str = "") -> Filter:
+    return Filter(texts=[mailbox_pb2.TextCondition(scope=scope, text=wanted, header_name=name)])
+
+
+async def found(store: Store, account_id: int, given: Filter, **more: Any) -> list[int]:
+    request = mailbox_pb2.QueryMessagesRequest(account_id=account_id, filter=given, **{"limit": 1000, **more})
+    answer = await parts_of(store).cases.queries.query(await known(store, account_id), request)
+    assert not answer.refusal
+    return list(answer.message_ids)
+
+
+async def test_words_phrases_fields_and_operators(store: Store) -> None:
+    account_id = await new_account(store)
+    first, second, third = await file_new(
+        store, account_id,
+        letter("Réunion de chantier", "Les travaux commencent lundi matin.\nApportez les plans.", X_Ticket="Urgent 42"),
+        letter("Lunch on Monday", "The workers start on monday; bring the plans."),
+        letter("Rien", "matin lundi", sender="Karl Monday <k@example.org>"),
+    )  # fmt: skip
+    for given, expected in (
+        (text("chantiers"), {first}),
+        (text("reunion"), {first}),
+        (text("lundi"), {first, third}),
+        (text('"lundi matin"'), {first}),
+        (text("lundi matin"), {first, third}),
+        (text("mond"), {second, third}),
+        (text("mond", BODY), set()),
+        (text("monday", FROM), {third}),
+        (text("plans travaux"), {first}),
+        (text("", HEADER, "X-Ticket"), {first}),
+        (text("urgent 4", HEADER, "x-ticket"), {first}),
+        (text("urgent 5", HEADER, "x-ticket"), set()),
+        (Filter(operator=NOT, conditions=[text('"lundi matin"')]), {second, third}),
+        (Filter(operator=OR, conditions=[text('"matin lundi"'), text("lunch", SUBJECT)]), {second, third}),
+        (Filter(operator=AND, conditions=[text("lundi"), Filter(operator=NOT, conditions=[text("plans")])]), {third}),
+        (text("!?"), set()),
+    ):
+        assert set(await found(store, account_id, given)) == expected, given
+        assert set(await found(store, account_id, given, calculate_total=True)) == expected, given
+    await update(store, account_id, mailbox_pb2.MessageUpdate(message_id=first, destroy=True))
+    assert await found(store, account_id, text("lundi")) == [third]
+    assert await store.core.cold.fetchval("/* cold:test */ SELECT count(*) FROM search_entry") == 2
+
+
+async def test_snippets_show_what_is_found(store: Store) -> None:
+    account_id = await new_account(store)
+    (one,) = await file_new(store, account_id, letter("Réunion de chantier", "Les travaux commencent lundi."))
+    request = mailbox_pb2.GetSnippetsRequest(account_id=account_id, filter=text("chantier lundi"), message_ids=[one, 99])
+    answer = await parts_of(store).cases.snippets.get(await known(store, account_id), request)
+    (snippet,) = answer.snippets
+    assert snippet.subject == "Réunion de <mark>chantier</mark>"
+    assert snippet.preview == "Les travaux commencent <mark>lundi</mark>."
