@@ -76,7 +76,9 @@ async def test_words_phrases_fields_and_operators(store: Store) -> None:
 async def test_snippets_show_what_is_found(store: Store) -> None:
     account_id = await new_account(store)
     (one,) = await file_new(store, account_id, letter("Réunion de chantier", "Les travaux commencent lundi."))
-    request = mailbox_pb2.GetSnippetsRequest(account_id=account_id, filter=text("chantier lundi"), message_ids=[one, 99])
+    request = mailbox_pb2.GetSnippetsRequest(
+        account_id=account_id, filter=text("chantier lundi"), message_ids=[one, 99]
+    )
     answer = await parts_of(store).cases.snippets.get(await known(store, account_id), request)
     (snippet,) = answer.snippets
     assert snippet.subject == "Réunion de <mark>chantier</mark>"
