@@ -16,8 +16,9 @@ MAIL = "urn:ietf:params:jmap:mail"
 BLOB = "urn:ietf:params:jmap:blob"
 QUOTA = "urn:ietf:params:jmap:quota"
 SUBMISSION = "urn:ietf:params:jmap:submission"
+MDN = "urn:ietf:params:jmap:mdn"
 
-USING = (CORE, MAIL, BLOB, QUOTA, SUBMISSION)
+USING = (CORE, MAIL, BLOB, QUOTA, SUBMISSION, MDN)
 
 _numbers = itertools.count(1)
 

@@ -15,7 +15,8 @@ BLOB = "urn:ietf:params:jmap:blob"
 WEBSOCKET = "urn:ietf:params:jmap:websocket"
 QUOTA = "urn:ietf:params:jmap:quota"
 SUBMISSION = "urn:ietf:params:jmap:submission"
-CAPABILITIES = frozenset({CORE, MAIL, BLOB, WEBSOCKET, QUOTA, SUBMISSION})
+MDN = "urn:ietf:params:jmap:mdn"
+CAPABILITIES = frozenset({CORE, MAIL, BLOB, WEBSOCKET, QUOTA, SUBMISSION, MDN})
 
 Invocation = tuple[str, dict[str, Any], str]
 

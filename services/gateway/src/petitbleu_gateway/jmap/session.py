@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, QUOTA, SUBMISSION, WEBSOCKET
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION, WEBSOCKET
 from petitbleu_gateway.ports import Identity
 from petitbleu_mail.collations import COLLATIONS
 from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
@@ -100,6 +100,7 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
             WEBSOCKET: websocket_capability(origin),
             QUOTA: {},  # RFC 9425 §2.1
             SUBMISSION: {},
+            MDN: {},  # RFC 9007 §1.3
         },
         "accounts": {
             account: {
@@ -112,11 +113,12 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
                     BLOB: blob_capability(limits),
                     QUOTA: {},
                     SUBMISSION: submission_capability(),
+                    MDN: {},
                 },
             }
         },
         # core has no data of its own, and SHOULD NOT be present
-        "primaryAccounts": dict.fromkeys((MAIL, BLOB, QUOTA, SUBMISSION), account),
+        "primaryAccounts": dict.fromkeys((MAIL, BLOB, QUOTA, SUBMISSION, MDN), account),
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",
         "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
@@ -143,6 +145,7 @@ def _capabilities(limits: SessionLimits) -> bytes:
             blob_capability(limits),
             WEBSOCKET,
             QUOTA,
+            MDN,
             submission_capability(),
         ]
     )

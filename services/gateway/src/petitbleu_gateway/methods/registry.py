@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from petitbleu_gateway.jmap.calls import Method, Registry
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, QUOTA, SUBMISSION
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION
 from petitbleu_gateway.methods import (
     blob_copy,
     blob_get,
@@ -23,6 +23,7 @@ from petitbleu_gateway.methods import (
     mailbox,
     mailbox_query,
     mailbox_set,
+    mdn,
     quota,
     thread,
 )
@@ -51,6 +52,7 @@ def build_registry() -> Registry:
         "Identity/get": Method(SUBMISSION, identity.IdentityGet, identity.identity_get),
         "Identity/changes": Method(SUBMISSION, ChangesArguments, identity.identity_changes),
         "Identity/set": Method(SUBMISSION, identity_set.IdentitySet, identity_set.identity_set),
+        "MDN/parse": Method(MDN, mdn.MdnParse, mdn.mdn_parse),
         "Quota/get": Method(QUOTA, quota.QuotaGet, quota.quota_get),
         "Quota/changes": Method(QUOTA, ChangesArguments, quota.quota_changes),
         "Quota/query": Method(QUOTA, quota.QuotaQuery, quota.quota_query),
