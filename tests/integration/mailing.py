@@ -116,6 +116,10 @@ class Cache:
     ids: set[int] = field(default_factory=set)
     updated: set[int] = field(default_factory=set)
 
+    async def account(self, store: Store, account_id: int) -> KnownAccount:
+        """Whose account it is."""
+        return await known(store, account_id)
+
     async def sync(self, store: Store, account_id: int, max_changes: int) -> None:
         """Catch up, at most `max_changes` ids a call; `updated` gathers what was told to have changed."""
         self.updated = set()
@@ -123,7 +127,7 @@ class Cache:
             request = mailbox_pb2.GetChangesRequest(
                 account_id=account_id, kind=self.kind, since_modseq=self.modseq, max_changes=max_changes
             )
-            told = await parts_of(store).cases.changes.get(await known(store, account_id), request)
+            told = await parts_of(store).cases.changes.get(await self.account(store, account_id), request)
             created, updated, destroyed = set(told.created), set(told.updated), set(told.destroyed)
             assert len(created) + len(updated) + len(destroyed) == len(created | updated | destroyed)
             assert len(created | updated | destroyed) <= max_changes

@@ -65,11 +65,13 @@ ALLOWED: Final = {
     "/petitbleu.store.v1.ReadingService/": frozenset({"gateway"}),
     "/petitbleu.store.v1.UploadService/": frozenset({"gateway"}),
     "/petitbleu.store.v1.RemovedService/": frozenset({"gateway"}),
+    "/petitbleu.store.v1.SharingService/": frozenset({"gateway"}),
     "/petitbleu.store.v1.AccountService/": frozenset({"accounts"}),
 }
 # The requests of ReadingService name a person each, so its streams name none.
 PERSON_METHODS: Final = frozenset(
-    f"/petitbleu.store.v1.{service}/" for service in ("MailboxService", "UploadService", "RemovedService")
+    f"/petitbleu.store.v1.{service}/"
+    for service in ("MailboxService", "UploadService", "RemovedService", "SharingService")
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import grpc.aio
 
-from petitbleu.store.v1 import filing_pb2, mailbox_pb2_grpc, removed_pb2_grpc, uploads_pb2_grpc
+from petitbleu.store.v1 import filing_pb2, mailbox_pb2_grpc, removed_pb2_grpc, sharing_pb2_grpc, uploads_pb2_grpc
 from petitbleu_kit.ids import BlobId
 from petitbleu_kit.lifecycle import forever
 from petitbleu_store.core import Core
@@ -15,6 +15,7 @@ from petitbleu_store.grpc_api.accounts import AccountServicer
 from petitbleu_store.grpc_api.mailboxes import MailboxServicer
 from petitbleu_store.grpc_api.reads import ReadingServicer, Reads
 from petitbleu_store.grpc_api.removed import RemovedServicer
+from petitbleu_store.grpc_api.sharing import SharingServicer
 from petitbleu_store.grpc_api.uploads import UploadServicer
 from petitbleu_store.ports import MailboxCounts, OverQuota, VerifiedMessages
 from petitbleu_store.service import mailbox_upkeep, quota, references
@@ -41,23 +42,24 @@ class Parts:
         names = KeywordNames()
         self.search = Search.make(core, self.book)
         self.cases = MailboxCases.make(core, self.book, names, self.search)
-        self.accounts = AccountService(core, self.book)
+        self.accounts = AccountService(core, self.book, self.cases.ends)
         settings = core.settings
         self.upload_staging = Staging(
             core.cold, core.objects, core.intake, spool=settings.spool() / "uploads", max_stages=settings.max_upload_stages,
             max_spool_octets=settings.spool_octets, max_body_octets=settings.max_body_octets, level=settings.zstd_level,
         )  # fmt: skip
         self.uploads = Uploads(core, self.upload_staging)
-        self.erasure = Erasure(core, self.book, names, self.uploads)
+        self.erasure = Erasure(core, self.book, names, self.uploads, self.cases.ends)
         self.filing = FilingService(core, self.book)
         self.held = HeldService(core, self.book, self.filing)
         self.full = FullAccounts(core.cold)
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Add the servicers of MailboxService, UploadService, RemovedService, ReadingService and AccountService."""
+        """Add the servicers of MailboxService, UploadService, RemovedService, SharingService, ReadingService and AccountService."""
         mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(MailboxServicer(self.cases), server)
         uploads_pb2_grpc.add_UploadServiceServicer_to_server(UploadServicer(Reads(self.cases), self.uploads), server)
         removed_pb2_grpc.add_RemovedServiceServicer_to_server(RemovedServicer(self.cases), server)
+        sharing_pb2_grpc.add_SharingServiceServicer_to_server(SharingServicer(self.cases), server)
         mailbox_pb2_grpc.add_ReadingServiceServicer_to_server(ReadingServicer(Reads(self.cases)), server)
         mailbox_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(self.accounts, self.erasure), server)
 

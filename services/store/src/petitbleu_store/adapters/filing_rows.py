@@ -22,7 +22,7 @@ last_uid = a.last_uid + v.uids, used_octets = a.used_octets + v.octets, messages
 FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
     AS v (partition, account_id, steps, ids, uids, octets, messages)
 WHERE a.partition = v.partition AND a.account_id = v.account_id AND a.partition = ANY($1::smallint[]) AND a.wrapped_key IS NOT NULL
-RETURNING a.account_id, a.modseq, a.last_id, a.last_uid, a.guarded"""
+RETURNING a.account_id, a.modseq, a.last_id, a.last_uid, a.guarded, a.shared"""
 
 LOOK: Final = """/* hot:store.filing_look */ SELECT -1 AS state, r.account_id, r.ref_hash AS a, r.thread_id AS b, NULL::uuid AS blob_id,
     NULL::integer[] AS recipients
@@ -172,7 +172,7 @@ class Rows:
 
 
 async def raise_accounts(connection: Connection, raises: Sequence[Raise]) -> list[asyncpg.Record]:
-    """Lock accounts in order and raise their counters; return (account_id, modseq, last_id, last_uid, guarded) of those that exist."""
+    """Lock accounts in order and raise their counters; return what each that exists is by then."""
     rows: list[asyncpg.Record] = []
     for chunk in _chunks(sorted(raises)):
         rows += await connection.fetch(_RAISE, *zip(*chunk, strict=True))

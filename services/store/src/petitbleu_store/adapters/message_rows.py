@@ -11,7 +11,7 @@ import asyncpg
 from petitbleu_store.adapters import search_rows
 from petitbleu_store.adapters.filing_rows import Connection
 
-_LOCK: Final = """/* hot:store.account_lock */ SELECT tenant_id, modseq, guarded, quota_octets, used_octets FROM account
+_LOCK: Final = """/* hot:store.account_lock */ SELECT tenant_id, modseq, guarded, quota_octets, used_octets, shared FROM account
 WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL FOR UPDATE"""
 
 _MESSAGES: Final = """/* hot:store.messages_read */ SELECT message_id, thread_id, received_ms, flags, keywords, mailbox_ids, size, blob_id,
@@ -66,7 +66,7 @@ _MAILBOX_IDS: Final = (
 
 
 async def lock(connection: Connection, partition: int, account_id: int) -> asyncpg.Record | None:
-    """Lock an account's row; return tenant, modseq, guard, quota and use, None when there is no such account."""
+    """Lock an account's row; return tenant, modseq, guard, quota, use and whether it shares anything, None when there is no such account."""
     row: asyncpg.Record | None = await connection.fetchrow(_LOCK, partition, account_id)
     return row
 

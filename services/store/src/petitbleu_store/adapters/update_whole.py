@@ -16,7 +16,7 @@ from petitbleu_store.adapters.message_rows import LEAVE, UPDATE
 from petitbleu_store.adapters.postgres import Executor
 
 # One snapshot: the account's counters, its mailboxes, and the messages as they are.
-_LOOK: Final = """/* hot:store.update_look */ SELECT a.tenant_id, a.modseq, a.last_uid, a.guarded,
+_LOOK: Final = """/* hot:store.update_look */ SELECT a.tenant_id, a.modseq, a.last_uid, a.guarded, a.shared,
     ARRAY(SELECT b.mailbox_id FROM mailbox b WHERE b.partition = $1 AND b.account_id = $2) AS known,
     m.message_id, m.thread_id, m.received_ms, m.flags, m.keywords, m.mailbox_ids, m.size, m.blob_id, m.import_key, m.refs
 FROM account a LEFT JOIN message m ON m.partition = $1 AND m.account_id = $2 AND m.message_id = ANY($3::bigint[])

@@ -13,6 +13,7 @@ class Kind(enum.IntEnum):
 
     MESSAGE = 1
     MAILBOX = 2
+    SHARE_NOTIFICATION = 3
 
 
 class Op(enum.IntEnum):

@@ -25,13 +25,16 @@ _MOST_CHANCES: Final = 100
 _LASTING: Final = frozenset(
     {
         pb.MAILBOX_FAULT_NAME, pb.MAILBOX_FAULT_ROLE, pb.MAILBOX_FAULT_SORT_ORDER, pb.MAILBOX_FAULT_STANDARD,
-        pb.MAILBOX_FAULT_HAS_MESSAGES,
+        pb.MAILBOX_FAULT_HAS_MESSAGES, pb.MAILBOX_FAULT_NO_RIGHT, pb.MAILBOX_FAULT_SHARES,
     }
 )  # fmt: skip
-_FORBIDDEN: Final = frozenset({pb.MAILBOX_FAULT_STANDARD, pb.MAILBOX_FAULT_TOO_MANY})
+_FORBIDDEN: Final = frozenset({pb.MAILBOX_FAULT_STANDARD, pb.MAILBOX_FAULT_TOO_MANY, pb.MAILBOX_FAULT_NO_RIGHT})
 _INVALID: Final = frozenset(
-    {pb.MAILBOX_FAULT_NAME, pb.MAILBOX_FAULT_PARENT, pb.MAILBOX_FAULT_ROLE, pb.MAILBOX_FAULT_SORT_ORDER}
-)
+    {
+        pb.MAILBOX_FAULT_NAME, pb.MAILBOX_FAULT_PARENT, pb.MAILBOX_FAULT_ROLE, pb.MAILBOX_FAULT_SORT_ORDER,
+        pb.MAILBOX_FAULT_SHARES,
+    }
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -107,6 +110,7 @@ class Change:
         updates: The request's updates.
         occupied: Mailboxes in which there are messages.
         key: Gives the number by which a name is told from its siblings'.
+        barred: What stands against updates before they are looked at, by index; they are not done.
     """
 
     def __init__(
@@ -115,22 +119,26 @@ class Change:
         updates: Sequence[pb.MailboxUpdate],
         occupied: Collection[int],
         key: Callable[[str], int],
+        barred: Mapping[int, set[Fault]] | None = None,
     ) -> None:
         self._rows = rows
         self._updates = updates
         self._occupied = occupied
         self._key = key
+        self._barred = dict(barred or {})
         self._inbox_key = key("INBOX")
         self._targets = [self._target(index) for index in range(len(updates))]
 
     def outcome(self) -> Outcome:
         """Work out what is done and what is not."""
-        active = list(range(len(self._updates)))
-        refused: dict[int, set[Fault]] = {}
+        active = [index for index in range(len(self._updates)) if index not in self._barred]
+        refused: dict[int, set[Fault]] = dict(self._barred)
         while (trial := self._try(active)).faults:
             refused.update(trial.faults)
             active = [index for index in active if index not in trial.faults]
-        for index in [one for one in sorted(refused) if self._has_chance(one, refused[one])][:_MOST_CHANCES]:
+        for index in [
+            one for one in sorted(refused) if one not in self._barred and self._has_chance(one, refused[one])
+        ][:_MOST_CHANCES]:
             again = sorted([*active, index])
             other = self._try(again)
             if not other.faults:

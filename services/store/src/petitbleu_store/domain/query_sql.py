@@ -75,6 +75,8 @@ class FilterSql:
             parts.append(f"{add(given.in_mailbox, 'bigint')} = ANY(m.mailbox_ids)")
         if given.in_mailbox_other_than:
             parts.append(f"NOT m.mailbox_ids <@ {add(list(given.in_mailbox_other_than), 'bigint[]')}")
+        if given.HasField("in_any_mailbox"):
+            parts.append(f"m.mailbox_ids && {add(list(given.in_any_mailbox.mailbox_ids), 'bigint[]')}")
         if given.before_ms:
             parts.append(f"m.received_ms < {add(given.before_ms, 'bigint')}")
         if given.after_ms:
@@ -83,10 +85,7 @@ class FilterSql:
             parts.append(f"m.size >= {add(given.min_size, 'bigint')}")
         if given.max_size:
             parts.append(f"m.size < {add(given.max_size, 'bigint')}")
-        if given.has_keyword:
-            parts.append(self.has_keyword(given.has_keyword))
-        if given.not_keyword:
-            parts.append(f"NOT {self.has_keyword(given.not_keyword)}")
+        parts += self._keywords(given)
         if given.HasField("has_attachment"):
             has = f"m.flags & {keywords.HAS_ATTACHMENT} <> 0"
             parts.append(f"({has})" if given.has_attachment else f"NOT ({has})")
@@ -103,6 +102,14 @@ class FilterSql:
         """Return the condition that a message is one of these, however many they are."""
         # IS TRUE keeps it from being made a join: as a hashed list it costs each row next to nothing whatever the planner expects.
         return f"((m.message_id IN (SELECT unnest({self._parameters.add(list(ids), 'bigint[]')}))) IS TRUE)"
+
+    def _keywords(self, given: mailbox_pb2.MessageFilter) -> list[str]:
+        parts: list[str] = []
+        if given.has_keyword:
+            parts.append(self.has_keyword(given.has_keyword))
+        if given.not_keyword:
+            parts.append(f"NOT {self.has_keyword(given.not_keyword)}")
+        return parts
 
     def has_keyword(self, keyword: str) -> str:
         """Return the condition that a message has a keyword."""

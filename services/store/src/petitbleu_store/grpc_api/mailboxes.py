@@ -1,4 +1,4 @@
-"""MailboxService: translation only. Every call is a person's, and a person reaches their own account only."""
+"""MailboxService: translation only. Every call is a person's, who reaches their own account and what others share with them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class MailboxServicer(mailbox_pb2_grpc.MailboxServiceServicer):
         self._cases = cases
         self._reads = Reads(cases)
         self._account = self._reads.account
+        self._reach = self._reads.reach
 
     @answered
     async def GetState(self, request: mailbox_pb2.GetStateRequest, _context: Context) -> mailbox_pb2.GetStateResponse:
@@ -77,27 +78,27 @@ class MailboxServicer(mailbox_pb2_grpc.MailboxServiceServicer):
         self, request: mailbox_pb2.UpdateMessagesRequest, _context: Context
     ) -> mailbox_pb2.UpdateMessagesResponse:
         """Change messages."""
-        return await self._cases.updates.update(await self._account(request.account_id), request)
+        return await self._cases.updates.update(await self._reach(request.account_id), request)
 
     @answered
     async def ImportMessage(
         self, request: mailbox_pb2.ImportMessageRequest, _context: Context
     ) -> mailbox_pb2.ImportMessageResponse:
         """Store what the account made itself."""
-        return await self._cases.imports.add(await self._account(request.account_id), request)
+        return await self._cases.imports.add(await self._reach(request.account_id), request)
 
     @answered
     async def UpdateMailboxes(
         self, request: mailbox_pb2.UpdateMailboxesRequest, _context: Context
     ) -> mailbox_pb2.UpdateMailboxesResponse:
         """Change mailboxes."""
-        return await self._cases.mailboxes.update(await self._account(request.account_id), request)
+        return await self._cases.mailboxes.update(await self._reach(request.account_id), request)
 
     @streamed
     async def ReadBlob(
         self, request: mailbox_pb2.ReadBlobRequest, _context: Context
     ) -> AsyncIterator[mailbox_pb2.ReadBlobResponse]:
         """Stream a message as served."""
-        account = await self._account(request.account_id)
+        account = await self._reach(request.account_id)
         async for piece in self._cases.blobs.read(account, request.message_id, request.offset, request.length):
             yield mailbox_pb2.ReadBlobResponse(data=piece)

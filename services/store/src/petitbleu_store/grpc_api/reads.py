@@ -42,17 +42,28 @@ class Reads:
             raise StoreError(Problem.FORBIDDEN)
         return account
 
+    async def reach(self, account_id: int) -> KnownAccount:
+        """Return the account, as its owner has it or as another sees it. It is for calls that keep to `KnownAccount.view`.
+
+        Raises:
+            StoreError: FORBIDDEN for an account that is neither the principal's nor shared with it; NOT_FOUND.
+        """
+        principal = caller().principal
+        if principal is None or principal.account_id == account_id:
+            return await self.account(account_id)
+        return await self._cases.views.of(account_id, principal.account_id, principal.tenant_id)
+
     async def state(self, request: pb.GetStateRequest) -> pb.GetStateResponse:
         """Give modseq and quota."""
-        return await self._cases.reading.state(await self.account(request.account_id))
+        return await self._cases.reading.state(await self.reach(request.account_id))
 
     async def mailboxes(self, request: pb.ListMailboxesRequest) -> pb.ListMailboxesResponse:
         """Give all mailboxes."""
-        return await self._cases.reading.mailboxes(await self.account(request.account_id))
+        return await self._cases.reading.mailboxes(await self.reach(request.account_id))
 
     async def query(self, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
         """Find messages, and read them when that is asked for too."""
-        account = await self.account(request.account_id)
+        account = await self.reach(request.account_id)
         answer = await self._cases.queries.query(account, request)
         if request.with_messages and 0 < len(answer.message_ids) <= MAX_WITH_QUERY:
             rows = await self._cases.reading.messages(account, answer.message_ids, without_meta=False)
@@ -65,16 +76,16 @@ class Reads:
 
     async def messages(self, request: pb.GetMessagesRequest) -> pb.GetMessagesResponse:
         """Give rows of messages."""
-        account = await self.account(request.account_id)
+        account = await self.reach(request.account_id)
         return await self._cases.reading.messages(account, request.message_ids, without_meta=request.without_meta)
 
     async def threads(self, request: pb.GetThreadsRequest) -> pb.GetThreadsResponse:
         """Give threads."""
-        return await self._cases.reading.threads(await self.account(request.account_id), request.thread_ids)
+        return await self._cases.reading.threads(await self.reach(request.account_id), request.thread_ids)
 
     async def changes(self, request: pb.GetChangesRequest) -> pb.GetChangesResponse:
         """Give what changed."""
-        return await self._cases.changes.get(await self.account(request.account_id), request)
+        return await self._cases.changes.get(await self.reach(request.account_id), request)
 
     async def states(self, request: pb.GetStatesRequest) -> pb.GetStatesResponse:
         """Give how far accounts are, to whoever pushes changes: nobody's mail, so for nobody's principal."""

@@ -14,6 +14,7 @@ from petitbleu_kit.logs import get_logger
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.domain.account_cipher import AccountCipher
 from petitbleu_store.domain.keys import WrongKeyError
+from petitbleu_store.domain.sharing import View
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_keys import AccountKeys
 
@@ -43,6 +44,7 @@ class KnownAccount:
         guarded: Whether it was guarded when it was read; whoever files reads it again under the account's lock.
         cipher: Seals and opens what is its own.
         until: Monotonic seconds until which this may be relied on.
+        view: What another sees of it, when the request is in the name of another; None in its own name. Never from the book.
     """
 
     account_id: AccountId
@@ -51,6 +53,7 @@ class KnownAccount:
     guarded: bool
     cipher: AccountCipher
     until: float
+    view: View | None = None
 
 
 class AccountBook:

@@ -19,6 +19,7 @@ from petitbleu_store.domain.mailbox_names import name_hash, seal_name
 from petitbleu_store.domain.standard_mailboxes import FIRST_FREE_ID, STANDARD, name_in
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_book import AccountBook
+from petitbleu_store.service.share_ends import ShareEnds
 
 MAX_ACCOUNTS: Final = 1000
 
@@ -53,8 +54,9 @@ WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL RETURNING m
 class AccountService:
     """Makes and changes accounts."""
 
-    def __init__(self, core: Core, book: AccountBook) -> None:
+    def __init__(self, core: Core, book: AccountBook, ends: ShareEnds) -> None:
         self._core = core
+        self._ends = ends
         self._book = book
 
     async def create(self, accounts: Sequence[mailbox_pb2.NewStoreAccount]) -> None:
@@ -113,6 +115,8 @@ class AccountService:
         if quota_octets is not None and quota_octets < 0:
             raise StoreError(Problem.INVALID, "a quota is not negative")
         partition = partition_of_account(account_id)
+        if guarded is False:
+            await self._ends.end(account_id)  # whatever a crash left of them does not come back
 
         async def work(connection: Connection) -> list[OutboxRow]:
             # The row lock that filing takes first makes this wait for a batch in flight, and a later batch see it.
@@ -130,3 +134,6 @@ class AccountService:
             self._core.outbox.published_soon(await in_transaction(self._core.pool, work))
         finally:
             self._book.forget(account_id)
+        if guarded:
+            # nothing is seen through them any more; this is for the clients, and for the day when the guard ends
+            await self._ends.end(account_id)

@@ -16,7 +16,7 @@ from petitbleu_store.service.bodies import BodyMissingError
 
 PIECE_OCTETS: Final = 256 << 10
 
-_READ: Final = """/* hot:store.blob_find */ SELECT m.blob_id, m.size, c.sealed FROM message m
+_READ: Final = """/* hot:store.blob_find */ SELECT m.blob_id, m.size, m.mailbox_ids, c.sealed FROM message m
 JOIN message_content c ON c.partition = $1 AND c.account_id = $2 AND c.message_id = m.message_id
 WHERE m.partition = $1 AND m.account_id = $2 AND m.message_id = $3"""
 
@@ -42,7 +42,7 @@ class Blobs:
         if offset < 0 or length < 0:
             raise StoreError(Problem.INVALID, "no range")
         row = await self._core.pool.fetchrow(_READ, account.partition, account.account_id, message_id)
-        if row is None:
+        if row is None or (account.view is not None and not account.view.sees(row["mailbox_ids"])):
             raise StoreError(Problem.NOT_FOUND)
         blob_id = BlobId(row["blob_id"])
         try:

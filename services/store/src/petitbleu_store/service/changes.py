@@ -9,6 +9,7 @@ from petitbleu_store.core import Core
 from petitbleu_store.domain.change_log import Kind, fold, fold_threads
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_book import KnownAccount
+from petitbleu_store.service.seen_changes import SeenChanges
 
 MAX_CHANGES: Final = 1000
 # Rows read at once; a client that is further behind is told that there is more.
@@ -23,6 +24,7 @@ _KINDS: Final = {
     mailbox_pb2.CHANGE_KIND_MESSAGE: Kind.MESSAGE,
     mailbox_pb2.CHANGE_KIND_THREAD: Kind.MESSAGE,
     mailbox_pb2.CHANGE_KIND_MAILBOX: Kind.MAILBOX,
+    mailbox_pb2.CHANGE_KIND_SHARE_NOTIFICATION: Kind.SHARE_NOTIFICATION,
 }
 
 
@@ -31,6 +33,7 @@ class Changes:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._seen = SeenChanges(core)
 
     async def get(
         self, account: KnownAccount, request: mailbox_pb2.GetChangesRequest
@@ -45,6 +48,10 @@ class Changes:
         if kind is None or request.max_changes < 0 or request.since_modseq < 0:
             raise StoreError(Problem.INVALID, "no kind, or a negative number")
         most = min(request.max_changes or MAX_CHANGES, MAX_CHANGES)
+        if account.view is not None:
+            if kind is Kind.SHARE_NOTIFICATION:
+                raise StoreError(Problem.FORBIDDEN)
+            return await self._seen.get(account, account.view.grantee_id, request, most)
         rows = await self._core.reads.fetch(
             _READ, account.partition, account.account_id, kind, request.since_modseq, _ROWS
         )

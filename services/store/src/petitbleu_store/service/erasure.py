@@ -12,6 +12,7 @@ from petitbleu_store.adapters.filing_rows import Connection
 from petitbleu_store.core import Core
 from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.keyword_names import KeywordNames
+from petitbleu_store.service.share_ends import ShareEnds
 from petitbleu_store.service.uploads import Uploads
 
 _log = get_logger(__name__)
@@ -41,6 +42,10 @@ _OTHERS: Final = {
     "search_again": "message_id",
     "search_account": "account_id",
     "mailbox": "mailbox_id",
+    "share": "grantee_id, mailbox_id",
+    "share_history": "grantee_id, modseq",
+    "message_before": "modseq",
+    "share_notification": "notification_id",
 }
 _FINISH: Final = """/* cold:store.erase_finish */ DELETE FROM account WHERE partition = $1 AND account_id = $2"""
 _FINISHED: Final = """/* cold:store.erase_finished */ UPDATE erasure SET finished_at = now() WHERE partition = $1 AND account_id = $2
@@ -54,15 +59,19 @@ WHERE e.partition = a.partition AND e.account_id = a.account_id AND a.wrapped_ke
 class Erasure:
     """Erases accounts. A crash in the midst leaves a ledger row from which `resume` goes on."""
 
-    def __init__(self, core: Core, book: AccountBook, names: KeywordNames, uploads: Uploads) -> None:
+    def __init__(
+        self, core: Core, book: AccountBook, names: KeywordNames, uploads: Uploads, ends: ShareEnds
+    ) -> None:  # fmt: skip
         self._core = core
         self._uploads = uploads
+        self._ends = ends
         self._book = book
         self._names = names
 
     async def erase(self, account_id: int) -> None:
         """Erase an account; one that is unknown or erased already is no error."""
         partition = partition_of_account(account_id)
+        await self._ends.end(account_id)
 
         async def destroy_key(connection: Connection) -> None:
             tenant_id = await connection.fetchval(_DESTROY_KEY, partition, account_id)

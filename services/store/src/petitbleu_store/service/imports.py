@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -19,9 +20,10 @@ from petitbleu_store.domain import content, frames, keywords
 from petitbleu_store.domain.content import Content
 from petitbleu_store.domain.description import describe
 from petitbleu_store.domain.keys import new_key
+from petitbleu_store.domain.sharing import Right
 from petitbleu_store.domain.standard_mailboxes import DRAFTS, SENT
 from petitbleu_store.errors import Problem, StoreError
-from petitbleu_store.service import filing_commit
+from petitbleu_store.service import filing_commit, views
 from petitbleu_store.service.account_book import AccountBook, KnownAccount
 from petitbleu_store.service.bodies import HotBody
 from petitbleu_store.service.filing_commit import AccountBatch, Filing, GuardChangedError
@@ -81,7 +83,11 @@ class Imports:
             raise StoreError(Problem.INVALID, "a body, and a key of 16-64 octets")
         if len(request.body) > self._core.settings.max_body_octets:
             raise StoreError(Problem.INVALID, "the body is too large")
-        import_key = UUID(bytes=account.cipher.hash128(b"import", request.idempotency_key))
+        key = request.idempotency_key
+        if account.view is not None:
+            # what others put there themselves is all that they are told is there already
+            key = b"%d by " % account.view.grantee_id + key
+        import_key = UUID(bytes=account.cipher.hash128(b"import", key))
         known = await self._core.pool.fetchval(_KNOWN, account.partition, account.account_id, import_key)
         if known is None:
             made = await self._make(account, request, import_key)
@@ -101,6 +107,7 @@ class Imports:
             message = await one_message(self._core.pool, account, made.message_id, self._names)
             if message is not None:
                 response.message.CopyFrom(message)
+            response.message.message_id = made.message_id
         return response
 
     async def _make(self, account: KnownAccount, request: mailbox_pb2.ImportMessageRequest, import_key: UUID) -> _Made:
@@ -135,7 +142,8 @@ class Imports:
                 )
             except GuardChangedError:
                 self._book.forget(account.account_id)
-                account = filing.account = await self._book.one(self._core.pool, account.account_id)
+                fresh = await self._book.one(self._core.pool, account.account_id)
+                account = filing.account = dataclasses.replace(fresh, view=account.view)
                 continue
             if made.after != made.before and body.hot is not None:
                 self._core.bodies.remember([body.hot])
@@ -165,12 +173,17 @@ class Imports:
         account = filing.account
         locked = await locked_row(connection, account, if_modseq)
         before = locked["modseq"]
+        view = (await views.locked(connection, account)).view
         known = await connection.fetchval(_KNOWN, account.partition, account.account_id, filing.import_key)
         if known is not None:
             return _Made(known, before, before, existed=True)
         mailboxes = await message_rows.mailbox_ids(connection, account.partition, account.account_id)
+        if view is not None:
+            mailboxes &= view.rights.keys()
         if not filing.mailbox_ids or not set(filing.mailbox_ids) <= mailboxes:
             return _Made(0, before, before, mailbox_pb2.UPDATE_STATUS_INVALID_MAILBOX)
+        if view is not None and not view.may(Right.ADD_ITEMS, filing.mailbox_ids):
+            return _Made(0, before, before, mailbox_pb2.UPDATE_STATUS_FORBIDDEN)
         # Only drafts and sent copies of its own come into a guarded account without a decision (architecture, two gates).
         if locked["guarded"] and not set(filing.mailbox_ids) <= {DRAFTS, SENT}:
             return _Made(0, before, before, mailbox_pb2.UPDATE_STATUS_FORBIDDEN)

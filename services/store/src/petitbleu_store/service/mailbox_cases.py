@@ -18,8 +18,11 @@ from petitbleu_store.service.removed_reading import RemovedReading
 from petitbleu_store.service.restoring import Restoring
 from petitbleu_store.service.restoring_mailboxes import RestoringMailboxes
 from petitbleu_store.service.search import Search
+from petitbleu_store.service.share_ends import ShareEnds
+from petitbleu_store.service.share_notices import ShareNotices
 from petitbleu_store.service.snippets import Snippets
 from petitbleu_store.service.updates import Updates
+from petitbleu_store.service.views import Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,19 @@ class MailboxCases:
     restoring_mailboxes: RestoringMailboxes
     purging: Purging
     snippets: Snippets
+    views: Views
+    notices: ShareNotices
+    ends: ShareEnds
 
     @classmethod
     def make(cls, core: Core, book: AccountBook, names: KeywordNames, search: Search) -> MailboxCases:
         """Wire them."""
         reading = Reading(core, names)
+        mailboxes = Mailboxes(core, book)
         return cls(
             core, book, reading, Queries(core, search.texts), Changes(core), Updates(core), Imports(core, book, names),
-            Mailboxes(core), Blobs(core), RemovedReading(core, names), Restoring(core, reading), RestoringMailboxes(core),
-            Purging(core), search.snippets,
+            mailboxes, Blobs(core), RemovedReading(core, names), Restoring(core, reading), RestoringMailboxes(core),
+            Purging(core), search.snippets, Views(core, book), ShareNotices(core), ShareEnds(core, book, mailboxes),
         )  # fmt: skip
 
     async def account(self, account_id: int) -> KnownAccount:

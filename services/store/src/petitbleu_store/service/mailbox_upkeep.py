@@ -21,6 +21,11 @@ _PRUNABLE: Final = """/* cold:store.changes_prunable */ SELECT partition, accoun
 WHERE modseq - pruned_modseq > $1 + $1 / 10 LIMIT 100"""
 _PRUNE_MARK: Final = """/* cold:store.changes_mark */ UPDATE account SET pruned_modseq = greatest(pruned_modseq, $3)
 WHERE partition = $1 AND account_id = $2"""
+_PRUNE_MOVES: Final = """/* cold:store.moves_prune */ DELETE FROM message_before WHERE partition = $1 AND account_id = $2 AND modseq IN
+    (SELECT modseq FROM message_before WHERE partition = $1 AND account_id = $2 AND modseq <= $3 LIMIT $4)"""
+_PRUNE_VIEWS: Final = """/* cold:store.views_prune */ DELETE FROM share_history WHERE partition = $1 AND account_id = $2
+    AND (grantee_id, modseq) IN
+    (SELECT grantee_id, modseq FROM share_history WHERE partition = $1 AND account_id = $2 AND modseq <= $3 LIMIT $4)"""
 _PRUNE: Final = """/* cold:store.changes_prune */ DELETE FROM change_log WHERE partition = $1 AND account_id = $2 AND (kind, modseq) IN
     (SELECT kind, modseq FROM change_log WHERE partition = $1 AND account_id = $2 AND modseq <= $3 LIMIT $4)"""
 
@@ -49,11 +54,12 @@ async def prune_changes(pool: Pool, keep: int = KEEP_CHANGES) -> int:
     for row in await pool.fetch(_PRUNABLE, keep):
         place = (row["partition"], row["account_id"], row["upto"])
         await pool.execute(_PRUNE_MARK, *place)
-        while True:
-            deleted = int((await pool.execute(_PRUNE, *place, _ROWS)).rpartition(" ")[2])
-            total += deleted
-            if deleted < _ROWS:
-                break
+        for statement in (_PRUNE, _PRUNE_MOVES, _PRUNE_VIEWS):
+            while True:
+                deleted = int((await pool.execute(statement, *place, _ROWS)).rpartition(" ")[2])
+                total += deleted
+                if deleted < _ROWS:
+                    break
     return total
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,9 +18,10 @@ from petitbleu_store.domain.mailbox_names import name_hash, open_name, seal_name
 from petitbleu_store.domain.mailbox_tree import Change, MailboxRow, Outcome
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service import removal
-from petitbleu_store.service.account_book import KnownAccount
+from petitbleu_store.service.account_book import AccountBook, KnownAccount
 from petitbleu_store.service.removal import Keeping
 from petitbleu_store.service.restating import Restated, restate
+from petitbleu_store.service.share_plan import SharePlan
 from petitbleu_store.service.updates import changed_event, locked_row
 
 MAX_UPDATES: Final = 1000
@@ -29,9 +31,10 @@ _CHUNK: Final = 1000
 class Mailboxes:
     """Changes mailboxes."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, book: AccountBook) -> None:
         self._core = core
         self._keeping = Keeping.of(core.settings)
+        self._book = book
 
     async def update(
         self, account: KnownAccount, request: mailbox_pb2.UpdateMailboxesRequest
@@ -39,35 +42,44 @@ class Mailboxes:
         """Do what can be done of a request.
 
         Raises:
-            StoreError: INVALID for too many; NOT_FOUND; STATE_MISMATCH.
+            StoreError: INVALID for too many; NOT_FOUND; STATE_MISMATCH; FORBIDDEN for another who sees nothing of the account any more.
         """
         if len(request.updates) > MAX_UPDATES:
             raise StoreError(Problem.INVALID, "too many updates")
-
-        async def work(connection: Connection) -> tuple[mailbox_pb2.UpdateMailboxesResponse, list[OutboxRow]]:
-            before = (await locked_row(connection, account, request.if_modseq))["modseq"]
-            place = (account.partition, account.account_id)
-            rows = await mailbox_rows.read(connection, *place)
-            doomed = {one.mailbox_id for one in request.updates if one.destroy and one.mailbox_id in rows}
-            occupied = await mailbox_rows.occupied(connection, *place, sorted(doomed))
-            key = functools.partial(name_hash, account.cipher)
-            outcome = Change(rows, request.updates, occupied, key).outcome()
-            writing = _Writing(connection, account, rows, outcome, before, self._keeping)
-            await writing.empty(sorted(occupied))
-            await writing.write(_creations(outcome))
-            response = mailbox_pb2.UpdateMailboxesResponse(old_modseq=before, new_modseq=writing.modseq)
-            for index, target in enumerate(outcome.targets):
-                faults = sorted(outcome.refused.get(index, ()))
-                response.results.add(status=outcome.status(index), faults=faults)
-                response.mailbox_ids.append(writing.ids.get(target, max(0, target)))
-            events = [changed_event(account, writing.modseq)] if writing.modseq != before else []
-            if events:
-                await self._core.outbox.insert(connection, events)
-            return response, events
-
-        response, events = await in_transaction(self._core.pool, work)
+        response, events = await in_transaction(
+            self._core.pool, lambda connection: self._do(connection, account, request)
+        )
         self._core.outbox.published_soon(events)
         return response
+
+    async def _do(
+        self, connection: Connection, account: KnownAccount, request: mailbox_pb2.UpdateMailboxesRequest
+    ) -> tuple[mailbox_pb2.UpdateMailboxesResponse, list[OutboxRow]]:
+        plan = SharePlan(account, request.updates)
+        await plan.lock(connection, self._book)
+        locked = await locked_row(connection, account, request.if_modseq)
+        before = locked["modseq"]
+        place = (account.partition, account.account_id)
+        rows = await mailbox_rows.read(connection, *place)
+        await plan.read(connection, rows, locked)
+        doomed = {one.mailbox_id for one in plan.updates if one.destroy and one.mailbox_id in rows}
+        occupied = await mailbox_rows.occupied(connection, *place, sorted(doomed))
+        key = functools.partial(name_hash, account.cipher)
+        outcome = Change(rows, plan.updates, occupied, key, plan.barred).outcome()
+        plan.settle(outcome)
+        writing = _Writing(connection, account, rows, outcome, before, self._keeping, plan.touched())
+        await writing.empty(sorted(occupied))
+        await writing.write(_creations(outcome))
+        response = mailbox_pb2.UpdateMailboxesResponse(old_modseq=before, new_modseq=writing.modseq)
+        for index, target in enumerate(outcome.targets):
+            faults = sorted(outcome.refused.get(index, ()))
+            response.results.add(status=outcome.status(index), faults=faults)
+            response.mailbox_ids.append(writing.ids.get(target, max(0, target)))
+        events = [changed_event(account, writing.modseq)] if writing.modseq != before else []
+        events += await plan.write(connection, writing.modseq, writing.ids)
+        if events:
+            await self._core.outbox.insert(connection, events)
+        return response, events
 
 
 def _creations(outcome: Outcome) -> list[int]:
@@ -89,7 +101,10 @@ def _level(tree: dict[int, MailboxRow], mailbox_id: int) -> int:
 
 @dataclass(slots=True)
 class _Writing:
-    """The commit of an outcome: `modseq` is the account's by now, `ids` maps what stands for a new mailbox to its id."""
+    """The commit of an outcome: `modseq` is the account's by now, `ids` maps what stands for a new mailbox to its id.
+
+    `touched` are mailboxes of which something changes that is not in their rows.
+    """
 
     connection: Connection
     account: KnownAccount
@@ -97,6 +112,7 @@ class _Writing:
     outcome: Outcome
     modseq: int
     keeping: Keeping
+    touched: Collection[int] = ()
     ids: dict[int, int] = field(default_factory=dict)
     # Messages that left a mailbox that goes, and live on in others.
     left: dict[int, list[int]] = field(default_factory=dict)
@@ -129,7 +145,7 @@ class _Writing:
         # In the log parents come before what is in them, and go after it.
         made = sorted((one for one in creations if one in tree), key=lambda one: _level(tree, one))
         gone = sorted((one for one in self.before if one not in tree), key=lambda one: -_level(self.before, one))
-        changed = [one for one in tree if one in self.before and self._changes(one)]
+        changed = [one for one in tree if one in self.before and (one in self.touched or self._changes(one))]
         steps = len(made) + len(changed) + len(gone)
         if not steps and not creations:
             return

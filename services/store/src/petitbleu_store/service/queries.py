@@ -14,6 +14,7 @@ from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.core import Core
 from petitbleu_store.domain.query_sql import FilterSql, Parameters, conjuncts
+from petitbleu_store.domain.sharing import View, filter_is_of_messages, order_is_of_messages
 from petitbleu_store.domain.text_filter import has_texts
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_book import KnownAccount
@@ -73,6 +74,28 @@ class Queries:
             raise StoreError(Problem.INVALID, "limit is 0-1,000")
         if _has_unsupported(request.filter):
             return mailbox_pb2.QueryMessagesResponse(refusal=mailbox_pb2.QUERY_REFUSAL_FILTER, total=-1)
+        if account.view is not None:
+            return await self._for_another(account, account.view, request)
+        return await self._find(account, request)
+
+    async def _for_another(
+        self, account: KnownAccount, view: View, request: mailbox_pb2.QueryMessagesRequest
+    ) -> mailbox_pb2.QueryMessagesResponse:
+        """Find among what another sees of the account."""
+        if not filter_is_of_messages(request.filter):
+            return mailbox_pb2.QueryMessagesResponse(refusal=mailbox_pb2.QUERY_REFUSAL_FILTER, total=-1)
+        if not order_is_of_messages(request.sort):
+            return mailbox_pb2.QueryMessagesResponse(refusal=mailbox_pb2.QUERY_REFUSAL_SORT, total=-1)
+        narrowed = mailbox_pb2.QueryMessagesRequest()
+        narrowed.CopyFrom(request)
+        narrowed.filter.CopyFrom(view.filtered(request.filter))
+        response = await self._find(account, narrowed)
+        response.modseq = min(response.modseq, view.modseq)
+        return response
+
+    async def _find(
+        self, account: KnownAccount, request: mailbox_pb2.QueryMessagesRequest
+    ) -> mailbox_pb2.QueryMessagesResponse:
         if has_texts(request.filter):
             return await self._with_texts(account, request)
         plain = _plain(request)

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from petitbleu_kit.kept_connections import KeptConnections
-from petitbleu_store.adapters import filing_rows, message_rows
+from petitbleu_store.adapters import filing_rows, message_rows, share_rows
 from petitbleu_store.adapters.filing_rows import Connection, Raise, Rows, array
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.domain import counts
@@ -57,6 +57,10 @@ class Restated:
             or set(self.mailbox_ids) != set(row["mailbox_ids"])
             or set(self.keywords) != set(row["keywords"] or ())
         )
+
+    def moves(self) -> bool:
+        """Whether it comes into a mailbox or leaves one."""
+        return set(self.mailbox_ids) != set(self.row["mailbox_ids"])
 
     def moves_counts(self) -> bool:
         """Whether counters of mailboxes may change."""
@@ -118,8 +122,19 @@ async def restate(
     if destroyed:
         gone = [message.row for message in destroyed]
         await removal.destroy(connection, (partition, account_id), gone, orphans, keeping, with_mailbox=with_mailbox)
+    if locked["shared"]:
+        await share_rows.moved(connection, partition, account_id, _moves(changed, modseq))
     await filing_rows.write(connection, rows)
     return int(locked["modseq"])
+
+
+def _moves(changed: Sequence[Restated], modseq: int) -> list[tuple[int, int, str]]:
+    """Return where messages were that others may have seen there."""
+    return [
+        (modseq + step, message.row["message_id"], array(message.row["mailbox_ids"]))
+        for step, message in enumerate(changed, 1)
+        if message.moves()
+    ]
 
 
 def places_added(changed: Sequence[Restated]) -> list[tuple[Restated, int]]:

@@ -16,8 +16,10 @@ from petitbleu_store.adapters import message_rows
 from petitbleu_store.adapters.filing_rows import Connection
 from petitbleu_store.core import Core
 from petitbleu_store.domain import keywords
+from petitbleu_store.domain.sharing import View, narrowed, refused
 from petitbleu_store.domain.standard_mailboxes import DRAFTS, SENT, TRASH
 from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service import views
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.removal import Keeping
 from petitbleu_store.service.restating import Restated, restate
@@ -69,7 +71,7 @@ class Updates:
         if len(ids) > MAX_UPDATES or len(set(ids)) != len(ids):
             raise StoreError(Problem.INVALID, "too many updates, or one message twice")
 
-        if not any(update.destroy for update in request.updates):
+        if account.view is None and not any(update.destroy for update in request.updates):
             done = await self._at_once.update(
                 account, request, partial(apply, account), partial(changed_event, account)
             )
@@ -79,11 +81,10 @@ class Updates:
         async def work(connection: Connection) -> tuple[list[int], int, int, list[OutboxRow]]:
             locked = await locked_row(connection, account, request.if_modseq)
             before = locked["modseq"]
+            view = (await views.locked(connection, account)).view
             known = await message_rows.mailbox_ids(connection, account.partition, account.account_id)
-            rows = {
-                row["message_id"]: row
-                for row in await message_rows.read(connection, account.partition, account.account_id, ids)
-            }
+            do = partial(apply, account) if view is None else partial(_apply_for_another, account, view)
+            rows = await _rows(connection, account, view, ids)
             statuses: list[int] = []
             messages: list[Restated] = []
             for update in request.updates:
@@ -95,7 +96,7 @@ class Updates:
                 if locked["guarded"] and _poses_as_received(update, message):
                     statuses.append(mailbox_pb2.UPDATE_STATUS_FORBIDDEN)
                     continue
-                statuses.append(apply(account, update, message, known))
+                statuses.append(do(update, message, known))
                 if statuses[-1] == _OK:
                     messages.append(message)
             after = await restate(connection, account, before, messages, self._keeping)
@@ -109,11 +110,32 @@ class Updates:
         return _response(statuses, before, after)
 
 
+async def _rows(
+    connection: Connection, account: KnownAccount, view: View | None, ids: list[int]
+) -> dict[int, asyncpg.Record]:
+    """Return the messages that are there for whoever asks."""
+    rows = await message_rows.read(connection, account.partition, account.account_id, ids)
+    return {row["message_id"]: row for row in rows if view is None or view.sees(row["mailbox_ids"])}
+
+
 def _response(statuses: Iterable[int], before: int, after: int) -> mailbox_pb2.UpdateMessagesResponse:
     response = mailbox_pb2.UpdateMessagesResponse(old_modseq=before, new_modseq=after)
     for status in statuses:
         response.results.add(status=mailbox_pb2.UpdateStatus.ValueType(status))
     return response
+
+
+def _apply_for_another(
+    account: KnownAccount, view: View, update: mailbox_pb2.MessageUpdate, message: Restated, known: set[int]
+) -> int:
+    """Change a message in the name of another than its owner, as far as that one has the rights (RFC 8621 §2 myRights)."""
+    mailboxes = message.row["mailbox_ids"]
+    status = apply(account, narrowed(view, update, mailboxes), message, known & view.rights.keys())
+    if status != _OK:
+        return status
+    before = (message.row["flags"], message.row["keywords"] or (), mailboxes)
+    why = refused(view, before, (message.flags, message.keywords, message.mailbox_ids))
+    return _OK if why is None else why
 
 
 def _poses_as_received(update: mailbox_pb2.MessageUpdate, message: Restated) -> bool:

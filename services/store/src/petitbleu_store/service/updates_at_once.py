@@ -77,7 +77,8 @@ class UpdatesAtOnce:
         steps = max(len(changed), len(differences))
         if not steps:
             return Done(statuses, before, before)
-        if len(differences) > CHUNK or last_of:
+        # where messages of a shared account were is written down too, for those who saw them there
+        if len(differences) > CHUNK or last_of or (found[0]["shared"] and any(message.moves() for message in changed)):
             return None
         added = places_added(changed)
         updates, rows = rows_of(account, before, last_uid + len(added), changed, added, differences, last_of)

@@ -690,6 +690,7 @@ class MessageFilter(_message.Message):
     SOME_IN_THREAD_HAVE_KEYWORD_FIELD_NUMBER: _builtins.int
     NONE_IN_THREAD_HAVE_KEYWORD_FIELD_NUMBER: _builtins.int
     TEXTS_FIELD_NUMBER: _builtins.int
+    IN_ANY_MAILBOX_FIELD_NUMBER: _builtins.int
     operator: Global___FilterOperator.ValueType
     """How the conditions combine; UNSPECIFIED for a leaf."""
     in_mailbox: _builtins.int
@@ -726,6 +727,10 @@ class MessageFilter(_message.Message):
     def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextCondition]:
         """Texts that it must have, all of them."""
 
+    @_builtins.property
+    def in_any_mailbox(self) -> Global___MailboxIds:
+        """In one of these mailboxes, when set: without ids it matches nothing."""
+
     def __init__(
         self,
         *,
@@ -744,10 +749,11 @@ class MessageFilter(_message.Message):
         some_in_thread_have_keyword: _builtins.str = ...,
         none_in_thread_have_keyword: _builtins.str = ...,
         texts: _abc.Iterable[Global___TextCondition] | None = ...,
+        in_any_mailbox: Global___MailboxIds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_attachment", b"_has_attachment", "has_attachment", b"has_attachment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_attachment", b"_has_attachment", "has_attachment", b"has_attachment", "in_any_mailbox", b"in_any_mailbox"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_attachment", b"_has_attachment", "after_ms", b"after_ms", "all_in_thread_have_keyword", b"all_in_thread_have_keyword", "before_ms", b"before_ms", "conditions", b"conditions", "has_attachment", b"has_attachment", "has_keyword", b"has_keyword", "in_mailbox", b"in_mailbox", "in_mailbox_other_than", b"in_mailbox_other_than", "max_size", b"max_size", "min_size", b"min_size", "none_in_thread_have_keyword", b"none_in_thread_have_keyword", "not_keyword", b"not_keyword", "operator", b"operator", "some_in_thread_have_keyword", b"some_in_thread_have_keyword", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_attachment", b"_has_attachment", "after_ms", b"after_ms", "all_in_thread_have_keyword", b"all_in_thread_have_keyword", "before_ms", b"before_ms", "conditions", b"conditions", "has_attachment", b"has_attachment", "has_keyword", b"has_keyword", "in_any_mailbox", b"in_any_mailbox", "in_mailbox", b"in_mailbox", "in_mailbox_other_than", b"in_mailbox_other_than", "max_size", b"max_size", "min_size", b"min_size", "none_in_thread_have_keyword", b"none_in_thread_have_keyword", "not_keyword", b"not_keyword", "operator", b"operator", "some_in_thread_have_keyword", b"some_in_thread_have_keyword", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__has_attachment: _TypeAlias = _typing.Literal["has_attachment"]  # noqa: Y015
     _WhichOneofArgType__has_attachment: _TypeAlias = _typing.Literal["_has_attachment", b"_has_attachment"]  # noqa: Y015
@@ -786,6 +792,30 @@ class TextCondition(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TextCondition: _TypeAlias = TextCondition  # noqa: Y015
+
+@_typing.final
+class MailboxIds(_message.Message):
+    """Some mailboxes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAILBOX_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def mailbox_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Their ids."""
+
+    def __init__(
+        self,
+        *,
+        mailbox_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mailbox_ids", b"mailbox_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MailboxIds: _TypeAlias = MailboxIds  # noqa: Y015
 
 @_typing.final
 class MessageSort(_message.Message):

@@ -1,0 +1,61 @@
+"""All shares of an account end, on both sides: it becomes guarded, or is erased.
+
+Nobody sees anything through them from the moment that the account is guarded or its key is gone (`views.current`); what is done here
+lets the grantees' clients know, and keeps the shares from coming back.
+"""
+
+from __future__ import annotations
+
+from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu_kit.ids import partition_of_account
+from petitbleu_store.adapters import share_rows
+from petitbleu_store.core import Core
+from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service.account_book import AccountBook
+from petitbleu_store.service.mailboxes import Mailboxes
+from petitbleu_store.service.views import MAX_RECEIVED
+
+
+class ShareEnds:
+    """Ends shares."""
+
+    def __init__(self, core: Core, book: AccountBook, mailboxes: Mailboxes) -> None:
+        self._core = core
+        self._book = book
+        self._mailboxes = mailboxes
+
+    async def end(self, account_id: int) -> None:
+        """End all that an account shares and all that is shared with it; one that is unknown has nothing."""
+        partition = partition_of_account(account_id)
+        own = await share_rows.of_account(self._core.pool, partition, account_id)
+        await self._update(
+            account_id,
+            [
+                pb.MailboxUpdate(mailbox_id=one, replace_shares=True)
+                for one in sorted({row["mailbox_id"] for row in own})
+            ],
+        )
+        while owners := await share_rows.received(self._core.pool, partition, account_id, MAX_RECEIVED):
+            for owner_id in owners:
+                given = await share_rows.of_account(self._core.pool, partition_of_account(owner_id), owner_id)
+                ended = pb.MailboxShare(account_id=account_id)
+                await self._update(
+                    owner_id,
+                    [
+                        pb.MailboxUpdate(mailbox_id=row["mailbox_id"], shares=[ended])
+                        for row in given
+                        if row["grantee_id"] == account_id
+                    ],
+                )
+                # also where the owner has gone meanwhile
+                await share_rows.lose(self._core.pool, partition, account_id, owner_id)
+
+    async def _update(self, account_id: int, updates: list[pb.MailboxUpdate]) -> None:
+        if not updates:
+            return
+        try:
+            account = await self._book.one(self._core.pool, account_id)
+            await self._mailboxes.update(account, pb.UpdateMailboxesRequest(account_id=account_id, updates=updates))
+        except StoreError as error:
+            if error.problem is not Problem.NOT_FOUND:
+                raise
