@@ -11,7 +11,7 @@ import asyncpg
 from petitbleu_store.adapters.filing_rows import Connection, array
 from petitbleu_store.adapters.postgres import Executor
 
-LEASE_SECONDS: Final = 120
+LEASE_SECONDS: Final = 30
 
 # One of many replicas works on an account; a lease that was not given back ends by itself.
 _CLAIM: Final = f"""/* hot:store.search_claim */ UPDATE search_account s SET leased_until = now() + interval '{LEASE_SECONDS} seconds'

@@ -40,6 +40,7 @@ _PAUSE: Final = 4.0
 _REMEMBERED: Final = 100_000
 _SWEPT: Final = 1000
 _POLL_SECONDS: Final = 0.05
+_OTHERS_SECONDS: Final = 1.0
 # A partition is checked at each step: all of them in some three days.
 _CHECK_SECONDS: Final = 240.0
 _PARTITIONS: Final = 1024
@@ -63,11 +64,19 @@ class SearchIndex:
         self._idle_seconds = core.settings.search_idle_seconds
         self._sweep_seconds = core.settings.search_sweep_seconds
         self._reader = MailReader(19)
-        self._hasty = MailReader(0)
+        self.hasty = MailReader(0)
+        """Reads for those who wait."""
+        self.patience = _PATIENCE_SECONDS
+        """How long mail waits to be indexed while other mail comes, in seconds."""
         # Accounts with new mail, oldest first, each with when it was noted.
         self._waiting: dict[int, float] = {}
         self._noted = 0.0
         self._next_partition = 0
+
+    @property
+    def waiting(self) -> int:
+        """Accounts known to have mail that is not indexed."""
+        return len(self._waiting)
 
     def note(self, account_ids: Iterable[int]) -> None:
         """Hear of accounts in which mail was filed just now."""
@@ -79,7 +88,7 @@ class SearchIndex:
     async def run(self) -> None:
         """Index in the background, until cancelled."""
         await asyncio.gather(
-            forever("store.search", _TICK_SECONDS, self._turn),
+            forever("store.search", _TICK_SECONDS, self.turn),
             forever("store.search_sweep", self._sweep_seconds, self.sweep),
             forever("store.search_check", _CHECK_SECONDS, self._check_next),
         )
@@ -87,7 +96,7 @@ class SearchIndex:
     async def close(self) -> None:
         """End the processes."""
         await self._reader.close()
-        await self._hasty.close()
+        await self.hasty.close()
 
     async def sweep(self) -> None:
         """Remember the accounts that have mail that is not indexed, whoever filed it."""
@@ -99,33 +108,36 @@ class SearchIndex:
         """Have what is missing in the index of a partition's accounts indexed; return how many messages."""
         return await search_rows.note_missing(self._core.cold, partition, _CHECKED)
 
-    async def catch_up(self, account: KnownAccount, seconds: float) -> bool:
-        """Index what an account has, for somebody who waits; whether all is indexed. At most so many seconds.
+    async def catch_up(self, account: KnownAccount, seconds: float) -> None:
+        """Index what an account has, for somebody who waits at most so many seconds; less for another process that is at it.
 
         Raises:
             ObjectsAwayError: S3 does not answer.
         """
         until = time.monotonic() + seconds
+        others = time.monotonic() + _OTHERS_SECONDS
         while True:
             state = await search_rows.state(self._core.cold, account.partition, account.account_id)
             if state is None or (state["through"] >= state["last_id"] and not state["again"]):
-                return True
-            if await self._index(account, self._hasty, until):
-                return True
-            if time.monotonic() >= until:
-                return False
-            await asyncio.sleep(_POLL_SECONDS)
+                return
+            claimed = await search_rows.claim(self._core.pool, account.partition, account.account_id)
+            if claimed is not None:
+                await self._claimed(account, claimed, self.hasty, until)
+            if time.monotonic() >= (until if claimed is not None else others):
+                return
+            if claimed is None:
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def _check_next(self) -> None:
         await self.check(self._next_partition)
         self._next_partition = (self._next_partition + 1) % _PARTITIONS
 
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
         """Give each waiting account its turn, while the store is idle or they waited for long."""
         for account_id, noted in list(self._waiting.items()):
             now = time.monotonic()
             idle = now - self._noted >= self._idle_seconds
-            if not idle and now - noted < _PATIENCE_SECONDS:
+            if not idle and now - noted < self.patience:
                 return
             del self._waiting[account_id]
             if not await self._served(account_id):
@@ -142,10 +154,6 @@ class SearchIndex:
         # An account that another process works on is that one's, or the next sweep's.
         claimed = await search_rows.claim(self._core.pool, account.partition, account_id)
         return claimed is None or await self._claimed(account, claimed, self._reader, time.monotonic() + _TURN_SECONDS)
-
-    async def _index(self, account: KnownAccount, reader: MailReader, until: float) -> bool:
-        claimed = await search_rows.claim(self._core.pool, account.partition, account.account_id)
-        return claimed is not None and await self._claimed(account, claimed, reader, until)
 
     async def _claimed(self, account: KnownAccount, claimed: Any, reader: MailReader, until: float) -> bool:
         """Index an account whose lease one has, and give it back; whether all is indexed that was there."""

@@ -154,20 +154,16 @@ class TextSearch:
         self._core = core
         self._index = index
         self._loader = loader
-        self._reader = MailReader(0)
+        self.reader = MailReader(0)
+        """Reads what the index does not know for sure."""
 
     async def close(self) -> None:
         """End the process."""
-        await self._reader.close()
+        await self.reader.close()
 
     async def prepare(self, account: KnownAccount) -> None:
-        """Have the index caught up; before the transaction of the query.
-
-        Raises:
-            StoreError: AWAY when that takes longer than one waits.
-        """
-        if not await self._index.catch_up(account, CATCH_UP_SECONDS):
-            raise StoreError(Problem.AWAY, "the account is being indexed")
+        """Have the index caught up, as far as that is done soon; before the transaction of the query."""
+        await self._index.catch_up(account, CATCH_UP_SECONDS)
 
     async def look_up(self, connection: Executor, account: KnownAccount, given: mailbox_pb2.MessageFilter) -> Known:
         """Return what the index knows of a filter's texts, in the transaction of the query (repeatable read).
@@ -307,7 +303,7 @@ class TextSearch:
         loaded = [one for one in await self._loader.load(account, rows) if one.mail is not None]
         asked = [Leaf([int(one) for one in leaf.fields], leaf.text, leaf.header) for leaf in leaves]
         try:
-            answer = await self._reader.ask(Match(asked, [one.mail for one in loaded if one.mail is not None]))
+            answer = await self.reader.ask(Match(asked, [one.mail for one in loaded if one.mail is not None]))
             return [(one.message_id, has) for one, has in zip(loaded, answer.found, strict=True)]
         except ReaderError:
             if len(rows) > 1:

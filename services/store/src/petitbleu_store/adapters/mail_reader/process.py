@@ -35,6 +35,11 @@ class MailReader:
         self._process: asyncio.subprocess.Process | None = None
         self._closed = False
 
+    @property
+    def pid(self) -> int | None:
+        """The process, None while there is none."""
+        return None if self._process is None else self._process.pid
+
     async def ask(self, request: Request) -> Answer:
         """Return the answer to a request.
 
