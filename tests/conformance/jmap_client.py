@@ -14,11 +14,12 @@ import httpx
 CORE = "urn:ietf:params:jmap:core"
 MAIL = "urn:ietf:params:jmap:mail"
 BLOB = "urn:ietf:params:jmap:blob"
+UNDO = "urn:uuid:f1894e8f-9abe-4383-9899-282ca330f7e4"
 QUOTA = "urn:ietf:params:jmap:quota"
 SUBMISSION = "urn:ietf:params:jmap:submission"
 MDN = "urn:ietf:params:jmap:mdn"
 
-USING = (CORE, MAIL, BLOB, QUOTA, SUBMISSION, MDN)
+USING = (CORE, MAIL, BLOB, QUOTA, SUBMISSION, MDN, UNDO)
 
 _numbers = itertools.count(1)
 

@@ -25,7 +25,7 @@ from tests.conformance.jmap_store import MemoryStore
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu.store.v1 import mailbox_pb2_grpc, uploads_pb2, uploads_pb2_grpc
+from petitbleu.store.v1 import mailbox_pb2_grpc, removed_pb2_grpc, uploads_pb2, uploads_pb2_grpc
 from petitbleu_accounts.grpc_api.identities import IdentityApi
 from petitbleu_accounts.service.identities import Identities
 from petitbleu_dev import credentials
@@ -36,6 +36,7 @@ from petitbleu_kit.rpc import IdentityInterceptor, caller, make_server, speak_fo
 PASSWORD = "petit-bleu-test"
 PEOPLE = {"alice@demo.test": 101, "bob@demo.test": 102}
 SECONDS = 300
+_ABOUT_DELETED = ("/petitbleu.store.v1.RemovedService/",)
 _ABOUT_PEOPLE = {
     f"/petitbleu.accounts.v1.IdentityService/{name}"
     for name in ("ListIdentities", "GetIdentityChanges", "UpdateIdentities")
@@ -149,6 +150,32 @@ class Mail(mailbox_pb2_grpc.MailboxServiceServicer):
             await context.abort(error.code(), "as told")
 
 
+class Deleted(removed_pb2_grpc.RemovedServiceServicer):
+    """RemovedService over a `MemoryStore`."""
+
+    def __init__(self, store: MemoryStore, mail: Mail) -> None:
+        self._removed = store.removed
+        self._do = mail._do
+
+    async def QueryRemoved(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._removed.query(who, request))
+
+    async def GetRemoved(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._removed.messages(who, list(request.message_ids)))
+
+    async def ListRemovedMailboxes(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, self._removed.mailboxes)
+
+    async def RestoreMessages(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._removed.restore(who, request))
+
+    async def RestoreMailboxes(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._removed.restore_mailboxes(who, request))
+
+    async def PurgeRemoved(self, request: Any, context: Any) -> Any:
+        return await self._do(request, context, lambda who: self._removed.purge(who, request))
+
+
 class Uploads(uploads_pb2_grpc.UploadServiceServicer):
     """UploadService over a `MemoryStore`."""
 
@@ -257,12 +284,13 @@ class JmapPeers:
         accounts_pb2_grpc.add_IdentityServiceServicer_to_server(IdentityApi(Identities(self.identities)), server)
         accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(self.accounts, server)
         await server.start()
-        services = ("MailboxService", "ReadingService", "UploadService")
+        services = ("MailboxService", "ReadingService", "UploadService", "RemovedService")
         server = self._server("store", *(f"petitbleu.store.v1.{name}" for name in services))
         mail = Mail(self.store)
         mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(mail, server)
         mailbox_pb2_grpc.add_ReadingServiceServicer_to_server(Reads(mail, self.store), server)
         uploads_pb2_grpc.add_UploadServiceServicer_to_server(Uploads(self.store, mail), server)
+        removed_pb2_grpc.add_RemovedServiceServicer_to_server(Deleted(self.store, mail), server)
         await server.start()
         self._ready.set()
 
@@ -270,7 +298,7 @@ class JmapPeers:
         interceptor = IdentityInterceptor(
             service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
             {f"/{name}/": frozenset({"gateway"}) for name in names},
-            frozenset({"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/", *_ABOUT_PEOPLE}),
+            frozenset({"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/", *_ABOUT_PEOPLE, *_ABOUT_DELETED}),
         )  # fmt: skip
         server = make_server(interceptor)
         server.add_insecure_port(self.address(service))

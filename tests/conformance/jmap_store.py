@@ -16,6 +16,7 @@ import grpc.aio
 from tests.conformance import jmap_lists
 from tests.conformance.jmap_boxes import Boxes
 from tests.conformance.jmap_lists import Kept
+from tests.conformance.jmap_removed import MemoryRemoved, Removed
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import uploads_pb2
@@ -42,7 +43,7 @@ class Person:
     over_quota: bool = False
     boxes: Boxes = field(default_factory=Boxes)
     messages: dict[int, Kept] = field(default_factory=dict)
-    destroyed: dict[int, tuple[int, int]] = field(default_factory=dict)  # id -> (created, destroyed)
+    removed: Removed = field(default_factory=Removed)
     threads: dict[tuple[str, str], int] = field(default_factory=dict)
     thread_log: list[tuple[int, int, int, int]] = field(default_factory=list)
     imported: dict[bytes, int] = field(default_factory=dict)
@@ -63,6 +64,27 @@ class Person:
     def note(self, message_id: int) -> None:
         """Remember what became of a message."""
         self.history.append((self.modseq, message_id, copy.deepcopy(self.messages.get(message_id))))
+
+    def steps(self) -> list[tuple[int, int, int, int]]:
+        """Return the log of messages."""
+        there: set[int] = set()
+        log = []
+        for modseq, message_id, kept in self.history:
+            op = Op.DESTROYED if kept is None else Op.UPDATED if message_id in there else Op.CREATED
+            (there.discard if kept is None else there.add)(message_id)
+            log.append((modseq, message_id, 0, op))
+        return log
+
+    def bring_back(self, kept: Kept, mailboxes: Sequence[int]) -> None:
+        """Put a message that was destroyed in mailboxes again."""
+        self.modseq += 1
+        row = kept.row
+        known = any(other.row.thread_id == row.thread_id for other in self.messages.values())
+        self.thread_log.append((self.modseq, row.thread_id, 0, Op.UPDATED if known else Op.CREATED))
+        row.mailbox_ids[:] = sorted(mailboxes)
+        row.modseq = self.modseq
+        self.messages[row.message_id] = kept
+        self.note(row.message_id)
 
     def before(self, modseq: int) -> tuple[dict[int, Kept], set[int]]:
         """Return the messages as they were, and those of threads in which one was touched since."""
@@ -116,6 +138,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.people: dict[int, Person] = {}
+        self.removed = MemoryRemoved(self._of)
         self.calls: list[str] = []
         self.fail: grpc.StatusCode | None = None
 
@@ -199,21 +222,11 @@ class MemoryStore:
                 created=window.created, updated=window.updated, destroyed=window.destroyed, has_more=window.cut,
                 new_modseq=window.upto if window.cut else person.modseq,
             )  # fmt: skip
-        events: list[tuple[int, str, int]] = []
-        for number, kept in person.messages.items():
-            if kept.row.modseq > since:
-                events.append((kept.row.modseq, "created" if kept.created > since else "updated", number))
-        for number, (created, gone) in person.destroyed.items():
-            if gone > since >= created:
-                events.append((gone, "destroyed", number))
-        events.sort()
-        most = request.max_changes or 1000
-        answer = pb.GetChangesResponse(new_modseq=person.modseq, has_more=len(events) > most)
-        for modseq, kind, number in events[:most]:
-            getattr(answer, kind).append(number)
-            if answer.has_more:
-                answer.new_modseq = modseq
-        return answer
+        window = fold([step for step in person.steps() if step[0] > since], since, request.max_changes or 1000)
+        return pb.GetChangesResponse(
+            created=window.created, updated=window.updated, destroyed=window.destroyed, has_more=window.cut,
+            new_modseq=window.upto if window.cut else person.modseq,
+        )  # fmt: skip
 
     async def update(self, who: Identity, request: pb.UpdateMessagesRequest) -> pb.UpdateMessagesResponse:
         person = self._of(who, "update")
@@ -226,7 +239,7 @@ class MemoryStore:
         answer.new_modseq = person.modseq
         return answer
 
-    def _apply(self, person: Person, update: pb.MessageUpdate) -> pb.UpdateStatus.ValueType:
+    def _apply(self, person: Person, update: pb.MessageUpdate, *, going: bool = False) -> pb.UpdateStatus.ValueType:
         kept = person.messages.get(update.message_id)
         if kept is None:
             return pb.UPDATE_STATUS_NOT_FOUND
@@ -236,7 +249,7 @@ class MemoryStore:
             left = any(other.row.thread_id == kept.row.thread_id for other in person.messages.values())
             step = (person.modseq, kept.row.thread_id, 0, Op.UPDATED if left else Op.DESTROYED)
             person.thread_log.append(step)
-            person.destroyed[update.message_id] = (kept.created, person.modseq)
+            person.removed.keep(kept, going)
             person.note(update.message_id)
             return pb.UPDATE_STATUS_OK
         keywords = set() if update.replace_keywords else set(kept.row.keywords)
@@ -259,14 +272,21 @@ class MemoryStore:
         old = person.modseq
         if request.if_modseq and request.if_modseq != old:
             refuse(grpc.StatusCode.ABORTED)
+        boxes = dict(person.boxes.rows)
         answer, gone = person.boxes.update(person.modseq, request.updates)
         person.modseq = answer.new_modseq
-        for number in gone:
-            for message_id in [one for one, kept in person.messages.items() if number in kept.row.mailbox_ids]:
-                kept = person.messages[message_id].row
-                left = pb.MessageUpdate(message_id=message_id, remove_mailbox_ids=[number])
-                left.destroy = list(kept.mailbox_ids) == [number]
-                self._apply(person, left)
+        members: dict[int, list[int]] = {number: [] for number in gone}
+        for message_id, kept in list(person.messages.items()):
+            leaving = gone.intersection(kept.row.mailbox_ids)
+            if not leaving:
+                continue
+            left = pb.MessageUpdate(message_id=message_id, remove_mailbox_ids=sorted(leaving))
+            left.destroy = set(kept.row.mailbox_ids) == leaving
+            for number in () if left.destroy else leaving:
+                members[number].append(message_id)
+            self._apply(person, left, going=True)
+        for number, some in members.items():
+            person.removed.keep_box(boxes[number], some)
         answer.new_modseq = person.modseq
         return answer
 

@@ -44,7 +44,9 @@ async def restore_mailboxes(
 
 
 async def purge(
-    store: Store, account_id: int, *message_ids: int, mailboxes: Sequence[int] = ()
+    store: Store, account_id: int, *message_ids: int, mailboxes: Sequence[int] = (), if_state: int | None = None
 ) -> pb.PurgeRemovedResponse:
-    request = pb.PurgeRemovedRequest(account_id=account_id, message_ids=message_ids, mailbox_ids=mailboxes)
+    request = pb.PurgeRemovedRequest(
+        account_id=account_id, message_ids=message_ids, mailbox_ids=mailboxes, if_state=if_state
+    )
     return await parts_of(store).cases.purging.purge(await known(store, account_id), request)

@@ -279,6 +279,10 @@ async def test_a_person_deletes_for_ever(store: Store) -> None:
     done = await purge(store, account_id, ids[0], 4711, mailboxes=[box])
     assert (list(done.message_ids), list(done.mailbox_ids)) == ([ids[0]], [box])
     assert done.new_state > done.old_state
+    assert (await purge(store, account_id, 4711)).old_state == done.new_state
+    with pytest.raises(StoreError) as refused:
+        await purge(store, account_id, ids[1], if_state=done.old_state)
+    assert refused.value.problem is Problem.STATE_MISMATCH
     assert await statuses(store, account_id, *ids) == [pb.RESTORE_STATUS_NOT_FOUND, OK]
     assert await removed_mailboxes(store, account_id) == []
     rows = await store.core.cold.fetchval("/* cold:test */ SELECT count(*) FROM message_content")

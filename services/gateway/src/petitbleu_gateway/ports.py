@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from petitbleu.accounts.v1 import accounts_pb2
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu.store.v1 import uploads_pb2
+from petitbleu.store.v1 import removed_pb2, uploads_pb2
 
 _PERSON: Final = accounts_pb2.ROLE_PERSON
 _CHILD: Final = accounts_pb2.ROLE_CHILD
@@ -100,8 +100,38 @@ class People(Protocol):
         """Change them in one commit."""
 
 
+class RemovedMail(Protocol):
+    """What one person deleted, on that person's behalf. Raises grpc.aio.AioRpcError as store answered."""
+
+    async def query(self, who: Identity, request: removed_pb2.QueryRemovedRequest) -> removed_pb2.QueryRemovedResponse:
+        """Find deleted messages."""
+
+    async def messages(self, who: Identity, message_ids: Sequence[int]) -> removed_pb2.GetRemovedResponse:
+        """Give at most 1,000 deleted messages."""
+
+    async def mailboxes(self, who: Identity) -> removed_pb2.ListRemovedMailboxesResponse:
+        """Give all deleted mailboxes."""
+
+    async def restore(
+        self, who: Identity, request: removed_pb2.RestoreMessagesRequest
+    ) -> removed_pb2.RestoreMessagesResponse:
+        """Bring messages back in one commit."""
+
+    async def restore_mailboxes(
+        self, who: Identity, request: removed_pb2.RestoreMailboxesRequest
+    ) -> removed_pb2.RestoreMailboxesResponse:
+        """Bring mailboxes and what was in them back in one commit."""
+
+    async def purge(self, who: Identity, request: removed_pb2.PurgeRemovedRequest) -> removed_pb2.PurgeRemovedResponse:
+        """Delete for ever."""
+
+
 class MailStore(Protocol):
     """One person's mail, on that person's behalf. Raises grpc.aio.AioRpcError as store answered."""
+
+    @property
+    def removed(self) -> RemovedMail:
+        """What that person deleted."""
 
     async def state(self, who: Identity) -> pb.GetStateResponse:
         """Give the account's modseq and quota."""

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc, uploads_pb2, uploads_pb2_grpc
-from petitbleu_gateway.ports import Identity
+from petitbleu_gateway.adapters.removed_grpc import GrpcRemovedMail
+from petitbleu_gateway.ports import Identity, RemovedMail
 from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer
 from petitbleu_kit.telemetry import tracing_on
@@ -31,6 +32,7 @@ class GrpcMailStore:
     """
 
     def __init__(self, peer: Peer, streams: Peer, seconds: float, read_seconds: float = 3600) -> None:
+        self.removed: RemovedMail = GrpcRemovedMail(peer, seconds)
         self._peer = peer
         self._streams = streams
         self._seconds = seconds

@@ -31,6 +31,7 @@ _UNSUPPORTED: Final = frozenset(
     }
 )  # fmt: skip
 _UTC_DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z\Z"
+UTCDate = Annotated[str, Meta(pattern=_UTC_DATE)]  # RFC 8620 §1.4
 
 
 class Condition(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION, WEBSOCKET
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION, UNDO, WEBSOCKET
 from petitbleu_gateway.ports import Identity
 from petitbleu_mail.collations import COLLATIONS
 from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
@@ -101,6 +101,7 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
             QUOTA: {},  # RFC 9425 §2.1
             SUBMISSION: {},
             MDN: {},  # RFC 9007 §1.3
+            UNDO: {},
         },
         "accounts": {
             account: {
@@ -114,11 +115,12 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
                     QUOTA: {},
                     SUBMISSION: submission_capability(),
                     MDN: {},
+                    UNDO: {},
                 },
             }
         },
         # core has no data of its own, and SHOULD NOT be present
-        "primaryAccounts": dict.fromkeys((MAIL, BLOB, QUOTA, SUBMISSION, MDN), account),
+        "primaryAccounts": dict.fromkeys((MAIL, BLOB, QUOTA, SUBMISSION, MDN, UNDO), account),
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",
         "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
@@ -146,6 +148,7 @@ def _capabilities(limits: SessionLimits) -> bytes:
             WEBSOCKET,
             QUOTA,
             MDN,
+            UNDO,
             submission_capability(),
         ]
     )

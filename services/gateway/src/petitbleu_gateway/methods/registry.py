@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from petitbleu_gateway.jmap.calls import Method, Registry
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION, UNDO
 from petitbleu_gateway.methods import (
     blob_copy,
     blob_get,
     blob_lookup,
     blob_upload,
     core,
+    deleted_email,
+    deleted_mailbox,
     email_copy,
     email_get,
     email_import,
@@ -57,6 +59,17 @@ def build_registry() -> Registry:
         "Quota/changes": Method(QUOTA, ChangesArguments, quota.quota_changes),
         "Quota/query": Method(QUOTA, quota.QuotaQuery, quota.quota_query),
         "Quota/queryChanges": Method(QUOTA, quota.QuotaQueryChanges, quota.quota_query_changes),
+        "DeletedEmail/get": Method(UNDO, deleted_email.DeletedGet, deleted_email.deleted_email_get),
+        "DeletedEmail/changes": Method(UNDO, ChangesArguments, deleted_email.deleted_email_changes),
+        "DeletedEmail/query": Method(UNDO, deleted_email.DeletedEmailQuery, deleted_email.deleted_email_query),
+        "DeletedEmail/set": Method(UNDO, deleted_email.DeletedSet, deleted_email.deleted_email_set),
+        "DeletedEmail/restore": Method(UNDO, deleted_email.DeletedEmailRestore, deleted_email.deleted_email_restore),
+        "DeletedMailbox/get": Method(UNDO, deleted_email.DeletedGet, deleted_mailbox.deleted_mailbox_get),
+        "DeletedMailbox/changes": Method(UNDO, ChangesArguments, deleted_mailbox.deleted_mailbox_changes),
+        "DeletedMailbox/set": Method(UNDO, deleted_email.DeletedSet, deleted_mailbox.deleted_mailbox_set),
+        "DeletedMailbox/restore": Method(
+            UNDO, deleted_mailbox.DeletedMailboxRestore, deleted_mailbox.deleted_mailbox_restore
+        ),
         "Blob/copy": Method(CORE, blob_copy.BlobCopy, blob_copy.blob_copy),
         "Blob/upload": Method(BLOB, blob_upload.BlobUpload, blob_upload.blob_upload),
         "Blob/get": Method(BLOB, blob_get.BlobGet, blob_get.blob_get),

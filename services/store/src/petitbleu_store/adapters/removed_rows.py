@@ -32,6 +32,9 @@ _COUNT: Final = """/* hot:store.removed_count */ UPDATE account SET removed_octe
     removed_messages = removed_messages + $4, removed_state = removed_state + 1
 WHERE partition = $1 AND account_id = $2 RETURNING removed_octets, removed_messages, removed_state, quota_octets"""
 
+_STATE: Final = """/* hot:store.removed_state */ SELECT removed_state FROM account
+WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL"""
+
 _READ: Final = f"""/* hot:store.removed_read */ SELECT {_COLUMNS}, with_mailbox, removed_ms FROM removed_message
 WHERE partition = $1 AND account_id = $2 AND message_id = ANY($3::bigint[])"""
 
@@ -104,6 +107,12 @@ async def count(connection: Connection, place: tuple[int, int], octets: int, mes
     """Add to the account's counts of what is kept, and raise its state."""
     (row,) = await connection.fetch(_COUNT, *place, octets, messages)
     return Kept(*row.values())
+
+
+async def state(connection: Executor, place: tuple[int, int]) -> int | None:
+    """Return the state of what is kept, None when there is no such account."""
+    found: int | None = await connection.fetchval(_STATE, *place)
+    return found
 
 
 async def read(connection: Executor, place: tuple[int, int], message_ids: Sequence[int]) -> list[asyncpg.Record]:

@@ -35,7 +35,7 @@ class Purging:
         """Delete what a person names, now; what is not kept is no error.
 
         Raises:
-            StoreError: INVALID for too many; NOT_FOUND.
+            StoreError: INVALID for too many; NOT_FOUND; STATE_MISMATCH.
         """
         if max(len(request.message_ids), len(request.mailbox_ids)) > MAX_IDS:
             raise StoreError(Problem.INVALID, "too many at once")
@@ -44,14 +44,18 @@ class Purging:
         async def work(connection: Connection) -> pb.PurgeRemovedResponse:
             if await message_rows.lock(connection, *place) is None:
                 raise StoreError(Problem.NOT_FOUND)
-            before = await removed_rows.count(connection, place, 0, 0)
-            response = pb.PurgeRemovedResponse(old_state=before.state - 1, new_state=before.state)
+            state = await removed_rows.state(connection, place) or 0
+            if request.HasField("if_state") and request.if_state != state:
+                raise StoreError(Problem.STATE_MISMATCH)
+            response = pb.PurgeRemovedResponse(old_state=state, new_state=state)
             rows = await removed_rows.some(connection, place, request.message_ids)
             if rows:
                 response.new_state = (await removal.purge(connection, place, rows)).state
                 response.message_ids.extend([row["message_id"] for row in rows])
             gone = await removed_rows.delete_mailboxes(connection, place, request.mailbox_ids)
-            response.mailbox_ids.extend(gone)
+            if gone:
+                response.new_state = (await removed_rows.count(connection, place, 0, 0)).state
+                response.mailbox_ids.extend(gone)
             return response
 
         return await in_transaction(self._core.pool, work)

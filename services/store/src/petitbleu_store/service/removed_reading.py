@@ -40,9 +40,6 @@ FROM account a LEFT JOIN (unnest($3::bigint[]) AS v (message_id)
     JOIN message_content c ON c.partition = $1 AND c.account_id = $2 AND c.message_id = v.message_id) ON true
 WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL"""
 
-_STATE: Final = """/* hot:store.removed_state */ SELECT removed_state FROM account
-WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL"""
-
 _WENT: Final = """/* hot:store.removed_went */ SELECT one AS mailbox_id, count(*) AS messages FROM removed_message, unnest(mailbox_ids) AS one
 WHERE partition = $1 AND account_id = $2 AND with_mailbox GROUP BY one"""
 
@@ -108,7 +105,7 @@ class RemovedReading:
         """
         place = (account.partition, account.account_id)
         async with self._core.pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
-            state = await connection.fetchval(_STATE, *place)
+            state = await removed_rows.state(connection, place)
             rows = await removed_rows.mailboxes(connection, place)
             went = {row["mailbox_id"]: row["messages"] for row in await connection.fetch(_WENT, *place)} if rows else {}
         if state is None:

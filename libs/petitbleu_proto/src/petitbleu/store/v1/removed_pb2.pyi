@@ -599,8 +599,11 @@ class PurgeRemovedRequest(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     MESSAGE_IDS_FIELD_NUMBER: _builtins.int
     MAILBOX_IDS_FIELD_NUMBER: _builtins.int
+    IF_STATE_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
+    if_state: _builtins.int
+    """When set: nothing is done unless the state of what is kept is this; ABORTED otherwise."""
     @_builtins.property
     def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Messages, at most 1,000."""
@@ -615,12 +618,15 @@ class PurgeRemovedRequest(_message.Message):
         account_id: _builtins.int = ...,
         message_ids: _abc.Iterable[_builtins.int] | None = ...,
         mailbox_ids: _abc.Iterable[_builtins.int] | None = ...,
+        if_state: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_if_state", b"_if_state", "if_state", b"if_state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "mailbox_ids", b"mailbox_ids", "message_ids", b"message_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_if_state", b"_if_state", "account_id", b"account_id", "if_state", b"if_state", "mailbox_ids", b"mailbox_ids", "message_ids", b"message_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__if_state: _TypeAlias = _typing.Literal["if_state"]  # noqa: Y015
+    _WhichOneofArgType__if_state: _TypeAlias = _typing.Literal["_if_state", b"_if_state"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__if_state) -> _WhichOneofReturnType__if_state | None: ...
 
 Global___PurgeRemovedRequest: _TypeAlias = PurgeRemovedRequest  # noqa: Y015
 
