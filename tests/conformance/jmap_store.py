@@ -68,7 +68,7 @@ class Person:
     def steps(self) -> list[tuple[int, int, int, int]]:
         """Return the log of messages."""
         there: set[int] = set()
-        log = []
+        log: list[tuple[int, int, int, int]] = []
         for modseq, message_id, kept in self.history:
             op = Op.DESTROYED if kept is None else Op.UPDATED if message_id in there else Op.CREATED
             (there.discard if kept is None else there.add)(message_id)
