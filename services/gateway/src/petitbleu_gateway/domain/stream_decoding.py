@@ -6,6 +6,8 @@ import binascii
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+import pybase64
+
 from petitbleu_mail.transfer import IDENTITY, decode_transfer
 
 Decode = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
@@ -50,7 +52,7 @@ async def _base64(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         cut = len(letters) - len(letters) % 4
         held = letters[cut:]
         if cut:
-            yield binascii.a2b_base64(letters[:cut])
+            yield pybase64.b64decode(letters[:cut], validate=True)
     if held:
         yield decode_transfer(held, "base64")[0]
 

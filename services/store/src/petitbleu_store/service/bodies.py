@@ -20,7 +20,10 @@ from petitbleu_store.service.ring import HOT_SLOTS, hot_table
 _log = get_logger(__name__)
 _WHOLE_OCTETS: Final = 256 << 10  # up to here a body is fetched by one request; more than one frame's worth
 _TAIL_OCTETS: Final = 64 << 10  # holds trailer and index of bodies up to about 1 GiB
-_FRAMES_AT_ONCE: Final = 16
+# Frames fetched by one request: few at first, for whoever waits for the first octet, then as many as a request is worth.
+_FIRST_FRAMES: Final = 4
+_FRAMES_AT_ONCE: Final = 32
+_FRAMES_A_PIECE: Final = 4
 _RECENT_OCTETS: Final = 32 << 20
 _COLD_AFTER_MILLIS: Final = 3_600_000
 
@@ -270,12 +273,17 @@ class Bodies:
         if wanted is None:
             return
         first, last = wanted
-        for number in range(first, last + 1, _FRAMES_AT_ONCE):
-            start, span = index.span(number, min(last, number + _FRAMES_AT_ONCE - 1))
+        number, count = first, _FIRST_FRAMES
+        while number <= last:
+            start, span = index.span(number, min(last, number + count - 1))
             sealed = await self._objects.get(place.name, place.offset + start, span)
             contents = await asyncio.to_thread(_opened, key, blob_id, index, number, sealed)
-            for piece in frames.clip(contents, number, offset, length):
-                yield piece
+            found = frames.clip(contents, number, offset, length)
+            del sealed, contents
+            for at in range(0, len(found), _FRAMES_A_PIECE):
+                yield b"".join(found[at : at + _FRAMES_A_PIECE])
+            number += count
+            count = min(2 * count, _FRAMES_AT_ONCE)
 
 
 def _opened(key: bytes, blob_id: BlobId, index: frames.Index, first: int, sealed: bytes) -> list[bytes]:
