@@ -158,12 +158,16 @@ def flowed(data: bytes) -> None:
 
 def rendering(data: bytes) -> None:
     """A whole message as the gateway shows it."""
-    found = render(RenderingJob("B1", "https://mail.example/jmap/download/a/", len(data), b"", [(0, data)], embed=True))
+    found = render(
+        RenderingJob("B1", "B1", "https://mail.example/jmap/download/a/", len(data), b"", [(0, data)], embed=True)
+    )
     if found is not None:
         Judge(found.html)
         msgspec.json.encode(found)
         meta = encode_meta(parse_message(data))
-        again = RenderingJob("B1", "https://mail.example/jmap/download/a/", len(data), meta, [(0, data)], embed=True)
+        again = RenderingJob(
+            "B1", "B1", "https://mail.example/jmap/download/a/", len(data), meta, [(0, data)], embed=True
+        )
         assert render(again) == found
 
 

@@ -40,7 +40,7 @@ def main() -> int:
     for codec in set(aliases.values()):
         with contextlib.suppress(LookupError, ImportError):
             codecs.lookup(codec)  # none can be loaded by a child
-    msgspec.json.encode(render(RenderingJob("B1", "/", 0, b"", [(0, _SAMPLE)], embed=True)))  # nor anything else
+    msgspec.json.encode(render(RenderingJob("B1", "B1", "/", 0, b"", [(0, _SAMPLE)], embed=True)))  # nor anything else
     while True:
         request = _take(REQUEST.size)
         if len(request) < REQUEST.size:

@@ -146,7 +146,7 @@ _SHORT: Final = {
 
 _PART: Final[dict[str, Callable[[str, Part], Any]]] = {
     "partId": lambda _blob, part: part.part_id,
-    "blobId": lambda blob, part: blob + ids.section_text(part.part_id) if part.part_id else None,
+    "blobId": lambda blob, part: ids.part_blob_id(blob, part.part_id) if part.part_id else None,
     "size": lambda _blob, part: part.size,
     "name": lambda _blob, part: part.name,
     "type": lambda _blob, part: part.type,

@@ -33,7 +33,8 @@ class RenderingJob(msgspec.Struct, array_like=True):
     """What is to be rendered.
 
     Attributes:
-        blob_id: What the blob ids of the message's parts begin with.
+        blob_id: The message's own.
+        parts_begin: What the blob ids of its parts begin with.
         downloads: What the addresses of blobs begin with.
         size: Octets of the message, what the server put before it left out.
         meta: The message's record; empty when `pieces` is one piece, the whole message.
@@ -43,6 +44,7 @@ class RenderingJob(msgspec.Struct, array_like=True):
     """
 
     blob_id: str
+    parts_begin: str
     downloads: str
     size: int
     meta: bytes
@@ -159,7 +161,7 @@ class _Renderer:
         return found
 
     def _blob_id(self, part: Part | None) -> str | None:
-        return None if part is None or not part.part_id else self.job.blob_id + ids.section_text(part.part_id)
+        return None if part is None or not part.part_id else ids.part_blob_id(self.job.parts_begin, part.part_id)
 
     def _structure(self, finding: Finding) -> Structure:
         content = None if finding.content is finding.part else finding.content

@@ -112,7 +112,7 @@ class RenderingDoor:
         with self._places.take(who.account_id, _busy):
             found = await self._rendered(
                 who, RenderingJob(
-                    blob_id, f"{origin}{DOWNLOAD_PATH}{account}/", 0, b"", [], choices["inline"] == "data", signer
+                    blob_id, blob_id, f"{origin}{DOWNLOAD_PATH}{account}/", 0, b"", [], choices["inline"] == "data", signer
                 ),
             )  # fmt: skip
         policy = content_security_policy(origin, images=signer is not None)

@@ -88,6 +88,11 @@ def section_text(part: str) -> str:
     return "-" + part.replace(".", "_")
 
 
+def part_blob_id(begins: str, part: str) -> str:
+    """Return the blob id of a part, from what the blob ids of the parts of its message begin with."""
+    return begins + part.replace(".", "_") if begins.endswith("_") else begins + section_text(part)
+
+
 def upload_blob_id(upload_id: int) -> str:
     """Return the blob id of an upload."""
     return f"U{upload_id}"

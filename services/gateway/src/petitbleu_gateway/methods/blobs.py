@@ -14,11 +14,12 @@ from petitbleu_gateway.errors import Fault, MethodError, SetError, SetFault
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import Context
 from petitbleu_gateway.ports import Identity, MailStore
-from petitbleu_mail.mime import part_content, scan
+from petitbleu_mail.mime import Part, part_content, scan
 from petitbleu_mail.structure import decode_meta
 from petitbleu_mail.tnef_message import attached_at, is_tnef
 from petitbleu_mail.transfer import decode_transfer
 
+_MESSAGES = frozenset({"message/rfc822", "message/global"})
 THREAD_OCTETS = 256 << 10
 """Octets beyond which work on a blob is done in a thread, so that others get their turn."""
 _PIECE = 256 << 10
@@ -28,7 +29,8 @@ _PIECE = 256 << 10
 class Blob:
     """Where a blob lies: octets of a message as served or of an upload, and how they are encoded. `size` is that of the content.
 
-    `content` is the content itself, where finding the blob took reading it.
+    `content` is the content itself, where finding the blob took reading it. `is_message` says that it is a message that lies
+    in another as it is, so that its parts are parts of that one, too.
     """
 
     message_id: int
@@ -39,6 +41,12 @@ class Blob:
     type: str | None
     upload_id: int = 0
     content: bytes | None = None
+    is_message: bool = False
+
+
+def parts_begin(blob_id: str, blob: Blob) -> str:
+    """Return what the blob ids of the parts of a message in a blob begin with: as few levels of reading as can be."""
+    return f"{blob_id}_" if blob.is_message else blob_id
 
 
 Take = Callable[[int], None]
@@ -50,7 +58,7 @@ async def find_blob(store: MailStore, who: Identity, text: str, take: Take) -> B
     name = ids.blob_name(text)
     if name is None:
         return None
-    blob = await (_find_upload(store, who, name.upload_id) if name.upload_id else _find_message(store, who, name))
+    blob = await (_find_upload(store, who, name.upload_id) if name.upload_id else _find_message(store, who, name, take))
     for section in name.within:
         if blob is None:
             return None
@@ -63,20 +71,35 @@ async def _find_upload(store: MailStore, who: Identity, upload_id: int) -> Blob 
     return Blob(0, 0, found[0].size, found[0].size, None, None, upload_id) if found else None
 
 
-async def _find_message(store: MailStore, who: Identity, name: ids.BlobName) -> Blob | None:
+async def _find_message(store: MailStore, who: Identity, name: ids.BlobName, take: Take) -> Blob | None:
     answer = await store.messages(who, [name.message_id], without_meta=name.part is None)
     if not answer.messages:
         return None
     row = answer.messages[0]
     if name.part is None:
         return Blob(row.message_id, 0, row.size, row.size, None, "message/rfc822")
-    part = find_part(decode_meta(row.meta).root, name.part)
+    root = decode_meta(row.meta).root
+    part = find_part(root, name.part)
+    rest = ""
     if part is None:
-        return None
-    return Blob(
+        part, rest = _outer_message(root, name.part)
+        if part is None:
+            return None
+    blob = Blob(
         row.message_id, row.prefix_octets + part.body_start, part.body_end - part.body_start, part.size, part.encoding,
-        part.type,
+        part.type, is_message=part.message is not None,
     )  # fmt: skip
+    return await _find_within(store, who, blob, rest, take) if rest else blob
+
+
+def _outer_message(root: Part, section: str) -> tuple[Part | None, str]:
+    """Return the innermost message around a part that is too deep for the record, and the part's section in that."""
+    at = len(section)
+    while (at := section.rfind(".", 0, at)) > 0:
+        part = find_part(root, section[:at])
+        if part is not None:
+            return (part if part.type in _MESSAGES else None), section[at + 1 :]
+    return None, ""
 
 
 async def _find_within(store: MailStore, who: Identity, blob: Blob, section: str, take: Take) -> Blob | None:
@@ -91,15 +114,27 @@ async def _find_within(store: MailStore, who: Identity, blob: Blob, section: str
             return None if inner is None else _held(inner.data, inner.type)
         if header_of(raw) is None:
             return None
-        part = find_part(scan(raw), section)
-        return None if part is None else _held(part_content(raw, part), part.type)
+        return _cut(raw, section)
 
     # a small winmail.dat may still hold RTF that grows
     return await (asyncio.to_thread(cut) if len(raw) > THREAD_OCTETS or is_tnef(raw) else _at_once(cut))
 
 
-def _held(content: bytes, kind: str) -> Blob:
-    return Blob(0, 0, len(content), len(content), None, kind, 0, content)
+def _cut(raw: bytes, section: str) -> Blob | None:
+    """Return a part of a message, however deep."""
+    while True:
+        root = scan(raw)
+        part = find_part(root, section)
+        if part is not None:
+            return _held(part_content(raw, part), part.type, is_message=part.message is not None)
+        outer, section = _outer_message(root, section)
+        if outer is None:
+            return None
+        raw = part_content(raw, outer)
+
+
+def _held(content: bytes, kind: str, *, is_message: bool = False) -> Blob:
+    return Blob(0, 0, len(content), len(content), None, kind, 0, content, is_message)
 
 
 async def _at_once(work: Callable[[], Blob | None]) -> Blob | None:

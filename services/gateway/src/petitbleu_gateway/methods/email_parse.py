@@ -11,7 +11,7 @@ from petitbleu_gateway.domain.email_view import EmailView, Reading
 from petitbleu_gateway.domain.whole_email import header_of
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap.calls import Context
-from petitbleu_gateway.methods.blobs import THREAD_OCTETS, blob_content, find_blob
+from petitbleu_gateway.methods.blobs import THREAD_OCTETS, blob_content, find_blob, parts_begin
 from petitbleu_gateway.methods.email_get import Showing, value_parts, view_of
 from petitbleu_mail.headers import scan_headers
 from petitbleu_mail.structure import encode_meta, parse_message
@@ -49,7 +49,7 @@ async def email_parse(context: Context, arguments: EmailParse) -> dict[str, Any]
         elif header_of(raw) is None:
             not_parsable.append(text)
         else:
-            parsed[text] = await _shown(arguments, view, raw, resolved)
+            parsed[text] = await _shown(arguments, view, raw, resolved, parts_begin(resolved, blob))
             for name in _OF_THE_ACCOUNT:
                 if name in wanted:
                     parsed[text][name] = None
@@ -64,11 +64,11 @@ async def email_parse(context: Context, arguments: EmailParse) -> dict[str, Any]
     }
 
 
-async def _shown(arguments: EmailParse, view: EmailView, raw: bytes, blob_id: str) -> dict[str, Any]:
+async def _shown(arguments: EmailParse, view: EmailView, raw: bytes, blob_id: str, begins: str) -> dict[str, Any]:
     def work() -> dict[str, Any]:
         meta = parse_message(raw)
         row = pb.Message(size=len(raw), meta=encode_meta(meta))
-        reading = Reading(row, blob_id)
+        reading = Reading(row, begins)
         if view.needs_header:
             reading.header = scan_headers(raw[: reading.meta.root.body_start])
         if view.needs_part_headers:

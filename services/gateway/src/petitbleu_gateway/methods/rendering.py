@@ -7,7 +7,7 @@ import asyncio
 from petitbleu_gateway.domain.rendering import RenderingJob
 from petitbleu_gateway.domain.rendering_choice import Choice, merged
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.methods.blobs import Take, blob_content, find_blob
+from petitbleu_gateway.methods.blobs import Take, blob_content, find_blob, parts_begin
 from petitbleu_gateway.ports import Identity, MailStore
 from petitbleu_mail.structure import decode_meta
 
@@ -23,6 +23,8 @@ async def rendering_job(store: MailStore, who: Identity, job: RenderingJob, take
     raw = None if blob is None else await blob_content(store, who, blob, take)
     if raw is None:
         return False
+    if blob is not None:
+        job.parts_begin = parts_begin(job.blob_id, blob)
     job.size, job.pieces = len(raw), [(0, raw)]
     return True
 
