@@ -132,6 +132,16 @@ def test_jmap_fuzz_method(watched: Watched, method: str) -> None:
     play()
 
 
+def fuzz_round(watched: Watched, number: int) -> None:
+    @seed(number)
+    @settings(FUZZ, max_examples=ROUND, database=None, phases=[Phase.generate, Phase.shrink])
+    @given(jmap_grammar.calls())
+    def play(requests: list[Any]) -> None:
+        watched.send(json.loads(json.dumps(requests)))
+
+    play()
+
+
 @pytest.mark.skipif(not SECONDS, reason="an hour of it is part of `make soak`")
 def test_jmap_soak_fuzz(watch: Callable[[], Watched], capsys: pytest.CaptureFixture[str]) -> None:
     """Fuzz until the time is over, with another person at times, and say what the processes spent."""
@@ -139,17 +149,9 @@ def test_jmap_soak_fuzz(watch: Callable[[], Watched], capsys: pytest.CaptureFixt
     rounds = 0
     totals: list[Watched] = []
     while time.monotonic() - began < SECONDS:
-        found = watch()
-        totals.append(found)
-
-        @seed(time.time_ns() + rounds)
-        @settings(FUZZ, max_examples=ROUND, database=None, phases=[Phase.generate, Phase.shrink])
-        @given(jmap_grammar.calls())
-        def play(requests: list[Any], found: Watched = found) -> None:
-            found.send(json.loads(json.dumps(requests)))
-
-        play()
-        found.client.http.close()
+        totals.append(watch())
+        fuzz_round(totals[-1], time.time_ns() + rounds)
+        totals[-1].client.http.close()
         rounds += 1
     requests = sum(one.requests for one in totals)
     slowest = sorted((slow for one in totals for slow in one.slowest), key=lambda slow: -slow[0])[:3]

@@ -99,8 +99,8 @@ async def _read_log(context: Context, since: int) -> _Log:
 async def mailbox_query_changes(context: Context, arguments: MailboxQueryChanges) -> dict[str, Any]:
     """RFC 8621 §2.4.
 
-    The list is read first, then the log. What the log tells beyond the list makes the answer name more than it must, never less:
-    which of the listed mailboxes changed is known from themselves.
+    The list is read first, then the log. Which of the listed mailboxes changed is known from themselves, and those that the log
+    tells to be gone since the list are in it still: without them the places of the others would be wrong.
     """
     since = ids.state_number(arguments.since_query_state)
     wanted = arguments.list_of(context)
@@ -118,7 +118,8 @@ async def mailbox_query_changes(context: Context, arguments: MailboxQueryChanges
         again = below(answer.mailboxes, again)
     added = [{"id": f"F{number}", "index": index} for index, number in enumerate(numbers) if number in again]
     # RFC 8620 §5.6: what is in both stands at another place, as far as can be known
-    removed = sorted((again - created) | (log.destroyed - log.created))
+    gone = log.destroyed - log.created - {one.mailbox_id for one in answer.mailboxes}
+    removed = sorted((again - created) | gone)
     if not wanted.mutable and arguments.up_to_id is not None:
         last = ids.mailbox_number(context.resolve_id(arguments.up_to_id))
         if last in numbers:
