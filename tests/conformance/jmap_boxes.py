@@ -28,7 +28,7 @@ def key(name: str) -> int:
 
 @dataclass
 class Boxes:
-    """One account's mailboxes; a message's counts are noted by `count`, under the account's modseq of that moment."""
+    """One account's mailboxes; a message's counts are noted by `count`, behind the account's modseq of that moment."""
 
     rows: dict[int, MailboxRow] = field(
         default_factory=lambda: {
@@ -47,8 +47,8 @@ class Boxes:
         self.modseqs[mailbox_id] = modseq
         self.log.append((modseq, mailbox_id, 0, op))
 
-    def count(self, modseq: int, messages: Mapping[int, HasRow]) -> None:
-        """Note which counts have changed."""
+    def count(self, modseq: int, messages: Mapping[int, HasRow]) -> int:
+        """Note which counts have changed; return the modseq of the last such change."""
         for number in self.rows:
             inside = [kept.row for kept in messages.values() if number in kept.row.mailbox_ids]
             unread = [row for row in inside if not {"$seen", "$draft"} & set(row.keywords)]
@@ -56,7 +56,9 @@ class Boxes:
             counts = len(inside), len(unread), len(threads[0]), len(threads[1])
             if counts != self.counts.get(number, (0, 0, 0, 0)):
                 self.counts[number] = counts
+                modseq += 1
                 self.note(modseq, number, Op.COUNTED)
+        return modseq
 
     def listed(self, modseq: int) -> pb.ListMailboxesResponse:
         answer = pb.ListMailboxesResponse(modseq=modseq)

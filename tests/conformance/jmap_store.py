@@ -61,6 +61,10 @@ class Person:
             self.limited_modseq = self.limited_modseq if self.quota else self.modseq
             self.quota = octets
 
+    def recount(self) -> None:
+        """Note which counts of mailboxes have changed, each under a modseq of its own."""
+        self.modseq = self.boxes.count(self.modseq, self.messages)
+
     def note(self, message_id: int) -> None:
         """Remember what became of a message."""
         self.history.append((self.modseq, message_id, copy.deepcopy(self.messages.get(message_id))))
@@ -130,6 +134,7 @@ class Person:
         sent = parsed.sent_at[0] if parsed.sent_at else row.received_at_ms // 1000
         self.messages[self.last_id] = Kept(row, prefix + body, self.modseq, sent, parsed.has_attachment)
         self.note(self.last_id)
+        self.recount()
         return row
 
 
@@ -150,7 +155,7 @@ class MemoryStore:
         if self.fail is not None:
             refuse(self.fail)
         person = self.person(who.account_id)
-        person.boxes.count(person.modseq, person.messages)
+        person.recount()
         return person
 
     async def state(self, who: Identity) -> pb.GetStateResponse:
@@ -236,6 +241,7 @@ class MemoryStore:
         answer = pb.UpdateMessagesResponse(old_modseq=person.modseq)
         for update in request.updates:
             answer.results.add(status=self._apply(person, update))
+        person.recount()
         answer.new_modseq = person.modseq
         return answer
 
@@ -287,6 +293,7 @@ class MemoryStore:
             self._apply(person, left, going=True)
         for number, some in members.items():
             person.removed.keep_box(boxes[number], some)
+        person.recount()
         answer.new_modseq = person.modseq
         return answer
 

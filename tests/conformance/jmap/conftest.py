@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import smtplib
 import tempfile
@@ -19,8 +20,8 @@ from tests.live_stack import DOMAIN, PASSWORD, LiveStack
 
 from petitbleu_dev.authority import Certificates
 
-POOL = 360
-"""Accounts made at once on the whole stack; each test takes one that nobody has used."""
+POOL = 40
+"""Accounts made at once on the whole stack, and again when none is left; each test takes one that nobody has used."""
 
 
 @dataclass
@@ -97,8 +98,14 @@ def jmap_contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JmapServ
 def jmap_stack(live_stack: LiveStack) -> JmapServer:
     """The gateway of the whole embedded stack."""
     url = f"http://127.0.0.1:{live_stack.http_port}"
-    live_stack.cli("account", "create", f"jmap%d@{DOMAIN}", "--count", str(POOL), "--password", PASSWORD)
-    logins = (f"jmap{number}@{DOMAIN}" for number in range(POOL))
+
+    def made() -> Iterator[str]:
+        for pool in itertools.count():
+            pattern = f"jmap{pool}n%d@{DOMAIN}"
+            live_stack.cli("account", "create", pattern, "--count", str(POOL), "--password", PASSWORD)
+            yield from (pattern % number for number in range(POOL))
+
+    logins = made()
 
     def newcomer() -> JmapClient:
         client = JmapClient(url, next(logins), PASSWORD)
