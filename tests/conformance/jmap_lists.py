@@ -12,6 +12,7 @@ from petitbleu_mail.header_values import as_text
 from petitbleu_mail.mime import scan_message
 from petitbleu_mail.structure import decode_meta
 from petitbleu_mail.threading import bare_subject
+from petitbleu_store.domain.query_scope import scope_of
 from petitbleu_store.domain.text_filter import shown_texts
 from petitbleu_text.matching import header_contains
 from petitbleu_text.matching import matches as text_matches
@@ -39,14 +40,17 @@ Messages = Mapping[int, Kept]
 def listed(messages: Messages, asked: pb.QueryMessagesRequest | pb.QueryMessageChangesRequest) -> list[int]:
     """Return all that a query finds, in order."""
     found = [kept for kept in messages.values() if matches(kept, asked.filter, messages)]
-    found.sort(key=lambda kept: (kept.row.received_at_ms, kept.row.message_id), reverse=True)
+    # What nothing tells apart stands newest first, but in a list from the oldest.
+    first = asked.sort[0] if asked.sort else pb.MessageSort()
+    oldest_first = first.ascending and first.property == pb.SORT_PROPERTY_RECEIVED_AT
+    found.sort(key=lambda kept: (kept.row.received_at_ms, kept.row.message_id), reverse=not oldest_first)
     for sort in reversed(asked.sort):
         found.sort(key=lambda kept: _key(kept, sort, messages), reverse=not sort.ascending)
     if asked.collapse_threads:
-        first: dict[int, Kept] = {}
+        heads: dict[int, Kept] = {}
         for kept in found:
-            first.setdefault(kept.row.thread_id, kept)
-        found = list(first.values())
+            heads.setdefault(kept.row.thread_id, kept)
+        found = list(heads.values())
     return [kept.row.message_id for kept in found]
 
 
@@ -83,12 +87,15 @@ def became(
 ) -> pb.QueryMessageChangesResponse:
     """Tell what became of a list (RFC 8620 §5.6), with no more than must be told but for the messages that were touched."""
     old, new = listed(before, asked), listed(now, asked)
+    fixed = not scope_of(asked.filter, asked.sort).mutable
+    if fixed:
+        touched = set()
     removed = [number for number in old if number not in new or number in touched]
     known = set(old) - set(removed)
     answer = pb.QueryMessageChangesResponse(modseq=modseq, total=len(new) if asked.calculate_total else -1)
     answer.removed.extend(removed)
     for index, number in enumerate(new):
-        if number not in known:
+        if number not in known and not (fixed and asked.up_to in new[:index]):
             answer.added.add(message_id=number, index=index)
     if asked.HasField("max_changes") and len(answer.removed) + len(answer.added) > asked.max_changes:
         return pb.QueryMessageChangesResponse(refusal=pb.QUERY_REFUSAL_TOO_MANY_CHANGES)

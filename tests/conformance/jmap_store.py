@@ -131,7 +131,7 @@ class Person:
             size=len(prefix) + len(body), received_at_ms=received or NOW + 1000 * self.last_id, meta=encode_meta(parsed),
             prefix_octets=len(prefix), modseq=self.modseq,
         )  # fmt: skip
-        sent = parsed.sent_at[0] if parsed.sent_at else row.received_at_ms // 1000
+        sent = parsed.sent_at[0] if parsed.sent_at else 0
         self.messages[self.last_id] = Kept(row, prefix + body, self.modseq, sent, parsed.has_attachment)
         self.note(self.last_id)
         self.recount()

@@ -158,19 +158,32 @@ async def test_what_is_no_query_is_refused(store: Store) -> None:
     account_id = await new_account(store)
     account = await mailing.known(store, account_id)
     deep = Filter(has_keyword="$seen")
-    for _ in range(12):
+    for _ in range(17):
         deep = Filter(operator=AND, conditions=[deep])
     for request in (
         mailbox_pb2.QueryMessagesRequest(limit=1001),
         mailbox_pb2.QueryMessagesRequest(limit=-1),
-        mailbox_pb2.QueryMessagesRequest(filter=deep),
         mailbox_pb2.QueryMessagesRequest(filter=Filter(has_keyword="no keyword")),
-        mailbox_pb2.QueryMessagesRequest(filter=Filter(operator=OR, conditions=[Filter()] * 101)),
         mailbox_pb2.QueryMessagesRequest(sort=[mailbox_pb2.MessageSort()]),
     ):
         with pytest.raises(StoreError) as refused:
             await parts_of(store).cases.queries.query(account, request)
         assert refused.value.problem is Problem.INVALID
+    # RFC 8620 §5.5: what is right and too much is said to be that
+    for request, refusal in (
+        (mailbox_pb2.QueryMessagesRequest(filter=deep), mailbox_pb2.QUERY_REFUSAL_FILTER),
+        (
+            mailbox_pb2.QueryMessagesRequest(filter=Filter(operator=OR, conditions=[Filter()] * 211)),
+            mailbox_pb2.QUERY_REFUSAL_FILTER,
+        ),
+        (
+            mailbox_pb2.QueryMessagesRequest(
+                sort=[mailbox_pb2.MessageSort(property=mailbox_pb2.SORT_PROPERTY_SIZE)] * 9
+            ),
+            mailbox_pb2.QUERY_REFUSAL_SORT,
+        ),
+    ):
+        assert (await parts_of(store).cases.queries.query(account, request)).refusal == refusal
 
 
 async def test_the_list_of_a_mailbox_is_one_walk_over_its_index(store: Store) -> None:
@@ -234,6 +247,7 @@ async def test_a_person_reaches_their_own_account_only(
     requests: dict[Any, Any] = {
         stub.GetState: mailbox_pb2.GetStateRequest, stub.ListMailboxes: mailbox_pb2.ListMailboxesRequest,
         stub.QueryMessages: mailbox_pb2.QueryMessagesRequest, stub.GetMessages: mailbox_pb2.GetMessagesRequest,
+        stub.QueryMessageChanges: mailbox_pb2.QueryMessageChangesRequest,
         stub.GetThreads: mailbox_pb2.GetThreadsRequest, stub.GetChanges: mailbox_pb2.GetChangesRequest,
         stub.UpdateMessages: mailbox_pb2.UpdateMessagesRequest, stub.ImportMessage: mailbox_pb2.ImportMessageRequest,
         stub.UpdateMailboxes: mailbox_pb2.UpdateMailboxesRequest,

@@ -142,6 +142,11 @@ class MailStore(Protocol):
     async def query(self, who: Identity, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
         """Find messages."""
 
+    async def query_changes(
+        self, who: Identity, request: pb.QueryMessageChangesRequest
+    ) -> pb.QueryMessageChangesResponse:
+        """Tell what became of a query's list."""
+
     async def messages(
         self, who: Identity, message_ids: Sequence[int], *, without_meta: bool = False
     ) -> pb.GetMessagesResponse:

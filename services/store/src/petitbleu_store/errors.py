@@ -8,6 +8,8 @@ from typing import Final
 import asyncpg
 import grpc
 
+from petitbleu.store.v1 import mailbox_pb2
+
 
 class Problem(enum.Enum):
     """Why a request was not done. The value is the code that callers see; it names no address and no content."""
@@ -29,6 +31,14 @@ class StoreError(Exception):
     def __init__(self, problem: Problem, detail: str = "") -> None:
         super().__init__(detail or problem.value)
         self.problem = problem
+
+
+class QueryRefusedError(Exception):
+    """A right query that is not answered; the answer says why (`petitbleu.store.v1.QueryRefusal`)."""
+
+    def __init__(self, refusal: mailbox_pb2.QueryRefusal.ValueType) -> None:
+        super().__init__(mailbox_pb2.QueryRefusal.Name(refusal))
+        self.refusal = refusal
 
 
 _STATUS: Final = {

@@ -76,6 +76,16 @@ class GrpcMailStore:
         answer: pb.QueryMessagesResponse = await self._read_short(who, "query", self._stub.QueryMessages, request)
         return answer
 
+    async def query_changes(
+        self, who: Identity, request: pb.QueryMessageChangesRequest
+    ) -> pb.QueryMessageChangesResponse:
+        """Tell what became of a query's list."""
+        request.account_id = who.account_id
+        answer: pb.QueryMessageChangesResponse = await self._read_short(
+            who, "query_changes", self._stub.QueryMessageChanges, request
+        )
+        return answer
+
     async def messages(
         self, who: Identity, message_ids: Sequence[int], *, without_meta: bool = False
     ) -> pb.GetMessagesResponse:

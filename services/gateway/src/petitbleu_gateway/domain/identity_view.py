@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from petitbleu.accounts.v1 import accounts_pb2 as pb
+from petitbleu_gateway.domain.json_pointers import unescape
 from petitbleu_gateway.errors import Invalid, SetError, SetFault, invalid
-from petitbleu_gateway.jmap.references import unescape
 
 PROPERTIES: Final = ("id", "name", "email", "replyTo", "bcc", "textSignature", "htmlSignature", "mayDelete")
 _SERVER_SET: Final = ("id", "mayDelete")

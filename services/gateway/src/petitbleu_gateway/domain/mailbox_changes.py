@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu_gateway.domain.json_pointers import unescape
 from petitbleu_gateway.domain.mailbox_view import SERVER_SET, MailboxView
 from petitbleu_gateway.errors import Invalid, SetError, SetFault, invalid
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.references import unescape
 from petitbleu_mail.mailbox_rules import FREE_ROLES, STANDARD_ROLES, normal_name
 
 _SORT_ORDER_END: Final = 1 << 31

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu_gateway.domain.json_pointers import unescape
 from petitbleu_gateway.domain.keywords import is_keyword
 from petitbleu_gateway.errors import Invalid, SetError, SetFault, invalid
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.references import unescape
 
 _ROOTS: Final = ("keywords", "mailboxIds")
 _MAX_KEYWORDS: Final = 256

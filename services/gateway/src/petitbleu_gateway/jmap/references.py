@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from petitbleu_gateway.domain.json_pointers import unescape
 from petitbleu_gateway.errors import Fault, MethodError
 
 Response = tuple[str, dict[str, Any], str]
@@ -42,9 +42,6 @@ class Allowance:
                 open_values.extend(one)
             if self._left < 0:
                 raise MethodError(Fault.REQUEST_TOO_LARGE, "the references bring in more than a request may hold")
-
-
-_BAD_ESCAPE: Final = re.compile(r"~(?![01])")
 
 
 def _failed(why: str) -> MethodError:
@@ -96,15 +93,6 @@ def _tokens(path: str) -> list[str]:
     if tokens is None:
         raise _failed("not a JSON pointer")
     return tokens
-
-
-def unescape(pointer: str) -> list[str] | None:
-    """Return the tokens of a JSON pointer without its leading slash; None when a "~" escapes nothing (RFC 6901 §3)."""
-    if "~" not in pointer:
-        return pointer.split("/")
-    if _BAD_ESCAPE.search(pointer):
-        return None
-    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")]
 
 
 def _walk(value: Any, tokens: Sequence[str]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from petitbleu_gateway.domain.email_sorts import SORTS
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION, UNDO, WEBSOCKET
 from petitbleu_gateway.ports import Identity
@@ -22,7 +23,6 @@ UPLOAD_PATH = "/jmap/upload/"
 EVENT_PATH = "/jmap/eventsource"
 WEB_SOCKET_PATH = "/jmap/ws"
 
-SORTS = ("receivedAt", "size", "sentAt", "hasKeyword")
 BLOB_TYPES = ("Mailbox", "Thread", "Email")
 DIGESTS = ("sha-256", "sha-512", "sha")
 MAX_DATA_SOURCES = 256

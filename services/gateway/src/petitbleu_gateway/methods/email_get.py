@@ -58,7 +58,7 @@ def view_of(arguments: Showing, default: Sequence[str]) -> EmailView:
     Raises:
         MethodError: `invalidArguments` for a property that there is not, `requestTooLarge` for too many.
     """
-    for given in (arguments.properties or (), arguments.body_properties or ()):
+    for given in (arguments.properties or (), arguments.body_properties):
         if sum([key.startswith("header:") for key in given]) > _MAX_HEADER_PROPERTIES:
             raise MethodError(Fault.REQUEST_TOO_LARGE, f"more than {_MAX_HEADER_PROPERTIES} header properties")
     try:

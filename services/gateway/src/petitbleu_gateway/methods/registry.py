@@ -19,6 +19,7 @@ from petitbleu_gateway.methods import (
     email_import,
     email_parse,
     email_query,
+    email_query_changes,
     email_set,
     identity,
     identity_set,
@@ -45,6 +46,9 @@ def build_registry() -> Registry:
         "Thread/changes": Method(MAIL, ChangesArguments, thread_changes),
         "Email/get": Method(MAIL, email_get.EmailGet, email_get.email_get),
         "Email/query": Method(MAIL, email_query.EmailQuery, email_query.email_query),
+        "Email/queryChanges": Method(
+            MAIL, email_query_changes.EmailQueryChanges, email_query_changes.email_query_changes
+        ),
         "Email/changes": Method(MAIL, ChangesArguments, email_changes),
         "Email/set": Method(MAIL, email_set.EmailSet, email_set.email_set),
         "Email/copy": Method(MAIL, email_copy.EmailCopy, email_copy.email_copy),

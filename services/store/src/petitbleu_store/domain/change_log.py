@@ -29,6 +29,8 @@ class Op(enum.IntEnum):
     # A message that was destroyed is there again (ADR 20), and so is the thread that it was the last of.
     RESTORED = 6
     RESTORED_WITH_THREAD = 7
+    # A message of which only keywords changed: lists that do not look at keywords are as they were.
+    MARKED = 8
 
 
 _CREATED: Final = (Op.CREATED, Op.RESTORED, Op.RESTORED_WITH_THREAD)

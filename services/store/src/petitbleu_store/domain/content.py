@@ -45,8 +45,10 @@ def seal(cipher: AccountCipher, blob_id: UUID, content: Content) -> bytes:
     return cipher.seal(head + (packed if method == _ZSTD else plain), _place(blob_id))
 
 
-def open_content(cipher: AccountCipher, blob_id: UUID, sealed: bytes) -> Content:
-    """Open what `seal` made.
+def open_content(
+    cipher: AccountCipher, blob_id: UUID, sealed: bytes, decompressor: zstandard.ZstdDecompressor = _DECOMPRESSOR
+) -> Content:
+    """Open what `seal` made; another thread than the event loop's brings its own decompressor.
 
     Raises:
         SealBrokenError: it is another account's or blob's, or altered.
@@ -56,7 +58,7 @@ def open_content(cipher: AccountCipher, blob_id: UUID, sealed: bytes) -> Content
         method, key, prefix = _HEAD.unpack_from(content)
         plain = content[_HEAD.size :]
         if method == _ZSTD:
-            plain = _DECOMPRESSOR.decompress(plain, max_output_size=_MAX_OCTETS)
+            plain = decompressor.decompress(plain, max_output_size=_MAX_OCTETS)
     except (struct.error, zstandard.ZstdError):
         raise SealBrokenError from None
     return Content(key, plain[:prefix], plain[prefix:])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeAlias
 
 from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_store.domain import keywords
 from petitbleu_store.domain.text_filter import TextLeaf, leaf_of
-from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.errors import Problem, QueryRefusedError, StoreError
 
 # RFC 8620 §5.5 lets a server refuse what is too complex (unsupportedFilter).
-MAX_CONDITIONS: Final = 100
-MAX_DEPTH: Final = 10
+MAX_CONDITIONS: Final = 210
+MAX_DEPTH: Final = 16
 MAX_SORTS: Final = 8
 
 
@@ -47,16 +47,19 @@ class FilterSql:
         self._texts = texts
         self._conditions = 0
         self._negated = False
+        # Number of each keyword that is asked of whole threads.
+        self._thread_keywords: dict[str, int] = {}
 
     def where(self, given: mailbox_pb2.MessageFilter, depth: int = 0) -> str:
         """Return a condition on alias `m`.
 
         Raises:
-            StoreError: INVALID for a keyword that is none, or a filter with too many conditions.
+            StoreError: INVALID for a keyword that is none.
+            QueryRefusedError: for a filter with too many conditions.
         """
         self._conditions += 1
         if depth > MAX_DEPTH or self._conditions > MAX_CONDITIONS:
-            raise StoreError(Problem.INVALID, "the filter is too complex")
+            raise QueryRefusedError(mailbox_pb2.QUERY_REFUSAL_FILTER)
         if given.operator == mailbox_pb2.FILTER_OPERATOR_UNSPECIFIED:
             return self._leaf(given)
         negates = given.operator == mailbox_pb2.FILTER_OPERATOR_NOT
@@ -85,12 +88,26 @@ class FilterSql:
             parts.append(f"m.size >= {add(given.min_size, 'bigint')}")
         if given.max_size:
             parts.append(f"m.size < {add(given.max_size, 'bigint')}")
-        parts += self._keywords(given)
         if given.HasField("has_attachment"):
             has = f"m.flags & {keywords.HAS_ATTACHMENT} <> 0"
             parts.append(f"({has})" if given.has_attachment else f"NOT ({has})")
-        parts.extend([self._text(condition) for condition in given.texts])
+        parts += self._of_keywords(given)
+        parts += [self._text(condition) for condition in given.texts]
         return "(" + " AND ".join(parts) + ")" if parts else "true"
+
+    def _of_keywords(self, given: mailbox_pb2.MessageFilter) -> list[str]:
+        parts: list[str] = []
+        if given.has_keyword:
+            parts.append(self.has_keyword(given.has_keyword))
+        if given.not_keyword:
+            parts.append(f"NOT {self.has_keyword(given.not_keyword)}")
+        if given.all_in_thread_have_keyword:
+            parts.append(self._in_thread("every", given.all_in_thread_have_keyword))
+        if given.some_in_thread_have_keyword:
+            parts.append(self._in_thread("some", given.some_in_thread_have_keyword))
+        if given.none_in_thread_have_keyword:
+            parts.append(f"NOT {self._in_thread('some', given.none_in_thread_have_keyword)}")
+        return parts
 
     def _text(self, condition: mailbox_pb2.TextCondition) -> str:
         if self._texts is None:
@@ -103,14 +120,6 @@ class FilterSql:
         # IS TRUE keeps it from being made a join: as a hashed list it costs each row next to nothing whatever the planner expects.
         return f"((m.message_id IN (SELECT unnest({self._parameters.add(list(ids), 'bigint[]')}))) IS TRUE)"
 
-    def _keywords(self, given: mailbox_pb2.MessageFilter) -> list[str]:
-        parts: list[str] = []
-        if given.has_keyword:
-            parts.append(self.has_keyword(given.has_keyword))
-        if given.not_keyword:
-            parts.append(f"NOT {self.has_keyword(given.not_keyword)}")
-        return parts
-
     def has_keyword(self, keyword: str) -> str:
         """Return the condition that a message has a keyword."""
         try:
@@ -122,25 +131,78 @@ class FilterSql:
         number = self._parameters.add(self._hash_of(next(iter(others))), "bigint")
         return f"({number} = ANY(coalesce(m.keywords, '{{}}')))"
 
-    def order(self, sorts: list[mailbox_pb2.MessageSort]) -> str:
+    def _in_thread(self, which: str, keyword: str) -> str:
+        number = self._thread_keywords.setdefault(keyword.lower(), len(self._thread_keywords))
+        return f"m.{which}_{number}"
+
+    def source(self) -> str:
+        """Return what stands behind FROM as `m`, once all conditions and orders are written.
+
+        What is asked of whole threads (RFC 8621 §4.4.1) is worked out for all threads at once: their messages are read in one
+        pass, where a look at each message's thread would be as many look-ups as there are messages.
+        """
+        if not self._thread_keywords:
+            return "message m"
+        columns = [
+            f"{aggregate}({self.has_keyword(keyword)}) OVER t AS {which}_{number}"
+            for keyword, number in self._thread_keywords.items()
+            for which, aggregate in (("every", "bool_and"), ("some", "bool_or"))
+        ]
+        return (
+            f"(SELECT {_NARROW}, {', '.join(columns)} FROM message m WHERE m.partition = $1 AND m.account_id = $2 "
+            "WINDOW t AS (PARTITION BY m.thread_id)) m"
+        )
+
+    def key(self, sort: mailbox_pb2.MessageSort) -> str | None:
+        """Return what to sort by; None for names and subjects, which are sealed.
+
+        Raises:
+            StoreError: INVALID for what is no property.
+        """
+        if sort.property in NAMED:
+            return None
+        if sort.property == mailbox_pb2.SORT_PROPERTY_HAS_KEYWORD:
+            return self.has_keyword(sort.keyword)
+        if sort.property == mailbox_pb2.SORT_PROPERTY_ALL_IN_THREAD_HAVE_KEYWORD:
+            return self._in_thread("every", sort.keyword)
+        if sort.property == mailbox_pb2.SORT_PROPERTY_SOME_IN_THREAD_HAVE_KEYWORD:
+            return self._in_thread("some", sort.keyword)
+        if sort.property not in _COLUMNS:
+            raise StoreError(Problem.INVALID, "unknown sort")
+        return _COLUMNS[sort.property]
+
+    def order(self, sorts: Sequence[mailbox_pb2.MessageSort]) -> str:
         """Return the ORDER BY list; the last keys, newest first, make it total."""
-        if len(sorts) > MAX_SORTS:
-            raise StoreError(Problem.INVALID, "too many sort keys")
-        keys: list[str] = []
-        for sort in sorts:
-            if sort.property == mailbox_pb2.SORT_PROPERTY_HAS_KEYWORD:
-                key = self.has_keyword(sort.keyword)
-            elif sort.property in _COLUMNS:
-                key = _COLUMNS[sort.property]
-            else:
-                raise StoreError(Problem.INVALID, "unknown sort")
-            keys.append(f"{key} {'ASC' if sort.ascending else 'DESC'}")
-        # Ties follow the first date's direction, so that a list turned over is the other one backwards.
-        ascending = bool(sorts) and sorts[0].ascending and sorts[0].property == mailbox_pb2.SORT_PROPERTY_RECEIVED_AT
-        direction = "ASC" if ascending else "DESC"
+        keys = [f"{self.key(sort)} {'ASC' if sort.ascending else 'DESC'}" for sort in checked(sorts)]
+        direction = "ASC" if oldest_first(sorts) else "DESC"
         return ", ".join([*keys, f"m.received_ms {direction}", f"m.message_id {direction}"])
 
 
+def checked(sorts: Sequence[mailbox_pb2.MessageSort]) -> Sequence[mailbox_pb2.MessageSort]:
+    """Return the sorts.
+
+    Raises:
+        QueryRefusedError: they are too many.
+    """
+    if len(sorts) > MAX_SORTS:
+        raise QueryRefusedError(mailbox_pb2.QUERY_REFUSAL_SORT)
+    return sorts
+
+
+def oldest_first(sorts: Sequence[mailbox_pb2.MessageSort]) -> bool:
+    """Whether ties go by date from the oldest: they follow the first date's direction, so that a list turned over is the same."""
+    return bool(sorts) and sorts[0].ascending and sorts[0].property == mailbox_pb2.SORT_PROPERTY_RECEIVED_AT
+
+
+def is_named(sorts: Sequence[mailbox_pb2.MessageSort]) -> bool:
+    """Whether an order needs what is sealed."""
+    return any(sort.property in NAMED for sort in sorts)
+
+
+NAMED: Final = frozenset(
+    {mailbox_pb2.SORT_PROPERTY_FROM, mailbox_pb2.SORT_PROPERTY_TO, mailbox_pb2.SORT_PROPERTY_SUBJECT}
+)
+_NARROW: Final = "m.partition, m.account_id, m.message_id, m.thread_id, m.flags, m.keywords, m.mailbox_ids, m.received_ms, m.sent_ms, m.size, m.blob_id"
 _COLUMNS: Final = {
     mailbox_pb2.SORT_PROPERTY_RECEIVED_AT: "m.received_ms",
     mailbox_pb2.SORT_PROPERTY_SIZE: "m.size",

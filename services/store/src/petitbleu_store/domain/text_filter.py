@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from petitbleu.store.v1 import mailbox_pb2
-from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.errors import Problem, QueryRefusedError, StoreError
 from petitbleu_text.query import Query, QueryTooLongError, parse
 from petitbleu_text.searchable import SCOPES, Field
 
@@ -51,13 +51,16 @@ def leaf_of(condition: mailbox_pb2.TextCondition) -> TextLeaf:
     """Read a condition.
 
     Raises:
-        StoreError: INVALID for one without a scope, a text that is too long, or a field name that is none.
+        StoreError: INVALID for one without a scope, or a field name that is none.
+        QueryRefusedError: for a text that is too long.
     """
     if condition.scope == mailbox_pb2.TEXT_SCOPE_HEADER:
         name = condition.header_name.lower()
         plain = name.isascii() and name.isprintable() and " " not in name and ":" not in name
-        if not name or not plain or len(name) > MAX_HEADER_NAME or len(condition.text) > _HEADER_TEXT:
-            raise StoreError(Problem.INVALID, "no header field, or a text that is too long")
+        if not name or not plain:
+            raise StoreError(Problem.INVALID, "no header field")
+        if len(name) > MAX_HEADER_NAME or len(condition.text) > _HEADER_TEXT:
+            raise QueryRefusedError(mailbox_pb2.QUERY_REFUSAL_FILTER)
         return TextLeaf((), Query(()), condition.text, name)
     fields = _SCOPES.get(condition.scope)
     if fields is None:
@@ -65,18 +68,19 @@ def leaf_of(condition: mailbox_pb2.TextCondition) -> TextLeaf:
     try:
         return TextLeaf(fields, parse(condition.text), condition.text)
     except QueryTooLongError:
-        raise StoreError(Problem.INVALID, "a text that is too long") from None
+        raise QueryRefusedError(mailbox_pb2.QUERY_REFUSAL_FILTER) from None
 
 
 def text_leaves(given: mailbox_pb2.MessageFilter) -> list[TextLeaf]:
     """Return the texts of a filter, each once.
 
     Raises:
-        StoreError: INVALID, as `leaf_of`, or for too many.
+        StoreError: as `leaf_of`.
+        QueryRefusedError: as `leaf_of`, or for too many.
     """
     found = dict.fromkeys(leaf_of(condition) for condition, _ in _conditions(given, asked=True))
     if len(found) > MAX_TEXTS:
-        raise StoreError(Problem.INVALID, "too many texts")
+        raise QueryRefusedError(mailbox_pb2.QUERY_REFUSAL_FILTER)
     return list(found)
 
 

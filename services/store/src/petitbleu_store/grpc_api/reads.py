@@ -72,7 +72,7 @@ class Reads:
 
     async def query_changes(self, request: pb.QueryMessageChangesRequest) -> pb.QueryMessageChangesResponse:
         """Tell what became of a query's list."""
-        return await self._cases.queries.changes(await self.account(request.account_id), request)
+        return await self._cases.queries.changes(await self.reach(request.account_id), request)
 
     async def messages(self, request: pb.GetMessagesRequest) -> pb.GetMessagesResponse:
         """Give rows of messages."""

@@ -186,7 +186,7 @@ def rows_of(
         if message.destroyed:
             op = Op.DESTROYED_WITH_THREAD if row["message_id"] in last_of else Op.DESTROYED
         else:
-            op = Op.UPDATED
+            op = Op.UPDATED if set(message.mailbox_ids) != set(row["mailbox_ids"]) else Op.MARKED
             updates.append(
                 (row["message_id"], message.flags, array(message.keywords) if message.keywords else None, array(message.mailbox_ids), modseq + step)
             )  # fmt: skip

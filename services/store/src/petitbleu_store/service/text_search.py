@@ -263,9 +263,10 @@ class TextSearch:
         """Return those of some messages that a filter finds, with their threads."""
         parameters = Parameters(account.partition, account.account_id)
         some = parameters.add(list(among), "bigint[]")
-        where = FilterSql(parameters, hash_of, texts).where(given)
+        sql = FilterSql(parameters, hash_of, texts)
+        where = sql.where(given)
         rows = await connection.fetch(
-            "/* cold:store.search_survivors */ SELECT m.message_id, m.thread_id FROM message m "
+            f"/* cold:store.search_survivors */ SELECT m.message_id, m.thread_id FROM {sql.source()} "
             f"WHERE m.partition = $1 AND m.account_id = $2 AND m.message_id = ANY({some}) AND {where}",
             *parameters.values,
         )
