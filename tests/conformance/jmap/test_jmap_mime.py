@@ -215,7 +215,7 @@ def test_rfc2046_5_2_2_pieces_and_bodies_elsewhere_are_told(jmap: JmapClient) ->
         assert ([one["kind"] for one in found["structures"]], len(found["attachments"])) == ([kind], 1)
 
 
-def test_rfc2047_6_3_words_gone_wrong_stay_readable(jmap: JmapClient) -> None:
+def test_rfc2047_6_2_words_gone_wrong_stay_readable(jmap: JmapClient) -> None:
     found = read(jmap, "rfc2047 words gone wrong", "subject")
     assert found["subject"].startswith("caféé")
     assert found["subject"].endswith("=?utf-8?q?open")

@@ -171,6 +171,7 @@ class _Scanner:
                 # of two multiparts with one boundary the outer one has it: its parts are then found all the same
                 self.boundaries[boundary] = level
                 self._aim()
+        # RFC 2046 §5.2.1: a message within is never encoded; one that is all the same is read when somebody asks for it
         elif part.type in _MESSAGES and part.encoding is None and not deep and self.count < MAX_PARTS:
             self._begin(part.body_start, "text/plain")
             part.message = self.open[level + 1]

@@ -181,7 +181,7 @@ class BodyWriter:
         self.kind = self.kind or ("flowed" if is_flowed(params) else "plain")
 
     def _inline(self, url: str) -> str | None:
-        """Return the picture that an address names: of this message by cid or mid, or by its location (RFC 2557 §8.2)."""
+        """Return the picture that an address names: by its location (RFC 2557 §8.2), or by cid or mid (RFC 2557 §8.3)."""
         cid = content_id_of(url)
         if cid is not None and (message_id_of(url) or "") in {"", *self._message_ids}:
             name = f"cid:{cid}"

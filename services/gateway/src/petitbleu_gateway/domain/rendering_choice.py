@@ -85,7 +85,7 @@ class Choice:
 
 
 def is_other_text(part: Part) -> bool:
-    """Whether a part is a text of another kind, which may be shown as it is (RFC 2046 §4.1.4)."""
+    """Whether a part is a text of another kind, which may be shown as it is (RFC 2046 §4.1.4, RFC 2049 §2)."""
     return part.type.startswith("text/") and part.disposition != "attachment" and part.type not in _NO_BODIES
 
 
