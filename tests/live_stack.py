@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import nats
@@ -26,8 +27,8 @@ class LiveStack(Stack):
 
     password = PASSWORD
 
-    def __init__(self, data: Path, offset: int) -> None:
-        super().__init__(data, port_offset=offset)
+    def __init__(self, data: Path, offset: int, environment: Mapping[str, str] | None = None) -> None:
+        super().__init__(data, port_offset=offset, environment=environment)
         self.data = self.layout.data
         self.smtp_port = self.port("smtp")
         self.http_port = self.port("http")

@@ -21,9 +21,10 @@ from typing import Any
 import grpc
 import grpc.aio
 from tests.conformance.jmap_people import MemoryIdentities
+from tests.conformance.jmap_push_memory import ABOUT_PEOPLE, MemoryPush
 from tests.conformance.jmap_store import MemoryStore
 
-from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
+from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc, push_pb2_grpc
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc, removed_pb2_grpc, uploads_pb2, uploads_pb2_grpc
 from petitbleu_accounts.grpc_api.identities import IdentityApi
@@ -62,7 +63,7 @@ class Accounts(accounts_pb2_grpc.AuthenticationServiceServicer):
             account = PEOPLE.get(request.password.login, 0) if request.password.password == PASSWORD else 0
         if not account:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong")
-        principal = Principal(account, 3, ("person",), session)
+        principal = Principal(account, 3, ("person",), session, credential_id=session)
         address = next(name for name, number in PEOPLE.items() if number == account)
         return accounts_pb2.AuthenticateResponse(
             principal=self._signer.sign("petitbleu", principal_claims(principal), SECONDS),
@@ -254,6 +255,7 @@ class JmapPeers:
         self.store = MemoryStore()
         self.pictures_port = free_port()
         self.identities = MemoryIdentities()
+        self.push = MemoryPush()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -279,9 +281,10 @@ class JmapPeers:
     async def _serve(self) -> None:
         self._servers: list[grpc.aio.Server] = []
         self.accounts = Accounts(self.identity)
-        about_people = ("AuthenticationService", "IdentityService")
+        about_people = ("AuthenticationService", "IdentityService", "PushService")
         server = self._server("accounts", *(f"petitbleu.accounts.v1.{name}" for name in about_people))
         accounts_pb2_grpc.add_IdentityServiceServicer_to_server(IdentityApi(Identities(self.identities)), server)
+        push_pb2_grpc.add_PushServiceServicer_to_server(self.push, server)
         accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(self.accounts, server)
         await server.start()
         services = ("MailboxService", "ReadingService", "UploadService", "RemovedService")
@@ -298,7 +301,9 @@ class JmapPeers:
         interceptor = IdentityInterceptor(
             service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
             {f"/{name}/": frozenset({"gateway"}) for name in names},
-            frozenset({"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/", *_ABOUT_PEOPLE, *_ABOUT_DELETED}),
+            frozenset(
+                {"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/", *_ABOUT_PEOPLE, *_ABOUT_DELETED, *ABOUT_PEOPLE}
+            ),
         )  # fmt: skip
         server = make_server(interceptor)
         server.add_insecure_port(self.address(service))

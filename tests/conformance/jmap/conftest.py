@@ -17,7 +17,9 @@ from tests.conformance import jmap_peers
 from tests.conformance.jmap_client import JmapClient
 from tests.conformance.jmap_peers import JmapPeers, free_port, running_gateway
 from tests.live_stack import DOMAIN, PASSWORD, LiveStack
+from tests.push_service import PushService
 
+from petitbleu_dev import credentials
 from petitbleu_dev.authority import Certificates
 
 POOL = 40
@@ -45,7 +47,7 @@ class JmapServer:
 
 
 @pytest.fixture(scope="session")
-def jmap_contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JmapServer]:
+def jmap_contract(tmp_path_factory: pytest.TempPathFactory, push_service: PushService) -> Iterator[JmapServer]:
     """The gateway process before accounts and store that keep the contract in memory."""
     directory = tmp_path_factory.mktemp("jmap", numbered=True)
     short = Path(tempfile.gettempdir()) / f"pbj{os.getpid()}"
@@ -78,6 +80,8 @@ def jmap_contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JmapServ
 
     environment = {
         **peers.environment(port, free_port(), tls_port),
+        "PETITBLEU_CA_FILE": str(push_service.authority),
+        "PETITBLEU_VAPID_KEY": str(credentials.application_server_key(directory / "vapid.pem")),
         "PETITBLEU_TLS_CERT": str(certificates.server),
         "PETITBLEU_TLS_KEY": str(certificates.server_key),
     }

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from petitbleu_dev.errors import StackError
@@ -72,6 +73,18 @@ def key_encryption_keys(path: Path) -> None:
 def random_key(path: Path) -> None:
     """Make a file of 32 random bytes, base64: a key of keyed hashes."""
     _kept(path, lambda: base64.b64encode(secrets.token_bytes(KEY_BYTES)))
+
+
+def application_server_key(path: Path) -> Path:
+    """Make the key by which push services know us (RFC 8292 §2): P-256, PEM; its path."""
+
+    def make() -> bytes:
+        return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+    _kept(path, make)
+    return path
 
 
 def identity(directory: Path, service: str) -> Path:

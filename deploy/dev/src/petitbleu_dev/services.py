@@ -104,6 +104,8 @@ def environment(context: Context, service: str) -> dict[str, str]:
             "PETITBLEU_S3_SECURE": "false",
             "PETITBLEU_KEK_FILE": str(layout.keys / "kek.json"),
         }
+    if service == "gateway":
+        told["PETITBLEU_VAPID_KEY"] = str(credentials.application_server_key(layout.keys / "vapid.pem"))
     if service in KEY_FILES:
         told[KEY_VARIABLES[service]] = str(layout.keys / KEY_FILES[service])
     return told

@@ -15,11 +15,14 @@ from petitbleu_gateway.adapters.accounts_grpc import GrpcAccounts
 from petitbleu_gateway.adapters.bus_events import BusEvents
 from petitbleu_gateway.adapters.identities_grpc import GrpcIdentities
 from petitbleu_gateway.adapters.probes import backend_answers, service_ready
+from petitbleu_gateway.adapters.push_grpc import GrpcPush
+from petitbleu_gateway.adapters.push_post import PostLimits, PushPoster
 from petitbleu_gateway.adapters.rendering_pool import RenderingLimits, RenderingPool
 from petitbleu_gateway.adapters.states_grpc import GrpcStates
 from petitbleu_gateway.adapters.store_grpc import GrpcMailStore
 from petitbleu_gateway.config import GatewaySettings
 from petitbleu_gateway.domain.image_urls import IMAGE_PATH, ImageKeys
+from petitbleu_gateway.domain.web_push import Vapid
 from petitbleu_gateway.http.app import Gateway, Route
 from petitbleu_gateway.http.clients import ClientBook
 from petitbleu_gateway.http.download_door import DownloadDoor
@@ -45,11 +48,13 @@ from petitbleu_gateway.jmap.session import (
     WEB_SOCKET_PATH,
     SessionLimits,
 )
+from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
 from petitbleu_gateway.ports import Accounts, MailStore, People
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.fetch_limits import Buckets
-from petitbleu_gateway.service.push import PushHub, PushLimits
+from petitbleu_gateway.service.push import PushHub, PushLimits, States
+from petitbleu_gateway.service.push_sender import PushSender
 from petitbleu_gateway.service.push_upkeep import PushUpkeep
 from petitbleu_gateway.service.readiness import Readiness
 from petitbleu_kit.egress import Egress
@@ -73,9 +78,18 @@ class Showing:
     keys: ImageKeys
 
 
+@dataclass(frozen=True, slots=True)
+class WebPush:
+    """Push subscriptions: their methods, the key by which we post, empty for none, and who posts, None where nobody does."""
+
+    methods: PushSubscriptionMethods
+    application_server_key: str
+    sender: PushSender | None
+
+
 def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, people: People, authentication: Authentication,
-    readiness: Readiness, opening: PushOpening, showing: Showing,
+    readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight)
@@ -85,6 +99,7 @@ def build_application(
         settings.jmap_max_size_upload, settings.jmap_max_concurrent_uploads,
         # what one request may hold of blobs bounds what can be put together in one
         min(settings.jmap_max_size_upload, settings.jmap_max_blob_octets),
+        web_push.application_server_key,
     )  # fmt: skip
     method_limits = MethodLimits(
         settings.jmap_max_objects_in_get, settings.jmap_max_objects_in_set, settings.jmap_max_query,
@@ -93,8 +108,9 @@ def build_application(
     )  # fmt: skip
     sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget)
     jmap = JmapDoors(
-        authentication, store, people, build_registry(), limits, method_limits, settings.http_body_seconds, budget
-    )
+        authentication, store, people, build_registry(web_push.methods), limits, method_limits,
+        settings.http_body_seconds, budget,
+    )  # fmt: skip
     download = DownloadDoor(authentication, store, settings.jmap_max_concurrent_downloads, budget)
     upload = UploadDoor(
         authentication, store, limits, seconds=settings.jmap_upload_seconds, stall_seconds=settings.http_stall_seconds
@@ -208,6 +224,29 @@ def _showing(settings: GatewaySettings, identity_key: Path, pool: RenderingPool)
     return Showing(pool.render, egress, ImageKeys(identity_key.read_bytes()))
 
 
+def _web_push(
+    settings: GatewaySettings, keeper: GrpcPush, states: States, egress: Egress, connections: Callable[[], int]
+) -> WebPush:
+    vapid = None
+    if settings.vapid_key is not None:
+        try:
+            vapid = Vapid.from_file(settings.vapid_key, settings.push_contact)
+        except (OSError, ValueError, TypeError):
+            raise StartupError("the file of PETITBLEU_VAPID_KEY is no private key (PEM) of P-256") from None
+    public = b"" if vapid is None else vapid.public
+    sender = None
+    if settings.push_posts:
+        limits = PostLimits(
+            settings.push_post_seconds, settings.push_posts, settings.push_posts_host, settings.push_verifications_host
+        )
+        poster = PushPoster(egress, vapid, limits)
+        sender = PushSender(keeper, states, poster, public, connections, settings.push_fold_seconds)
+    methods = PushSubscriptionMethods(
+        keeper, states, public, sender.subscribed if sender is not None else lambda _account_id: None
+    )
+    return WebPush(methods, "" if vapid is None else vapid.application_server_key, sender)
+
+
 async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     """Run the gateway until `stop` is set, then finish what is in flight."""
     if settings.identity_key is None:
@@ -228,10 +267,10 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         accounts,
         lambda: settings.credential_seconds if events.heard else settings.credential_seconds_without_bus,
     )
-    push = PushHub(
-        GrpcStates(store_peer, accounts_peer, settings.rpc_seconds),
-        PushLimits(settings.push_streams_account, settings.push_streams),
-    )
+    states = GrpcStates(store_peer, accounts_peer, settings.rpc_seconds)
+    push = PushHub(states, PushLimits(settings.push_streams_account, settings.push_streams))
+    keeper = GrpcPush(accounts_peer, settings.rpc_seconds)
+    web_push = _web_push(settings, keeper, states, showing.egress, lambda: events.connections)
     upkeep = PushUpkeep(push, authentication, lambda: events.connections, settings.push_recheck_seconds)
     health = HealthServer(
         {"accounts": _connected(accounts_peer), "store": _connected(store_peer)},
@@ -246,10 +285,13 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         _readiness(settings, health),
         PushOpening(push, upkeep),
         showing,
+        web_push,
     )
     doors, certificates = _doors(settings, application)
     await health.start()
-    periodic: list[Awaitable[None]] = [events.run(authentication, push), upkeep.run()]
+    periodic: list[Awaitable[None]] = [events.run(authentication, push, web_push.sender), upkeep.run()]
+    if web_push.sender is not None:
+        periodic.append(web_push.sender.run())
     if certificates is not None:
         periodic.append(forever("certificates", settings.tls_reload_seconds, certificates.reload))
     async with background(*periodic):

@@ -90,6 +90,18 @@ class GatewaySettings(ServiceSettings):
         3600.0, description="How long a stream's credential holds without another look; what changes is told at once."
     )
 
+    vapid_key: Path | None = Field(
+        None,
+        description="Private key (PEM, P-256) by which push services know us (RFC 8292), the same in all processes; with another one "
+        "clients must subscribe anew. Without it, pushes are posted by nobody in particular, which most browsers' services refuse.",
+    )
+    push_contact: str = Field("", description="`mailto:` or `https:` URI at which a push service finds the operator.")
+    push_posts: int = Field(128, description="Posts to push services at once a process; 0: this one posts none.")
+    push_posts_host: int = Field(64, description="The same to one host; what is more waits.")
+    push_verifications_host: int = Field(4, description="The same of first posts, which anybody can make us do.")
+    push_post_seconds: float = Field(10.0, description="Time for one post.")
+    push_fold_seconds: float = Field(2.0, description="Changes of an account are posted at least this far apart.")
+
     credential_seconds: float = Field(300.0, description="How long a right credential is remembered, with the bus up.")
     credential_seconds_without_bus: float = Field(60.0, description="The same while no event can say that it changed.")
     rpc_seconds: float = Field(15.0, description="Deadline of a call to another service.")

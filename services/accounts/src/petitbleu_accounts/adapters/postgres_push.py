@@ -10,7 +10,7 @@ import asyncpg
 
 from petitbleu.events.v1 import events_pb2
 from petitbleu_accounts.adapters.database import Connection, Pool
-from petitbleu_accounts.domain.push import Change, Maker, Outcome, Subscription, new_code
+from petitbleu_accounts.domain.push import Change, Maker, Outcome, Subscription, Told, new_code
 from petitbleu_kit.ids import new_row_id
 from petitbleu_kit.outbox import Outbox, OutboxRow
 from petitbleu_kit.postgres import in_transaction
@@ -25,8 +25,8 @@ ORDER BY subscription_id"""
 _COUNT: Final = """/* cold:accounts.push_count */ SELECT count(*) FROM push_subscription
 WHERE partition = $1 AND account_id = $2 AND expires_at > now()"""
 _NEW: Final = f"""/* cold:accounts.push_new */ INSERT INTO push_subscription (partition, account_id, subscription_id, credential_id,
-    device_client_id, url, p256dh, auth, types, expires_at, server_key, verification_code, told_modseq, told_last_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[], to_timestamp($10::bigint), $11, $12, $13, $14) RETURNING {_SEEN}"""
+    device_client_id, url, p256dh, auth, types, expires_at, server_key, verification_code, told_modseq, told_last_id, told_identities)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[], to_timestamp($10::bigint), $11, $12, $13, $14, $15) RETURNING {_SEEN}"""
 _CODE: Final = """/* cold:accounts.push_code */ SELECT verification_code FROM push_subscription
 WHERE partition = $1 AND account_id = $2 AND subscription_id = $3 AND credential_id = $4 AND expires_at > now() FOR UPDATE"""
 _CHANGE: Final = f"""/* cold:accounts.push_change */ UPDATE push_subscription SET
@@ -65,7 +65,7 @@ class PostgresPush:
         return [_subscription(row) for row in await self._pool.fetch(_LIST, *place, server_key)]
 
     async def change(
-        self, maker: Maker, changes: Sequence[tuple[Change, Outcome | None]], told: tuple[int, int], server_key: bytes
+        self, maker: Maker, changes: Sequence[tuple[Change, Outcome | None]], told: Told, server_key: bytes
     ) -> list[Result]:
         """Do all that is not refused already, in one commit, in order."""
 
@@ -96,7 +96,7 @@ class PostgresPush:
         return results
 
     async def _create(
-        self, connection: Connection, maker: Maker, change: Change, told: tuple[int, int], server_key: bytes
+        self, connection: Connection, maker: Maker, change: Change, told: Told, server_key: bytes
     ) -> Result:
         if await connection.fetchval(_COUNT, maker.partition, maker.account_id) >= self._most:
             return Outcome.TOO_MANY, None

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 SLICES: Final = 32
 PARTITIONS_A_SLICE: Final = 1024 // SLICES
@@ -30,6 +30,14 @@ class Maker:
     account_id: int
     partition: int
     credential_id: int
+
+
+class Told(NamedTuple):
+    """How much of an account a subscription was told."""
+
+    modseq: int
+    last_id: int
+    identities: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import asyncpg
 from petitbleu.accounts.v1 import push_pb2 as pb
 from petitbleu.accounts.v1 import push_pb2_grpc
 from petitbleu_accounts.adapters.postgres_push_sending import Outcome, PostgresPushSending
-from petitbleu_accounts.domain.push import SLICES, Change, Keys, Subscription
+from petitbleu_accounts.domain.push import SLICES, Change, Keys, Subscription, Told
 from petitbleu_accounts.errors import AccountsError, Fault
 from petitbleu_accounts.grpc_api.answer import answered
 from petitbleu_accounts.grpc_api.authentication import person
@@ -41,14 +41,21 @@ def _change(update: pb.PushSubscriptionUpdate) -> Change:
     )  # fmt: skip
 
 
+def _told(told: pb.PushTold) -> Told:
+    return Told(told.modseq, told.last_id, told.identities)
+
+
 def _target(row: asyncpg.Record) -> pb.PushTarget:
     keys = None if row["p256dh"] is None else pb.PushKeys(p256dh=row["p256dh"], auth=row["auth"])
     return pb.PushTarget(
         account_id=row["account_id"], subscription_id=row["subscription_id"], url=row["url"], keys=keys,
         types=_types(row["types"]), expires_at=row["ends"], verified=row["verified"],
         verification_code="" if row["verified"] else row["verification_code"],
-        told=pb.PushTold(modseq=row["told_modseq"], last_id=row["told_last_id"]), failures=row["failures"],
+        failures=row["failures"],
         next_try_at=row["next_try"],
+        told=pb.PushTold(
+            modseq=row["told_modseq"], last_id=row["told_last_id"], identities=row["told_identities"]
+        ),
     )  # fmt: skip
 
 
@@ -77,7 +84,7 @@ class PushApi(push_pb2_grpc.PushServiceServicer):
         self, request: pb.UpdatePushSubscriptionsRequest, _context: Any
     ) -> pb.UpdatePushSubscriptionsResponse:
         """Change those of the principal's credential."""
-        told = (request.told.modseq, request.told.last_id)
+        told = _told(request.told)
         changes = [_change(update) for update in request.updates]
         answer = pb.UpdatePushSubscriptionsResponse()
         for outcome, one in await self._subscriptions.change(person(), changes, told, request.server_key):
@@ -101,7 +108,11 @@ class PushApi(push_pb2_grpc.PushServiceServicer):
             raise AccountsError(Fault.INVALID, "no such slice")
         answer = pb.ListPushAccountsResponse()
         for row in await self._sending.accounts(request.slice, request.after_account_id):
-            told = None if row["modseq"] is None else pb.PushTold(modseq=row["modseq"], last_id=row["last_id"])
+            told = (
+                None
+                if row["modseq"] is None
+                else pb.PushTold(**dict(zip(Told._fields, list(row.values())[1:4], strict=True)))
+            )
             answer.accounts.add(account_id=row["account_id"], told=told, unverified=row["unverified"])
         return answer
 
@@ -122,6 +133,6 @@ class PushApi(push_pb2_grpc.PushServiceServicer):
         gone: list[Outcome] = []
         for one in request.outcomes:
             kind = gone if one.gone else verifying if one.verification else told if one.HasField("told") else retry
-            kind.append((one.account_id, one.subscription_id, one.told.modseq, one.told.last_id, one.retry_after))
+            kind.append((one.account_id, one.subscription_id, *_told(one.told), one.retry_after))
         await self._sending.record(told, verifying, retry, gone)
         return pb.RecordPushesResponse()

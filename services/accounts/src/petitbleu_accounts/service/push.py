@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from petitbleu_accounts.adapters.postgres_push import PostgresPush, Result
 from petitbleu_accounts.config import Settings
-from petitbleu_accounts.domain.push import Change, Maker, Outcome, Subscription, bounded_end
+from petitbleu_accounts.domain.push import Change, Maker, Outcome, Subscription, Told, bounded_end
 from petitbleu_accounts.errors import AccountsError, Fault
 from petitbleu_accounts.ports import Windows
 from petitbleu_kit.identity import Principal
@@ -37,9 +37,7 @@ class PushSubscriptions:
         """Those that the principal's credential made."""
         return await self._rows.all(self._maker(who), server_key)
 
-    async def change(
-        self, who: Principal, changes: Sequence[Change], told: tuple[int, int], server_key: bytes
-    ) -> list[Result]:
+    async def change(self, who: Principal, changes: Sequence[Change], told: Told, server_key: bytes) -> list[Result]:
         """Do changes in one commit, each with its own result.
 
         Raises:

@@ -17,6 +17,7 @@ from petitbleu.events.v1 import events_pb2
 from petitbleu_gateway.domain.state_changes import AccountState
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.push import PushHub
+from petitbleu_gateway.service.push_sender import PushSender
 from petitbleu_kit import bus
 from petitbleu_kit.config import ServiceSettings
 from petitbleu_kit.logs import get_logger
@@ -26,30 +27,47 @@ _DIRECTORY = "accounts.directory.changed.v1.*"
 _FILED = "mail.message.filed.v1.*"
 _CHANGED = "mail.account.changed.v1.*"
 _IDENTITY = "accounts.identity.changed.v1.*"
+_SUBSCRIBED = "accounts.push.changed.v1.*"
 
 
 Handler = Callable[[Msg], Awaitable[None]]
 
 
-def _pushed(push: PushHub) -> list[tuple[str, Handler]]:
+def _filed(data: bytes) -> tuple[int, AccountState]:
+    event = events_pb2.MessageFiled.FromString(data)
+    return event.account_id, AccountState(event.modseq, max(event.message_ids, default=0))
+
+
+def _changed(data: bytes) -> tuple[int, AccountState]:
+    event = events_pb2.AccountChanged.FromString(data)
+    return event.account_id, AccountState(event.modseq, event.last_id)
+
+
+def _identity(data: bytes) -> tuple[int, AccountState]:
+    event = events_pb2.IdentityChanged.FromString(data)
+    return event.account_id, AccountState(0, 0, event.modseq)
+
+
+def _pushed(push: PushHub, sender: PushSender | None) -> list[tuple[str, Handler]]:
     """Return what listens for changes of which people are told, by subject; while nobody is, nothing is read."""
 
-    async def filed(message: Msg) -> None:
-        if push.streams:
-            event = events_pb2.MessageFiled.FromString(message.data)
-            push.heard(event.account_id, AccountState(event.modseq, max(event.message_ids, default=0)))
+    def listener(read: Callable[[bytes], tuple[int, AccountState]]) -> Handler:
+        async def heard(message: Msg) -> None:
+            if not push.streams and (sender is None or not sender.accounts):
+                return
+            account_id, state = read(message.data)
+            push.heard(account_id, state)
+            if sender is not None:
+                sender.heard(account_id)
 
-    async def changed(message: Msg) -> None:
-        if push.streams:
-            event = events_pb2.AccountChanged.FromString(message.data)
-            push.heard(event.account_id, AccountState(event.modseq, event.last_id))
+        return heard
 
-    async def identity(message: Msg) -> None:
-        if push.streams:
-            event = events_pb2.IdentityChanged.FromString(message.data)
-            push.heard(event.account_id, AccountState(0, 0, event.modseq))
+    async def subscribed(message: Msg) -> None:
+        if sender is not None:
+            sender.subscribed(events_pb2.PushSubscriptionsChanged.FromString(message.data).account_id)
 
-    return [(_FILED, filed), (_CHANGED, changed), (_IDENTITY, identity)]
+    readers = ((_FILED, _filed), (_CHANGED, _changed), (_IDENTITY, _identity))
+    return [*((subject, listener(read)) for subject, read in readers), (_SUBSCRIBED, subscribed)]
 
 
 class BusEvents:
@@ -70,7 +88,7 @@ class BusEvents:
         """Whether events reach us now."""
         return self._client is not None and self._client.is_connected
 
-    async def run(self, authentication: Authentication, push: PushHub) -> None:
+    async def run(self, authentication: Authentication, push: PushHub, sender: PushSender | None) -> None:
         """Listen until cancelled; the bus may come late, go away and come back."""
 
         async def directory(message: Msg) -> None:
@@ -84,7 +102,7 @@ class BusEvents:
         while self._client is None:
             try:
                 client = await bus.connect(self._settings, "gateway")
-                for subject, handler in ((_DIRECTORY, directory), *_pushed(push)):
+                for subject, handler in ((_DIRECTORY, directory), *_pushed(push, sender)):
                     await client.subscribe(subject, cb=handler)
                 self._client = client
             except (NatsError, OSError, TimeoutError):

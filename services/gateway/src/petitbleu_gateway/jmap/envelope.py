@@ -15,11 +15,12 @@ BLOB = "urn:ietf:params:jmap:blob"
 WEBSOCKET = "urn:ietf:params:jmap:websocket"
 QUOTA = "urn:ietf:params:jmap:quota"
 SUBMISSION = "urn:ietf:params:jmap:submission"
+WEBPUSH = "urn:ietf:params:jmap:webpush-vapid"
 MDN = "urn:ietf:params:jmap:mdn"
 UNDO = "urn:uuid:f1894e8f-9abe-4383-9899-282ca330f7e4"
 """Deleted mail, and its return (docs/undo.md). RFC 8620 §1.8 has vendors name extensions by a URL of a domain of theirs; a UUID is as
 much nobody else's, and needs none (RFC 9562 §4, ADR 20)."""
-CAPABILITIES = frozenset({CORE, MAIL, BLOB, WEBSOCKET, QUOTA, SUBMISSION, MDN, UNDO})
+CAPABILITIES = frozenset({CORE, MAIL, BLOB, WEBSOCKET, QUOTA, SUBMISSION, MDN, UNDO, WEBPUSH})
 
 Invocation = tuple[str, dict[str, Any], str]
 

@@ -11,7 +11,7 @@ import msgspec
 
 from petitbleu_gateway.domain.email_sorts import SORTS
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION, UNDO, WEBSOCKET
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION, UNDO, WEBPUSH, WEBSOCKET
 from petitbleu_gateway.ports import Identity
 from petitbleu_mail.collations import COLLATIONS
 from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
@@ -41,6 +41,7 @@ class SessionLimits:
     max_size_upload: int
     max_concurrent_upload: int
     max_size_blob_set: int
+    application_server_key: str = ""
 
 
 def core_capability(limits: SessionLimits) -> dict[str, Any]:
@@ -128,6 +129,8 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
         # templates of RFC 6570 level 1 (RFC 8620 §7.3)
         "eventSourceUrl": f"{origin}{EVENT_PATH}?types={{types}}&closeafter={{closeafter}}&ping={{ping}}",
     }
+    if limits.application_server_key:  # RFC 9749 §3
+        found["capabilities"][WEBPUSH] = {"applicationServerKey": limits.application_server_key}
     found["state"] = session_state(who, limits)
     return found
 
@@ -149,6 +152,7 @@ def _capabilities(limits: SessionLimits) -> bytes:
             QUOTA,
             MDN,
             UNDO,
+            limits.application_server_key,
             submission_capability(),
         ]
     )

@@ -31,10 +31,15 @@ from petitbleu_gateway.methods import (
     thread,
 )
 from petitbleu_gateway.methods.changes import ChangesArguments, email_changes, thread_changes
+from petitbleu_gateway.methods.push_subscription import (
+    PushSubscriptionGet,
+    PushSubscriptionMethods,
+    PushSubscriptionSet,
+)
 
 
-def build_registry() -> Registry:
-    """Return method name → method."""
+def build_registry(push: PushSubscriptionMethods | None = None) -> Registry:
+    """Return method name → method; those of push subscriptions when there is who keeps them."""
     methods: dict[str, Method[Any]] = {
         "Core/echo": Method(CORE, dict, core.echo),
         "Mailbox/get": Method(MAIL, mailbox.MailboxGet, mailbox.mailbox_get),
@@ -79,4 +84,7 @@ def build_registry() -> Registry:
         "Blob/get": Method(BLOB, blob_get.BlobGet, blob_get.blob_get),
         "Blob/lookup": Method(BLOB, blob_lookup.BlobLookup, blob_lookup.blob_lookup),
     }
+    if push is not None:
+        methods["PushSubscription/get"] = Method(CORE, PushSubscriptionGet, push.get)
+        methods["PushSubscription/set"] = Method(CORE, PushSubscriptionSet, push.set)
     return methods
