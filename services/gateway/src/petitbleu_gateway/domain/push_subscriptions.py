@@ -10,10 +10,10 @@ import msgspec
 from petitbleu.accounts.v1 import push_pb2 as pb
 from petitbleu_gateway.domain.email_view import utc_date
 from petitbleu_gateway.domain.filters import millis
+from petitbleu_gateway.domain.json_pointers import unescape
 from petitbleu_gateway.domain.state_changes import AccountState
 from petitbleu_gateway.domain.web_push import AUTH_OCTETS, read_base64url, user_agent_key
 from petitbleu_gateway.errors import Invalid, MethodError, SetError, SetFault, invalid
-from petitbleu_gateway.jmap.references import unescape
 from petitbleu_kit.egress import EgressError, read_url
 
 READABLE: Final = ("id", "deviceClientId", "verificationCode", "expires", "types")
