@@ -6,9 +6,11 @@ from email.message import EmailMessage
 from typing import Any
 
 from tests.integration.mailing import file_new, known, new_account, parts_of, update
+from tests.integration.sharing import READ, file_in, give, seen, seen_ids
 
 from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_store.bootstrap import Store
+from petitbleu_store.domain.standard_mailboxes import ARCHIVE, INBOX
 
 Filter = mailbox_pb2.MessageFilter
 AND, OR, NOT = mailbox_pb2.FILTER_OPERATOR_AND, mailbox_pb2.FILTER_OPERATOR_OR, mailbox_pb2.FILTER_OPERATOR_NOT
@@ -83,3 +85,28 @@ async def test_snippets_show_what_is_found(store: Store) -> None:
     (snippet,) = answer.snippets
     assert snippet.subject == "Réunion de <mark>chantier</mark>"
     assert snippet.preview == "Les travaux commencent <mark>lundi</mark>."
+
+
+async def test_who_is_shown_a_mailbox_finds_in_it_and_nowhere_else(store: Store) -> None:
+    owner, grantee = await new_account(store), await new_account(store)
+    await give(store, owner, ARCHIVE, (grantee, READ))
+    (private,) = await file_in(store, owner, [INBOX], letter("Réunion secrète", "marmotte lundi"))
+    (shown,) = await file_in(store, owner, [ARCHIVE], letter("Réunion", "marmotte mardi"))
+    assert await found(store, owner, text("marmotte")) == [shown, private]
+    assert await seen_ids(store, owner, grantee, filter=text("marmotte")) == [shown]
+    everything_else = Filter(operator=NOT, conditions=[text("mardi")])
+    assert await seen_ids(store, owner, grantee, filter=everything_else) == []
+    request = mailbox_pb2.GetSnippetsRequest(account_id=owner, filter=text("marmotte"), message_ids=[private, shown])
+    answer = await parts_of(store).cases.snippets.get(await seen(store, owner, grantee), request)
+    assert [(one.message_id, one.preview) for one in answer.snippets] == [(shown, "<mark>marmotte</mark> mardi")]
+
+
+async def test_nobody_else_s_words_are_found(store: Store) -> None:
+    one, other = await new_account(store), await new_account(store)
+    (mine,) = await file_new(store, one, letter("Rien", "marmotte"))
+    (theirs,) = await file_new(store, other, letter("Rien", "marmotte"))
+    assert await found(store, one, text("marmotte")) == [mine]
+    assert await found(store, other, text("marmotte")) == [theirs]
+    terms = await store.core.cold.fetch("/* cold:test */ SELECT terms FROM search_entry")
+    assert len(terms) == 2
+    assert not set(terms[0]["terms"]) & set(terms[1]["terms"]), "the same words are different terms elsewhere"

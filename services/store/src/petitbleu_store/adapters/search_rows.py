@@ -32,7 +32,7 @@ _AGAIN: Final = f"""/* hot:store.search_again */ SELECT {_COLUMNS}, NULL::bytea 
 FROM (SELECT message_id FROM search_again WHERE partition = $1 AND account_id = $2 ORDER BY message_id LIMIT $3) s
 JOIN message m ON m.partition = $1 AND m.account_id = $2 AND m.message_id = s.message_id
 JOIN message_content c ON c.partition = $1 AND c.account_id = $2 AND c.message_id = m.message_id"""
-_SOME: Final = f"""/* hot:store.search_read */ SELECT {_COLUMNS}, e.attached, e.state
+_SOME: Final = f"""/* hot:store.search_read */ SELECT {_COLUMNS}, m.mailbox_ids, e.attached, e.state
 FROM unnest($3::bigint[]) AS v (message_id)
 JOIN message m ON m.partition = $1 AND m.account_id = $2 AND m.message_id = v.message_id
 JOIN message_content c ON c.partition = $1 AND c.account_id = $2 AND c.message_id = v.message_id

@@ -16,7 +16,6 @@ class MailboxServicer(mailbox_pb2_grpc.MailboxServiceServicer):
     def __init__(self, cases: MailboxCases) -> None:
         self._cases = cases
         self._reads = Reads(cases)
-        self._account = self._reads.account
         self._reach = self._reads.reach
 
     @answered
@@ -50,7 +49,7 @@ class MailboxServicer(mailbox_pb2_grpc.MailboxServiceServicer):
         self, request: mailbox_pb2.GetSnippetsRequest, _context: Context
     ) -> mailbox_pb2.GetSnippetsResponse:
         """Show what is found in messages."""
-        return await self._cases.snippets.get(await self._account(request.account_id), request)
+        return await self._cases.snippets.get(await self._reach(request.account_id), request)
 
     @answered
     async def GetMessages(

@@ -49,6 +49,8 @@ class Snippets:
             raise StoreError(Problem.INVALID, "too many messages")
         subjects, bodies = shown_texts(request.filter)
         rows = await search_rows.some(self._core.pool, account.partition, account.account_id, wanted)
+        if account.view is not None:
+            rows = [row for row in rows if account.view.sees(row["mailbox_ids"])]
         found: dict[int, tuple[str | None, str | None]] = {row["message_id"]: (None, None) for row in rows}
         if subjects or bodies:
             for group in groups(rows):
