@@ -11,6 +11,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from petitbleu_dev.backends import postgres
+from petitbleu_dev.backends.context import Context
 from petitbleu_dev.stack import Stack
 
 PASSWORD = "petit-bleu-bench"
@@ -73,6 +75,11 @@ class Ours:
                 return self.cli(*arguments)
             time.sleep(1)
         return self.cli(*arguments)
+
+    def superuser_dsn(self) -> str:
+        """Return how to reach its PostgreSQL as the superuser, to make what would take hours to send."""
+        context = Context(self._stack.layout, self._stack.ports, None, print)  # type: ignore[arg-type]  # nothing is started with it
+        return postgres.dsn(context, postgres.SUPERUSER)
 
     def roots(self) -> dict[str, int]:
         """Return the process id of each part: services and backends."""

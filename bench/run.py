@@ -27,6 +27,7 @@ import growth
 import mailpath
 import peers
 import processes
+import search
 import verdicts
 from load import Load
 from ours import Ours
@@ -34,7 +35,9 @@ from ours import Ours
 RESULTS = Path(__file__).parent / "results"
 MAIN = [Load(8192, 20, kept=True), Load(8192, 20, kept=False)]
 OTHERS = [Load(8192, 1, True), Load(8192, 1, False), Load(61440, 20, True), Load(61440, 20, False), Load(61440, 1, True), Load(61440, 1, False)]  # fmt: skip
-CELLS = ("idle", "lone", "mail", "boxes", "reads", "accounts")
+CELLS = ("idle", "lone", "mail", "boxes", "reads", "search", "accounts")
+# Measured on stacks of their own.
+APART = {"accounts", "search"}
 PAIRED = {"lone", "mail", "boxes"}
 BOXES = [1000, 10_000, 100_000]
 # From the ports of the first stack to those of the second, in steps that meet none of its ports.
@@ -76,7 +79,7 @@ class Bench:
         with contextlib.ExitStack() as last:
             last.callback(self.ours.stop)
             last.callback(self.peer.stop)
-            if wanted - {"accounts"}:
+            if wanted - APART:
                 self.ours.start()
                 self.ours.create("target")
             if "idle" in wanted:
@@ -88,9 +91,11 @@ class Bench:
             self.peer.stop()
             if "reads" in wanted:
                 self._cell("reads", self._reads)
-            if "accounts" in wanted:
-                self.ours.stop()  # what it holds by now is not part of this comparison
-                self._cell("accounts", self._accounts)
+            if wanted & APART:
+                self.ours.stop()  # what it holds by now is not part of these comparisons
+            for name, work in (("search", self._search), ("accounts", self._accounts)):
+                if name in wanted:
+                    self._cell(name, work)
 
     def _cell(self, name: str, work: Callable[[], None]) -> bool:
         started = time.monotonic()
@@ -165,6 +170,18 @@ class Bench:
         for row in self.result["reads"]:
             _say(f"  {row['messages']:7} messages {row['cpu_ms']:6.2f} ms CPU ({row['ratio']:.2f} x), "
                  f"p50 {row['p50_ms']:.1f} ({row['wall_ratio']:.2f} x) p99 {row['p99_ms']:.1f} ms")  # fmt: skip
+
+    def _search(self) -> None:
+        _say("\nsearch, in two stacks")
+        stacks = [Ours(self.root / "alone", self.offset + SECOND), Ours(self.root / "crowded", self.offset + THIRD)]
+        with contextlib.ExitStack() as last:
+            for stack in stacks:
+                last.callback(stack.stop)
+                stack.start()
+            size, others = (500, 20_000) if self.quick else (10_000, 1_000_000)
+            self.result["search"] = search.search(stacks, size, others, _say, 3 if self.quick else 7)
+        for line in search.lines(self.result["search"]):
+            _say(line)
 
     def _accounts(self) -> None:
         _say("\ndelivery, 8 KiB, 20 sessions kept, mail spread over accounts; a stack for each size")

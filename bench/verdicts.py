@@ -69,6 +69,9 @@ PROMISES: Final = (
             lambda found: _growth(found, "reads", "messages", (1000, 100_000)), 1.5, True),
     Promise("CPU of delivery, 100,000 / 1,000 accounts",
             lambda found: _growth(found, "accounts", "accounts", (1000, 100_000)), 1.2, True),
+    Promise("CPU of a search, 1,000,000 of others / alone",
+            lambda found: max(row["ratio"] for row in found["search"]["kinds"].values()) if found["search"]["others"] >= 1_000_000 else None,
+            1.2, True),
     Promise("PSS, idle", lambda found: found["idle"]["pss_mib"], 1536, True, " MiB"),
     Promise("CPU, idle", lambda found: found["idle"]["core_percent"], 5, True, " % of a core"),
 )  # fmt: skip

@@ -7,8 +7,10 @@ spans are searched for them.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
+import io
 import json
 import os
 import secrets
@@ -25,8 +27,11 @@ from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from petitbleu_dev.backends import postgres
+from petitbleu_dev.backends.context import Context
 from petitbleu_dev.stack import Stack
 
 OFFSET = 330  # outside of what the backends of the tier choose from
@@ -218,3 +223,92 @@ def test_no_canary_is_found_in_logs_metrics_and_traces(stack: Stack, collector: 
         if canary.encode() in text.lower() or base64.b64encode(canary.encode())[:-4] in text
     ]
     assert not found
+
+
+WORDS = ("from_name", "sender", "to_name", "subject", "message_id", "body", "attachment", "file_name")
+
+
+async def _dump(stack: Stack) -> dict[str, bytes]:
+    """Every row of every table, as text."""
+    context = Context(stack.layout, stack.ports, None, print)  # type: ignore[arg-type]  # nothing is started with it
+    dump: dict[str, bytes] = {}
+    for database in ("petitbleu", "postgres", "seaweedfs"):
+        try:
+            connection = await asyncpg.connect(postgres.dsn(context, postgres.SUPERUSER, database))
+        except asyncpg.InvalidCatalogNameError:
+            continue
+        tables = await connection.fetch(
+            "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'information_schema'"
+        )
+        for row in tables:
+            out = io.BytesIO()
+            await connection.copy_from_query(f"SELECT t::text FROM {row['name']} t", output=out)
+            dump[f"{database} {row['name']}"] = out.getvalue()
+        await connection.execute("CHECKPOINT")
+        await connection.close()
+    return dump
+
+
+def _forms(word: str) -> list[bytes]:
+    """A word as it may stand somewhere: as it is, in base64 at any of its three beginnings, in hexadecimal."""
+    plain = word.encode()
+    inner = [base64.b64encode(b"x" * lead + plain)[4 if lead else 0 : -4] for lead in range(3)]
+    return [plain, plain.hex().encode(), *inner]
+
+
+def test_no_word_of_a_mail_is_in_the_database_its_log_s3_the_bus_or_the_cache(stack: Stack) -> None:
+    canaries = {name: f"cw{secrets.token_hex(8)}" for name in WORDS}
+    login, password = "words@words.test", secrets.token_hex(8)
+    for arguments in (
+        ("tenant", "create", "words"),
+        ("domain", "create", "words.test", "--tenant", "words"),
+        ("account", "create", login, "--password", password),
+    ):
+        assert _cli(stack, *arguments).returncode == 0
+    with smtplib.SMTP("127.0.0.1", stack.port("smtp")) as client:
+        client.send_message(_mail(canaries, login))
+        big = _mail(canaries, login)
+        big.add_attachment(secrets.token_bytes(900_000), maintype="application", subtype="x")
+        client.send_message(big)
+    # The index is built, by searches that find each word.
+    for name, text in canaries.items():
+        if name == "message_id":
+            continue
+        deadline = time.monotonic() + 30
+        while _searched(stack, login, password, text) != 2:
+            assert time.monotonic() < deadline, f"{name} is not found"
+            time.sleep(0.5)
+    assert _cli(stack, "store", "pack").returncode == 0
+    dump = asyncio.run(_dump(stack))
+    assert dump["petitbleu store.search_entry"].count(b"\n") >= 2, "nothing was indexed: nothing was looked at"
+    haystacks = dict(dump)
+    for path in Path(stack.layout.data).rglob("*"):
+        if path.is_file() and not path.is_socket():
+            with contextlib.suppress(OSError):  # what ends while one looks
+                haystacks[str(path.relative_to(stack.layout.data))] = path.read_bytes()
+    for part in ("pg_wal", "nats", "redis", "seaweedfs"):
+        assert any(part in name and text for name, text in haystacks.items()), f"no file of {part} was read"
+    found = [
+        f"{name} in {place}"
+        for name, canary in canaries.items()
+        for form in _forms(canary)
+        for place, text in haystacks.items()
+        if form in text
+    ]
+    assert not found
+
+
+def _searched(stack: Stack, login: str, password: str, text: str) -> int:
+    """How many messages a search finds."""
+    token = base64.b64encode(f"{login}:{password}".encode()).decode()
+    base = f"http://127.0.0.1:{stack.port('http')}"
+    headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{base}/.well-known/jmap", headers=headers), timeout=20
+    ) as answer:
+        session = json.loads(answer.read())
+    call = ["Email/query", {"accountId": next(iter(session["accounts"])), "filter": {"text": text}}, "0"]
+    body = {"using": ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"], "methodCalls": [call]}
+    api = base + "/" + session["apiUrl"].split("/", 3)[3]
+    with urllib.request.urlopen(urllib.request.Request(api, json.dumps(body).encode(), headers), timeout=20) as answer:
+        return len(json.loads(answer.read())["methodResponses"][0][1].get("ids", ()))
