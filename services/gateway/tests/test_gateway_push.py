@@ -18,6 +18,7 @@ from petitbleu_gateway.domain.state_changes import (
     seen_text,
     state_change,
 )
+from petitbleu_gateway.jmap.ids import account_id_text
 from petitbleu_gateway.ports import AwayError, Credential, Identity, NewSession, RefusedError
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.push import FOLD_SECONDS, PushHub, PushLimits, Stream, TooManyStreamsError
@@ -98,9 +99,9 @@ async def told(hub: PushHub, stream: Stream, seconds: float, last: str = "") -> 
     return found
 
 
-@given(st.integers(1, (1 << 63) - 1), COUNTS, COUNTS)
-def test_rfc8620_7_3_event_ids_come_back_as_they_went(account_id: int, modseq: int, last_id: int) -> None:
-    state = AccountState(modseq, last_id)
+@given(st.integers(1, (1 << 63) - 1), COUNTS, COUNTS, COUNTS)
+def test_rfc8620_7_3_event_ids_come_back_as_they_went(account_id: int, modseq: int, last_id: int, people: int) -> None:
+    state = AccountState(modseq, last_id, people)
     assert seen_state(account_id, seen_text(account_id, state)) == state
     assert (
         seen_state(account_id + 1 if account_id < 9 else account_id - 1, seen_text(account_id, state)) == NOTHING_SEEN
@@ -110,6 +111,23 @@ def test_rfc8620_7_3_event_ids_come_back_as_they_went(account_id: int, modseq: i
 @given(st.text(max_size=60))
 def test_rfc8620_7_3_event_ids_of_others_have_seen_nothing(text: str) -> None:
     assert seen_state(7, text) == NOTHING_SEEN or text.startswith("a")
+
+
+def test_rfc8620_7_3_event_ids_from_before_there_were_identities_still_hold() -> None:
+    assert seen_state(7, f"{account_id_text(7)}.12.3") == AccountState(12, 3, 0)
+
+
+def test_rfc8620_7_1_identities_have_a_state_of_their_own() -> None:
+    before, after = AccountState(5, 2, 3), AccountState(5, 2, 4)
+    assert state_change(7, TYPES, before, after) == {
+        "@type": "StateChange", "changed": {account_id_text(7): {"Identity": "4"}},
+    }  # fmt: skip
+    assert state_change(7, TYPES - {"Identity"}, before, after) is None
+    assert state_change(7, TYPES, after, before) is None
+    # events of accounts and of store come in any order
+    assert AccountState(0, 0, 4).later(AccountState(6, 3)) == AccountState(6, 3, 4)
+    assert AccountState(0, 0, 4).beyond(AccountState(9, 9, 3))
+    assert not AccountState(0, 0, 3).beyond(AccountState(9, 9, 3))
 
 
 def test_rfc8621_1_5_email_delivery_has_a_state_of_its_own() -> None:

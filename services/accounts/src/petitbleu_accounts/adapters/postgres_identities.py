@@ -23,7 +23,7 @@ _KEPT_GONE: Final = 200
 """Destroyed identities that stay in the log; further ones are forgotten, the oldest first."""
 
 # An address of the account, or an alias that leads to one of these and to nothing else: a group is nobody's own.
-_ADDRESSES: Final = f"""/* reference:accounts.own_addresses */ WITH RECURSIVE mine (address, main, depth) AS (
+_ADDRESSES: Final = f"""/* cold:accounts.own_addresses */ WITH RECURSIVE mine (address, main, depth) AS (
     SELECT address, main, 0 FROM address WHERE account_id = $1
     UNION
     SELECT b.address, false, mine.depth + 1 FROM mine JOIN alias_member m ON m.member = mine.address
