@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Final
+
+import grpc
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc
 from petitbleu_gateway.domain.state_changes import AccountState
+from petitbleu_kit.logs import get_logger
 from petitbleu_kit.rpc import Peer
+
+_log = get_logger(__name__)
+_IDENTITIES_SECONDS: Final = 2.0
+"""Nobody waits longer for the news of identities."""
 
 
 class GrpcStates:
@@ -23,18 +31,25 @@ class GrpcStates:
         self._identities_stub = accounts_pb2_grpc.IdentityServiceStub(accounts.channel)
 
     async def states(self, account_ids: Sequence[int]) -> Mapping[int, AccountState]:
-        """Give how far accounts are, at most 1,000; those that do not exist are left out."""
-        mail, people = await asyncio.gather(
-            self._store.call(
-                self._stub.GetStates, pb.GetStatesRequest(account_ids=account_ids), timeout=self._seconds
-            ),
-            self._accounts.call(
-                self._identities_stub.GetIdentityStates,
-                accounts_pb2.GetIdentityStatesRequest(account_ids=account_ids), timeout=self._seconds,
-            ),
-        )  # fmt: skip
-        identities = {found.account_id: found.modseq for found in people.states}
+        """Give how far accounts are, at most 1,000; those that do not exist are left out.
+
+        Mail is pushed although accounts is away: then nothing is known of identities, and what is found later counts as a change.
+        """
+        request = pb.GetStatesRequest(account_ids=account_ids)
+        mail, identities = await asyncio.gather(
+            self._store.call(self._stub.GetStates, request, timeout=self._seconds), self._identities(account_ids)
+        )
         return {
             found.account_id: AccountState(found.modseq, found.last_id, identities.get(found.account_id, 0))
             for found in mail.states
         }
+
+    async def _identities(self, account_ids: Sequence[int]) -> Mapping[int, int]:
+        request = accounts_pb2.GetIdentityStatesRequest(account_ids=account_ids)
+        seconds = min(self._seconds, _IDENTITIES_SECONDS)
+        try:
+            answer = await self._accounts.call(self._identities_stub.GetIdentityStates, request, timeout=seconds)
+        except grpc.aio.AioRpcError as error:
+            _log.info("accounts does not say how far identities are", code=error.code().name)
+            return {}
+        return {found.account_id: found.modseq for found in answer.states}
