@@ -2,7 +2,8 @@
 
 Such a URL is a stranger's way to let our machine knock at doors behind our walls (SSRF). So a name is resolved here, only public
 addresses pass, and the connection is made to the very address that passed, never by a second look-up (DNS rebinding). Time and
-octets are bounded in all, and nothing of ours goes along: no cookies, no credentials, no proxy of the environment.
+octets are bounded in all, and nothing of ours goes along: no cookies, no credentials, no proxy of the environment. RFC 8620 §8.6
+asks for as much where push services that nobody knows are posted to.
 """
 
 from __future__ import annotations

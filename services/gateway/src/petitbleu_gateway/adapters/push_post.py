@@ -107,7 +107,7 @@ class PushPoster:
         if target.HasField("keys"):
             body = encrypt(body, target.keys.p256dh, target.keys.auth)
             headers.append((b"content-encoding", b"aes128gcm"))
-        if self._vapid is not None:
+        if self._vapid is not None:  # RFC 9749 §4: verifications too
             headers.append((b"authorization", self._vapid.authorization(origin)))
         try:
             answer, _ = await self._egress.post(

@@ -141,7 +141,7 @@ def read_new(given: dict[str, Any], now: int) -> pb.PushSubscriptionUpdate:
 
 
 def read_patch(number: int, patch: dict[str, Any], current: pb.PushSubscription, now: int) -> pb.PushSubscriptionUpdate:
-    """Return a change as accounts takes it: of the end, the types, or the code that verifies it.
+    """Return a change as accounts takes it (RFC 8620 §7.2.2): of the end, the types, or the code that verifies it.
 
     Raises:
         SetError: `invalidPatch`, or `invalidProperties` naming all that is wrong.
