@@ -23,6 +23,15 @@ _TNEF = stream(
     attribute(2, 0x9002, b""), attribute(2, 0x9005, properties(wide(0x3001, "n"), variable(0x0D, 0x3701, MESSAGE_OBJECT + stream(attribute(1, 0x8004, b"in\0"))))),
 )  # fmt: skip
 
+_NOTIFICATION = (
+    b"Reporting-UA: pc.example; Foomail 1.0\r\nOriginal-Recipient: rfc822;a@x.example\r\nFinal-Recipient: rfc822;a@x.example\r\n"
+    b"Original-Message-ID: <1@x.example>\r\nDisposition: manual-action/MDN-sent-manually; displayed/error\r\n"
+)
+_STATUS = (
+    b"Reporting-MTA: dns; x.example\r\nArrival-Date: Tue, 1 Jul 2025 10:00:00 +0200\r\n\r\nOriginal-Recipient: rfc822;b@x.example\r\n"
+    b"Final-Recipient: utf-8;b@\xc3\xa9.example\r\nAction: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp; 550 no (such) user\r\n"
+)
+
 
 def messages() -> list[bytes]:
     """Every message of the shared data that is not too large."""
@@ -38,7 +47,7 @@ def _leaves(part: Part) -> Iterator[Part]:
         yield from _leaves(child)
 
 
-def seeds(target: str) -> list[bytes]:
+def seeds(target: str) -> list[bytes]:  # noqa: PLR0911 - a kind a target
     """Return what the fuzzing of a target begins with."""
     found = messages()
     if target in {"message", "rendering"}:
@@ -57,6 +66,8 @@ def seeds(target: str) -> list[bytes]:
     if target == "rtf":
         example = "2d0000002b0000004c5a4675f1c5c7a703000a007263706731323542320af32068656c090020627705b06c647d0a800fa0"
         return [_RTF, rtf(_RTF, _RTF, 0x414C454D), bytes.fromhex(example)]
+    if target == "reports":
+        return [_NOTIFICATION, _STATUS, *(octets for octets in found if b"report" in octets)]
     kind = {"html": "text/html", "flowed": "text/plain"}.get(target, "")
     texts = [part_content(octets, part) for octets in found for part in _leaves(scan(octets)) if part.type == kind]
     return texts or [b"color:red;background:url(x) no-repeat;font:12px/1.5 'A B',serif!important;margin:-1px /* c */"]

@@ -5,6 +5,7 @@ Bounds of time and memory are those of the driver (`run`): a target that needs m
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -16,6 +17,8 @@ from petitbleu_mail.addresses import AddressError, parse_mailbox
 from petitbleu_mail.autocrypt import read_autocrypt
 from petitbleu_mail.compressed_rtf import MAX_RTF, decompress_rtf
 from petitbleu_mail.content_types import file_name, parse_content_type, parse_disposition
+from petitbleu_mail.delivery_status import read_delivery_status, write_delivery_status
+from petitbleu_mail.disposition import read_notification, write_notification
 from petitbleu_mail.encoded_words import decode_words
 from petitbleu_mail.flowed import paragraphs, read_flowed
 from petitbleu_mail.header_values import (
@@ -33,6 +36,7 @@ from petitbleu_mail.html_text import text_of_html
 from petitbleu_mail.mime import Part, part_content, part_text
 from petitbleu_mail.preview import html_to_text, preview_of_html
 from petitbleu_mail.recognition import recognise
+from petitbleu_mail.reports import find_report
 from petitbleu_mail.rtf_text import MAX_TEXT, body_of_rtf
 from petitbleu_mail.safe_css import safe_style
 from petitbleu_mail.safe_html import render_html
@@ -156,6 +160,19 @@ def flowed(data: bytes) -> None:
     read_flowed(text)
 
 
+def reports(data: bytes) -> None:
+    """The machine's parts of reports, and the reports that are written of what was read."""
+    find_report(data)
+    notification = read_notification(data)
+    if notification is not None:
+        with contextlib.suppress(ValueError):  # what cannot be written again as it is
+            assert read_notification(write_notification(notification)) is not None
+    status = read_delivery_status(data)
+    if status is not None:
+        with contextlib.suppress(ValueError):
+            assert read_delivery_status(write_delivery_status(status)) is not None
+
+
 def rendering(data: bytes) -> None:
     """A whole message as the gateway shows it."""
     found = render(
@@ -173,5 +190,5 @@ def rendering(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {
     target.__name__: target
-    for target in (message, headers, addresses, content_types, tnef, rtf, html, css, flowed, rendering)
+    for target in (message, headers, addresses, content_types, tnef, rtf, html, css, flowed, reports, rendering)
 }

@@ -25,6 +25,8 @@ from petitbleu_mail.transfer import decode_transfer
 _EMBEDDED: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _PICTURE_OCTETS: Final = 700_000
 _PICTURES_OCTETS: Final = 4 << 20
+# Characters of all bodies that are shown; the largest newsletters have a tenth of it.
+_MAX_SHOWN: Final = 2 * MAX_HTML
 # Characters of all addresses that hold pictures: a document may name one of them many times.
 _PICTURES_WRITTEN: Final = 8 << 20
 
@@ -104,6 +106,7 @@ class BodyWriter:
         self._named: set[str] = set()  # Content-IDs that the HTML names
         self._shown: set[str] = set()  # pictures that stand in it
         self._room = _PICTURES_WRITTEN
+        self._left = _MAX_SHOWN
 
     def write(self, text: str | None, html: str | None) -> None:
         """Write everything; `text` and `html` are the bodies of a winmail.dat, taken where the mail itself has none."""
@@ -166,18 +169,23 @@ class BodyWriter:
             self.text = [text]
             return
 
+    def _within_bounds(self, text: str) -> str:
+        """Return as much of a body as there is room for, and take the room."""
+        shown = text[: min(MAX_HTML, self._left)]
+        self._left -= len(shown)
+        self.is_cut |= len(shown) < len(text)
+        return shown
+
     def _write_html(self, html: str) -> None:
+        html = self._within_bounds(html)
         found = render_html(html, inline=self._inline, proxy=self._proxy)
         self.html.append(f"<div>{found.html}</div>")
         self.remote += found.remote
-        self.is_cut |= found.is_cut
         self._named |= found.cids
         self.kind = "html"
 
     def _write_plain(self, text: str, params: Mapping[str, str] | None) -> None:
-        html, cut = html_of_text(text, params)
-        self.html.append(html)
-        self.is_cut |= cut
+        self.html.append(html_of_text(self._within_bounds(text), params)[0])
         self.kind = self.kind or ("flowed" if is_flowed(params) else "plain")
 
     def _inline(self, url: str) -> str | None:
