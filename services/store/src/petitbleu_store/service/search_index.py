@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from prometheus_client import Counter
@@ -122,7 +122,7 @@ class SearchIndex:
                 return
             claimed = await search_rows.claim(self._core.pool, account.partition, account.account_id)
             if claimed is not None:
-                await self._claimed(account, claimed, self.hasty, until)
+                await self._claimed(account, claimed, self.hasty, lambda: time.monotonic() > until)
             if time.monotonic() >= (until if claimed is not None else others):
                 return
             if claimed is None:
@@ -140,22 +140,27 @@ class SearchIndex:
             if not idle and now - noted < self.patience:
                 return
             del self._waiting[account_id]
-            if not await self._served(account_id):
+            if not await self._served(account_id, yields=idle):
                 self._waiting[account_id] = noted
             if not idle:
                 await asyncio.sleep(_PAUSE * (time.monotonic() - now))
 
-    async def _served(self, account_id: int) -> bool:
-        """Index an account for a turn; whether it needs no other."""
+    async def _served(self, account_id: int, *, yields: bool) -> bool:
+        """Index an account for a turn, or until mail comes when it yields to that; whether it needs no other."""
         try:
             account = await self._book.one(self._core.pool, account_id)
         except StoreError:
             return True
         # An account that another process works on is that one's, or the next sweep's.
         claimed = await search_rows.claim(self._core.pool, account.partition, account_id)
-        return claimed is None or await self._claimed(account, claimed, self._reader, time.monotonic() + _TURN_SECONDS)
+        noted, end = self._noted, time.monotonic() + _TURN_SECONDS
+        return claimed is None or await self._claimed(
+            account, claimed, self._reader, lambda: time.monotonic() > end or (yields and self._noted != noted)
+        )
 
-    async def _claimed(self, account: KnownAccount, claimed: Any, reader: MailReader, until: float) -> bool:
+    async def _claimed(
+        self, account: KnownAccount, claimed: Any, reader: MailReader, enough: Callable[[], bool]
+    ) -> bool:
         """Index an account whose lease one has, and give it back; whether all is indexed that was there."""
         place = (account.partition, account.account_id)
         through, last = claimed["indexed_through"], claimed["last_id"]
@@ -163,7 +168,7 @@ class SearchIndex:
             while rows := await search_rows.again(self._core.pool, *place, _BATCH):
                 for group in groups(rows):
                     await self._write(account, await self._entries(account, group, reader), None)
-                    if time.monotonic() > until:
+                    if enough():
                         return False
             while through < last:
                 # What was committed when `last` was read is seen from now on: ids rise with the commits of an account.
@@ -171,7 +176,7 @@ class SearchIndex:
                 for group in groups(rows):
                     through = group[-1]["message_id"]
                     await self._write(account, await self._entries(account, group, reader), through)
-                    if time.monotonic() > until:
+                    if enough():
                         return False
                 if len(rows) < _BATCH:
                     through = max(through, last)

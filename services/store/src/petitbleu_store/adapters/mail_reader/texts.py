@@ -13,11 +13,15 @@ from typing import Final
 
 from petitbleu_mail.address_list import EmailAddress
 from petitbleu_mail.body_lists import body_lists
+from petitbleu_mail.charsets import decode
 from petitbleu_mail.header_values import as_text
 from petitbleu_mail.headers import scan_headers
 from petitbleu_mail.html_text import text_of_html
 from petitbleu_mail.mime import Part, part_beginning, part_content
+from petitbleu_mail.recognition import is_tnef_part
 from petitbleu_mail.structure import ParsedMessage
+from petitbleu_mail.tnef import TnefMessage, read_tnef
+from petitbleu_mail.tnef_message import bodies_of
 from petitbleu_store.adapters.extraction.outcomes import Kind, kind_of
 from petitbleu_text.searchable import Field, Searchable
 
@@ -72,6 +76,8 @@ def attachment_texts(root: Part, blob: bytes) -> list[str]:
             names.append(part.name)
         if part.message is not None:
             texts.extend(_within(part.message, blob, 1))
+        elif is_tnef_part(part):
+            texts.extend(_of_tnef(read_tnef(part_content(blob, part)), 1))
         elif kind_of(part.type, part.name) in _TEXTS:
             texts.append(_text(blob, part))
     return names + texts
@@ -144,6 +150,23 @@ def _within(root: Part, blob: bytes, depth: int) -> Iterator[str]:
             yield from _within(part.message, blob, depth + 1)
         elif kind_of(part.type, part.name) in _TEXTS:
             yield _text(blob, part)
+
+
+def _of_tnef(message: TnefMessage | None, depth: int) -> Iterator[str]:
+    """Give the texts of Outlook's message within the message ([MS-OXTNEF])."""
+    if message is None:
+        return
+    text, html = bodies_of(message)
+    yield from [one for one in (message.subject, text, text_of_html(html) if html else None) if one]
+    for one in message.attachments[:_MAX_TEXT_PARTS]:
+        if one.name:
+            yield one.name
+        kind = kind_of(one.type, one.name)
+        if one.message is not None and depth < _MAX_WITHIN:
+            yield from _of_tnef(one.message, depth + 1)
+        elif kind in _TEXTS:
+            plain = decode(one.data[:_PART_OCTETS], None)[0]
+            yield text_of_html(plain) if kind is Kind.HTML else plain
 
 
 def _text(blob: bytes, part: Part) -> str:
