@@ -62,6 +62,11 @@ seen.read = {
   text: email.bodyValues[email.textBody[0].partId].value, thread: threads.list[0].emailIds
 };
 
+// Search
+const [found] = await jam.api.Email.query({ accountId, filter: { operator: "AND", conditions: [{ subject: "hello" }, { body: "bonjour" }] } });
+const [nothing] = await jam.api.Email.query({ accountId, filter: { text: "nowhere" }, calculateTotal: true });
+seen.search = { found: found.ids, total: nothing.total };
+
 // Be pushed to, while flags and folders change
 const events = await jam.connectEventSource({ types: ["Email", "Mailbox"], ping: 0, closeafter: "state" });
 if (!(await events.opened).ok) throw new Error(`events: ${(await events.opened).status}`);

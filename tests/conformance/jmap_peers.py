@@ -14,9 +14,9 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -34,6 +34,7 @@ from petitbleu_gateway.ports import Identity
 from petitbleu_kit.identity import OperatorToken, Principal, PrincipalVerifier, Signer, Verifier, principal_claims
 from petitbleu_kit.rpc import IdentityInterceptor, caller, make_server, speak_for
 
+Result = TypeVar("Result")
 PASSWORD = "petit-bleu-test"
 PEOPLE = {"alice@demo.test": 101, "bob@demo.test": 102}
 SECONDS = 300
@@ -270,6 +271,14 @@ class JmapPeers:
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+
+    def do(self, work: Callable[[], Result]) -> Result:
+        """Do something with the mail in memory where the servers do theirs, so that neither meets the other half way."""
+
+        async def run() -> Result:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(30)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -66,7 +66,7 @@ def jmap_contract(tmp_path_factory: pytest.TempPathFactory, push_service: PushSe
         person = peers.store.person(number)
         prefix = f"Return-Path: <anna@x.example>\r\nDelivered-To: {login}\r\n".encode()
         client = JmapClient(url, login, jmap_peers.PASSWORD)
-        client.put = lambda raw: f"M{person.file(raw, prefix=prefix).message_id}"
+        client.put = lambda raw: f"M{peers.do(lambda: person.file(raw, prefix=prefix)).message_id}"
         client.limit = person.limit
         peers.identities.know(number, login, name="Some Body")
 

@@ -43,6 +43,7 @@ def test_rfc8620_1_jam_lives_a_day(server: JmapServer, jmap: JmapClient) -> None
         "to": [{"name": None, "email": jmap.login}], "text": "Bonjour\n", "thread": [email],
     }  # fmt: skip
     assert jmap.call("Thread/get", ids=[thread])["list"][0]["emailIds"] == [email]
+    assert seen["search"] == {"found": [email], "total": 0}
     assert seen["pushed"]["@type"] == "StateChange"
     assert set(seen["pushed"]["changed"]) == {jmap.account}
     assert seen["moved"] == {"updated": {email: None}, "changed": [email], "state": True}

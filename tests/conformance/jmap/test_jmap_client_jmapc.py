@@ -191,6 +191,15 @@ def test_rfc8621_4_8_jmapc_imports(jmap: JmapClient, jmapc_client: jmapc.Client,
     assert shown.keywords == {"$seen": True}
 
 
+def test_rfc8621_4_4_jmapc_searches(jmap: JmapClient, jmapc_client: jmapc.Client) -> None:
+    wanted = jmap.mail(subject="The budget of the choir", body="Twelve violins\r\n")
+    jmap.mail(subject="Something else")
+    for condition in (
+        EmailQueryFilterCondition(text="violins"), EmailQueryFilterCondition(body="violins"), EmailQueryFilterCondition(mail_from="anna", text="budget"),
+    ):  # fmt: skip
+        assert ask(jmapc_client, EmailQuery(filter=condition)).ids == [wanted]
+
+
 def test_rfc8620_7_3_jmapc_is_pushed_to(jmap: JmapClient, jmapc_client: jmapc.Client) -> None:
     jmapc_client._event_source_config.types = "Email,Mailbox"
     found: list[jmapc.Event] = []
