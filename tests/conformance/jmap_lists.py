@@ -13,7 +13,8 @@ from petitbleu_mail.mime import scan_message
 from petitbleu_mail.structure import decode_meta
 from petitbleu_mail.threading import bare_subject
 from petitbleu_store.domain.query_scope import scope_of
-from petitbleu_store.domain.text_filter import shown_texts
+from petitbleu_store.domain.text_filter import shown_texts, text_leaves
+from petitbleu_store.errors import QueryRefusedError
 from petitbleu_text.matching import header_contains
 from petitbleu_text.matching import matches as text_matches
 from petitbleu_text.query import parse
@@ -69,6 +70,15 @@ def window(messages: Messages, asked: pb.QueryMessagesRequest, modseq: int) -> p
     answer.position = start
     answer.message_ids.extend(numbers[start : start + asked.limit])
     return answer
+
+
+def refused(given: pb.MessageFilter) -> bool:
+    """Whether a filter's texts are more than store looks for."""
+    try:
+        text_leaves(given)
+    except QueryRefusedError:
+        return True
+    return False
 
 
 def snippets(messages: Messages, asked: pb.GetSnippetsRequest) -> pb.GetSnippetsResponse:

@@ -172,13 +172,18 @@ class MemoryStore:
 
     async def query(self, who: Identity, request: pb.QueryMessagesRequest) -> pb.QueryMessagesResponse:
         person = self._of(who, "query")
+        if jmap_lists.refused(request.filter):
+            return pb.QueryMessagesResponse(refusal=pb.QUERY_REFUSAL_FILTER)
         answer = jmap_lists.window(person.messages, request, person.modseq)
         if request.with_messages and answer.message_ids:
             answer.rows.CopyFrom(await self.messages(who, answer.message_ids))
         return answer
 
     async def snippets(self, who: Identity, request: pb.GetSnippetsRequest) -> pb.GetSnippetsResponse:
-        return jmap_lists.snippets(self._of(who, "snippets").messages, request)
+        person = self._of(who, "snippets")
+        if jmap_lists.refused(request.filter):
+            refuse(grpc.StatusCode.INVALID_ARGUMENT)
+        return jmap_lists.snippets(person.messages, request)
 
     async def query_changes(
         self, who: Identity, request: pb.QueryMessageChangesRequest
@@ -186,6 +191,8 @@ class MemoryStore:
         person = self._of(who, "query_changes")
         if not person.log_from <= request.since_modseq <= person.modseq:
             refuse(grpc.StatusCode.FAILED_PRECONDITION)
+        if jmap_lists.refused(request.filter):
+            return pb.QueryMessageChangesResponse(refusal=pb.QUERY_REFUSAL_FILTER)
         before, touched = person.before(request.since_modseq)
         return jmap_lists.became(before, person.messages, touched, request, person.modseq)
 

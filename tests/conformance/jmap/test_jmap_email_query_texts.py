@@ -66,4 +66,28 @@ def test_rfc8621_4_4_1_header(jmap: JmapClient) -> None:
 
 def test_rfc8620_5_5_a_text_that_is_too_much_is_refused(jmap: JmapClient) -> None:
     jmap.mail()
-    assert jmap.fails("Email/query", filter={"text": "x" * 5000})["type"] == "unsupportedFilter"
+    state = jmap.call("Email/query")["queryState"]
+    many = [{"subject": f"word{number}"} for number in range(50)]
+    for wanted in (
+        {"text": "x" * 5000}, {"body": "a b c d " * 40}, {"header": ["x" * 200]}, {"header": ["x", "y" * 2000]},
+        {"operator": "OR", "conditions": many},
+    ):  # fmt: skip
+        assert jmap.fails("Email/query", filter=wanted)["type"] == "unsupportedFilter"
+        found = jmap.fails("Email/queryChanges", filter=wanted, sinceQueryState=state)
+        assert found["type"] == "unsupportedFilter"
+
+
+def test_rfc8620_5_6_a_search_is_brought_up_to_date(jmap: JmapClient) -> None:
+    first = jmap.mail("Une lettre", message_id="lettre1@x.example")
+    jmap.mail("Autre")
+    wanted: dict[str, Any] = {"filter": {"text": "lettre"}, "collapseThreads": True}
+    found = jmap.call("Email/query", **wanted)
+    assert (found["ids"], found["canCalculateChanges"]) == ([first], True)
+    second = jmap.mail("Re: Une lettre", fields="References: <lettre1@x.example>\r\n")
+    jmap.mail("Encore autre")
+    changed = jmap.call("Email/queryChanges", **wanted, sinceQueryState=found["queryState"], calculateTotal=True)
+    assert (changed["removed"], changed["added"], changed["total"]) == ([first], [{"id": second, "index": 0}], 1)
+    jmap.call("Email/set", destroy=[second])
+    changed = jmap.call("Email/queryChanges", **wanted, sinceQueryState=changed["newQueryState"])
+    assert set(changed["removed"]) >= {second}
+    assert changed["added"] == [{"id": first, "index": 0}]

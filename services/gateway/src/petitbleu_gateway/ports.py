@@ -147,6 +147,9 @@ class MailStore(Protocol):
     ) -> pb.QueryMessageChangesResponse:
         """Tell what became of a query's list."""
 
+    async def snippets(self, who: Identity, request: pb.GetSnippetsRequest) -> pb.GetSnippetsResponse:
+        """Show what a filter finds in at most 500 messages."""
+
     async def messages(
         self, who: Identity, message_ids: Sequence[int], *, without_meta: bool = False
     ) -> pb.GetMessagesResponse:

@@ -86,6 +86,13 @@ class GrpcMailStore:
         )
         return answer
 
+    async def snippets(self, who: Identity, request: pb.GetSnippetsRequest) -> pb.GetSnippetsResponse:
+        """Show what a filter finds in messages; each is opened and read."""
+        request.account_id = who.account_id
+        return await self._peer.call(
+            self._stub.GetSnippets, request, timeout=self._seconds * 2, principal=who.principal
+        )
+
     async def messages(
         self, who: Identity, message_ids: Sequence[int], *, without_meta: bool = False
     ) -> pb.GetMessagesResponse:

@@ -28,6 +28,7 @@ from petitbleu_gateway.methods import (
     mailbox_set,
     mdn,
     quota,
+    search_snippet,
     thread,
 )
 from petitbleu_gateway.methods.changes import ChangesArguments, email_changes, thread_changes
@@ -79,6 +80,7 @@ def build_registry(push: PushSubscriptionMethods | None = None) -> Registry:
         "DeletedMailbox/restore": Method(
             UNDO, deleted_mailbox.DeletedMailboxRestore, deleted_mailbox.deleted_mailbox_restore
         ),
+        "SearchSnippet/get": Method(MAIL, search_snippet.SearchSnippetGet, search_snippet.search_snippet_get),
         "Blob/copy": Method(CORE, blob_copy.BlobCopy, blob_copy.blob_copy),
         "Blob/upload": Method(BLOB, blob_upload.BlobUpload, blob_upload.blob_upload),
         "Blob/get": Method(BLOB, blob_get.BlobGet, blob_get.blob_get),

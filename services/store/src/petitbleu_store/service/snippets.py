@@ -11,7 +11,7 @@ from petitbleu_store.adapters.mail_reader.process import MailReader, ReaderError
 from petitbleu_store.adapters.mail_reader.requests import Show
 from petitbleu_store.core import Core
 from petitbleu_store.domain.text_filter import shown_texts
-from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.errors import Problem, QueryRefusedError, StoreError
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.mail_loading import Loaded, MailLoader, groups
 
@@ -47,7 +47,10 @@ class Snippets:
         wanted = list(dict.fromkeys(request.message_ids))
         if len(wanted) > MAX_SNIPPETS:
             raise StoreError(Problem.INVALID, "too many messages")
-        subjects, bodies = shown_texts(request.filter)
+        try:
+            subjects, bodies = shown_texts(request.filter)
+        except QueryRefusedError:
+            raise StoreError(Problem.INVALID, "a text that is too long") from None
         rows = await search_rows.some(self._core.pool, account.partition, account.account_id, wanted)
         if account.view is not None:
             rows = [row for row in rows if account.view.sees(row["mailbox_ids"])]
