@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,10 @@ from petitbleu_gateway.config import GatewaySettings
 from petitbleu_gateway.domain.image_urls import IMAGE_PATH, ImageKeys
 from petitbleu_gateway.domain.web_push import Vapid
 from petitbleu_gateway.http.app import Gateway, Route
-from petitbleu_gateway.http.clients import ClientBook
+from petitbleu_gateway.http.clients import ClientBook, Network
 from petitbleu_gateway.http.download_door import DownloadDoor
 from petitbleu_gateway.http.event_source_door import EventSourceDoor
-from petitbleu_gateway.http.exchange import Network, OctetBudget
+from petitbleu_gateway.http.exchange import OctetBudget
 from petitbleu_gateway.http.image_door import ImageDoor
 from petitbleu_gateway.http.jmap_doors import JmapDoors
 from petitbleu_gateway.http.probe_doors import ProbeDoors
@@ -52,6 +52,7 @@ from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
 from petitbleu_gateway.ports import Accounts, MailStore, People
 from petitbleu_gateway.service.authentication import Authentication
+from petitbleu_gateway.service.fairness import Pace, Turns
 from petitbleu_gateway.service.fetch_limits import Buckets
 from petitbleu_gateway.service.push import PushHub, PushLimits, States
 from petitbleu_gateway.service.push_sender import PushSender
@@ -89,10 +90,10 @@ class WebPush:
 
 def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, people: People, authentication: Authentication,
-    readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush,
+    readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush, proxies: Sequence[Network],
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
-    budget = OctetBudget(settings.http_octets_in_flight)
+    budget = OctetBudget(settings.http_octets_in_flight, settings.http_octets_account)
     limits = SessionLimits(
         settings.jmap_max_size_request, settings.jmap_max_concurrent_requests, settings.jmap_max_calls_in_request,
         settings.jmap_max_objects_in_get, settings.jmap_max_objects_in_set, settings.jmap_max_draft_octets,
@@ -110,6 +111,8 @@ def build_application(
     jmap = JmapDoors(
         authentication, store, people, build_registry(web_push.methods), limits, method_limits,
         settings.http_body_seconds, budget,
+        Turns(settings.jmap_turns, settings.jmap_turns_account),
+        Pace(settings.jmap_rate, settings.jmap_burst, settings.jmap_patience),
     )  # fmt: skip
     download = DownloadDoor(authentication, store, settings.jmap_max_concurrent_downloads, budget)
     upload = UploadDoor(
@@ -144,7 +147,7 @@ def build_application(
         Route("rendering", MESSAGES_PATH, {"GET": rendering.rendering}, below=True),
         Route("image", IMAGE_PATH, {"GET": images.image}, below=True),
     ]
-    return Gateway(routes, _networks("PETITBLEU_PROXIES", settings.proxies))
+    return Gateway(routes, proxies)
 
 
 def _networks(name: str, text: str) -> list[Network]:
@@ -181,13 +184,14 @@ def _readiness(settings: GatewaySettings, own: HealthServer) -> Readiness:
     return Readiness(checks)
 
 
-def _doors(settings: GatewaySettings, application: Gateway) -> tuple[list[Door], Certificates | None]:
+def _doors(
+    settings: GatewaySettings, application: Gateway, proxies: Sequence[Network]
+) -> tuple[list[Door], Certificates | None]:
     limits = ConnectionLimits(
         settings.http_header_octets, settings.http_header_fields, settings.http_head_seconds,
         settings.http_stall_seconds,
     )  # fmt: skip
     exempt = _networks("PETITBLEU_HTTP_EXEMPT", settings.http_exempt)
-    proxies = _networks("PETITBLEU_PROXIES", settings.proxies)
     clients = ClientBook(settings.http_connections_client, [*exempt, *proxies])
 
     def door(port: int, certificates: Certificates | None = None) -> Door:
@@ -276,6 +280,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         {"accounts": _connected(accounts_peer), "store": _connected(store_peer)},
         settings.health_host, settings.health_port,
     )  # fmt: skip
+    proxies = _networks("PETITBLEU_PROXIES", settings.proxies)
     application = build_application(
         settings,
         accounts,
@@ -286,8 +291,9 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         PushOpening(push, upkeep),
         showing,
         web_push,
+        proxies,
     )
-    doors, certificates = _doors(settings, application)
+    doors, certificates = _doors(settings, application, proxies)
     await health.start()
     periodic: list[Awaitable[None]] = [events.run(authentication, push, web_push.sender), upkeep.run()]
     if web_push.sender is not None:

@@ -42,7 +42,11 @@ class GatewaySettings(ServiceSettings):
     http_stall_seconds: float = Field(60.0, description="A reader that takes no octet for so long is cut off.")
     http_idle_seconds: int = Field(75, description="Time that an idle connection is kept.")
     http_octets_in_flight: int = Field(
-        128 << 20, description="Octets of request bodies and of blobs being shaped that the process holds; beyond, 503."
+        256 << 20,
+        description="Octets of request bodies, of answers until they are read, and of blobs being shaped that the process holds; beyond, 503.",
+    )
+    http_octets_account: int = Field(
+        128 << 20, description="Most of these for one account: the largest answer, and a request beside it."
     )
 
     # RFC 8620 §2: the suggested minimum of each limit, or more where it costs nothing.
@@ -51,6 +55,23 @@ class GatewaySettings(ServiceSettings):
     jmap_max_objects_in_get: int = Field(500, le=1000, description="maxObjectsInGet; store gives at most 1,000.")
     jmap_max_objects_in_set: int = Field(500, le=1000, description="maxObjectsInSet; store takes at most 1,000.")
     jmap_max_concurrent_requests: int = Field(8, description="maxConcurrentRequests an account and process.")
+    jmap_turns: int = Field(
+        48, ge=1, description="Requests worked on at once a process; accounts get their turns one after the other."
+    )
+    jmap_turns_account: int = Field(
+        4, ge=1, description="The same of an account: what it sends beyond waits behind its own, not before others'."
+    )
+    jmap_rate: float = Field(
+        200.0,
+        ge=0,
+        description="Method calls (and 64 KiB of answers) a second that an account may keep up; 0 is no limit.",
+    )
+    jmap_burst: float = Field(
+        2000.0, ge=1, description="Calls that it may make at once before: a client that synchronises anew."
+    )
+    jmap_patience: float = Field(
+        1.0, ge=0, description="Who is faster is answered later, up to so many seconds; beyond, 429 with Retry-After."
+    )
     jmap_max_concurrent_downloads: int = Field(8, description="Downloads at once an account and process; then 429.")
     jmap_max_size_upload: int = Field(50_000_000, description="maxSizeUpload, octets; store takes at most 64 MiB.")
     jmap_max_concurrent_uploads: int = Field(4, description="maxConcurrentUpload, an account and process; then 429.")

@@ -55,9 +55,10 @@ class RequestError(StrEnum):
     NOT_REQUEST = "urn:ietf:params:jmap:error:notRequest"
 
 
-def limit_problem(limit: str, detail: str, status: int = 400) -> Problem:
-    """Return the request-level `limit` error (RFC 8620 §3.6.1) that names a limit of the session object."""
-    return Problem(status, LIMIT_TYPE, detail, limit=limit)
+def limit_problem(limit: str, detail: str, status: int = 400, *, seconds: int = 0) -> Problem:
+    """Return the request-level `limit` error (RFC 8620 §3.6.1) that names a limit; `seconds` says when to come again."""
+    headers = ((b"retry-after", str(seconds).encode()),) if seconds else ()
+    return Problem(status, LIMIT_TYPE, detail, headers=headers, limit=limit)
 
 
 class Fault(StrEnum):

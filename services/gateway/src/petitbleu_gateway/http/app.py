@@ -11,7 +11,8 @@ from typing import Final
 from prometheus_client import Counter, Histogram
 
 from petitbleu_gateway.errors import Problem
-from petitbleu_gateway.http.exchange import Disconnected, Exchange, Network, Receive, Scope, Send
+from petitbleu_gateway.http.clients import Network
+from petitbleu_gateway.http.exchange import Disconnected, Exchange, Receive, Scope, Send
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.telemetry import parent_of, span, tracing_on
 

@@ -66,10 +66,11 @@ class DownloadDoor:
         headers = [*_FIXED, (b"content-type", _content_type(exchange)), _disposition(name)]
         with self._places.take(who.account_id, _busy):
             held: list[int] = []
+            share = self._budget.of(who.account_id)
 
             def take(octets: int) -> None:
                 # the octets, and the part that is cut out of them
-                self._budget.take(2 * octets)
+                share.take(2 * octets)
                 held.append(2 * octets)
 
             try:
@@ -80,7 +81,7 @@ class DownloadDoor:
             except grpc.aio.AioRpcError as error:
                 raise _problem(error, exchange) from None
             finally:
-                self._budget.give_back(sum(held))
+                share.give_back(sum(held))
 
     async def _answer(self, exchange: Exchange, who: Identity, blob: Blob, blob_id: str, headers: list[Header]) -> None:
         etag = f'"{blob_id}"'.encode()

@@ -6,20 +6,22 @@ import asyncio
 import functools
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from petitbleu_gateway.errors import LIMIT_TYPE, Problem
+from petitbleu_gateway.http.clients import Network
 from petitbleu_gateway.http.long_connection import LONG_CONNECTION, LongConnection
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 encode_json: Final = msgspec.json.Encoder().encode
 
@@ -31,6 +33,9 @@ _SAFE: Final[tuple[Header, ...]] = (
 )
 _HSTS: Final[Header] = (b"strict-transport-security", b"max-age=31536000")
 _AT_ONCE: Final = 64 << 10
+_PIECE: Final = 256 << 10
+_ANSWER_SECONDS: Final = 600.0
+"""Time to read a large answer, which is held meanwhile: 64 MiB at 112 kB/s, what is usual in a blink at any."""
 NO_STORE: Final[Header] = (b"cache-control", b"no-cache, no-store, must-revalidate")
 # RFC 3986 §3.2.2: a name, an IPv4 address or a bracketed IPv6 address, and a port
 _HOST: Final = re.compile(
@@ -43,18 +48,41 @@ class Disconnected(Exception):  # noqa: N818 — it is an end, not a mistake
     """The client left before its request was whole."""
 
 
-class OctetBudget:
-    """Octets that the whole process may hold for requests; beyond, new ones are told to come back."""
+class Octets(Protocol):
+    """Octets that may be held for requests."""
 
-    def __init__(self, limit: int) -> None:
+    def take(self, octets: int) -> None:
+        """Take octets, or raise the problem that there is no room for them."""
+
+    def has_taken(self, octets: int) -> bool:
+        """Take octets, or return False."""
+
+    def give_back(self, octets: int) -> None:
+        """Give octets back."""
+
+
+class OctetBudget:
+    """Octets that the whole process may hold for requests and answers; beyond, new ones are told to come back.
+
+    Args:
+        limit: Of the process.
+        share: Of that, most for one account, so that one cannot take what all need; no less than all when it is None.
+    """
+
+    def __init__(self, limit: int, share: int | None = None) -> None:
         self._limit = limit
+        self._share = limit if share is None else min(share, limit)
+        self._of: Counter[int] = Counter()
         self.held = 0
+
+    def of(self, account_id: int) -> Octets:
+        """Return an account's share."""
+        return _Share(self, account_id)
 
     def take(self, octets: int) -> None:
         """Take octets, or raise a 503."""
-        if self.held + octets > self._limit:
+        if not self.has_taken(octets):
             raise Problem(503, detail="The server is busy.", headers=((b"retry-after", b"2"),))
-        self.held += octets
 
     def has_taken(self, octets: int) -> bool:
         """Take octets, or return False."""
@@ -65,6 +93,41 @@ class OctetBudget:
     def give_back(self, octets: int) -> None:
         """Give octets back."""
         self.held -= octets
+
+    def has_taken_of(self, account_id: int, octets: int) -> bool:
+        """Take octets of an account's share, or return False."""
+        if self._of[account_id] + octets > self._share or not self.has_taken(octets):
+            return False
+        self._of[account_id] += octets
+        return True
+
+    def give_back_of(self, account_id: int, octets: int) -> None:
+        """Give octets of an account's share back."""
+        self.give_back(octets)
+        self._of[account_id] -= octets
+        if not self._of[account_id]:
+            del self._of[account_id]
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """One account's share of a budget."""
+
+    budget: OctetBudget
+    account_id: int
+
+    def take(self, octets: int) -> None:
+        """Take octets, or raise a 503: the process, or the account itself, has too much in flight."""
+        if not self.has_taken(octets):
+            raise Problem(503, detail="Too much is in flight.", headers=((b"retry-after", b"2"),))
+
+    def has_taken(self, octets: int) -> bool:
+        """Take octets, or return False."""
+        return self.budget.has_taken_of(self.account_id, octets)
+
+    def give_back(self, octets: int) -> None:
+        """Give octets back."""
+        self.budget.give_back_of(self.account_id, octets)
 
 
 class Exchange:
@@ -138,7 +201,7 @@ class Exchange:
             raise Problem(501)
         return self._connection
 
-    async def body(self, limit: int, seconds: float, budget: OctetBudget) -> bytearray:
+    async def body(self, limit: int, seconds: float, budget: Octets) -> bytearray:
         """Read the whole body; the caller gives its octets back to the budget.
 
         Raises:
@@ -187,7 +250,7 @@ class Exchange:
             if piece:
                 yield piece
 
-    async def _fill(self, body: bytearray, limit: int, budget: OctetBudget) -> None:
+    async def _fill(self, body: bytearray, limit: int, budget: Octets) -> None:
         more = True
         while more:
             message = await self._receive()
@@ -220,11 +283,22 @@ class Exchange:
         """Send a whole answer."""
         length = (b"content-length", str(len(data)).encode())
         await self.start(status, ((b"content-type", kind), length, *headers))
-        if len(data) > _AT_ONCE:
-            # what comes behind a large piece waits until that has been read, so whoever waits for us knows that it was
-            await self.piece(b"" if self.method == "HEAD" else data, more=True)
+        if len(data) > _AT_ONCE and self.method != "HEAD":
+            await self._large(data)
             data = b""
         await self.piece(b"" if self.method == "HEAD" else data, more=False)
+
+    async def _large(self, data: bytes) -> None:
+        """Send what is large piece by piece, each once the one before has been read: who reads slowly holds it once, and not for ever."""
+        view = memoryview(data)
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                for at in range(0, len(data), _PIECE):
+                    await self.piece(bytes(view[at : at + _PIECE]), more=True)
+        except TimeoutError:
+            if self._connection is not None:
+                self._connection.cut("slow reader")
+            raise Disconnected from None
 
     async def empty(self, status: int, headers: Iterable[Header] = ()) -> None:
         """Send an answer without a body."""

@@ -146,11 +146,15 @@ class WebSocketDoor:
             found: dict[str, Any] = {"@type": "Response"}
             if request_id is not None:
                 found["requestId"] = request_id
-            found.update(await self._jmap.respond(who, request))
-            data = ijson.without_noncharacters(encode_json(found))
-            del found
-            # in the account's place: an answer is held until its client has read it
-            await socket.send(data)
+            response, octets = await self._jmap.respond(who, request)
+            try:
+                found.update(response)
+                data = ijson.without_noncharacters(encode_json(found))
+                del found, response
+                # in the account's place and share: an answer is held until its client has read it
+                await socket.send(data)
+            finally:
+                self._budget.of(who.account_id).give_back(octets)
 
     async def _enable(self, value: dict[str, Any], stream: Stream) -> None:
         """Push from now on, or from what the client has seen (RFC 8887 §4.3.5.2)."""

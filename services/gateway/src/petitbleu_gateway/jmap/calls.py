@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -65,7 +66,7 @@ class MethodLimits:
 class Context:
     """What the calls of one request share.
 
-    `reserve` asks for room for octets that are held until the request is done; `held` is what was given. `others` are further
+    `reserve` asks for room for octets; `held` is what was given until the request is done, `kept` what its responses have. `others` are further
     accounts of the session, by their JMAP ids. `using` is what the client said that it uses. `implied` are the
     responses of calls that a method made of its own accord (RFC 8620 §5.4); they stand behind its own.
     `created_ids` maps creation ids to ids (RFC 8620 §3.3). `blob_octets` is what was read of blobs, `answered` the octets of the
@@ -86,6 +87,7 @@ class Context:
     implied: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     reserve: Callable[[int], bool] | None = None
     held: int = 0
+    kept: int = 0
     read_ahead: bool = False
     ahead: pb.QueryMessagesResponse | None = None
 
@@ -116,6 +118,14 @@ class Context:
             if not self.reserve(octets):
                 raise MethodError(Fault.SERVER_UNAVAILABLE)
             self.held += octets
+
+    def keep(self, octets: int) -> bool:
+        """Take room for octets of a response, or return False."""
+        if self.reserve is not None:
+            if not self.reserve(octets):
+                return False
+            self.kept += octets
+        return True
 
     def weigh(self, value: Any) -> None:
         """Count a piece of the response that is being made, before all of it is there.
@@ -153,6 +163,21 @@ def _too_much_to_answer() -> MethodError:
     )
 
 
+def _make_room(context: Context, name: str, octets: int) -> None:
+    """Take room for a response.
+
+    Raises:
+        MethodError: there is none: the request's responses would be too large, or the process has no memory for them now.
+    """
+    too_large = context.answered + octets > context.limits.response_octets
+    if not too_large and context.keep(octets):
+        return
+    if name.endswith(_WRITES):
+        # RFC 8620 §3.6.2: what a /set did is done, and its client must look again
+        raise MethodError(Fault.SERVER_PARTIAL_FAIL)
+    raise _too_much_to_answer() if too_large else MethodError(Fault.SERVER_UNAVAILABLE)
+
+
 async def run_calls(registry: Registry, request: Request, context: Context) -> list[msgspec.Raw]:
     """Run a request's calls in order and return the responses as JSON, errors included."""
     responses: list[references.Response] = []
@@ -174,9 +199,7 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
                 resolved = references.resolve(arguments, responses, allowance)
                 response = (name, await _run_one(method, using, resolved, context), call_id)
             data = _encode(response)
-            if context.answered + len(data) > context.limits.response_octets:
-                # RFC 8620 §3.6.2: what a /set did is done, and its client must look again
-                raise MethodError(Fault.SERVER_PARTIAL_FAIL) if name.endswith(_WRITES) else _too_much_to_answer()
+            _make_room(context, name, len(data))
         except MethodError as error:
             _calls_of(label, error.fault.value).inc()
             response = ("error", error.arguments(), call_id)
@@ -191,6 +214,7 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
             written.append(msgspec.Raw(_encode(responses[-1])))
             context.answered += len(written[-1])
         _seconds_of(label).observe(time.perf_counter() - began)
+        await asyncio.sleep(0)  # a call may have waited for nothing: others get their turn between two
     return written
 
 

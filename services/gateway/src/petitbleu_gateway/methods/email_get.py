@@ -30,6 +30,8 @@ from petitbleu_mail.mime import Part
 _READS_AT_ONCE: Final = 8
 _MAX_HEADER_PROPERTIES: Final = 100
 """Of the Email, and of each part: each is looked for in the header of each message."""
+_SLICE: Final = 32
+"""Messages shown from their rows alone before others get their turn: a millisecond or so."""
 _LARGE_META: Final = 16384
 _WHOLE: Final = 65536
 """Octets from the start up to which a message is read in one piece: one frame of the store's blobs."""
@@ -88,8 +90,10 @@ async def email_get(context: Context, arguments: EmailGet) -> dict[str, Any]:
 async def _shown(context: Context, view: EmailView, readings: list[Reading]) -> list[dict[str, Any]]:
     """Return the Email objects. Those that may be large are weighed one by one, and others get their turn in between."""
     shown: list[dict[str, Any]] = []
-    for reading in readings:
+    for number, reading in enumerate(readings, 1):
         shown.append(view.show(reading))
+        if number % _SLICE == 0:
+            await asyncio.sleep(0)
         octets_read = reading.header is not None or reading.part_headers or reading.body_values
         if octets_read or len(reading.row.meta) > _LARGE_META:
             context.weigh(shown[-1])
