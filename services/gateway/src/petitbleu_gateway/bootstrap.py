@@ -251,16 +251,21 @@ def _web_push(
     return WebPush(methods, "" if vapid is None else vapid.application_server_key, sender)
 
 
-async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
-    """Run the gateway until `stop` is set, then finish what is in flight."""
+def _identity(settings: GatewaySettings) -> tuple[Path, Signer]:
+    """Return the file of our key, and who signs with it."""
     if settings.identity_key is None:
         raise StartupError("PETITBLEU_IDENTITY_KEY is not set")
     try:
-        signer = Signer.from_file("gateway", settings.identity_key)
+        return settings.identity_key, Signer.from_file("gateway", settings.identity_key)
     except (OSError, ValueError):
         raise StartupError("the file of PETITBLEU_IDENTITY_KEY cannot be read") from None
+
+
+async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
+    """Run the gateway until `stop` is set, then finish what is in flight."""
+    key, signer = _identity(settings)
     pool = _rendering_pool(settings)
-    showing = _showing(settings, settings.identity_key, pool)
+    showing = _showing(settings, key, pool)
     accounts_peer = Peer(settings.target("accounts"), "accounts", signer)
     store_peer = Peer(settings.target("store"), "store", signer)
     accounts = GrpcAccounts(accounts_peer, settings.rpc_seconds)
