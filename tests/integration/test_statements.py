@@ -24,7 +24,17 @@ UNNAMED_ALLOWED = re.compile(
 # The statements without which a message cannot be accepted and filed: when one is missing, nothing was looked at.
 MUST_HAVE_RUN = ("store.", "accounts.")
 # The directory's small, global tables, whole on every node of a distributed engine: the only ones without a partition.
-REFERENCE_TABLES = {"tenant", "tenant_mark", "domain", "account", "address", "alias_member", "retired_address"}
+REFERENCE_TABLES = {
+    "tenant",
+    "tenant_mark",
+    "domain",
+    "account",
+    "address",
+    "alias_member",
+    "retired_address",
+    "push_slice",
+    "push_sender",
+}
 TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING)\s+(?!unnest\b)([a-z_]+)\b(?!\s*\()")
 LOCKING = re.compile(r"FOR\s+(UPDATE|SHARE|NO KEY UPDATE|KEY SHARE)", re.IGNORECASE)
 
