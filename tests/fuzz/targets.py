@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable
 
 import msgspec
-from libs.petitbleu_mail.tests.html_judge import Judge
+from libs.petitbleu_mail.tests.html_judge import Judge, check_sheet
 
 from petitbleu_gateway.domain.rendering import RenderingJob, render
 from petitbleu_mail.address_list import as_addresses, as_grouped_addresses
@@ -40,6 +40,7 @@ from petitbleu_mail.reports import find_report
 from petitbleu_mail.rtf_text import MAX_TEXT, body_of_rtf
 from petitbleu_mail.safe_css import safe_style
 from petitbleu_mail.safe_html import render_html
+from petitbleu_mail.safe_sheet import safe_sheet
 from petitbleu_mail.smtp_grammar import parse_command
 from petitbleu_mail.structure import decode_meta, encode_meta, parse_message
 from petitbleu_mail.text_html import html_of_text
@@ -137,6 +138,9 @@ def html(data: bytes) -> None:
     shown = render_html(text, inline=lambda _: None, proxy=lambda url: "https://mail.example/image?u=" + url[:4])
     Judge(shown.html)
     assert len(held.html) <= 200 + 30 * len(text)
+    styled = render_html(text, scope="mail-1")
+    Judge(styled.html, classes=True)
+    check_sheet(styled.css, "mail-1")
     text_of_html(text, links=True).encode("utf-8", "surrogatepass")
     html_to_text(text)
     preview_of_html(text)
@@ -144,6 +148,7 @@ def html(data: bytes) -> None:
 
 def css(data: bytes) -> None:
     """Style attributes: what is safe stays as it is."""
+    check_sheet(safe_sheet(data.decode("latin-1"), "mail-1")[0], "mail-1")
     safe, _ = safe_style(data.decode("latin-1"))
     assert safe_style(safe) == (safe, 0)
     assert not set(safe) & set("<>{}@\\")
@@ -179,7 +184,8 @@ def rendering(data: bytes) -> None:
         RenderingJob("B1", "B1", "https://mail.example/jmap/download/a/", len(data), b"", [(0, data)], embed=True)
     )
     if found is not None:
-        Judge(found.html)
+        Judge(found.html, classes=True)
+        check_sheet(found.css, "mail-[0-9]+")
         msgspec.json.encode(found)
         meta = encode_meta(parse_message(data))
         again = RenderingJob(

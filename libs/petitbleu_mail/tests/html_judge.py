@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+from petitbleu_mail.safe_css import safe_style
 from petitbleu_mail.safe_html import TAGS
 
 SCHEMES = ("http://", "https://", "mailto:")
@@ -14,7 +15,8 @@ STYLE = re.compile(r"[a-z-]+:[^:;(){}\\@<>]*(?:(?:rgb|hsl)a?\([^():;]*\)[^:;(){}
 class Judge(HTMLParser):
     """Reads a rendering with another parser and refuses what could do something."""
 
-    def __init__(self, html: str) -> None:
+    def __init__(self, html: str, *, classes: bool = False) -> None:
+        self.classes = classes
         super().__init__(convert_charrefs=True)
         self.tags: list[str] = []
         self.fetched: list[str] = []
@@ -28,6 +30,9 @@ class Judge(HTMLParser):
         for name, raw in attrs:
             value = raw or ""
             assert not name.startswith("on")
+            if name == "class" and self.classes:
+                assert all(one.startswith(("m-", "i-", "mail-")) for one in value.split(" "))
+                continue
             assert name not in {
                 "srcset",
                 "action",
@@ -63,3 +68,19 @@ class Judge(HTMLParser):
 
     def handle_pi(self, data: str) -> None:
         raise AssertionError("a processing instruction")
+
+
+RULE = re.compile(r"([^{}@]+)\{([^{}@]+)\}")
+
+
+def check_sheet(css: str, scope: str) -> None:
+    """Refuse a style sheet that reaches beyond boxes of a class (a pattern), or does more than style attributes may."""
+    assert not set(css) & set("<\\") and "url(" not in css.lower() and "@import" not in css
+    rest = re.sub(r"@media [a-z0-9 ():.-]+\{((?:[^{}@]+\{[^{}@]+\})+)\}", r"\1", css)
+    assert "@" not in rest
+    assert RULE.sub("", rest).strip("\n") == ""
+    for selectors, declarations in RULE.findall(rest.replace("\n", "")):
+        assert all(re.fullmatch(rf"\.{scope}", one.split(" ")[0]) for one in selectors.split(","))
+        for name in re.findall(r"[.#]([A-Za-z0-9_-]+)", selectors):
+            assert re.fullmatch(scope, name) or name.startswith(("m-", "i-"))
+        assert safe_style(declarations) == (declarations, 0)

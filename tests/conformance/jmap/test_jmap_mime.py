@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.conformance.jmap.conftest import JmapServer
-from tests.conformance.jmap.test_jmap_rendering import HEAD, encoded, fetch, mail, multipart, rendered
+from tests.conformance.jmap.test_jmap_rendering import HEAD, encoded, fetch, keep, mail, multipart, rendered
 from tests.conformance.jmap_client import JmapClient
 
 from petitbleu_gateway.domain.header_forms import parse_header_property
@@ -177,14 +177,14 @@ def test_messages_that_are_hard_to_read_go_through_every_door(jmap: JmapClient) 
 
 def read(jmap: JmapClient, name: str, *properties: str) -> dict[str, Any]:
     return jmap.get(
-        jmap.put(SHAPES[name]), *properties, "textBody", "attachments", "bodyValues", fetchAllBodyValues=True
+        keep(jmap, SHAPES[name]), *properties, "textBody", "attachments", "bodyValues", fetchAllBodyValues=True
     )
 
 
 def test_rfc2045_6_what_is_not_known_is_read_as_well_as_can_be(jmap: JmapClient) -> None:
     found = read(jmap, "rfc2045 a charset that nobody knows")
     assert found["bodyValues"]["1"] == {"value": "café", "isEncodingProblem": True, "isTruncated": False}
-    found = rendered(jmap, jmap.put(SHAPES["rfc2045 an encoding that nobody knows"]))
+    found = rendered(jmap, keep(jmap, SHAPES["rfc2045 an encoding that nobody knows"]))
     assert (found["text"], found["isEncodingProblem"]) == ("as it is", True)
     found = read(jmap, "rfc2045 base64 with rubbish in it")
     assert found["bodyValues"]["1"]["value"] == "hello"
@@ -193,14 +193,14 @@ def test_rfc2045_6_what_is_not_known_is_read_as_well_as_can_be(jmap: JmapClient)
 def test_rfc2046_5_1_multiparts_that_are_broken_hide_nothing(jmap: JmapClient) -> None:
     found = read(jmap, "rfc2046 a multipart without its boundary")
     assert "text" in next(iter(found["bodyValues"].values()))["value"]
-    found = rendered(jmap, jmap.put(SHAPES["rfc2046 a multipart without an end"]))
+    found = rendered(jmap, keep(jmap, SHAPES["rfc2046 a multipart without an end"]))
     assert found["html"] == "<div><p>open</p></div>"
-    found = rendered(jmap, jmap.put(SHAPES["rfc2046 a multipart in a multipart in one"]))
+    found = rendered(jmap, keep(jmap, SHAPES["rfc2046 a multipart in a multipart in one"]))
     assert (found["text"], found["html"], found["attachments"]) == ("one", "<div><b>two</b></div>", [])
 
 
 def test_rfc2046_5_2_1_messages_in_each_other_are_read_at_any_depth(jmap: JmapClient) -> None:
-    name = jmap.put(nested(65))
+    name = keep(jmap, nested(65))
     for _ in range(60):
         (message,) = rendered(jmap, name)["messages"]
         name = message["blobId"]
@@ -211,7 +211,7 @@ def test_rfc2046_5_2_1_messages_in_each_other_are_read_at_any_depth(jmap: JmapCl
 
 def test_rfc2046_5_2_2_pieces_and_bodies_elsewhere_are_told(jmap: JmapClient) -> None:
     for shape, kind in (("rfc2046 a piece of a message", "partial"), ("rfc2046 a body elsewhere", "external-body")):
-        found = rendered(jmap, jmap.put(SHAPES[shape]))
+        found = rendered(jmap, keep(jmap, SHAPES[shape]))
         assert ([one["kind"] for one in found["structures"]], len(found["attachments"])) == ([kind], 1)
 
 
@@ -243,7 +243,7 @@ def test_rfc8551_3_what_is_signed_is_given_byte_for_byte(jmap: JmapClient) -> No
         'signed; protocol="application/pkcs7-signature"; micalg=sha-256', ("Content-Type: text/plain", b"signed\r\n  text"),
         ("Content-Type: application/pkcs7-signature; name=smime.p7s\nContent-Transfer-Encoding: base64", encoded(octets)),
     )  # fmt: skip
-    found = rendered(jmap, jmap.put(signed))
+    found = rendered(jmap, keep(jmap, signed))
     assert [one["kind"] for one in found["structures"]] == ["smime-signed"]
     assert jmap.download(found["structures"][0]["contentBlobId"]).content == b"signed\r\n  text"
     assert jmap.http.get(found["attachments"][0]["url"]).content == octets

@@ -26,6 +26,13 @@ def rendered(jmap: JmapClient, name: str, **choices: str) -> dict[str, Any]:
     return found
 
 
+def keep(jmap: JmapClient, raw: bytes) -> str:
+    """Import a message as it is, where delivery would end its last line."""
+    emails = {"i": {"blobId": jmap.upload(raw), "mailboxIds": {jmap.mailbox("inbox"): True}}}
+    created = jmap.call("Email/import", emails=emails)["created"]
+    return str(created["i"]["id"])
+
+
 def mail(kind: str, body: bytes, *fields: str) -> bytes:
     return HEAD + "".join(f"{field}\r\n" for field in (*fields, f"Content-Type: {kind}")).encode() + b"\r\n" + body
 
@@ -83,13 +90,13 @@ def test_rfc2392_2_mid_and_content_location_name_parts(jmap: JmapClient) -> None
 
 def test_rfc3676_4_flowed_text_is_shown_in_paragraphs(jmap: JmapClient) -> None:
     body = b"one \r\ntwo\r\n> quo \r\n> ted\r\n-- \r\nAnna http://x.example\r\n"
-    found = rendered(jmap, jmap.put(mail("text/plain; format=flowed; delsp=yes", body)))
+    found = rendered(jmap, keep(jmap, mail("text/plain; format=flowed; delsp=yes", body)))
     assert found["kind"] == "flowed"
     assert found["text"] == "onetwo\n> quoted\n-- \nAnna http://x.example"
     assert re.sub("<div[^>]*>|</div>", "", found["html"]).startswith(
         "onetwo<blockquote>quoted</blockquote>-- \nAnna <a href="
     )
-    plain = rendered(jmap, jmap.put(mail("text/plain; charset=iso-8859-1", b"d\xe9j\xe0 <b>\r\n>> vu")))
+    plain = rendered(jmap, keep(jmap, mail("text/plain; charset=iso-8859-1", b"d\xe9j\xe0 <b>\r\n>> vu")))
     assert (plain["kind"], plain["text"], plain["isEncodingProblem"]) == ("plain", "déjà <b>\n>> vu", False)
     assert "&lt;b&gt;" in plain["html"]
 
@@ -112,7 +119,7 @@ def test_rfc2046_4_1_4_text_of_another_kind_is_shown_as_it_is(jmap: JmapClient) 
 
 
 def test_a_document_can_run_nothing(jmap: JmapClient) -> None:
-    email = jmap.put(mail("text/html", b"<script>x()</script><p>Hi<img src=http://x.example/a.png>"))
+    email = keep(jmap, mail("text/html", b"<script>x()</script><p>Hi<img src=http://x.example/a.png>"))
     answer = fetch(jmap, email, **{"as": "document"})
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     policy = answer.headers["content-security-policy"]
@@ -265,3 +272,15 @@ def test_nasty_html_is_bounded_and_holds_up_nobody(jmap: JmapClient, jmap_other:
     assert answer.status_code in {200, 422}
     assert len(answer.content) < 33 << 20
     assert fetch(jmap_other, jmap_other.put(RELATED)).status_code == 200
+
+
+def test_style_sheets_reach_the_message_only(jmap: JmapClient) -> None:
+    sheet = b"<style>p.x{color:red;position:fixed}@media screen and (max-width:600px){.x{width:100%}}@import url(//x.example/e.css)</style>"
+    email = keep(jmap, mail("text/html", sheet + b"<p class=x id=y>Hi"))
+    found = rendered(jmap, email)
+    assert found["html"] == '<div class="mail-1"><p class="m-x i-y">Hi</p></div>'
+    assert found["css"].startswith(
+        ".mail-1 p.m-x{color:red}@media screen and (max-width:600px){.mail-1 .m-x{width:100%}}"
+    )
+    assert found["images"]["count"] == 2
+    assert f"<style>{found['css']}</style></head>" in fetch(jmap, email, **{"as": "document"}).text

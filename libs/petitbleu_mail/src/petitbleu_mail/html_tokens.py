@@ -66,6 +66,12 @@ class Tag(NamedTuple):
         return out
 
 
+class Sheet(NamedTuple):
+    """The content of a `style` element."""
+
+    css: str
+
+
 def decode_value(value: str) -> str:
     """Decode the character references of an attribute's value (WHATWG HTML §13.2.5.73).
 
@@ -83,6 +89,11 @@ def _decode_one(found: re.Match[str]) -> str:
 
 def tokens(text: str) -> Iterator[Text | Tag]:
     """Give the tags and the text of a document, in order."""
+    return (token for token in tokens_and_sheets(text) if not isinstance(token, Sheet))
+
+
+def tokens_and_sheets(text: str) -> Iterator[Text | Tag | Sheet]:
+    """Give the tags, the text and the style sheets of a document, in order."""
     at = 0
     endless: set[str] = set()  # hidden elements without an end from here on
     while True:
@@ -103,6 +114,8 @@ def tokens(text: str) -> Iterator[Text | Tag]:
         yield tag
         if tag.name in HIDDEN and not tag.is_end and tag.name not in endless:
             end = _ENDS[tag.name].search(text, at)
+            if tag.name == "style":
+                yield Sheet(text[at : end.start() if end else len(text)])
             if end is not None:
                 at = end.end()
             elif tag.name in _RAW:

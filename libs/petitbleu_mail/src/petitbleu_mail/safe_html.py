@@ -5,7 +5,9 @@ rewritten addresses; the second (nh3, which parses as browsers do) keeps only wh
 address again as it stands in the result. Time is linear in the length of the text, the result at most some ten times longer.
 
 What is written for the page's script to find: `data-remote-src` and `data-remote-background` hold the address of an image that
-was not loaded, `data-cid` the Content-ID of a part that is not shown. Style sheets (`<style>`) are left out, and with them `class` and `id`; style attributes are reduced (`safe_css`).
+was not loaded, `data-cid` the Content-ID of a part that is not shown. Style attributes are reduced (`safe_css`). Style sheets
+are left out, and with them `class` and `id`, unless the caller names the class of the box that the message will stand in
+(`safe_sheet`).
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ import msgspec
 import nh3
 
 from petitbleu_mail.html_balance import Balancer
-from petitbleu_mail.html_tokens import Tag, Text, tokens
+from petitbleu_mail.html_tokens import Sheet, Tag, Text, tokens_and_sheets
 from petitbleu_mail.mail_urls import content_id_of
 from petitbleu_mail.safe_css import safe_style
+from petitbleu_mail.safe_sheet import MAX_SHEETS, class_names, id_name, safe_sheet
 
 # Characters of one document that are shown. The largest newsletters reach a few hundred thousand without their images.
 MAX_HTML = 1_000_000
@@ -66,12 +69,13 @@ _WRITTEN = {"data-remote-src", "data-remote-background"}
 _CID = "data-cid"
 
 # What the second pass keeps: the same, and the names under which addresses are held back
-_ALLOWED: dict[str, set[str]] = {"*": set(_EVERYWHERE)} | {
+_ALLOWED: dict[str, set[str]] = {"*": set(_EVERYWHERE) | {"class"}} | {
     name: set(names) | {_REMOTE[attribute] for attribute in _REMOTE if attribute in names}
     for name, names in _ATTRIBUTES.items()
 }
 _ALLOWED["img"].add(_CID)
 
+_CLASSES = re.compile(r"[mi]-[A-Za-z0-9_-]++(?: [mi]-[A-Za-z0-9_-]++)*+")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _NOISE = re.compile(r"[\t\n\r]+")  # WHATWG URL §4.4: a parser takes them out of an address
 _ENDS = "".join(map(chr, range(33)))
@@ -87,31 +91,39 @@ Proxy = Callable[[str], str]
 
 
 class SafeHtml(msgspec.Struct, frozen=True):
-    """HTML to put into a page.
+    """HTML to put into a page; `css` are its style sheets, for the page's head.
 
     `remote` counts the images from elsewhere: held back, by way of the proxy, or of a style attribute and left out. `cids` are
     the Content-IDs that images name. `is_cut` says that the text was longer than `MAX_HTML`.
     """
 
     html: str
+    css: str = ""
     remote: int = 0
     cids: frozenset[str] = frozenset()
     is_cut: bool = False
 
 
-def render_html(text: str, *, inline: Inline | None = None, proxy: Proxy | None = None) -> SafeHtml:
+def render_html(
+    text: str, *, inline: Inline | None = None, proxy: Proxy | None = None, scope: str | None = None
+) -> SafeHtml:
     """Return the safe rendering of the HTML of a part.
+
+    `scope` is the class of the element that the caller puts it in; without it style sheets are left out.
 
     Without `inline` images that are parts of the message are not shown; without `proxy` those from elsewhere are held back.
     Links keep http, https and mailto only, open elsewhere and tell nobody where they come from.
     """
-    renderer = _Renderer(inline, proxy)
+    renderer = _Renderer(inline, proxy, scope)
     html = renderer.render(_LONE_SURROGATE.sub("\ufffd", text[:MAX_HTML]))
-    return SafeHtml(html, renderer.remote, frozenset(renderer.cids), len(text) > MAX_HTML)
+    return SafeHtml(html, "".join(renderer.css), renderer.remote, frozenset(renderer.cids), len(text) > MAX_HTML)
 
 
 class _Renderer:
-    def __init__(self, inline: Inline | None, proxy: Proxy | None) -> None:
+    def __init__(self, inline: Inline | None, proxy: Proxy | None, scope: str | None) -> None:
+        self.scope = scope
+        self.css: list[str] = []
+        self.room = MAX_SHEETS
         self.inline = inline
         self.proxy = proxy
         self.remote = 0
@@ -122,9 +134,12 @@ class _Renderer:
 
     def render(self, text: str) -> str:
         balancer = Balancer()
-        for token in tokens(text):
+        for token in tokens_and_sheets(text):
             if isinstance(token, Text):
                 balancer.text(token.raw)
+                continue
+            if isinstance(token, Sheet):
+                self._sheet(token.css)
                 continue
             # what a page's own body would do to the page is done to a box around the message
             name = "div" if token.name == "body" else token.name
@@ -150,7 +165,12 @@ class _Renderer:
         """Return the attributes of a start tag as they are written, each behind a blank."""
         allowed = _ATTRIBUTES.get(name, _EVERYWHERE)
         out = []
-        for attribute, value in tag.attributes().items():
+        given = tag.attributes()
+        if self.scope is not None and ("class" in given or "id" in given):
+            names = f"{class_names(given.get('class', ''))} {id_name(given.get('id', ''))}".strip()
+            if names:
+                out.append(f' class="{names}"')
+        for attribute, value in given.items():
             if attribute not in _EVERYWHERE and attribute not in allowed:
                 continue
             if attribute in _REMOTE:
@@ -166,6 +186,13 @@ class _Renderer:
             if written[1] or attribute == "alt":
                 out.append(f' {written[0]}="{escape(written[1])}"')
         return "".join(out)
+
+    def _sheet(self, css: str) -> None:
+        if self.scope is not None and self.room > 0:
+            rules, fetches = safe_sheet(css[: self.room], self.scope)
+            self.room -= len(css)
+            self.css.append(rules)
+            self.remote += fetches
 
     def _style(self, value: str) -> str:
         known = self.styles.get(value)
@@ -210,6 +237,8 @@ class _Renderer:
             return value if _WEB.match(value) else None
         if attribute == "style":
             return value if self._is_safe(value) else None
+        if attribute == "class":
+            return value if self.scope is not None and _CLASSES.fullmatch(value) else None
         return value
 
     def _is_safe(self, style: str) -> bool:

@@ -178,8 +178,13 @@ class BodyWriter:
 
     def _write_html(self, html: str) -> None:
         html = self._within_bounds(html)
-        found = render_html(html, inline=self._inline, proxy=self._proxy)
-        self.html.append(f"<div>{found.html}</div>")
+        scope = f"mail-{len(self.html) + 1}"
+        found = render_html(html, inline=self._inline, proxy=self._proxy, scope=scope)
+        if found.css:
+            self.css.append(found.css)
+            self.html.append(f'<div class="{scope}">{found.html}</div>')
+        else:
+            self.html.append(f"<div>{found.html}</div>")
         self.remote += found.remote
         self._named |= found.cids
         self.kind = "html"
