@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 STEPS = (
     "connect", "commands", "recipient", "directory", "room", "data", "large-body", "batch", "accept", "seal", "outbox", "event", "round",
-    "guard", "parse", "file", "settle", "held", "pack", "read", "list", "log-in",
+    "guard", "parse", "file", "settle", "held", "pack", "read", "list", "log-in", "change", "index", "search", "share", "undo", "render",
+    "push", "web-push", "egress", "fairness",
 )  # fmt: skip
 ROW = re.compile(r"^\| (?P<step>[a-z-]+) \| [^|]+ \| `(?P<module>[^`]+)` \| `(?P<test>[^`]+)` \|$", re.MULTILINE)
 ROWS = {found["step"]: found for found in ROW.finditer((ROOT / "docs" / "architecture.md").read_text())}
