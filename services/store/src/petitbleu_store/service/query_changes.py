@@ -13,7 +13,7 @@ from petitbleu_store.domain.query_sql import is_named
 from petitbleu_store.domain.text_filter import has_texts
 from petitbleu_store.errors import Problem, QueryRefusedError, StoreError
 from petitbleu_store.service.account_book import KnownAccount
-from petitbleu_store.service.query_lists import Listing, Lists
+from petitbleu_store.service.query_lists import Listing, Lists, check
 from petitbleu_store.service.text_lists import TextLists
 from petitbleu_store.service.text_search import Known, TooMuchToReadError
 
@@ -51,6 +51,7 @@ class QueryChanges:
             # What another sees changes with what is shared, too, and the log names what is not seen.
             raise StoreError(Problem.CANNOT_CALCULATE)
         scope = scope_of(request.filter, request.sort)
+        check(account, request)
         searched = has_texts(request.filter)
         if searched:
             await self._texts.prepare(account)
@@ -61,6 +62,9 @@ class QueryChanges:
         ):
             modseq, steps = await self._log(connection, account, request.since_modseq)
             touched = touched_by(steps, scope)
+            if not (touched.before or touched.made or request.calculate_total):
+                # What most clients hear that ask after each push: nothing of their list was touched, whatever else was.
+                return mailbox_pb2.QueryMessageChangesResponse(modseq=modseq, total=-1)
             if scope.threads and touched.threads:
                 await self._add_members(connection, account, touched)
             known = await self._known(connection, account, request.filter) if searched else None

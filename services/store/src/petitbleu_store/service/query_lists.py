@@ -19,6 +19,7 @@ from petitbleu_store.core import Core
 from petitbleu_store.domain.query_scope import Entry, Touched
 from petitbleu_store.domain.query_sql import NAMED, FilterSql, Parameters, checked, is_named, oldest_first
 from petitbleu_store.domain.query_windows import entries_of, whole_window
+from petitbleu_store.domain.text_filter import text_leaves
 from petitbleu_store.errors import Problem, QueryRefusedError, StoreError
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.sealed_names import MAX_SORTED, SealedNames
@@ -169,6 +170,23 @@ class Lists:
 def keyword_hash(account: KnownAccount) -> Callable[[str], int]:
     """Return what gives the keyed hash of a keyword that has no flag."""
     return lambda keyword: account.cipher.hash64(b"keyword", keyword.encode())
+
+
+def check(account: KnownAccount, request: Asked) -> None:
+    """See that a query is one, before anything is read for it.
+
+    Raises:
+        StoreError: INVALID for what is no query.
+        QueryRefusedError: it is too complex.
+    """
+    text_leaves(request.filter)
+    sql = FilterSql(
+        Parameters(account.partition, account.account_id), keyword_hash(account), lambda _leaf, _negated: None
+    )
+    sql.where(request.filter)
+    for sort in checked(request.sort):
+        sql.key(sort)
+    sql.source()
 
 
 def _filter_sql(account: KnownAccount, parameters: Parameters, known: Known | None) -> FilterSql:
