@@ -122,13 +122,25 @@ async def test_readers_that_are_killed_are_replaced(store: Store) -> None:
     account_id = await new_account(store)
     (one,) = await file_new(store, account_id, plain("un", "marmotte des neiges"))
     assert await found(store, account_id, text('"marmotte des"')) == [one]
-    search = parts_of(store).search
-    for reader in (search.texts.reader, search.index.hasty):
-        assert reader.pid is not None
-        os.kill(reader.pid, signal.SIGKILL)
+    reader = parts_of(store).search.reader
+    assert reader.pid is not None
+    os.kill(reader.pid, signal.SIGKILL)
     (two,) = await file_new(store, account_id, plain("un", "marmotte des bois"))
     assert await found(store, account_id, text('"marmotte des"')) == [two, one]
     assert await entries(store) == 2
+
+
+async def test_a_reader_that_nobody_needs_ends(store: Store) -> None:
+    account_id = await new_account(store)
+    await file_new(store, account_id, plain("un", "marmotte"))
+    reader = parts_of(store).search.reader
+    pids = [reader.pid]
+    assert await found(store, account_id, text("marmotte"))
+    for seconds in (60, 0):
+        await reader.rest(seconds)
+        pids.append(reader.pid)
+    assert [pid is None for pid in pids] == [True, False, True], "it is there while it is needed"
+    assert await found(store, account_id, text('"marmotte"'))
 
 
 class _Squeamish(MailReader):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,6 +26,8 @@ from petitbleu_store.service.account_book import KnownAccount
 _log = get_logger(__name__)
 # Octets of messages in memory at once; a larger one comes alone.
 GROUP_OCTETS: Final = 4 << 20
+# For all attachments of one message; those that are not read by then have no text.
+_ATTACHMENTS_SECONDS: Final = 60.0
 _MOST_TEXT: Final = 64 << 20
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _TEXTS: Final = msgspec.msgpack.Decoder(list[str])
@@ -84,6 +87,10 @@ class MailLoader:
         self._core = core
         self._extraction = extraction
 
+    async def rest(self) -> None:
+        """End processes that nobody needed for a while."""
+        await self._extraction.rest()
+
     async def load(self, account: KnownAccount, rows: Sequence[Any]) -> list[Loaded]:
         """Open messages from their rows (search_rows), which fit in memory together.
 
@@ -123,7 +130,10 @@ class MailLoader:
     async def _read(self, record: ParsedMessage, blob: bytes) -> list[str]:
         """Read the attachments of a message that need it; those that cannot be read have no text."""
         texts: list[str] = []
+        end = time.monotonic() + _ATTACHMENTS_SECONDS
         for one in attached(record.root):
+            if time.monotonic() > end:
+                break
             octets = await asyncio.to_thread(content_of, blob, one.part)
             texts.append((await self._extraction.extract(one.kind, octets, one.part.charset)).text)
         return texts if any(texts) else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Final
 
 from petitbleu.store.v1 import mailbox_pb2
@@ -56,10 +58,7 @@ class QueryChanges:
         if searched:
             await self._texts.prepare(account)
         # One snapshot: what the log tells and where messages are is of one instant.
-        async with (
-            self._core.cold.acquire() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with self._texts.snapshot() if searched else self._snapshot() as connection:
             modseq, steps = await self._log(connection, account, request.since_modseq)
             touched = touched_by(steps, scope)
             if not (touched.before or touched.made or request.calculate_total):
@@ -87,6 +86,14 @@ class QueryChanges:
             total=listing.total if request.calculate_total else -1,
             modseq=modseq,
         )
+
+    @contextlib.asynccontextmanager
+    async def _snapshot(self) -> AsyncIterator[Executor]:
+        async with (
+            self._core.cold.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
 
     async def _known(self, connection: Executor, account: KnownAccount, given: mailbox_pb2.MessageFilter) -> Known:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from petitbleu_store.adapters.extraction.pool import ExtractionPool
+from petitbleu_store.adapters.mail_reader.process import MailReader
 from petitbleu_store.core import Core
 from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.mail_loading import MailLoader
@@ -21,18 +22,19 @@ class Search:
     texts: TextSearch
     snippets: Snippets
     extraction: ExtractionPool
+    reader: MailReader
 
     @classmethod
     def make(cls, core: Core, book: AccountBook) -> Search:
         """Wire them; no process is started before it is needed."""
         extraction = ExtractionPool()
         loader = MailLoader(core, extraction)
-        index = SearchIndex(core, book, loader)
-        return cls(index, TextSearch(core, index, loader), Snippets(core, loader), extraction)
+        reader = MailReader(0)
+        index = SearchIndex(core, book, loader, reader)
+        return cls(index, TextSearch(core, index, loader, reader), Snippets(core, loader, reader), extraction, reader)
 
     async def close(self) -> None:
         """End the processes."""
-        await self.snippets.close()
-        await self.texts.close()
         await self.index.close()
+        await self.reader.close()
         await self.extraction.close()

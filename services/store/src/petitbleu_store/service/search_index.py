@@ -8,6 +8,8 @@ the store has been idle for a while, or slowly when it never is; a sweep finds w
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -41,8 +43,8 @@ _REMEMBERED: Final = 100_000
 _SWEPT: Final = 1000
 _POLL_SECONDS: Final = 0.05
 _OTHERS_SECONDS: Final = 1.0
-# A partition is checked at each step: all of them in some three days.
-_CHECK_SECONDS: Final = 240.0
+# A partition is checked at each step: all of them in a month.
+_CHECK_SECONDS: Final = 2500.0
 _PARTITIONS: Final = 1024
 _CHECKED: Final = 1000
 _STATES: Final = ("whole", "header", "unread")
@@ -55,23 +57,23 @@ class SearchIndex:
         core: The shared parts.
         book: Accounts.
         loader: Opens messages.
+        reader: Reads for those who wait; `hasty`.
     """
 
-    def __init__(self, core: Core, book: AccountBook, loader: MailLoader) -> None:
+    def __init__(self, core: Core, book: AccountBook, loader: MailLoader, reader: MailReader) -> None:
         self._core = core
         self._book = book
         self._loader = loader
         self._idle_seconds = core.settings.search_idle_seconds
         self._sweep_seconds = core.settings.search_sweep_seconds
         self._reader = MailReader(19)
-        self.hasty = MailReader(0)
-        """Reads for those who wait."""
+        self.hasty = reader
         self.patience = _PATIENCE_SECONDS
         """How long mail waits to be indexed while other mail comes, in seconds."""
         # Accounts with new mail, oldest first, each with when it was noted.
         self._waiting: dict[int, float] = {}
         self._noted = 0.0
-        self._next_partition = 0
+        self._next_partition = random.randrange(_PARTITIONS)  # noqa: S311 - any will do
 
     @property
     def waiting(self) -> int:
@@ -94,9 +96,8 @@ class SearchIndex:
         )
 
     async def close(self) -> None:
-        """End the processes."""
+        """End the process of its own."""
         await self._reader.close()
-        await self.hasty.close()
 
     async def sweep(self) -> None:
         """Remember the accounts that have mail that is not indexed, whoever filed it."""
@@ -122,7 +123,10 @@ class SearchIndex:
                 return
             claimed = await search_rows.claim(self._core.pool, account.partition, account.account_id)
             if claimed is not None:
-                await self._claimed(account, claimed, self.hasty, lambda: time.monotonic() > until)
+                # What takes long, such as many attachments, is left to the background.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(until - time.monotonic()):
+                        await self._claimed(account, claimed, self.hasty, lambda: time.monotonic() > until)
             if time.monotonic() >= (until if claimed is not None else others):
                 return
             if claimed is None:
@@ -134,6 +138,9 @@ class SearchIndex:
 
     async def turn(self) -> None:
         """Give each waiting account its turn, while the store is idle or they waited for long."""
+        await self._reader.rest()
+        await self.hasty.rest()
+        await self._loader.rest()
         for account_id, noted in list(self._waiting.items()):
             now = time.monotonic()
             idle = now - self._noted >= self._idle_seconds

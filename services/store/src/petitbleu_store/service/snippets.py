@@ -25,16 +25,13 @@ class Snippets:
     Args:
         core: The shared parts.
         loader: Opens messages.
+        reader: Looks for what is shown.
     """
 
-    def __init__(self, core: Core, loader: MailLoader) -> None:
+    def __init__(self, core: Core, loader: MailLoader, reader: MailReader) -> None:
         self._core = core
         self._loader = loader
-        self._reader = MailReader(0)
-
-    async def close(self) -> None:
-        """End the process."""
-        await self._reader.close()
+        self._reader = reader
 
     async def get(
         self, account: KnownAccount, request: mailbox_pb2.GetSnippetsRequest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.core import Core
@@ -31,10 +33,7 @@ class TextLists:
             QueryRefusedError: too many messages would have to be read, or it is not answered for another reason.
         """
         await self.prepare(account)
-        async with (
-            self._core.cold.acquire() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with self._texts.snapshot() as connection:
             known = await self._texts.look_up(connection, account, request.filter)
             try:
                 if _is_newest_first(request):
@@ -51,6 +50,10 @@ class TextLists:
                 return await self._lists.unnamed_window(connection, account, request, known)
             rows = await self._lists.rows(connection, account, request, known)
         return await self._lists.named_window(account, request, rows)
+
+    def snapshot(self) -> contextlib.AbstractAsyncContextManager[Executor]:
+        """Return the transaction of a query with texts; it waits for its turn."""
+        return self._texts.snapshot()
 
     async def prepare(self, account: KnownAccount) -> None:
         """Have the index caught up, before the transaction.

@@ -7,8 +7,10 @@ known. So the index can be wrong in one direction only, and what it does not kno
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -36,6 +38,8 @@ CATCH_UP_SECONDS: Final = 4.0
 # Messages not indexed that one query reads besides
 MAX_OPEN: Final = 256
 _READ_AT_ONCE: Final = 64
+# Searches of one process at once: each holds a connection, and others have work for those too.
+_AT_ONCE: Final = 3
 # So many messages are looked up one by one; for more the account is read.
 _NAMED: Final = 20_000
 _FIRST_LOOK: Final = 64
@@ -148,18 +152,25 @@ class TextSearch:
         core: The shared parts.
         index: The index.
         loader: Opens messages.
+        reader: Reads what the index does not know for sure.
     """
 
-    def __init__(self, core: Core, index: SearchIndex, loader: MailLoader) -> None:
+    def __init__(self, core: Core, index: SearchIndex, loader: MailLoader, reader: MailReader) -> None:
         self._core = core
         self._index = index
         self._loader = loader
-        self.reader = MailReader(0)
-        """Reads what the index does not know for sure."""
+        self._reader = reader
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def close(self) -> None:
-        """End the process."""
-        await self.reader.close()
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Executor]:
+        """Give the transaction of a query with texts (repeatable read), when it is its turn."""
+        async with (
+            self._turns,
+            self._core.cold.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
 
     async def prepare(self, account: KnownAccount) -> None:
         """Have the index caught up, as far as that is done soon; before the transaction of the query."""
@@ -284,19 +295,25 @@ class TextSearch:
         known.read += len(wanted)
         if known.read > MAX_READ:
             raise TooMuchToReadError
-        for start in range(0, len(wanted), _READ_AT_ONCE):
-            some = wanted[start : start + _READ_AT_ONCE]
-            rows = await search_rows.some(self._core.pool, account.partition, account.account_id, some)
-            for group in groups(rows):
-                if time.monotonic() > known.until:
-                    raise TooMuchToReadError
-                for message_id, has in await self._matched(account, leaves, group):
-                    for leaf, there in zip(leaves, has, strict=True):
-                        found = known.texts[leaf]
-                        if there and message_id in found.maybe and found.sure is not None:
-                            found.sure.add(message_id)
-            for found in known.texts.values():
-                found.maybe.difference_update(some)
+        try:
+            async with asyncio.timeout(known.until - time.monotonic()):
+                for start in range(0, len(wanted), _READ_AT_ONCE):
+                    await self._read(account, known, leaves, wanted[start : start + _READ_AT_ONCE])
+        except TimeoutError:
+            raise TooMuchToReadError from None
+
+    async def _read(
+        self, account: KnownAccount, known: Known, leaves: Sequence[TextLeaf], message_ids: Sequence[int]
+    ) -> None:
+        rows = await search_rows.some(self._core.pool, account.partition, account.account_id, message_ids)
+        for group in groups(rows):
+            for message_id, has in await self._matched(account, leaves, group):
+                for leaf, there in zip(leaves, has, strict=True):
+                    found = known.texts[leaf]
+                    if there and message_id in found.maybe and found.sure is not None:
+                        found.sure.add(message_id)
+        for found in known.texts.values():
+            found.maybe.difference_update(message_ids)
 
     async def _matched(
         self, account: KnownAccount, leaves: Sequence[TextLeaf], rows: Sequence[Any]
@@ -304,7 +321,7 @@ class TextSearch:
         loaded = [one for one in await self._loader.load(account, rows) if one.mail is not None]
         asked = [Leaf([int(one) for one in leaf.fields], leaf.text, leaf.header) for leaf in leaves]
         try:
-            answer = await self.reader.ask(Match(asked, [one.mail for one in loaded if one.mail is not None]))
+            answer = await self._reader.ask(Match(asked, [one.mail for one in loaded if one.mail is not None]))
             return [(one.message_id, has) for one, has in zip(loaded, answer.found, strict=True)]
         except ReaderError:
             if len(rows) > 1:

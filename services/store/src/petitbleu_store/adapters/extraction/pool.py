@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from typing import Final
 
 from petitbleu_store.adapters.extraction.outcomes import (
@@ -37,6 +38,7 @@ class ExtractionPool:
         self._free = asyncio.Semaphore(workers)
         self._idle: list[asyncio.subprocess.Process] = []
         self._closed = False
+        self._used = 0.0
         self.replaced = 0
         """Workers that ended without answering."""
 
@@ -58,6 +60,7 @@ class ExtractionPool:
             return Extracted(Outcome.EMPTY)
         if len(data) > self.limits.input_octets:
             return Extracted(Outcome.TOO_BIG)
+        self._used = time.monotonic()
         async with self._free:
             while True:
                 if self._closed:
@@ -101,6 +104,11 @@ class ExtractionPool:
         if octets > limits.output_octets:
             raise ValueError("more than was asked for")
         return Extracted(Outcome(outcome), (await reader.readexactly(octets)).decode(), bool(cut))
+
+    async def rest(self, seconds: float = 60.0) -> None:
+        """End the idle workers if nobody asked for so long."""
+        while self._idle and time.monotonic() - self._used > seconds:
+            await _end(self._idle.pop())
 
     async def close(self) -> None:
         """End the idle workers; those that are reading end with their file."""
