@@ -156,11 +156,15 @@ class RenderingPool:
 
 
 async def _start() -> asyncio.subprocess.Process:
-    # Nothing of ours goes with it: no environment, no folder, no place to write to.
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-m", _MODULE, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL, env={}, cwd="/", start_new_session=True,
-    )  # fmt: skip
+    # Nothing of ours goes with it but whose process it is: no folder, no place to write to.
+    environment = {name: os.environ[name] for name in ("PETITBLEU_DATA",) if name in os.environ}
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-m", _MODULE, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL, env=environment, cwd="/", start_new_session=True,
+        )  # fmt: skip
+    except OSError:  # the machine has no room for another
+        raise BusyError from None
 
 
 async def _end(worker: asyncio.subprocess.Process) -> None:
