@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petitbleu_gateway.errors import Problem
+from petitbleu_gateway.http import exchange
 from petitbleu_gateway.http.exchange import OctetBudget
+from petitbleu_gateway.http.long_connection import LONG_CONNECTION
 from petitbleu_gateway.service.fairness import Pace, TooFastError, Turns
 
 HOG, QUIET = 1, 2
@@ -200,3 +204,35 @@ def test_one_account_cannot_hold_what_all_need() -> None:
     quiet.give_back(40)
     assert budget.held == 0
     assert not budget._of
+
+
+class Connection:
+    """What of a connection an answer may need."""
+
+    def __init__(self) -> None:
+        self.cuts: list[str] = []
+
+    def cut(self, why: str) -> None:
+        self.cuts.append(why)
+
+
+async def test_a_large_answer_that_is_not_read_is_not_held_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "_ANSWER_SECONDS", 0.05)
+    connection, sent = Connection(), []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(len(message.get("body", b"")))
+        if len(sent) == 3:
+            await asyncio.Event().wait()  # the second piece is never read
+
+    async def receive() -> MutableMapping[str, Any]:
+        raise AssertionError("nothing is read")
+
+    scope = {
+        "method": "GET", "path": "/", "query_string": b"", "headers": [], "scheme": "http", "client": ("192.0.2.1", 1),
+        "extensions": {LONG_CONNECTION: connection},
+    }  # fmt: skip
+    with pytest.raises(exchange.Disconnected):
+        await exchange.Exchange(scope, receive, send).answer(200, bytes(2 << 20))
+    assert connection.cuts == ["slow reader"]
+    assert sent == [0, 256 << 10, 256 << 10]
