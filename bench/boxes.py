@@ -247,7 +247,7 @@ def boxes(
         say(f"  {size} mails and one of 20 MB on both sides in {time.monotonic() - began:.0f} s")
         time.sleep(_VACUUM_SECONDS)
         growth.quiet(ours, say, 600)
-        sides[0].client.search(RARE)  # what is not indexed yet is now
+        wait_indexed(sides[0].client)
         for number in range(rounds + 1):
             for side in sides if number % 2 else reversed(sides):
                 _round(side, size, sides.index(side))
@@ -259,6 +259,20 @@ def boxes(
         for side in sides:
             side.client.close()
     return rows
+
+
+def wait_indexed(client: Client, seconds: float = 900) -> None:
+    """Wait until a search is answered: what is not indexed yet is then. A large account is refused until it is nearly done."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            client.search(RARE)
+        except (RuntimeError, KeyError):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the mail is not indexed") from None
+            time.sleep(1)
+        else:
+            return
 
 
 def _filled(ours: Ours, peer: Peer, user: str, size: int) -> tuple[_Side, _Side]:

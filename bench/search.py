@@ -7,7 +7,6 @@ account of which few words are frequent. The stacks take turns, round by round; 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ import asyncpg
 
 import growth
 import processes
-from boxes import FIFTY, RARE, JmapClient, mail
+from boxes import FIFTY, RARE, JmapClient, mail, wait_indexed
 from load import send_made, wait_for
 from mailpath import percentile
 from ours import PASSWORD, Ours
@@ -29,7 +28,6 @@ _EACH: Final = 1000
 _AT_ONCE: Final = 50
 _TERMS: Final = 60
 _VOCABULARY: Final = 20_000
-_INDEXED_SECONDS: Final = 900
 _TIMES: Final = 40
 
 _FILL: Final = f"""
@@ -86,13 +84,7 @@ def _ready(ours: Ours, size: int, say: Callable[[str], None]) -> JmapClient:
     send_made(ours.smtp_port, "searcher@demo.test", mail, range(size))
     wait_for(client, size)
     started = time.monotonic()
-    while True:
-        with contextlib.suppress(RuntimeError, KeyError):
-            client.search(RARE)
-            break
-        if time.monotonic() > started + _INDEXED_SECONDS:
-            raise RuntimeError("the mail is not indexed")
-        time.sleep(1)
+    wait_indexed(client)
     say(f"  {size} mails can be searched after {time.monotonic() - started:.0f} s")
     return client
 
