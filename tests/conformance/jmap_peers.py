@@ -338,6 +338,8 @@ class JmapPeers:
             "PETITBLEU_STORE_TARGET": self.address("store"),
             "PETITBLEU_ACCOUNTS_TARGET": self.address("accounts"),
             "PETITBLEU_EGRESS_ALLOW": "127.0.0.0/8",
+            "PETITBLEU_IMAGE_BURST": "40",
+            "PETITBLEU_IMAGE_RATE": "0.1",
             "PETITBLEU_EGRESS_PORTS": f"80,443,{self.pictures_port}",
         }
 

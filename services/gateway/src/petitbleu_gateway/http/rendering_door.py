@@ -116,32 +116,39 @@ class RenderingDoor:
                 ),
             )  # fmt: skip
         policy = content_security_policy(origin, images=signer is not None)
+        kind, headers = b"application/json", [NO_STORE, (b"vary", b"authorization")]
         if choices["as"] == "document":
+            kind, data = b"text/html; charset=utf-8", document(found, policy)
             header = f"{policy}; frame-ancestors 'self'; sandbox {SANDBOX}".encode()
-            await exchange.answer(
-                200, document(found, policy), b"text/html; charset=utf-8",
-                (NO_STORE, (b"content-security-policy", header), (b"vary", b"authorization")),
-            )  # fmt: skip
-            return
-        body = {
-            "accountId": account,
-            **msgspec.to_builtins(found),
-            "images": msgspec.to_builtins(Images(mode, found.remote_images, expires_at)),
-            "contentSecurityPolicy": policy,
-            "sandbox": SANDBOX,
-        }
-        del body["remoteImages"]
-        await exchange.answer(200, encode_json(body), headers=(NO_STORE, (b"vary", b"authorization")))
+            headers.append((b"content-security-policy", header))
+        else:
+            body = {
+                "accountId": account,
+                **msgspec.to_builtins(found),
+                "images": msgspec.to_builtins(Images(mode, found.remote_images, expires_at)),
+                "contentSecurityPolicy": policy,
+                "sandbox": SANDBOX,
+            }
+            del body["remoteImages"]
+            data = encode_json(body)
+        # who reads slowly holds it for long
+        share = self._budget.of(who.account_id)
+        share.take(len(data))
+        try:
+            await exchange.answer(200, data, kind, headers)
+        finally:
+            share.give_back(len(data))
 
     async def _rendered(self, who: Identity, job: RenderingJob) -> Rendering:
         held = 0
+        share = self._budget.of(who.account_id)
 
         def take(octets: int) -> None:
             nonlocal held
             # the octets, and the copy that goes to the process
             if held + 2 * octets > 2 * self._most:
                 raise Problem(422, detail="The message is too large to be rendered.")
-            self._budget.take(2 * octets)
+            share.take(2 * octets)
             held += 2 * octets
 
         try:
@@ -155,7 +162,7 @@ class RenderingDoor:
         except UnreadableError:
             raise Problem(422, detail="The message cannot be rendered within bounds.") from None
         finally:
-            self._budget.give_back(held)
+            share.give_back(held)
         if found is None:
             raise Problem(422, detail="The blob is no message.")
         return found
