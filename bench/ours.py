@@ -33,6 +33,7 @@ class Ours:
         self._stack = Stack(root, port_offset=offset)
         self.smtp_port = 2525 + offset
         self.http_port = 8080 + offset
+        self.https_port = 8443 + offset
 
     def start(self) -> None:
         """Start it, with a tenant and the domain demo.test."""

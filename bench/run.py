@@ -27,6 +27,7 @@ import growth
 import mailpath
 import peers
 import processes
+import push
 import search
 import verdicts
 from load import Load
@@ -35,7 +36,7 @@ from ours import Ours
 RESULTS = Path(__file__).parent / "results"
 MAIN = [Load(8192, 20, kept=True), Load(8192, 20, kept=False)]
 OTHERS = [Load(8192, 1, True), Load(8192, 1, False), Load(61440, 20, True), Load(61440, 20, False), Load(61440, 1, True), Load(61440, 1, False)]  # fmt: skip
-CELLS = ("idle", "lone", "mail", "boxes", "reads", "search", "accounts")
+CELLS = ("idle", "push", "lone", "mail", "boxes", "reads", "search", "accounts")
 # Measured on stacks of their own.
 APART = {"accounts", "search"}
 PAIRED = {"lone", "mail", "boxes"}
@@ -82,8 +83,9 @@ class Bench:
             if wanted - APART:
                 self.ours.start()
                 self.ours.create("target")
-            if "idle" in wanted:
-                self._cell("idle", self._idle)
+            for name, work in (("idle", self._idle), ("push", self._push)):
+                if name in wanted:
+                    self._cell(name, work)
             if wanted & PAIRED and not lack and self._cell("peer", self._start_peer):
                 for name, work in (("lone", self._lone), ("mail", self._mail), ("boxes", self._boxes)):
                     if name in wanted:
@@ -119,6 +121,13 @@ class Bench:
         _say(f"\nidle: {found['pss_mib']:.0f} MiB PSS, {found['core_percent']:.1f} % of a core")
         for name, value in sorted(found["pss_mib_by_process"].items()):
             _say(f"  {name:14} {value:7.0f} MiB {found['core_percent_by_process'].get(name, 0):6.2f} %")
+
+    def _push(self) -> None:
+        _say("\npush connections, half event streams, half WebSockets")
+        count, changes = (200, 20) if self.quick else (2000, 200)
+        self.result["push"] = push.push(self.ours, count, changes, _say)
+        for line in push.lines(self.result["push"]):
+            _say(line)
 
     def _lone(self) -> None:
         both = mailpath.sides(self.ours, self.peer)

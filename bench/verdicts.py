@@ -72,6 +72,10 @@ PROMISES: Final = (
     Promise("CPU of a search, 1,000,000 of others / alone",
             lambda found: max(row["ratio"] for row in found["search"]["kinds"].values()) if found["search"]["others"] >= 1_000_000 else None,
             1.2, True),
+    Promise("PSS more, 2,000 idle push connections",
+            lambda found: found["push"]["pss_more_mib"] if found["push"]["connections"] >= 2000 else None, 100, True, " MiB"),
+    Promise("p99 of a change told to all who listen",
+            lambda found: found["push"]["all_told_ms"]["p99"] if found["push"]["connections"] >= 2000 else None, 200, True, " ms"),
     Promise("PSS, idle", lambda found: found["idle"]["pss_mib"], 1536, True, " MiB"),
     Promise("CPU, idle", lambda found: found["idle"]["core_percent"], 5, True, " % of a core"),
 )  # fmt: skip

@@ -111,7 +111,7 @@ class Egress:
         )
 
     @classmethod
-    def of(cls, settings: ServiceSettings) -> Egress:
+    def of(cls, settings: ServiceSettings, connections: int = 100) -> Egress:
         """Return one as an operator's settings say.
 
         Raises:
@@ -120,7 +120,7 @@ class Egress:
         trust = ssl.create_default_context()
         if settings.ca_file is not None:
             trust.load_verify_locations(settings.ca_file)
-        return cls(rules_of(settings), trust)
+        return cls(rules_of(settings), trust, connections=connections)
 
     async def close(self) -> None:
         """Close its connections."""

@@ -86,6 +86,7 @@ class WebPush:
     methods: PushSubscriptionMethods
     application_server_key: str
     sender: PushSender | None
+    egress: Egress
 
 
 def build_application(
@@ -219,18 +220,20 @@ def _rendering_pool(settings: GatewaySettings) -> RenderingPool:
     return RenderingPool(limits, settings.rendering_workers)
 
 
-def _showing(settings: GatewaySettings, identity_key: Path, pool: RenderingPool) -> Showing:
+def _egress(settings: GatewaySettings, connections: int = 100) -> Egress:
     try:
-        egress = Egress.of(settings)
+        return Egress.of(settings, connections)
     except (OSError, ValueError):
         raise StartupError("PETITBLEU_EGRESS_… or PETITBLEU_CA_FILE cannot be used") from None
+
+
+def _showing(settings: GatewaySettings, identity_key: Path, pool: RenderingPool) -> Showing:
+    egress = _egress(settings)
     # every process that serves our origin has this key, so each can check what another signed
     return Showing(pool.render, egress, ImageKeys(identity_key.read_bytes()))
 
 
-def _web_push(
-    settings: GatewaySettings, keeper: GrpcPush, states: States, egress: Egress, connections: Callable[[], int]
-) -> WebPush:
+def _web_push(settings: GatewaySettings, keeper: GrpcPush, states: States, connections: Callable[[], int]) -> WebPush:
     vapid = None
     if settings.vapid_key is not None:
         try:
@@ -238,6 +241,8 @@ def _web_push(
         except (OSError, ValueError, TypeError):
             raise StartupError("the file of PETITBLEU_VAPID_KEY is no private key (PEM) of P-256") from None
     public = b"" if vapid is None else vapid.public
+    # of its own, so that slow hosts of images hold up no push
+    egress = _egress(settings, max(settings.push_posts, 1))
     sender = None
     if settings.push_posts:
         limits = PostLimits(
@@ -248,7 +253,7 @@ def _web_push(
     methods = PushSubscriptionMethods(
         keeper, states, public, sender.subscribed if sender is not None else lambda _account_id: None
     )
-    return WebPush(methods, "" if vapid is None else vapid.application_server_key, sender)
+    return WebPush(methods, "" if vapid is None else vapid.application_server_key, sender, egress)
 
 
 def _identity(settings: GatewaySettings) -> tuple[Path, Signer]:
@@ -279,7 +284,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     states = GrpcStates(store_peer, accounts_peer, settings.rpc_seconds)
     push = PushHub(states, PushLimits(settings.push_streams_account, settings.push_streams))
     keeper = GrpcPush(accounts_peer, settings.rpc_seconds)
-    web_push = _web_push(settings, keeper, states, showing.egress, lambda: events.connections)
+    web_push = _web_push(settings, keeper, states, lambda: events.connections)
     upkeep = PushUpkeep(push, authentication, lambda: events.connections, settings.push_recheck_seconds)
     health = HealthServer(
         {"accounts": _connected(accounts_peer), "store": _connected(store_peer)},
@@ -318,11 +323,11 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         stopping.cancel()
     await health.stop()
     await pool.close()
-    await showing.egress.close()
+    for egress in (showing.egress, web_push.egress):
+        await egress.close()
     store.close()
-    await accounts_peer.close()
-    await store_peer.close()
-    await stream_peer.close()
+    for peer in (accounts_peer, store_peer, stream_peer):
+        await peer.close()
     failed = [task for task in running if task.done() and not task.cancelled() and task.exception() is not None]
     if failed:
         raise StartupError("a door ended by itself")
