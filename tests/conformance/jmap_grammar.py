@@ -8,9 +8,11 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from msgspec import inspect
 
+from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
 
-REGISTRY: Final = build_registry()
+_NOBODY: Final[Any] = None
+REGISTRY: Final = build_registry(PushSubscriptionMethods(_NOBODY, _NOBODY, b"", lambda _account: None))
 
 
 @st.composite
@@ -163,7 +165,15 @@ _PROPERTIES: Final = st.lists(
     max_size=5,
 )  # fmt: skip
 PROPERTIES: Final = shortly(lambda: _PROPERTIES)
-LETTERS: Final = {"Mailbox": "F", "Thread": "T", "Email": "M", "Blob": "B", "SearchSnippet": "M"}
+LETTERS: Final = {
+    "Mailbox": "F",
+    "Thread": "T",
+    "Email": "M",
+    "Blob": "B",
+    "Identity": "I",
+    "PushSubscription": "P",
+    "DeletedMailbox": "F",
+}
 
 
 def patch(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
