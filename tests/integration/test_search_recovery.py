@@ -17,7 +17,7 @@ from tests.integration.test_store_search import letter as plain
 from petitbleu.store.v1 import mailbox_pb2, removed_pb2
 from petitbleu_store.adapters import search_rows
 from petitbleu_store.adapters.mail_reader.process import MailReader, ReaderError
-from petitbleu_store.adapters.mail_reader.requests import Answer, Request, Terms
+from petitbleu_store.adapters.mail_reader.requests import Answer, Match, Request, Terms
 from petitbleu_store.bootstrap import Store
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service import text_search
@@ -147,7 +147,7 @@ class _Squeamish(MailReader):
     """Ends at messages that hold a mark, as one does that meets its match."""
 
     async def ask(self, request: Request) -> Answer:
-        if isinstance(request, Terms) and any(b"POISON" in (mail.blob or b"") for mail in request.mails):
+        if isinstance(request, Terms | Match) and any(b"POISON" in (mail.blob or b"") for mail in request.mails):
             raise ReaderError("ended")
         return await super().ask(request)
 
@@ -168,6 +168,14 @@ async def test_a_message_that_ends_its_readers_is_found_by_its_header_and_is_in_
         assert await found(store, account_id, text("bleu")) == [ids[1]]
     finally:
         await index.hasty.close()
+    squeamish = _Squeamish(0)
+    texts = parts_of(store).search.texts
+    texts.reader = squeamish
+    try:
+        assert set(await found(store, account_id, text('"marmotte"'))) == {ids[0], ids[2]}
+        assert await found(store, account_id, text('"poison bleu"')) == [ids[1]]
+    finally:
+        await squeamish.close()
     states = await store.core.cold.fetch("/* cold:test */ SELECT state FROM search_entry ORDER BY message_id")
     assert [row["state"] for row in states] == [0, 1, 0]
 

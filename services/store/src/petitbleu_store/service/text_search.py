@@ -18,7 +18,7 @@ from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_kit.logs import get_logger
 from petitbleu_store.adapters import search_rows
 from petitbleu_store.adapters.mail_reader.process import MailReader, ReaderError
-from petitbleu_store.adapters.mail_reader.requests import Leaf, Match
+from petitbleu_store.adapters.mail_reader.requests import Leaf, Mail, Match
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.core import Core
 from petitbleu_store.domain.header_names import header_term
@@ -159,7 +159,7 @@ class TextSearch:
         self._core = core
         self._index = index
         self._loader = loader
-        self._reader = reader
+        self.reader = reader
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     @contextlib.asynccontextmanager
@@ -318,17 +318,23 @@ class TextSearch:
     async def _matched(
         self, account: KnownAccount, leaves: Sequence[TextLeaf], rows: Sequence[Any]
     ) -> list[tuple[int, list[bool]]]:
-        loaded = [one for one in await self._loader.load(account, rows) if one.mail is not None]
+        loaded = {one.message_id: one.mail for one in await self._loader.load(account, rows) if one.mail is not None}
         asked = [Leaf([int(one) for one in leaf.fields], leaf.text, leaf.header) for leaf in leaves]
         try:
-            answer = await self._reader.ask(Match(asked, [one.mail for one in loaded if one.mail is not None]))
-            return [(one.message_id, has) for one, has in zip(loaded, answer.found, strict=True)]
+            answer = await self.reader.ask(Match(asked, list(loaded.values())))
+            return list(zip(loaded, answer.found, strict=True))
         except ReaderError:
-            if len(rows) > 1:
-                found = [await self._matched(account, leaves, [row]) for row in rows]
-                return [pair for pairs in found for pair in pairs]
-            _log.warning("message not searched", account_id=account.account_id, message_id=rows[0]["message_id"])
-            return []
+            # One of them may be at fault: each alone, and what ends its reader by its header, as the index has it.
+            return [pair for number, mail in loaded.items() for pair in await self._alone(account, asked, number, mail)]
+
+    async def _alone(
+        self, account: KnownAccount, asked: list[Leaf], message_id: int, mail: Mail
+    ) -> list[tuple[int, list[bool]]]:
+        for one in (mail, Mail(mail.meta, mail.prefix, None, [])):
+            with contextlib.suppress(ReaderError):
+                return [(message_id, (await self.reader.ask(Match(asked, [one]))).found[0])]
+        _log.warning("message not searched", account_id=account.account_id, message_id=message_id)
+        return []
 
 
 def _required(key: TermKey, secret: bytes, leaf: TextLeaf) -> tuple[tuple[tuple[int, ...], ...], bool]:
