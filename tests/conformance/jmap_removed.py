@@ -108,6 +108,7 @@ class MemoryRemoved:
             status = self._restore(person, one.message_id, list(one.mailbox_ids))
             found = person.messages.get(one.message_id)
             answer.results.add(status=status, message=found.row if found and status == pb.RESTORE_STATUS_OK else None)
+        person.recount()
         answer.new_modseq = person.modseq
         return answer
 
@@ -146,6 +147,7 @@ class MemoryRemoved:
             for number in sorted(request.mailbox_ids, key=level)
         }
         answer.results.extend([done[number] for number in request.mailbox_ids])
+        person.recount()
         answer.new_modseq = person.modseq
         return answer
 
