@@ -6,12 +6,11 @@ what is shown, not what the mailbox holds. Everything else is of `query_lists`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_store.core import Core
-from petitbleu_store.domain.query_sql import conjuncts
+from petitbleu_store.domain.plain_lists import Plain, plain_of
 from petitbleu_store.domain.query_windows import collapsed_window, first_of_threads, position_end
 from petitbleu_store.domain.sharing import View, filter_is_of_messages, order_is_of_messages
 from petitbleu_store.domain.text_filter import has_texts
@@ -47,14 +46,6 @@ _WALK_ONCE: Final = (
     "WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL ORDER BY w.received_ms DESC, w.message_id DESC"
 )
 _END: Final = (1 << 62, 1 << 62)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plain:
-    """A query of one mailbox by date and nothing else."""
-
-    mailbox_id: int
-    ascending: bool
 
 
 class Queries:
@@ -105,7 +96,7 @@ class Queries:
     ) -> mailbox_pb2.QueryMessagesResponse:
         if has_texts(request.filter):
             return await self._texts.window(account, request)
-        plain = _plain(request)
+        plain = plain_of(request)
         if plain is not None and not request.anchor:
             if not request.collapse_threads:
                 return await self._list(account, request, plain)
@@ -127,7 +118,7 @@ class Queries:
             return mailbox_pb2.QueryMessageChangesResponse(refusal=refused.refusal, total=-1)
 
     async def _list(
-        self, account: KnownAccount, request: mailbox_pb2.QueryMessagesRequest, plain: _Plain
+        self, account: KnownAccount, request: mailbox_pb2.QueryMessagesRequest, plain: Plain
     ) -> mailbox_pb2.QueryMessagesResponse:
         position = request.position
         if position < 0:
@@ -151,7 +142,7 @@ class Queries:
         )  # fmt: skip
 
     async def _walk(
-        self, account: KnownAccount, request: mailbox_pb2.QueryMessagesRequest, plain: _Plain
+        self, account: KnownAccount, request: mailbox_pb2.QueryMessagesRequest, plain: Plain
     ) -> mailbox_pb2.QueryMessagesResponse:
         """List one message a thread: walk the index from the newest, leaving out threads that were met (RFC 8621 §4.4.3)."""
         place = (account.partition, account.account_id, plain.mailbox_id)
@@ -194,18 +185,3 @@ class Queries:
                     break
                 page = min(2 * page, _LAST_PAGE)
         return collapsed_window(request, position, list(heads.values()), counts["modseq"], threads)
-
-
-def _plain(request: mailbox_pb2.QueryMessagesRequest) -> _Plain | None:
-    if len(request.sort) > 1 or (request.sort and request.sort[0].property != mailbox_pb2.SORT_PROPERTY_RECEIVED_AT):
-        return None
-    leaves = conjuncts(request.filter)
-    if len(leaves) != 1:
-        return None
-    rest = mailbox_pb2.MessageFilter()
-    rest.CopyFrom(leaves[0])
-    mailbox_id = rest.in_mailbox
-    rest.ClearField("in_mailbox")
-    if not mailbox_id or rest.ByteSize():
-        return None
-    return _Plain(mailbox_id, bool(request.sort) and request.sort[0].ascending)

@@ -10,11 +10,13 @@ from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.core import Core
 from petitbleu_store.domain.change_log import Kind
+from petitbleu_store.domain.plain_lists import plain_of
 from petitbleu_store.domain.query_scope import Entry, Touched, difference, scope_of, touched_by
 from petitbleu_store.domain.query_sql import is_named
 from petitbleu_store.domain.text_filter import has_texts
 from petitbleu_store.errors import Problem, QueryRefusedError, StoreError
 from petitbleu_store.service.account_book import KnownAccount
+from petitbleu_store.service.plain_listing import plain_listing
 from petitbleu_store.service.query_lists import Listing, Lists, check
 from petitbleu_store.service.text_lists import TextLists
 from petitbleu_store.service.text_search import Known, TooMuchToReadError
@@ -71,7 +73,7 @@ class QueryChanges:
                 rows = await self._lists.rows(connection, account, request, known)
                 listing = None
             else:
-                listing = await self._lists.listing(connection, account, request, touched, known)
+                listing = await self._listing(connection, account, request, touched, known)
         if listing is None:
             listing = _listing(await self._lists.ordered(account, request, rows), request, touched)
         found = difference(touched, listing.entries, collapsed=request.collapse_threads)
@@ -94,6 +96,23 @@ class QueryChanges:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield connection
+
+    async def _listing(
+        self,
+        connection: Executor,
+        account: KnownAccount,
+        request: mailbox_pb2.QueryMessageChangesRequest,
+        touched: Touched,
+        known: Known | None,
+    ) -> Listing:
+        plain = plain_of(request)
+        if plain is not None and not plain.ascending:
+            listing = await plain_listing(
+                connection, account, plain.mailbox_id, touched, collapsed=request.collapse_threads
+            )
+            if listing is not None:
+                return listing
+        return await self._lists.listing(connection, account, request, touched, known)
 
     async def _known(self, connection: Executor, account: KnownAccount, given: mailbox_pb2.MessageFilter) -> Known:
         try:
