@@ -10,6 +10,7 @@ from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.core import Core
 from petitbleu_store.domain.change_log import Kind
+from petitbleu_store.domain.known_texts import Known
 from petitbleu_store.domain.plain_lists import plain_of
 from petitbleu_store.domain.query_scope import Entry, Touched, difference, scope_of, touched_by
 from petitbleu_store.domain.query_sql import is_named
@@ -19,7 +20,7 @@ from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.plain_listing import plain_listing
 from petitbleu_store.service.query_lists import Listing, Lists, check
 from petitbleu_store.service.text_lists import TextLists
-from petitbleu_store.service.text_search import Known, TooMuchToReadError
+from petitbleu_store.service.text_search import TooMuchToReadError
 
 MAX_STEPS: Final = 20_000
 """Steps of the log that are read; a client further behind asks for the list, which then is cheaper."""

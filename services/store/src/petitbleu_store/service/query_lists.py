@@ -16,6 +16,7 @@ from petitbleu_mail.collations import COLLATIONS, DEFAULT
 from petitbleu_mail.sorted_by import SortedBy
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.core import Core
+from petitbleu_store.domain.known_texts import Known
 from petitbleu_store.domain.query_scope import Entry, Touched
 from petitbleu_store.domain.query_sql import NAMED, FilterSql, Parameters, checked, is_named, oldest_first
 from petitbleu_store.domain.query_windows import entries_of, whole_window
@@ -23,7 +24,6 @@ from petitbleu_store.domain.text_filter import text_leaves
 from petitbleu_store.errors import Problem, QueryRefusedError, StoreError
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.sealed_names import MAX_SORTED, SealedNames
-from petitbleu_store.service.text_search import Known
 
 Asked = mailbox_pb2.QueryMessagesRequest | mailbox_pb2.QueryMessageChangesRequest
 

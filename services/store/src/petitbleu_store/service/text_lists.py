@@ -7,12 +7,13 @@ import contextlib
 from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.core import Core
+from petitbleu_store.domain.known_texts import Known
 from petitbleu_store.domain.query_sql import is_named
 from petitbleu_store.domain.query_windows import collapsed_window, position_end
 from petitbleu_store.errors import QueryRefusedError
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.query_lists import Lists, keyword_hash
-from petitbleu_store.service.text_search import Known, TextSearch, TooMuchToReadError
+from petitbleu_store.service.text_search import TextSearch, TooMuchToReadError
 
 
 class TextLists:
