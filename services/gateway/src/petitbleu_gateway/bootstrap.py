@@ -18,6 +18,7 @@ from petitbleu_gateway.adapters.probes import backend_answers, service_ready
 from petitbleu_gateway.adapters.push_grpc import GrpcPush
 from petitbleu_gateway.adapters.push_post import PostLimits, PushPoster
 from petitbleu_gateway.adapters.rendering_pool import RenderingLimits, RenderingPool
+from petitbleu_gateway.adapters.sharing_grpc import GrpcDirectory, GrpcSharing
 from petitbleu_gateway.adapters.states_grpc import GrpcStates
 from petitbleu_gateway.adapters.store_grpc import GrpcMailStore
 from petitbleu_gateway.config import GatewaySettings
@@ -58,6 +59,7 @@ from petitbleu_gateway.service.push import PushHub, PushLimits, States
 from petitbleu_gateway.service.push_sender import PushSender
 from petitbleu_gateway.service.push_upkeep import PushUpkeep
 from petitbleu_gateway.service.readiness import Readiness
+from petitbleu_gateway.service.shared_accounts import SharedAccounts
 from petitbleu_kit.egress import Egress
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import Signer
@@ -92,6 +94,7 @@ class WebPush:
 def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, people: People, authentication: Authentication,
     readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush, proxies: Sequence[Network],
+    shared: SharedAccounts,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight, settings.http_octets_account)
@@ -108,16 +111,21 @@ def build_application(
         settings.jmap_max_blob_octets, settings.jmap_max_draft_octets, settings.jmap_max_response_octets,
         limits.max_size_blob_set,
     )  # fmt: skip
-    sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget)
+    sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget, shared)
     jmap = JmapDoors(
         authentication, store, people, build_registry(web_push.methods), limits, method_limits,
         settings.http_body_seconds, budget,
         Turns(settings.jmap_turns, settings.jmap_turns_account),
-        Pace(settings.jmap_rate, settings.jmap_burst, settings.jmap_patience),
+        Pace(settings.jmap_rate, settings.jmap_burst, settings.jmap_patience), shared,
     )  # fmt: skip
-    download = DownloadDoor(authentication, store, settings.jmap_max_concurrent_downloads, budget)
+    download = DownloadDoor(authentication, store, settings.jmap_max_concurrent_downloads, budget, shared)
     upload = UploadDoor(
-        authentication, store, limits, seconds=settings.jmap_upload_seconds, stall_seconds=settings.http_stall_seconds
+        authentication,
+        store,
+        limits,
+        shared,
+        seconds=settings.jmap_upload_seconds,
+        stall_seconds=settings.http_stall_seconds,
     )
     events = EventSourceDoor(authentication, opening)
     web_socket = WebSocketDoor(
@@ -283,9 +291,13 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     )
     states = GrpcStates(store_peer, accounts_peer, settings.rpc_seconds)
     push = PushHub(states, PushLimits(settings.push_streams_account, settings.push_streams))
-    keeper = GrpcPush(accounts_peer, settings.rpc_seconds)
-    web_push = _web_push(settings, keeper, states, lambda: events.connections)
-    upkeep = PushUpkeep(push, authentication, lambda: events.connections, settings.push_recheck_seconds)
+    web_push = _web_push(
+        settings, GrpcPush(accounts_peer, settings.rpc_seconds), states, lambda: events.connections
+    )
+    shared = SharedAccounts(
+        GrpcSharing(store_peer, settings.rpc_seconds), GrpcDirectory(accounts_peer, settings.rpc_seconds)
+    )
+    upkeep = PushUpkeep(push, authentication, lambda: events.connections, settings.push_recheck_seconds, shared)
     health = HealthServer(
         {"accounts": _connected(accounts_peer), "store": _connected(store_peer)},
         settings.health_host, settings.health_port,
@@ -298,14 +310,15 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         GrpcIdentities(accounts_peer, settings.rpc_seconds),
         authentication,
         _readiness(settings, health),
-        PushOpening(push, upkeep),
+        PushOpening(push, upkeep, shared),
         showing,
         web_push,
         proxies,
+        shared,
     )
     doors, certificates = _doors(settings, application, proxies)
     await health.start()
-    periodic: list[Awaitable[None]] = [events.run(authentication, push, web_push.sender), upkeep.run()]
+    periodic: list[Awaitable[None]] = [events.run(authentication, push, web_push.sender, upkeep), upkeep.run()]
     if web_push.sender is not None:
         periodic.append(web_push.sender.run())
     if certificates is not None:

@@ -72,6 +72,8 @@ class Fault(StrEnum):
     INVALID_RESULT_REFERENCE = "invalidResultReference"
     FORBIDDEN = "forbidden"
     ACCOUNT_NOT_FOUND = "accountNotFound"
+    ACCOUNT_NOT_SUPPORTED_BY_METHOD = "accountNotSupportedByMethod"
+    ACCOUNT_READ_ONLY = "accountReadOnly"
     REQUEST_TOO_LARGE = "requestTooLarge"
     STATE_MISMATCH = "stateMismatch"
     CANNOT_CALCULATE_CHANGES = "cannotCalculateChanges"

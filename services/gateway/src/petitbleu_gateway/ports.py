@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from petitbleu.accounts.v1 import accounts_pb2
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu.store.v1 import removed_pb2, uploads_pb2
+from petitbleu.store.v1 import removed_pb2, sharing_pb2, uploads_pb2
 
 _PERSON: Final = accounts_pb2.ROLE_PERSON
 _CHILD: Final = accounts_pb2.ROLE_CHILD
@@ -18,7 +18,8 @@ _CHILD: Final = accounts_pb2.ROLE_CHILD
 class Identity:
     """A person who has shown a right credential.
 
-    `principal` is the signed token for other services; it ends at `expires_at` (Unix seconds).
+    `principal` is the signed token for other services; it ends at `expires_at` (Unix seconds). `account_id` is the account that is
+    worked on: the person's own, or one of which others share something; then `own_account_id` is the person's.
     """
 
     account_id: int
@@ -29,6 +30,12 @@ class Identity:
     session_id: int
     principal: str
     expires_at: int
+    own_account_id: int = 0
+
+    @property
+    def person_id(self) -> int:
+        """The person's own account."""
+        return self.own_account_id or self.account_id
 
     @property
     def is_adult(self) -> bool:
@@ -47,6 +54,18 @@ class Credential:
     def bearer(self) -> bool:
         """Whether it is a bearer token."""
         return not self.login
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What accounts tells of another account."""
+
+    account_id: int
+    tenant_id: int
+    address: str
+    name: str
+    active: bool
+    guarded: bool
 
 
 class RefusedError(Exception):
@@ -124,6 +143,31 @@ class RemovedMail(Protocol):
 
     async def purge(self, who: Identity, request: removed_pb2.PurgeRemovedRequest) -> removed_pb2.PurgeRemovedResponse:
         """Delete for ever."""
+
+
+class Directory(Protocol):
+    """Who others are. Raises AwayError."""
+
+    async def profiles(self, account_ids: Sequence[int]) -> Sequence[Profile]:
+        """Give what is known of at most 1,000 accounts; those that do not exist are left out."""
+
+    async def reached(self, address: str) -> Sequence[int]:
+        """Give the accounts that an address reaches."""
+
+
+class Sharing(Protocol):
+    """What others share with a person. Raises grpc.aio.AioRpcError as store answered."""
+
+    async def received(self, who: Identity) -> Sequence[sharing_pb2.ReceivedShare]:
+        """Give the accounts that share something."""
+
+    async def notifications(self, who: Identity) -> sharing_pb2.ListNotificationsResponse:
+        """Give the notifications that are not dismissed, oldest first."""
+
+    async def dismiss(
+        self, who: Identity, notification_ids: Sequence[int], if_modseq: int
+    ) -> sharing_pb2.DismissNotificationsResponse:
+        """Destroy notifications."""
 
 
 class MailStore(Protocol):

@@ -18,6 +18,7 @@ from petitbleu_gateway.domain.state_changes import AccountState
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.push import PushHub
 from petitbleu_gateway.service.push_sender import PushSender
+from petitbleu_gateway.service.push_upkeep import PushUpkeep
 from petitbleu_kit import bus
 from petitbleu_kit.config import ServiceSettings
 from petitbleu_kit.logs import get_logger
@@ -28,6 +29,7 @@ _FILED = "mail.message.filed.v1.*"
 _CHANGED = "mail.account.changed.v1.*"
 _IDENTITY = "accounts.identity.changed.v1.*"
 _SUBSCRIBED = "accounts.push.changed.v1.*"
+_SHARES = "mail.share.changed.v1.*"
 
 
 Handler = Callable[[Msg], Awaitable[None]]
@@ -48,7 +50,7 @@ def _identity(data: bytes) -> tuple[int, AccountState]:
     return event.account_id, AccountState(0, 0, event.modseq)
 
 
-def _pushed(push: PushHub, sender: PushSender | None) -> list[tuple[str, Handler]]:
+def _pushed(push: PushHub, sender: PushSender | None, upkeep: PushUpkeep) -> list[tuple[str, Handler]]:
     """Return what listens for changes of which people are told, by subject; while nobody is, nothing is read."""
 
     def listener(read: Callable[[bytes], tuple[int, AccountState]]) -> Handler:
@@ -66,8 +68,11 @@ def _pushed(push: PushHub, sender: PushSender | None) -> list[tuple[str, Handler
         if sender is not None:
             sender.subscribed(events_pb2.PushSubscriptionsChanged.FromString(message.data).account_id)
 
+    async def shares(message: Msg) -> None:
+        upkeep.shares_changed(events_pb2.AccountChanged.FromString(message.data).account_id)
+
     readers = ((_FILED, _filed), (_CHANGED, _changed), (_IDENTITY, _identity))
-    return [*((subject, listener(read)) for subject, read in readers), (_SUBSCRIBED, subscribed)]
+    return [*((subject, listener(read)) for subject, read in readers), (_SUBSCRIBED, subscribed), (_SHARES, shares)]
 
 
 class BusEvents:
@@ -88,7 +93,9 @@ class BusEvents:
         """Whether events reach us now."""
         return self._client is not None and self._client.is_connected
 
-    async def run(self, authentication: Authentication, push: PushHub, sender: PushSender | None) -> None:
+    async def run(
+        self, authentication: Authentication, push: PushHub, sender: PushSender | None, upkeep: PushUpkeep
+    ) -> None:
         """Listen until cancelled; the bus may come late, go away and come back."""
 
         async def directory(message: Msg) -> None:
@@ -102,7 +109,7 @@ class BusEvents:
         while self._client is None:
             try:
                 client = await bus.connect(self._settings, "gateway")
-                for subject, handler in ((_DIRECTORY, directory), *_pushed(push, sender)):
+                for subject, handler in ((_DIRECTORY, directory), *_pushed(push, sender, upkeep)):
                     await client.subscribe(subject, cb=handler)
                 self._client = client
             except (NatsError, OSError, TimeoutError):

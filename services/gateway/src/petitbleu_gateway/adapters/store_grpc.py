@@ -23,6 +23,7 @@ class GrpcMailStore:
     """Store as its MailboxService answers.
 
     Short reads go over streams that stay open (ADR 9), each request with the person's principal; all else is a call of its own.
+    Uploads are the person's own, whichever account they are for: nobody's else can be named (ADR 19).
 
     Args:
         peer: Channel to store.
@@ -138,7 +139,7 @@ class GrpcMailStore:
 
         async def parts() -> AsyncIterator[uploads_pb2.UploadRequest]:
             octets = 0
-            yield uploads_pb2.UploadRequest(header=uploads_pb2.UploadHeader(account_id=who.account_id))
+            yield uploads_pb2.UploadRequest(header=uploads_pb2.UploadHeader(account_id=who.person_id))
             try:
                 async for piece in pieces:
                     octets += len(piece)
@@ -163,7 +164,7 @@ class GrpcMailStore:
 
     async def uploads(self, who: Identity, upload_ids: Sequence[int]) -> Sequence[uploads_pb2.StoredUpload]:
         """Give those of at most 1,000 uploads that are there."""
-        request = uploads_pb2.GetUploadsRequest(account_id=who.account_id, upload_ids=upload_ids)
+        request = uploads_pb2.GetUploadsRequest(account_id=who.person_id, upload_ids=upload_ids)
         answer = await self._peer.call(
             self._uploads_stub.GetUploads, request, timeout=self._seconds, principal=who.principal
         )
@@ -172,7 +173,7 @@ class GrpcMailStore:
     async def read_upload(self, who: Identity, upload_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
         """Stream octets of an upload; `length` 0 means to its end."""
         request = uploads_pb2.ReadUploadRequest(
-            account_id=who.account_id, upload_id=upload_id, offset=offset, length=length
+            account_id=who.person_id, upload_id=upload_id, offset=offset, length=length
         )
         short = 0 < length <= _SHORT_READ
         call = (self._uploads_stub if short else self._uploads_stream_stub).ReadUpload(

@@ -9,10 +9,13 @@ from typing import Any, Final
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.domain.json_pointers import unescape
 from petitbleu_gateway.domain.mailbox_view import SERVER_SET, MailboxView
+from petitbleu_gateway.domain.shares import SHARE_WITH, read_shares
 from petitbleu_gateway.errors import Invalid, SetError, SetFault, invalid
 from petitbleu_gateway.jmap import ids
 from petitbleu_mail.mailbox_rules import FREE_ROLES, STANDARD_ROLES, normal_name
 
+# Properties that are objects, and how long a pointer into them is at most.
+_DEEPEST: Final = {"myRights": 2, SHARE_WITH: 3}
 _SORT_ORDER_END: Final = 1 << 31
 
 
@@ -70,7 +73,10 @@ class MailboxReader:
                 raise invalid("name")
         for name, value in given.items():
             with wrong:
-                self._set(wanted, name, value)
+                if name == SHARE_WITH:
+                    self._share(wanted, {}, {(): value})
+                else:
+                    self._set(wanted, name, value)
         wrong.settle()
         return wanted
 
@@ -83,7 +89,14 @@ class MailboxReader:
         found = None if number is None else self._view.by_id[number]
         wanted = Wanted(pb.MailboxUpdate(mailbox_id=number or 0))
         wrong = Invalid()
-        for path, value in _paths(patch).items():
+        paths = _paths(patch)
+        shares = {path[1:]: value for path, value in paths.items() if path[0] == SHARE_WITH}
+        if shares:
+            with wrong:
+                self._share(wanted, {share.account_id: share.rights for share in found.shares} if found else {}, shares)
+        for path, value in paths.items():
+            if path[0] == SHARE_WITH:
+                continue
             with wrong:
                 if path[0] in SERVER_SET:
                     self._same(found, path, value)
@@ -100,6 +113,14 @@ class MailboxReader:
             current = current.get(path[1]) if current else None
         if current is None or type(current) is not type(value) or current != value:
             raise invalid(path[0], why="the server sets it")
+
+    def _share(self, wanted: Wanted, current: Mapping[int, int], given: Mapping[tuple[str, ...], Any]) -> None:
+        """RFC 9670 §4: only whoever mayShare sets with whom."""
+        if not self._view.with_shares:
+            raise invalid(SHARE_WITH)
+        if self._view.shared:
+            raise SetError(SetFault.FORBIDDEN)
+        read_shares(wanted.update, current, given)
 
     def _set(self, wanted: Wanted, name: str, value: Any) -> None:
         update = wanted.update
@@ -144,9 +165,9 @@ def _paths(patch: dict[str, Any]) -> dict[tuple[str, ...], Any]:
     paths: dict[tuple[str, ...], Any] = {}
     for pointer, value in patch.items():
         tokens = tuple(unescape(pointer) or ())
-        if not tokens or tokens in paths or (len(tokens) > 1 and (tokens[0] != "myRights" or len(tokens) > 2)):
+        if not tokens or tokens in paths or len(tokens) > _DEEPEST.get(tokens[0], 1):
             raise SetError(SetFault.INVALID_PATCH, "nothing can be patched there")
         paths[tokens] = value
-    if ("myRights",) in paths and any(len(tokens) > 1 for tokens in paths):
+    if any(tokens[:length] in paths for tokens in paths for length in range(1, len(tokens))):
         raise SetError(SetFault.INVALID_PATCH, "one pointer holds another")
     return paths

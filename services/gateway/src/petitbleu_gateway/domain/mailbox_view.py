@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu_gateway.domain.shares import SHARE_WITH, rights_object, share_with
 from petitbleu_mail.mailbox_rules import MAX_DEPTH, STANDARD_ROLES
 
 COUNTS: Final = ("totalEmails", "unreadEmails", "totalThreads", "unreadThreads")
@@ -57,20 +58,38 @@ SERVER_SET: Final = frozenset({"id", "myRights", *COUNTS})
 
 
 class MailboxView:
-    """Shows mailboxes of an account, of which it is told all."""
+    """Shows mailboxes of an account, of which it is told all.
 
-    def __init__(self, mailboxes: Iterable[pb.Mailbox]) -> None:
+    Args:
+        mailboxes: They.
+        shared: They are another's, who shares them.
+        with_shares: The client knows of shares (RFC 9670 §4).
+    """
+
+    def __init__(self, mailboxes: Iterable[pb.Mailbox], *, shared: bool = False, with_shares: bool = False) -> None:
+        self.shared = shared
+        self.with_shares = with_shares
         self.by_id = {found.mailbox_id: found for found in mailboxes}
         self.parents = {number: found.parent_id for number, found in self.by_id.items()}
         self._levels: dict[int, int] = {}
 
     def value(self, found: pb.Mailbox, name: str) -> Any:
         """Return a property."""
+        if name == SHARE_WITH:
+            return share_with(found.shares)
         if name != "myRights":
             return _SIMPLE[name](found)
         if not self._levels:
             self._levels = levels(self.parents)
-        return rights(found.role, self._levels[found.mailbox_id])
+        return self.rights(found.role, self._levels[found.mailbox_id], found.rights)
+
+    def rights(self, role: str, level: int, given: int) -> dict[str, bool]:
+        """Return the myRights of a mailbox: those that it is shared with, as far as anybody may (RFC 8621 §2)."""
+        most = rights(role, level)
+        if self.shared:
+            allowed = rights_object(given)
+            most = {name: value and allowed[name] for name, value in most.items()}
+        return most | {"mayShare": not self.shared} if self.with_shares else most
 
     def show(self, found: pb.Mailbox, names: Iterable[str]) -> dict[str, Any]:
         """Return a mailbox with these properties."""

@@ -13,6 +13,8 @@ _DELIVERY: Final = "EmailDelivery"
 _IDENTITY: Final = "Identity"
 TYPES: Final = frozenset({*_LOGGED, _DELIVERY, _IDENTITY})
 """Types whose changes are pushed; RFC 8621 §1.5 adds `EmailDelivery`, which changes only when a message was added."""
+SHARED_TYPES: Final = frozenset({"Email", "Mailbox", "Thread"})
+"""Types that accounts of others have for those with whom they share."""
 _SEEN: Final = re.compile(r"(a[a-z2-7]{1,13})\.([0-9]{1,18})\.([0-9]{1,18})(?:\.([0-9]{1,18}))?")
 
 

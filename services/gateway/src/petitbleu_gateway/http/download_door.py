@@ -11,14 +11,15 @@ import grpc
 
 from petitbleu_gateway.domain.stream_decoding import decoder_for
 from petitbleu_gateway.errors import Fault, Problem, fault_of
+from petitbleu_gateway.http.account import in_account
 from petitbleu_gateway.http.credentials import identify
-from petitbleu_gateway.http.exchange import Exchange, Header, OctetBudget
+from petitbleu_gateway.http.exchange import NO_STORE, Exchange, Header, OctetBudget
 from petitbleu_gateway.http.jmap_doors import Places
-from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.session import DOWNLOAD_PATH
 from petitbleu_gateway.methods.blobs import Blob, find_blob, read_blob
 from petitbleu_gateway.ports import Identity, MailStore
 from petitbleu_gateway.service.authentication import Authentication
+from petitbleu_gateway.service.shared_accounts import SharedAccounts
 
 # RFC 9110 §8.3.1, with what no header may hold left out
 _TYPE: Final = re.compile(
@@ -48,25 +49,41 @@ class DownloadDoor:
         store: The person's mail.
         at_once: Downloads of an account at once.
         budget: Octets that the process may hold, for parts of messages that must be read whole to find them.
+        shared: What others share with people.
     """
 
-    def __init__(self, authentication: Authentication, store: MailStore, at_once: int, budget: OctetBudget) -> None:
+    def __init__(
+        self,
+        authentication: Authentication,
+        store: MailStore,
+        at_once: int,
+        budget: OctetBudget,
+        shared: SharedAccounts,
+    ) -> None:
         self._authentication = authentication
         self._store = store
         self._budget = budget
+        self._shared = shared
         self._places = Places(at_once)
 
     async def download(self, exchange: Exchange) -> None:
         """Answer with a blob, or with a range of it where its octets are stored as they are (RFC 9110 §14)."""
         who = await identify(exchange, self._authentication)
         pieces = exchange.path.removeprefix(DOWNLOAD_PATH).split("/", 2)
-        if len(pieces) != 3 or ids.account_number(pieces[0]) != who.account_id:
+        if len(pieces) != 3:
             raise Problem(404)
-        _, blob_id, name = pieces
-        headers = [*_FIXED, (b"content-type", _content_type(exchange)), _disposition(name)]
-        with self._places.take(who.account_id, _busy):
+        account, blob_id, name = pieces
+        who = await in_account(who, account, self._shared)
+        # what others share is theirs to take back
+        fixed = (
+            _FIXED
+            if not who.own_account_id
+            else (*(field for field in _FIXED if field[0] != b"cache-control"), NO_STORE)
+        )
+        headers = [*fixed, (b"content-type", _content_type(exchange)), _disposition(name)]
+        with self._places.take(who.person_id, _busy):
             held: list[int] = []
-            share = self._budget.of(who.account_id)
+            share = self._budget.of(who.person_id)
 
             def take(octets: int) -> None:
                 # the octets, and the part that is cut out of them
@@ -134,7 +151,7 @@ async def _stream(
 def _problem(error: grpc.aio.AioRpcError, exchange: Exchange) -> Exception:
     if exchange.status:
         return ConnectionError("store ended the stream")
-    if error.code() == grpc.StatusCode.NOT_FOUND:
+    if error.code() in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED}:
         return Problem(404)
     if fault_of(error) is Fault.SERVER_UNAVAILABLE:
         return Problem(503, headers=((b"retry-after", b"2"),))

@@ -22,6 +22,7 @@ from petitbleu_gateway.jmap.session import SessionLimits, session_state
 from petitbleu_gateway.ports import Identity, MailStore, People
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.fairness import Pace, TooFastError, Turns
+from petitbleu_gateway.service.shared_accounts import SharedAccounts
 
 
 class Places:
@@ -84,11 +85,13 @@ class JmapDoors:
         budget: Octets in flight.
         turns: Whose request is worked on.
         pace: How many calls an account makes.
+        shared: What others share with people.
     """
 
     def __init__(
         self, authentication: Authentication, store: MailStore, people: People, registry: Registry, limits: SessionLimits,
         method_limits: MethodLimits, body_seconds: float, budget: OctetBudget, turns: Turns, pace: Pace,
+        shared: SharedAccounts,
     ) -> None:  # fmt: skip
         self._authentication = authentication
         self._store = store
@@ -101,6 +104,7 @@ class JmapDoors:
         self._turns = turns
         self._pace = pace
         self._calmed = Places(_CALMED)
+        self._shared = shared
         self._places = Places(limits.max_concurrent_requests)
 
     async def api(self, exchange: Exchange) -> None:
@@ -158,17 +162,19 @@ class JmapDoors:
         created_ids = {} if request.created_ids is UNSET else request.created_ids
         octets = self._budget.of(account_id)
         context = Context(
-            who, self._store, self._method_limits, self._people, dict(created_ids), reserve=octets.has_taken
-        )
+            who, self._store, self._method_limits, self._people, dict(created_ids), reserve=octets.has_taken,
+            shared=self._shared,
+        )  # fmt: skip
         try:
             async with self._turns.turn(account_id):
                 responses = await run_calls(self._registry, request, context)
+                state = session_state(who, self._limits, await self._shared.of(who))
         except BaseException:
             octets.give_back(context.held + context.kept)
             raise
         octets.give_back(context.held)
         self._pace.charge(account_id, context.answered / _OCTETS_A_TOKEN)
-        result: dict[str, Any] = {"methodResponses": responses, "sessionState": session_state(who, self._limits)}
+        result: dict[str, Any] = {"methodResponses": responses, "sessionState": state}
         if request.created_ids is not UNSET:  # RFC 8620 §3.4
             result["createdIds"] = context.created_ids
         return result, context.kept

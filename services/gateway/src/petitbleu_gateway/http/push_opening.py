@@ -10,6 +10,7 @@ from petitbleu_gateway.http.exchange import Exchange
 from petitbleu_gateway.ports import Identity
 from petitbleu_gateway.service.push import PushHub, Stream, TooManyStreamsError
 from petitbleu_gateway.service.push_upkeep import PushUpkeep
+from petitbleu_gateway.service.shared_accounts import SharedAccounts
 
 
 class PushOpening:
@@ -18,10 +19,12 @@ class PushOpening:
     Args:
         hub: All streams.
         upkeep: Looks after them.
+        shared: What others share with people.
     """
 
-    def __init__(self, hub: PushHub, upkeep: PushUpkeep) -> None:
+    def __init__(self, hub: PushHub, upkeep: PushUpkeep, shared: SharedAccounts) -> None:
         self.hub = hub
+        self._shared = shared
         self._upkeep = upkeep
 
     async def open(self, kind: str, exchange: Exchange, who: Identity) -> Stream:
@@ -36,6 +39,7 @@ class PushOpening:
         connection = exchange.connection
         try:
             stream = await self.hub.open(kind, who, credential, exchange.client_ip)
+            await self._follow(stream, who)
         except TooManyStreamsError as error:
             if error.busy:
                 raise Problem(503, detail="The server is busy.", headers=((b"retry-after", b"30"),)) from None
@@ -49,3 +53,12 @@ class PushOpening:
         if connection.closing:
             stream.end("gone")
         return stream
+
+    async def _follow(self, stream: Stream, who: Identity) -> None:
+        """Let a stream tell of accounts that others share too (RFC 9670 §1.4: of those with anything subscribed to)."""
+        try:
+            shared = await self._shared.of(who)
+            await self.hub.follow(stream, [one.account_id for one in shared if one.subscribed], from_now=True)
+        except BaseException:
+            self.hub.close(stream)
+            raise

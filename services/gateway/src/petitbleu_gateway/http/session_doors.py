@@ -14,6 +14,7 @@ from petitbleu_gateway.jmap import ijson
 from petitbleu_gateway.jmap.session import SessionLimits, session_object
 from petitbleu_gateway.ports import Accounts, AwayError, LimitedError, RefusedError
 from petitbleu_gateway.service.authentication import Authentication
+from petitbleu_gateway.service.shared_accounts import SharedAccounts
 
 _MAX_BODY: Final = 4096
 _BODY_SECONDS: Final = 15.0
@@ -34,22 +35,25 @@ class SessionDoors:
         limits: For the session object.
         public_url: Origin that clients use; their Host header when empty.
         budget: Octets in flight.
+        shared: What others share with people.
     """
 
     def __init__(
         self, authentication: Authentication, accounts: Accounts, limits: SessionLimits, public_url: str,
-        budget: OctetBudget,
+        budget: OctetBudget, shared: SharedAccounts,
     ) -> None:  # fmt: skip
         self._authentication = authentication
         self._accounts = accounts
         self._limits = limits
         self._public_url = public_url
         self._budget = budget
+        self._shared = shared
 
     async def describe(self, exchange: Exchange) -> None:
         """Give the session object (RFC 8620 §2); it is not to be cached there, and differs by credential."""
         who = await identify(exchange, self._authentication)
-        body = encode_json(session_object(who, exchange.origin(self._public_url), self._limits))
+        shared = await self._shared.of(who)
+        body = encode_json(session_object(who, exchange.origin(self._public_url), self._limits, shared))
         await exchange.answer(200, body, headers=(NO_STORE, (b"vary", b"authorization")))
 
     async def create(self, exchange: Exchange) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import grpc
 
 from petitbleu_gateway.errors import LIMIT_TYPE, Fault, Problem, fault_of
+from petitbleu_gateway.http.account import in_account
 from petitbleu_gateway.http.credentials import identify
 from petitbleu_gateway.http.exchange import NO_STORE, Exchange, encode_json, upload_too_large
 from petitbleu_gateway.http.jmap_doors import Places
@@ -16,6 +17,7 @@ from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.session import UPLOAD_PATH, SessionLimits
 from petitbleu_gateway.ports import MailStore
 from petitbleu_gateway.service.authentication import Authentication
+from petitbleu_gateway.service.shared_accounts import SharedAccounts
 
 _DEFAULT_TYPE: Final = "application/octet-stream"
 # RFC 9110 §8.3.1; what is answered is what came, so it must be a media type and nothing else
@@ -37,16 +39,18 @@ class UploadDoor:
         authentication: Who checks credentials.
         store: The person's mail.
         limits: Of the session object.
+        shared: What others share with people.
         seconds: Time for a whole upload.
         stall_seconds: Time for its next octets.
     """
 
     def __init__(
-        self, authentication: Authentication, store: MailStore, limits: SessionLimits, *, seconds: float,
-        stall_seconds: float,
+        self, authentication: Authentication, store: MailStore, limits: SessionLimits, shared: SharedAccounts, *,
+        seconds: float, stall_seconds: float,
     ) -> None:  # fmt: skip
         self._authentication = authentication
         self._store = store
+        self._shared = shared
         self._limit = limits.max_size_upload
         self._seconds = seconds
         self._stall_seconds = stall_seconds
@@ -56,13 +60,13 @@ class UploadDoor:
         """Keep the body of the request and name it (RFC 8620 §6.1)."""
         who = await identify(exchange, self._authentication)
         account = exchange.path.removeprefix(UPLOAD_PATH).removesuffix("/")
-        if ids.account_number(account) != who.account_id:
-            raise Problem(404, headers=((b"connection", b"close"),))
+        # an upload is the person's own, whichever account it is for
+        who = await in_account(who, account, self._shared)
         length = exchange.header(b"content-length")
         if length.isdigit() and int(length[:20]) > self._limit:
             raise upload_too_large(self._limit)
         given = exchange.header(b"content-type").strip()
-        with self._places.take(who.account_id, _busy):
+        with self._places.take(who.person_id, _busy):
             try:
                 kept = await self._store.upload(who, self._pieces(exchange))
             except grpc.aio.AioRpcError as error:

@@ -17,7 +17,8 @@ from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.errors import Fault, MethodError, fault_of
 from petitbleu_gateway.jmap import ids, read_ahead, references
 from petitbleu_gateway.jmap.envelope import Request
-from petitbleu_gateway.ports import Identity, MailStore, People
+from petitbleu_gateway.ports import AwayError, Identity, MailStore, People
+from petitbleu_gateway.service.shared_accounts import SharedAccounts, acting
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.telemetry import span
 
@@ -71,7 +72,8 @@ class Context:
     responses of calls that a method made of its own accord (RFC 8620 §5.4); they stand behind its own.
     `created_ids` maps creation ids to ids (RFC 8620 §3.3). `blob_octets` is what was read of blobs, `answered` the octets of the
     responses so far, `weighed` those of the response that is being made, as far as its method weighs it. `read_ahead` says that
-    the next call gets what this one finds, and `ahead` is what was found and read for it.
+    the next call gets what this one finds, and `ahead` is what was found and read for it. While a method works on another's account,
+    `me` is who the person is in their own; `shared` tells which others there are.
     """
 
     who: Identity
@@ -88,12 +90,39 @@ class Context:
     reserve: Callable[[int], bool] | None = None
     held: int = 0
     kept: int = 0
+    shared: SharedAccounts | None = None
+    me: Identity | None = None
+    read_only: frozenset[int] = frozenset()
     read_ahead: bool = False
     ahead: pb.QueryMessagesResponse | None = None
 
     def account(self, text: str) -> Identity | None:
         """Return who the person is in an account, None when they have no part in it."""
-        return self.who if text == ids.account_id_text(self.who.account_id) else self.others.get(text)
+        for who in (self.who, self.me):
+            if who is not None and text == ids.account_id_text(who.account_id):
+                return who
+        return self.others.get(text)
+
+    @property
+    def person(self) -> Identity:
+        """Who the person is in their own account."""
+        return self.me or self.who
+
+    async def look_for(self, text: str) -> Identity | None:
+        """Return who the person is in an account, which may be another's that shares something with them."""
+        found = self.account(text)
+        if found is None and self.shared is not None and ids.account_number(text) is not None:
+            there = await self.shared.of(self.person)
+            if all(ids.account_id_text(one.account_id) != text for one in there):
+                # it may have been shared a moment ago
+                try:
+                    there = await self.shared.anew(self.person)
+                except AwayError:
+                    raise MethodError(Fault.SERVER_UNAVAILABLE) from None
+            self.others = {ids.account_id_text(one.account_id): acting(self.person, one.account_id) for one in there}
+            self.read_only = frozenset(one.account_id for one in there if one.read_only)
+            found = self.others.get(text)
+        return found
 
     def spend(self, octets: int) -> None:
         """Count octets of blobs that the request reads.
@@ -144,11 +173,12 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[Arguments]):
-    """A method: the capability it belongs to, its arguments, and what it does."""
+    """A method: the capability it belongs to, its arguments, what it does, and whether it works on what others share."""
 
     capability: str
     arguments: type[Arguments]
     run: Callable[[Context, Arguments], Awaitable[dict[str, Any]]]
+    shared: bool = False
 
 
 Registry = Mapping[str, Method[Any]]
@@ -197,7 +227,7 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
         try:
             with span(f"jmap {label}"):
                 resolved = references.resolve(arguments, responses, allowance)
-                response = (name, await _run_one(method, using, resolved, context), call_id)
+                response = (name, await _run_one(name, method, using, resolved, context), call_id)
             data = _encode(response)
             _make_room(context, name, len(data))
         except MethodError as error:
@@ -219,7 +249,7 @@ async def run_calls(registry: Registry, request: Request, context: Context) -> l
 
 
 async def _run_one(
-    method: Method[Any] | None, using: frozenset[str], arguments: dict[str, Any], context: Context
+    name: str, method: Method[Any] | None, using: frozenset[str], arguments: dict[str, Any], context: Context
 ) -> dict[str, Any]:
     if method is None or method.capability not in using:
         raise MethodError(Fault.UNKNOWN_METHOD)
@@ -227,12 +257,15 @@ async def _run_one(
         converted = msgspec.convert(arguments, method.arguments)
     except (msgspec.ValidationError, RecursionError) as error:
         raise MethodError(Fault.INVALID_ARGUMENTS, str(error)) from None
-    if isinstance(converted, AccountArguments) and converted.account_id != ids.account_id_text(context.who.account_id):
-        raise MethodError(Fault.ACCOUNT_NOT_FOUND)
+    who = context.who
     try:
+        if isinstance(converted, AccountArguments):
+            await _enter(context, method, converted, name)
         return await method.run(context, converted)
     except grpc.aio.AioRpcError as error:
         fault = fault_of(error)
+        if fault is Fault.FORBIDDEN and context.who is not who:
+            fault = Fault.ACCOUNT_NOT_FOUND  # nothing is shared there any more
         if fault is Fault.SERVER_FAIL:
             _log.error("store refused a call", code=error.code().name)
         raise MethodError(fault) from None
@@ -241,3 +274,28 @@ async def _run_one(
     except Exception:  # noqa: BLE001 — whatever it is, the other calls of the request go on
         _log.exception("method failed")
         raise MethodError(Fault.SERVER_FAIL) from None
+    finally:
+        context.who, context.me = who, None
+
+
+async def _enter(context: Context, method: Method[Any], arguments: AccountArguments, name: str) -> None:
+    """Let a call work on the account that it names.
+
+    Raises:
+        MethodError: `accountNotFound`, `accountNotSupportedByMethod`, `accountReadOnly` (RFC 8620 §3.6.2).
+    """
+    source = getattr(arguments, "from_account_id", None)
+    if isinstance(source, str):
+        await context.look_for(source)
+    own = ids.account_id_text(context.who.account_id)
+    if arguments.account_id == own:
+        return
+    found = await context.look_for(arguments.account_id)
+    if found is None:
+        raise MethodError(Fault.ACCOUNT_NOT_FOUND)
+    if not method.shared:
+        raise MethodError(Fault.ACCOUNT_NOT_SUPPORTED_BY_METHOD)
+    # of a mailbox the person's own subscription may change, whatever they may do there
+    if found.account_id in context.read_only and name.endswith(_WRITES) and name != "Mailbox/set":
+        raise MethodError(Fault.ACCOUNT_READ_ONLY)
+    context.who, context.me, context.ahead = found, context.who, None

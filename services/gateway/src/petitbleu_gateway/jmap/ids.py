@@ -66,6 +66,16 @@ def mailbox_number(text: object) -> int | None:
     return _number(text, "F")
 
 
+def principal_number(text: object) -> int | None:
+    """Return the account of the person that a Principal id names."""
+    return _number(text, "P")
+
+
+def notification_number(text: object) -> int | None:
+    """Return the notification that a ShareNotification id names."""
+    return _number(text, "N")
+
+
 def blob_name(text: object) -> BlobName | None:
     """Return what a blob id names."""
     found = _BLOB.fullmatch(text) if isinstance(text, str) and len(text) <= _LONGEST else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,21 @@ import msgspec
 
 from petitbleu_gateway.domain.email_sorts import SORTS
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION, UNDO, WEBPUSH, WEBSOCKET
+from petitbleu_gateway.jmap.envelope import (
+    BLOB,
+    CORE,
+    MAIL,
+    MDN,
+    OWNER,
+    PRINCIPALS,
+    QUOTA,
+    SUBMISSION,
+    UNDO,
+    WEBPUSH,
+    WEBSOCKET,
+)  # fmt: skip
 from petitbleu_gateway.ports import Identity
+from petitbleu_gateway.service.shared_accounts import SharedAccount
 from petitbleu_mail.collations import COLLATIONS
 from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
 
@@ -90,8 +104,25 @@ def websocket_capability(origin: str) -> dict[str, Any]:
     return {"url": f"ws{origin.removeprefix('http')}{WEB_SOCKET_PATH}", "supportsPush": True}
 
 
-def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[str, Any]:
-    """Return the session object for a person who reaches us under `origin`."""
+def shared_account(one: SharedAccount, limits: SessionLimits, own: str) -> dict[str, Any]:
+    """Return what the session tells of an account that shares something with the person (RFC 8620 §2, RFC 9670 §1.5)."""
+    return {
+        "name": one.name,
+        "isPersonal": False,
+        "isReadOnly": one.read_only,
+        "accountCapabilities": {
+            CORE: {},
+            MAIL: mail_capability(limits) | {"mayCreateTopLevelMailbox": False},
+            BLOB: blob_capability(limits),
+            OWNER: {"accountIdForPrincipal": own, "principalId": f"P{one.account_id}"},
+        },
+    }
+
+
+def session_object(
+    who: Identity, origin: str, limits: SessionLimits, shared: Sequence[SharedAccount] = ()
+) -> dict[str, Any]:
+    """Return the session object for a person who reaches us under `origin`, and with whom others share something."""
     account = ids.account_id_text(who.account_id)
     found: dict[str, Any] = {
         "capabilities": {
@@ -103,6 +134,7 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
             SUBMISSION: {},
             MDN: {},  # RFC 9007 §1.3
             UNDO: {},
+            PRINCIPALS: {},  # RFC 9670 §1.5.1
         },
         "accounts": {
             account: {
@@ -117,11 +149,18 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
                     SUBMISSION: submission_capability(),
                     MDN: {},
                     UNDO: {},
+                    PRINCIPALS: {"currentUserPrincipalId": f"P{who.account_id}"},
+                    OWNER: {"accountIdForPrincipal": account, "principalId": f"P{who.account_id}"},  # RFC 9670 §1.5.2
                 },
-            }
+            },
+            **{
+                ids.account_id_text(one.account_id): shared_account(one, limits, account)
+                for one in shared
+                if one.subscribed  # RFC 9670 §1.4
+            },
         },
         # core has no data of its own, and SHOULD NOT be present
-        "primaryAccounts": dict.fromkeys((MAIL, BLOB, QUOTA, SUBMISSION, MDN, UNDO), account),
+        "primaryAccounts": dict.fromkeys((MAIL, BLOB, QUOTA, SUBMISSION, MDN, UNDO, PRINCIPALS), account),
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",
         "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
@@ -131,13 +170,13 @@ def session_object(who: Identity, origin: str, limits: SessionLimits) -> dict[st
     }
     if limits.application_server_key:  # RFC 9749 §3
         found["capabilities"][WEBPUSH] = {"applicationServerKey": limits.application_server_key}
-    found["state"] = session_state(who, limits)
+    found["state"] = session_state(who, limits, shared)
     return found
 
 
-def session_state(who: Identity, limits: SessionLimits) -> str:
+def session_state(who: Identity, limits: SessionLimits, shared: Sequence[SharedAccount] = ()) -> str:
     """Return the state of the session object: it changes when anything in it does but its URLs (RFC 8620 §2)."""
-    facts = _capabilities(limits) + msgspec.json.encode([who.account_id, who.address])
+    facts = _capabilities(limits) + msgspec.json.encode([who.account_id, who.address, *shared])
     return hashlib.blake2b(facts, digest_size=9).hexdigest()
 
 
@@ -153,6 +192,7 @@ def _capabilities(limits: SessionLimits) -> bytes:
             MDN,
             UNDO,
             limits.application_server_key,
+            PRINCIPALS,
             submission_capability(),
         ]
     )

@@ -6,9 +6,11 @@ from typing import Any
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.domain.mailbox_view import COUNTS, PROPERTIES, MailboxView
+from petitbleu_gateway.domain.shares import SHARE_WITH
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
+from petitbleu_gateway.jmap.envelope import PRINCIPALS
 from petitbleu_gateway.methods.changes import ChangesArguments, changes
 
 
@@ -21,13 +23,15 @@ class MailboxGet(AccountArguments, kw_only=True):
 
 async def mailbox_get(context: Context, arguments: MailboxGet) -> dict[str, Any]:
     """RFC 8621 §2.1."""
-    names = dict.fromkeys(["id", *(PROPERTIES if arguments.properties is None else arguments.properties)])
-    if any(name not in PROPERTIES for name in names):
+    with_shares = PRINCIPALS in context.using
+    known = (*PROPERTIES, SHARE_WITH) if with_shares else PROPERTIES
+    names = dict.fromkeys(["id", *(known if arguments.properties is None else arguments.properties)])
+    if any(name not in known for name in names):
         raise MethodError(Fault.INVALID_ARGUMENTS, "no such property")
     if arguments.ids is not None and len(arguments.ids) > context.limits.objects_in_get:
         raise MethodError(Fault.REQUEST_TOO_LARGE)
     answer = await context.store.mailboxes(context.who)
-    view = MailboxView(answer.mailboxes)
+    view = MailboxView(answer.mailboxes, shared=context.me is not None, with_shares=with_shares)
     missing: list[str] = []
     if arguments.ids is None:  # RFC 8621 §2.1: all at once; an account has at most 1,000
         wanted = list(answer.mailboxes)

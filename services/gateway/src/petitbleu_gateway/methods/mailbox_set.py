@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -9,10 +10,11 @@ import grpc
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.domain.mailbox_changes import MailboxReader, Wanted
-from petitbleu_gateway.domain.mailbox_view import COUNTS, MailboxView, levels, rights
+from petitbleu_gateway.domain.mailbox_view import COUNTS, MailboxView, levels
 from petitbleu_gateway.errors import Fault, MethodError, SetError, SetFault, invalid
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
+from petitbleu_gateway.jmap.envelope import PRINCIPALS
 from petitbleu_mail.mailbox_rules import normal_name
 
 
@@ -58,7 +60,7 @@ async def mailbox_set(context: Context, arguments: MailboxSet) -> dict[str, Any]
         if ids.state_number(arguments.if_in_state) != known.modseq:
             raise MethodError(Fault.STATE_MISMATCH)
         if_modseq = known.modseq
-    view = MailboxView(known.mailboxes)
+    view = MailboxView(known.mailboxes, shared=context.me is not None, with_shares=PRINCIPALS in context.using)
     told = _Told()
     steps = _Call(context, arguments, view, told).steps()
     old = new = known.modseq
@@ -196,16 +198,16 @@ def _settle(
     level = levels(parents)
     for step, number in done:
         if step.kind == "create":
-            told.created[step.text] = _created(step.wanted, number, parents[number], level[number])
+            told.created[step.text] = _created(view, step.wanted, number, parents, level[number])
         elif step.kind == "destroy":
             told.destroyed.append(f"F{number}")
         else:
             told.updated[f"F{number}"] = _renamed(step.wanted)
 
 
-def _created(wanted: Wanted, number: int, parent: int, level: int) -> dict[str, Any]:
+def _created(view: MailboxView, wanted: Wanted, number: int, parents: Mapping[int, int], level: int) -> dict[str, Any]:
     """Return what the client did not send, or not so (RFC 8620 §5.3)."""
-    update = wanted.update
+    update, parent = wanted.update, parents[number]
     current = {
         "name": normal_name(update.name),
         "parentId": f"F{parent}" if parent else None,
@@ -213,9 +215,20 @@ def _created(wanted: Wanted, number: int, parent: int, level: int) -> dict[str, 
         "sortOrder": update.sort_order,
         "isSubscribed": update.subscribed,
     }
-    found: dict[str, Any] = {"id": f"F{number}", **dict.fromkeys(COUNTS, 0), "myRights": rights(update.role, level)}
+    found: dict[str, Any] = {
+        "id": f"F{number}",
+        **dict.fromkeys(COUNTS, 0),
+        "myRights": view.rights(update.role, level, _inherited(view, parents, parent)),
+    }
     sent = wanted.given
     return found | {name: value for name, value in current.items() if name not in sent or sent[name] != value}
+
+
+def _inherited(view: MailboxView, parents: Mapping[int, int], parent: int) -> int:
+    """Return the rights that a mailbox made in another's has: those of the one that it is in."""
+    while parent and parent not in view.by_id:
+        parent = parents.get(parent, 0)
+    return view.by_id[parent].rights if parent else 0
 
 
 def _renamed(wanted: Wanted) -> dict[str, Any] | None:
@@ -232,6 +245,7 @@ _PROPERTY_OF: Final = {
     pb.MAILBOX_FAULT_ROLE: "role",
     pb.MAILBOX_FAULT_ROLE_TAKEN: "role",
     pb.MAILBOX_FAULT_SORT_ORDER: "sortOrder",
+    pb.MAILBOX_FAULT_SHARES: "shareWith",
 }
 
 
@@ -240,8 +254,9 @@ def _refusal(wanted: Wanted, result: pb.UpdateResult) -> SetError:
     faults = set(result.faults)
     if result.status == pb.UPDATE_STATUS_NOT_FOUND:
         return SetError(SetFault.NOT_FOUND)
-    if pb.MAILBOX_FAULT_STANDARD in faults:
-        return SetError(SetFault.FORBIDDEN, "it is one of the mailboxes that every account has")
+    if faults & {pb.MAILBOX_FAULT_NO_RIGHT, pb.MAILBOX_FAULT_STANDARD}:
+        standard = pb.MAILBOX_FAULT_STANDARD in faults
+        return SetError(SetFault.FORBIDDEN, "it is one of the mailboxes that every account has" if standard else "")
     if pb.MAILBOX_FAULT_HAS_CHILD in faults:
         return SetError(SetFault.MAILBOX_HAS_CHILD)
     if pb.MAILBOX_FAULT_HAS_MESSAGES in faults:

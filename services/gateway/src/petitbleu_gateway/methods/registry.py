@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, Final
 
 from petitbleu_gateway.jmap.calls import Method, Registry
 from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION, UNDO
@@ -37,6 +38,15 @@ from petitbleu_gateway.methods.push_subscription import (
     PushSubscriptionMethods,
     PushSubscriptionSet,
 )
+
+# What works on mailboxes that others share. Whatever is not named here knows nothing of other accounts, and is refused for them.
+_SHARED: Final = frozenset(
+    {
+        "Mailbox/get", "Mailbox/changes", "Mailbox/query", "Mailbox/queryChanges", "Mailbox/set", "Thread/get", "Thread/changes",
+        "Email/get", "Email/query", "Email/changes", "Email/set", "Email/copy", "Email/import", "Email/parse",
+        "Blob/copy", "Blob/upload", "Blob/get", "Blob/lookup",
+    }
+)  # fmt: skip
 
 
 def build_registry(push: PushSubscriptionMethods | None = None) -> Registry:
@@ -89,4 +99,7 @@ def build_registry(push: PushSubscriptionMethods | None = None) -> Registry:
     if push is not None:
         methods["PushSubscription/get"] = Method(CORE, PushSubscriptionGet, push.get)
         methods["PushSubscription/set"] = Method(CORE, PushSubscriptionSet, push.set)
-    return methods
+    return {
+        name: dataclasses.replace(method, shared=True) if name in _SHARED else method
+        for name, method in methods.items()
+    }

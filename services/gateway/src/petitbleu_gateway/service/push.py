@@ -13,7 +13,14 @@ from typing import Any, Final, Protocol
 
 from prometheus_client import Counter, Gauge
 
-from petitbleu_gateway.domain.state_changes import NOTHING_SEEN, AccountState, seen_state, seen_text, state_change
+from petitbleu_gateway.domain.state_changes import (
+    NOTHING_SEEN,
+    SHARED_TYPES,
+    AccountState,
+    seen_state,
+    seen_text,
+    state_change,
+)
 from petitbleu_gateway.ports import Credential, Identity
 from petitbleu_kit.batching import Batcher
 
@@ -54,7 +61,7 @@ class Stream:
     """One client that listens.
 
     `wake` is set whenever there is something to do: a change (`take`), a ping (`ping_due`), or the end (`over` says why).
-    `types` are those that it is told of. `on_tick` is called about once a second with the loop's time.
+    `types` are those that it is told of. `shared` is what it has seen of accounts that others share with its person. `on_tick` is called about once a second with the loop's time.
     """
 
     kind: str
@@ -69,6 +76,7 @@ class Stream:
     over: str = ""
     recheck_at: float = float("inf")
     seen: AccountState = NOTHING_SEEN
+    shared: dict[int, AccountState] = field(default_factory=dict)
     on_tick: Callable[[float], None] | None = None
 
     def end(self, why: str) -> None:
@@ -81,12 +89,14 @@ class Stream:
 class _Watched:
     """An account to which somebody listens."""
 
-    __slots__ = ("known", "state", "streams", "told_at")
+    __slots__ = ("guests", "known", "state", "streams", "told_at")
 
     def __init__(self) -> None:
         self.known = False
         self.state = NOTHING_SEEN
         self.streams: set[Stream] = set()
+        # of people with whom the account shares something
+        self.guests: set[Stream] = set()
         self.told_at = 0.0
 
 
@@ -154,8 +164,49 @@ class PushHub:
         _open.labels(kind=stream.kind).dec()
         if stream.over:
             _ended.labels(why=stream.over).inc()
-        if not watched.streams:
-            del self._watched[stream.account_id]
+        self._leave(stream, list(stream.shared))
+        self._drop(stream.account_id)
+
+    def _drop(self, account_id: int) -> None:
+        watched = self._watched.get(account_id)
+        if watched is not None and not watched.streams and not watched.guests:
+            del self._watched[account_id]
+
+    def _leave(self, stream: Stream, account_ids: Iterable[int]) -> None:
+        for account_id in account_ids:
+            stream.shared.pop(account_id, None)
+            watched = self._watched.get(account_id)
+            if watched is not None:
+                watched.guests.discard(stream)
+                self._drop(account_id)
+
+    async def follow(self, stream: Stream, account_ids: Iterable[int], *, from_now: bool) -> None:
+        """Tell a stream of these accounts of others beside its person's own, and of no other any more.
+
+        Args:
+            stream: The stream.
+            account_ids: Accounts that share something with its person.
+            from_now: Whether it has seen what there is in those that are new to it.
+
+        Raises:
+            grpc.aio.AioRpcError: when store does not say where an account stands.
+        """
+        wanted = set(account_ids)
+        self._leave(stream, stream.shared.keys() - wanted)
+        for account_id in sorted(wanted - stream.shared.keys()):
+            watched = self._watched.setdefault(account_id, _Watched())
+            watched.guests.add(stream)
+            stream.shared[account_id] = NOTHING_SEEN
+            try:
+                if not watched.known:
+                    await self._refresh(watched, account_id)
+            except BaseException:
+                self._leave(stream, [account_id])
+                raise
+            if from_now:
+                stream.shared[account_id] = watched.state
+            else:
+                stream.wake.set()
 
     async def saw(self, stream: Stream, text: str) -> None:
         """Set what the client says that it has seen, and wake the stream when it missed anything.
@@ -171,12 +222,16 @@ class PushHub:
             if seen.beyond(watched.state):
                 seen = NOTHING_SEEN
         stream.seen = seen
-        if seen != watched.state:
+        # the text is of the person's own account: of others all is told
+        stream.shared = dict.fromkeys(stream.shared, NOTHING_SEEN)
+        if seen != watched.state or stream.shared:
             stream.wake.set()
 
     def from_now(self, stream: Stream) -> None:
         """Let a stream have seen everything until now."""
         stream.seen = self._watched[stream.account_id].state
+        for account_id in stream.shared:
+            stream.shared[account_id] = self._watched[account_id].state
 
     def take(self, stream: Stream) -> dict[str, Any] | None:
         """Return the StateChange of all that the stream has not seen, which it then has."""
@@ -185,8 +240,23 @@ class PushHub:
             return None
         change = state_change(stream.account_id, stream.types, stream.seen, watched.state)
         stream.seen = watched.state
+        change = self._take_shared(stream, change)
         if change is not None:
             _told.labels(kind=stream.kind).inc()
+        return change
+
+    def _take_shared(self, stream: Stream, change: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Add what changed in accounts of others to a StateChange."""
+        for account_id, seen in stream.shared.items():
+            watched = self._watched.get(account_id)
+            if watched is None:
+                continue
+            # how much comes to another's account is not told
+            more = state_change(account_id, stream.types & SHARED_TYPES, seen, watched.state)
+            stream.shared[account_id] = watched.state
+            if more is not None:
+                change = change or {"@type": "StateChange", "changed": {}}
+                change["changed"].update(more["changed"])
         return change
 
     @staticmethod
@@ -224,7 +294,7 @@ class PushHub:
     @staticmethod
     def _tell(watched: _Watched, now: float) -> None:
         watched.told_at = now
-        for stream in watched.streams:
+        for stream in (*watched.streams, *watched.guests):
             stream.wake.set()
 
     async def compare(self) -> None:

@@ -9,9 +9,10 @@ from typing import Final
 
 import grpc
 
-from petitbleu_gateway.ports import AwayError, LimitedError, RefusedError
+from petitbleu_gateway.ports import AwayError, Identity, LimitedError, RefusedError
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.push import PushHub, Stream
+from petitbleu_gateway.service.shared_accounts import SharedAccounts
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
@@ -37,12 +38,15 @@ class PushUpkeep:
         authentication: Who checks credentials, and says whose changed.
         connections: How often the bus was connected so far, 0 while it is away.
         recheck_seconds: How long a credential holds without being looked at again.
+        shared: What others share with people.
     """
 
     def __init__(
-        self, hub: PushHub, authentication: Authentication, connections: Callable[[], int], recheck_seconds: float
-    ) -> None:
+        self, hub: PushHub, authentication: Authentication, connections: Callable[[], int], recheck_seconds: float,
+        shared: SharedAccounts,
+    ) -> None:  # fmt: skip
         self._hub = hub
+        self._shared = shared
         self._authentication = authentication
         self._connections = connections
         self._recheck_seconds = recheck_seconds
@@ -123,3 +127,21 @@ class PushUpkeep:
             else:
                 if who.account_id != stream.account_id:
                     self._hub.refused(stream)
+                else:
+                    await self._follow(stream, who)
+
+    async def _follow(self, stream: Stream, who: Identity) -> None:
+        """Let a stream tell of the accounts that others share with its person by now."""
+        try:
+            shared = await self._shared.of(who)
+            if not stream.over:
+                await self._hub.follow(stream, [one.account_id for one in shared if one.subscribed], from_now=False)
+        except grpc.aio.AioRpcError as error:
+            _log.info("store does not say how far accounts are", code=error.code().name)
+            stream.recheck_at = min(stream.recheck_at, asyncio.get_running_loop().time() + self._soon(_RETRY_SECONDS))
+
+    def shares_changed(self, account_id: int) -> None:
+        """Look anew at what others share with an account: it changed."""
+        self._shared.forget([account_id])
+        for stream in self._hub.of_accounts([account_id]):
+            self._queue.put_nowait(stream)

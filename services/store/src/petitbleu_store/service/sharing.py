@@ -167,8 +167,10 @@ class Sharing:
             if grantee_id in people:
                 notices = self._notices(grantee_id, changed, names)
                 told = await share_notices.write(connection, people[grantee_id], place[1], notices)
-            event = AccountChanged(account_id=grantee_id, modseq=told, shares_changed=True)
-            events.append(OutboxRow.make(partition, "mail.account.changed", event.SerializeToString()))
+            changed_event = AccountChanged(account_id=grantee_id, modseq=told, shares_changed=True).SerializeToString()
+            events.append(OutboxRow.make(partition, "mail.share.changed", changed_event))
+            if told:
+                events.append(OutboxRow.make(partition, "mail.account.changed", changed_event))
         return events
 
     def _notices(self, grantee_id: int, changed: set[tuple[int, int]], names: Mapping[int, str]) -> list[Notice]:

@@ -149,7 +149,7 @@ class AccountChanged(_message.Message):
     last_id: _builtins.int
     """Id of the last message that the commit added, 0 when it added none."""
     shares_changed: _builtins.bool
-    """What others share with the account changed."""
+    """What others share with the account changed. Then it is also published as mail.share.changed.v1.<partition of the account>."""
     def __init__(
         self,
         *,
