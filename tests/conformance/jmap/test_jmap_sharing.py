@@ -374,3 +374,87 @@ def test_rfc9670_1_4_a_grantee_is_told_of_changes_of_the_shared_account(owner: J
             seen += told(grantee)
         after = seen[[index for index, one in enumerate(seen) if grantee.account in one][-1] :]
         assert all(owner.account not in one for one in after)
+
+
+def test_rfc9670_2_principals_are_found_by_address_and_by_shares(owner: JmapClient, grantee: JmapClient) -> None:
+    alone = call(owner, "Principal/get", ids=None)
+    assert [one["id"] for one in alone["list"]] == [principal(owner)]
+    me = alone["list"][0]
+    assert (me["type"], me["email"], me["timeZone"], list(me["accounts"])) == (
+        "individual",
+        owner.login,
+        None,
+        [owner.account],
+    )
+    found = call(owner, "Principal/query", filter={"email": grantee.login}, calculateTotal=True)
+    assert (found["ids"], found["total"], found["canCalculateChanges"]) == ([principal(grantee)], 1, False)
+    assert call(owner, "Principal/query", filter={"text": "nobody@nowhere.test"})["ids"] == []
+    assert call(owner, "Principal/query", filter={"email": grantee.login, "type": "group"})["ids"] == []
+    assert call(owner, "Principal/query", filter={"accountIds": [owner.account]})["ids"] == [principal(owner)]
+    them = call(owner, "Principal/get", ids=[principal(grantee), "P1", "x"], properties=["email", "accounts"])
+    assert them["list"] == [{"id": principal(grantee), "email": grantee.login, "accounts": None}]
+    assert them["notFound"] == ["P1", "x"]
+    share(owner, box(owner, "Team"), grantee, READ)
+    assert {one["id"] for one in call(owner, "Principal/get", ids=None)["list"]} == {
+        principal(owner),
+        principal(grantee),
+    }
+    until(lambda: owner.account in session(grantee)["accounts"])
+    seen = {one["id"]: one for one in call(grantee, "Principal/get", ids=None)["list"]}
+    assert seen[principal(owner)]["accounts"][owner.account]["isReadOnly"] is True
+    state = call(owner, "Principal/get", ids=[])["state"]
+    assert fails(owner, "Principal/changes", sinceState=state) == "cannotCalculateChanges"
+    assert fails(owner, "Principal/queryChanges", sinceQueryState=state) == "cannotCalculateChanges"
+    assert fails(owner, "Principal/query", sort=[{"property": "shoeSize"}]) == "unsupportedSort"
+    assert fails(owner, "Principal/query", filter={"shoeSize": 1}) == "invalidArguments"
+    told = call(
+        owner, "Principal/set", create={"a": {}}, update={principal(owner): {"name": "x"}}, destroy=[principal(grantee)]
+    )
+    assert {one["type"] for kind in ("notCreated", "notUpdated", "notDestroyed") for one in told[kind].values()} == {
+        "forbidden"
+    }
+
+
+def test_rfc9670_3_notifications_tell_of_rights_and_are_dismissed(owner: JmapClient, grantee: JmapClient) -> None:
+    before = call(grantee, "ShareNotification/get", ids=None)
+    assert before["list"] == []
+    team = box(owner, "Team")
+    share(owner, team, grantee, READ)
+    share(owner, team, grantee, None)
+    found = call(grantee, "ShareNotification/get", ids=None)
+    first, second = found["list"]
+    assert first["changedBy"]["email"] == owner.login
+    assert first["changedBy"]["principalId"] == principal(owner)
+    assert (first["objectType"], first["objectAccountId"], first["objectId"], first["name"]) == (
+        "Mailbox",
+        owner.account,
+        team,
+        "Team",
+    )
+    assert (first["oldRights"], first["newRights"]["mayReadItems"], first["newRights"]["mayAddItems"]) == (
+        None,
+        True,
+        False,
+    )
+    assert (second["oldRights"]["mayReadItems"], second["newRights"]) == (True, None)
+    both = [first["id"], second["id"]]
+    told = call(grantee, "ShareNotification/changes", sinceState=before["state"])
+    assert (told["created"], told["destroyed"]) == (both, [])
+    assert (
+        call(grantee, "ShareNotification/query", filter={"objectType": "Mailbox", "after": first["created"]})["ids"]
+        == both
+    )
+    assert call(grantee, "ShareNotification/query", filter={"before": first["created"]})["ids"] == []
+    assert call(grantee, "ShareNotification/query", filter={"objectAccountId": grantee.account})["ids"] == []
+    newest = [{"property": "created", "isAscending": False}]
+    assert sorted(call(grantee, "ShareNotification/query", sort=newest)["ids"]) == sorted(both)
+    assert fails(grantee, "ShareNotification/query", sort=[{"property": "name"}]) == "unsupportedSort"
+    assert fails(grantee, "ShareNotification/queryChanges", sinceQueryState="1") == "cannotCalculateChanges"
+    assert fails(grantee, "ShareNotification/set", ifInState="1", destroy=both) == "stateMismatch"
+    done = call(
+        grantee, "ShareNotification/set", create={"n": {}}, update={both[1]: {"name": "x"}}, destroy=[both[0], "N99999"]
+    )
+    assert (done["destroyed"], done["notCreated"]["n"]["type"]) == ([both[0]], "forbidden")
+    assert (done["notUpdated"][both[1]]["type"], done["notDestroyed"]["N99999"]["type"]) == ("forbidden", "notFound")
+    assert call(grantee, "ShareNotification/changes", sinceState=done["oldState"])["destroyed"] == [both[0]]
+    assert [one["id"] for one in call(owner, "ShareNotification/get", ids=None)["list"]] == []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final
 
+from petitbleu_gateway.domain.small_lists import ListQuery, ListQueryChanges
 from petitbleu_gateway.jmap.calls import Method, Registry
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, QUOTA, SUBMISSION, UNDO
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, PRINCIPALS, QUOTA, SUBMISSION, UNDO
 from petitbleu_gateway.methods import (
     blob_copy,
     blob_get,
@@ -28,10 +29,12 @@ from petitbleu_gateway.methods import (
     mailbox_query,
     mailbox_set,
     mdn,
+    principal,
     quota,
     search_snippet,
     thread,
 )
+from petitbleu_gateway.methods import share_notification as notices
 from petitbleu_gateway.methods.changes import ChangesArguments, email_changes, thread_changes
 from petitbleu_gateway.methods.push_subscription import (
     PushSubscriptionGet,
@@ -96,6 +99,20 @@ def build_registry(push: PushSubscriptionMethods | None = None) -> Registry:
         "Blob/get": Method(BLOB, blob_get.BlobGet, blob_get.blob_get),
         "Blob/lookup": Method(BLOB, blob_lookup.BlobLookup, blob_lookup.blob_lookup),
     }
+    methods.update(
+        {
+            "Principal/get": Method(PRINCIPALS, principal.PrincipalGet, principal.principal_get),
+            "Principal/changes": Method(PRINCIPALS, ChangesArguments, principal.principal_changes),
+            "Principal/query": Method(PRINCIPALS, ListQuery, principal.principal_query),
+            "Principal/queryChanges": Method(PRINCIPALS, ListQueryChanges, principal.principal_query_changes),
+            "Principal/set": Method(PRINCIPALS, principal.PrincipalSet, principal.principal_set),
+            "ShareNotification/get": Method(PRINCIPALS, notices.NotificationGet, notices.notification_get),
+            "ShareNotification/changes": Method(PRINCIPALS, ChangesArguments, notices.notification_changes),
+            "ShareNotification/query": Method(PRINCIPALS, ListQuery, notices.notification_query),
+            "ShareNotification/queryChanges": Method(PRINCIPALS, ListQueryChanges, notices.notification_query_changes),
+            "ShareNotification/set": Method(PRINCIPALS, notices.NotificationSet, notices.notification_set),
+        }
+    )
     if push is not None:
         methods["PushSubscription/get"] = Method(CORE, PushSubscriptionGet, push.get)
         methods["PushSubscription/set"] = Method(CORE, PushSubscriptionSet, push.set)
