@@ -22,11 +22,12 @@ import grpc
 import grpc.aio
 from tests.conformance.jmap_people import MemoryIdentities
 from tests.conformance.jmap_push_memory import ABOUT_PEOPLE, MemoryPush
+from tests.conformance.jmap_shares import ABOUT_SHARES, Directory, NoShares
 from tests.conformance.jmap_store import MemoryStore
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc, push_pb2_grpc
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu.store.v1 import mailbox_pb2_grpc, removed_pb2_grpc, uploads_pb2, uploads_pb2_grpc
+from petitbleu.store.v1 import mailbox_pb2_grpc, removed_pb2_grpc, sharing_pb2_grpc, uploads_pb2, uploads_pb2_grpc
 from petitbleu_accounts.grpc_api.identities import IdentityApi
 from petitbleu_accounts.service.identities import Identities
 from petitbleu_dev import credentials
@@ -290,19 +291,21 @@ class JmapPeers:
     async def _serve(self) -> None:
         self._servers: list[grpc.aio.Server] = []
         self.accounts = Accounts(self.identity)
-        about_people = ("AuthenticationService", "IdentityService", "PushService")
+        about_people = ("AuthenticationService", "IdentityService", "PushService", "DirectoryService")
         server = self._server("accounts", *(f"petitbleu.accounts.v1.{name}" for name in about_people))
         accounts_pb2_grpc.add_IdentityServiceServicer_to_server(IdentityApi(Identities(self.identities)), server)
         push_pb2_grpc.add_PushServiceServicer_to_server(self.push, server)
         accounts_pb2_grpc.add_AuthenticationServiceServicer_to_server(self.accounts, server)
+        accounts_pb2_grpc.add_DirectoryServiceServicer_to_server(Directory(PEOPLE), server)
         await server.start()
-        services = ("MailboxService", "ReadingService", "UploadService", "RemovedService")
+        services = ("MailboxService", "ReadingService", "UploadService", "RemovedService", "SharingService")
         server = self._server("store", *(f"petitbleu.store.v1.{name}" for name in services))
         mail = Mail(self.store)
         mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(mail, server)
         mailbox_pb2_grpc.add_ReadingServiceServicer_to_server(Reads(mail, self.store), server)
         uploads_pb2_grpc.add_UploadServiceServicer_to_server(Uploads(self.store, mail), server)
         removed_pb2_grpc.add_RemovedServiceServicer_to_server(Deleted(self.store, mail), server)
+        sharing_pb2_grpc.add_SharingServiceServicer_to_server(NoShares(self.store), server)
         await server.start()
         self._ready.set()
 
@@ -311,7 +314,7 @@ class JmapPeers:
             service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
             {f"/{name}/": frozenset({"gateway"}) for name in names},
             frozenset(
-                {"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/", *_ABOUT_PEOPLE, *_ABOUT_DELETED, *ABOUT_PEOPLE}
+                {"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/", *_ABOUT_PEOPLE, *_ABOUT_DELETED, *ABOUT_PEOPLE, *ABOUT_SHARES}
             ),
         )  # fmt: skip
         server = make_server(interceptor)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import random
 
 import pytest
-from tests.integration.mailing import change_mailboxes, file_new, mail, new_account, update
+from tests.integration.mailing import change_mailboxes, file_new, known, mail, new_account, parts_of, update
 from tests.integration.sharing import ALL, READ, SeenCache, file_in, give, seen_ids, seen_mailboxes, seen_messages
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
+from petitbleu.store.v1 import removed_pb2
 from petitbleu_store.bootstrap import Store
 from petitbleu_store.errors import Problem, StoreError
 
 BOXES = (1, 2, 3, 6)
 
 
-async def _step(store: Store, chance: random.Random, owner: int, grantee: int, live: list[int]) -> None:
-    kind = chance.randrange(8)
+async def _step(
+    store: Store, chance: random.Random, owner: int, grantee: int, live: list[int], gone: list[int]
+) -> None:
+    kind = chance.randrange(9)
     if kind <= 1 or not live:
         answers = [f"{chance.randrange(4)}@x.test"]
         live += await file_in(store, owner, chance.sample(BOXES, chance.randint(1, 2)), mail("topic", answers=answers))
@@ -25,6 +28,12 @@ async def _step(store: Store, chance: random.Random, owner: int, grantee: int, l
     elif kind == 3:
         one = live.pop(chance.randrange(len(live)))
         await update(store, owner, pb.MessageUpdate(message_id=one, destroy=True))
+        gone.append(one)
+    elif kind == 8 and gone:
+        one = gone.pop(chance.randrange(len(gone)))
+        request = removed_pb2.RestoreMessagesRequest(restorations=[removed_pb2.Restoration(message_id=one)])
+        await parts_of(store).cases.restoring.messages(await known(store, owner), request)
+        live.append(one)
     elif kind == 4:
         word = [pb.MessageUpdate(message_id=chance.choice(live), add_keywords=[chance.choice(["$seen", "$flagged"])])]
         await update(store, owner, *word)
@@ -56,10 +65,11 @@ async def test_a_grantee_s_changes_give_the_truth(store: Store, seed: int) -> No
         for kind in (pb.CHANGE_KIND_MESSAGE, pb.CHANGE_KIND_MAILBOX, pb.CHANGE_KIND_THREAD)
     }
     live: list[int] = []
+    gone: list[int] = []
     states: dict[int, tuple[str, str]] = {}
     for _ in range(40):
         for _ in range(chance.randint(1, 5)):
-            await _step(store, chance, owner, grantee, live)
+            await _step(store, chance, owner, grantee, live, gone)
         # someone who sees nothing at all has no state
         await give(store, owner, 3, (grantee, chance.choice([READ, ALL])))
         ids = await seen_ids(store, owner, grantee)

@@ -33,7 +33,7 @@ class Op(enum.IntEnum):
     MARKED = 8
 
 
-_CREATED: Final = (Op.CREATED, Op.RESTORED, Op.RESTORED_WITH_THREAD)
+CREATING: Final = (Op.CREATED, Op.RESTORED, Op.RESTORED_WITH_THREAD)
 _DESTROYED: Final = (Op.DESTROYED, Op.DESTROYED_WITH_THREAD)
 # (modseq, entity id, thread id, op), by modseq
 Row = tuple[int, int, int, int]
@@ -97,7 +97,7 @@ def _window(steps: Iterable[tuple[int, int, int]], since: int, most: int) -> Win
                 seen[entity] = (had[0], op, had[2] and op == Op.COUNTED)
         window.upto = modseq
     for entity, (first, last, only_counted) in seen.items():
-        created, gone = first in _CREATED, last in _DESTROYED
+        created, gone = first in CREATING, last in _DESTROYED
         if created and gone:
             continue  # RFC 8620 §5.2: it need not be told of at all
         if gone:

@@ -71,7 +71,9 @@ class Seen:
         for message_id, thread_id in self.threads.items():
             members.setdefault(thread_id, []).append(message_id)
         events = [
-            (modseq, entity) for modseq, entity, _, op in self.rows if op != Op.UPDATED or self._moved(modseq, entity)
+            (modseq, entity)
+            for modseq, entity, _, op in self.rows
+            if op not in (Op.UPDATED, Op.MARKED) or self._moved(modseq, entity)
         ]
         events += self._by_view()
         found = [(modseq, self.threads[entity]) for modseq, entity in events if self.messages[entity].ever() & ever]

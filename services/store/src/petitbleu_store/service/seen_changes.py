@@ -8,7 +8,7 @@ from typing import Any, Final
 from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_store.adapters.filing_rows import Connection
 from petitbleu_store.core import Core
-from petitbleu_store.domain.change_log import Kind, Op, Row, Window
+from petitbleu_store.domain.change_log import CREATING, Kind, Row, Window
 from petitbleu_store.domain.seen_changes import History, Seen, TooMuchError
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service import views
@@ -118,7 +118,7 @@ class _Reading:
         for row in await self._fetch(_BEFORE, self._since):
             before.setdefault(row["message_id"], []).append((row["modseq"], frozenset(row["mailbox_ids"])))
         for modseq, entity, _, op in seen.rows:
-            if op == Op.CREATED:
+            if op in CREATING:  # it was not there before, or not any more (ADR 20)
                 before.setdefault(entity, []).append((modseq, frozenset()))
         now = {row["message_id"]: frozenset(row["mailbox_ids"]) for row in places}
         seen.messages = {
