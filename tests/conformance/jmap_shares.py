@@ -5,7 +5,7 @@ Rights on shared mailboxes are store's to decide and are tested on the whole sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from tests.conformance.jmap_store import MemoryStore
@@ -64,3 +64,7 @@ class Directory(accounts_pb2_grpc.DirectoryServiceServicer):
             if account_id:
                 resolution.targets.add(account_id=account_id, tenant_id=TENANT)
         return found
+
+    async def ResolveMany(self, request_iterator: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for request in request_iterator:
+            yield await self.Resolve(request, context)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from petitbleu.store.v1 import sharing_pb2
 from petitbleu_gateway.domain.state_changes import (
     NOTHING_SEEN,
     TYPES,
@@ -19,10 +20,11 @@ from petitbleu_gateway.domain.state_changes import (
     state_change,
 )
 from petitbleu_gateway.jmap.ids import account_id_text
-from petitbleu_gateway.ports import AwayError, Credential, Identity, NewSession, RefusedError
+from petitbleu_gateway.ports import AwayError, Credential, Identity, NewSession, Profile, RefusedError
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.push import FOLD_SECONDS, PushHub, PushLimits, Stream, TooManyStreamsError
 from petitbleu_gateway.service.push_upkeep import PushUpkeep
+from petitbleu_gateway.service.shared_accounts import SharedAccounts
 
 ALICE = Credential("alice@demo.test", "right")
 COUNTS = st.integers(min_value=0, max_value=10**18 - 1)
@@ -30,6 +32,34 @@ COUNTS = st.integers(min_value=0, max_value=10**18 - 1)
 
 def person(account_id: int) -> Identity:
     return Identity(account_id, 3, "", "", (), 0, "", 1 << 40)
+
+
+class _Shares:
+    """Store and accounts where some account shares with everybody, or nobody does."""
+
+    def __init__(self, *owners: int) -> None:
+        self.owners: tuple[int, ...] = owners
+
+    async def received(self, who: Identity) -> list[sharing_pb2.ReceivedShare]:
+        return [sharing_pb2.ReceivedShare(account_id=one, rights=1, subscribed=True) for one in self.owners]
+
+    async def notifications(self, who: Identity) -> sharing_pb2.ListNotificationsResponse:
+        return sharing_pb2.ListNotificationsResponse()
+
+    async def dismiss(
+        self, who: Identity, notification_ids: Sequence[int], if_modseq: int
+    ) -> sharing_pb2.DismissNotificationsResponse:
+        return sharing_pb2.DismissNotificationsResponse()
+
+    async def profiles(self, account_ids: Sequence[int]) -> list[Profile]:
+        return [Profile(one, 3, f"{one}@demo.test", "", active=True, guarded=False) for one in account_ids]
+
+    async def reached(self, address: str) -> list[int]:
+        return []
+
+
+def alone() -> SharedAccounts:
+    return SharedAccounts(_Shares(), _Shares())
 
 
 class _States:
@@ -247,7 +277,7 @@ async def test_a_credential_that_holds_no_longer_ends_all_streams_that_showed_it
     hub = hub_of(_States())
     accounts = _Accounts()
     authentication = Authentication(accounts, lambda: 300)
-    upkeep = PushUpkeep(hub, authentication, lambda: 1, 3600)
+    upkeep = PushUpkeep(hub, authentication, lambda: 1, 3600, alone())
     running = asyncio.create_task(upkeep.run())
     other = Credential("alice@demo.test", "of an app")
     streams = [await opened(hub), await opened(hub), await opened(hub, credential=other)]
@@ -282,7 +312,7 @@ async def test_pings_are_due_by_one_ticker() -> None:
 async def test_while_the_bus_is_away_store_is_asked() -> None:
     states = _States()
     hub = hub_of(states)
-    upkeep = PushUpkeep(hub, Authentication(_Accounts(), lambda: 60), lambda: 0, 3600)
+    upkeep = PushUpkeep(hub, Authentication(_Accounts(), lambda: 60), lambda: 0, 3600, alone())
     stream = await opened(hub)
     running = asyncio.create_task(upkeep.run())
     states.found[7] = AccountState(5, 1)
@@ -290,3 +320,56 @@ async def test_while_the_bus_is_away_store_is_asked() -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_a_stream_is_told_of_what_others_share_until_they_take_it_back() -> None:
+    states = _States()
+    states.found[8] = AccountState(20, 5)
+    hub = hub_of(states)
+    stream = await opened(hub)
+    stream.types = TYPES
+    await hub.follow(stream, [8], from_now=True)
+    assert hub.take(stream) is None
+    hub.heard(8, AccountState(21, 6))
+    assert stream.wake.is_set()
+    change = hub.take(stream)
+    assert change is not None
+    told_of = change["changed"][account_id_text(8)]
+    assert told_of == dict.fromkeys(("Email", "Mailbox", "Thread"), "21")
+    await hub.follow(stream, [8, 9], from_now=False)
+    states.found[9] = AccountState(3, 1)
+    stream.wake.clear()
+    await hub.follow(stream, [], from_now=False)
+    hub.heard(8, AccountState(30, 7))
+    assert not stream.wake.is_set()
+    assert hub.take(stream) is None
+    hub.close(stream)
+    assert hub.of_accounts(None) == []
+
+
+async def test_a_client_that_comes_again_is_told_of_all_that_others_share() -> None:
+    states = _States()
+    states.found[8] = AccountState(20, 5)
+    hub = hub_of(states)
+    stream = await opened(hub)
+    stream.types = TYPES
+    await hub.follow(stream, [8], from_now=True)
+    await hub.saw(stream, hub.seen_text(stream))
+    change = hub.take(stream)
+    assert change is not None
+    assert list(change["changed"]) == [account_id_text(8)]
+
+
+async def test_what_is_shared_is_asked_for_once_a_while_and_again_when_it_changed() -> None:
+    shares = _Shares(8)
+    now = [0.0]
+    shared = SharedAccounts(shares, shares, lambda: now[0])
+    who = Identity(7, 3, "alice@demo.test", "Alice", (), 0, "", 0)
+    assert [(one.account_id, one.name, one.read_only) for one in await shared.of(who)] == [(8, "8@demo.test", True)]
+    shares.owners = ()
+    assert len(await shared.of(who)) == 1
+    shared.forget([7])
+    assert await shared.of(who) == ()
+    shares.owners = (8, 9)
+    now[0] = 1000.0
+    assert len(await shared.of(who)) == 2
