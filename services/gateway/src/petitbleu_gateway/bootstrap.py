@@ -291,9 +291,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     )
     states = GrpcStates(store_peer, accounts_peer, settings.rpc_seconds)
     push = PushHub(states, PushLimits(settings.push_streams_account, settings.push_streams))
-    web_push = _web_push(
-        settings, GrpcPush(accounts_peer, settings.rpc_seconds), states, lambda: events.connections
-    )
+    web_push = _web_push(settings, GrpcPush(accounts_peer, settings.rpc_seconds), states, lambda: events.connections)
     shared = SharedAccounts(
         GrpcSharing(store_peer, settings.rpc_seconds), GrpcDirectory(accounts_peer, settings.rpc_seconds)
     )
