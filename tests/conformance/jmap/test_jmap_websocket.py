@@ -166,7 +166,9 @@ def test_rfc8887_4_3_5_2_changes_are_pushed_once_that_is_enabled(jmap: JmapClien
         # the same connection may change what it is told of
         tell(socket, ENABLE)
         jmap.mail()
-        assert set(hear(socket)["changed"][jmap.account]) == {"Email", "Mailbox", "Thread", "EmailDelivery"}
+        assert set(hear(socket)["changed"][jmap.account]) == {
+            "Email", "Mailbox", "Thread", "EmailDelivery", "Quota",
+        }  # fmt: skip
 
 
 def test_rfc8887_4_3_5_1_push_state_resumes(jmap: JmapClient) -> None:
