@@ -65,6 +65,7 @@ async def test_a_conversation_answers_as_the_calls_do(door: Door, principal: Sig
         "messages": (stub.GetMessages, pb.GetMessagesRequest(account_id=901, message_ids=[1, 2])),
         "threads": (stub.GetThreads, pb.GetThreadsRequest(account_id=901, thread_ids=[1])),
         "changes": (stub.GetChanges, pb.GetChangesRequest(account_id=901, kind=pb.CHANGE_KIND_MAILBOX)),
+        "query_changes": (stub.QueryMessageChanges, pb.QueryMessageChangesRequest(account_id=901, since_modseq=1)),
     }
     assert set(asks) == {field.name for field in pb.ReadManyRequest.DESCRIPTOR.oneofs_by_name["ask"].fields}
     for name, (method, request) in asks.items():
