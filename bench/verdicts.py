@@ -36,7 +36,7 @@ class Promise:
         """Return the value and `met`, `NOT MET` or `not measured`."""
         try:
             value = self.value(results)
-        except (KeyError, IndexError):
+        except (KeyError, IndexError, ValueError):
             value = None
         if value is None:
             return None, "not measured"
@@ -57,6 +57,14 @@ def _growth(results: dict[str, Any], table: str, unit: str, sizes: tuple[int, in
     return float(rows[sizes[1]]["ratio"])
 
 
+def _day(results: dict[str, Any], action: str, least: int = 1000) -> float:
+    """Return the worst ratio of an action over all sizes of mailboxes of at least so many messages, when the largest was measured."""
+    rows = [row for row in results["boxes"] if row["action"] == action]
+    if max(row["messages"] for row in rows) < 100_000:
+        raise KeyError(action)
+    return max(float(row["ratio"]) for row in rows if row["messages"] >= least)
+
+
 PROMISES: Final = (
     Promise("CPU of ours / peer, 8 KiB, 20 sessions, kept", lambda found: _cell(found, KEPT)["cpu_ratio"], 0.40, True),
     Promise("CPU of ours / peer, one mail a connection", lambda found: _cell(found, NOT_KEPT)["cpu_ratio"], 0.50, True),
@@ -69,6 +77,9 @@ PROMISES: Final = (
             lambda found: _growth(found, "reads", "messages", (1000, 100_000)), 1.5, True),
     Promise("CPU of delivery, 100,000 / 1,000 accounts",
             lambda found: _growth(found, "accounts", "accounts", (1000, 100_000)), 1.2, True),
+    Promise("CPU of a list of 50, ours / IMAP", lambda found: _day(found, "list"), 4.0, True),
+    Promise("CPU of 50 flags, ours / IMAP", lambda found: _day(found, "flags"), 4.0, True),
+    Promise("CPU of a search in 100,000, ours / IMAP", lambda found: _day(found, "search", 100_000), 1.0, True),
     Promise("CPU of a search, 1,000,000 of others / alone",
             lambda found: max(row["ratio"] for row in found["search"]["kinds"].values()) if found["search"]["others"] >= 1_000_000 else None,
             1.2, True),

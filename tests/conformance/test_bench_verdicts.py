@@ -35,6 +35,11 @@ def _results(cost: float, speed: float) -> dict[str, Any]:
         "lone": {"ours": {"visible_ms": {"p99": 20 * cost}}, "peer": {"visible_ms": {"p99": 20}}},
         "push": {"connections": 2000, "pss_more_mib": 100 * cost, "all_told_ms": {"p99": 200 * cost}},
         "search": {"others": 1_000_000, "kinds": {"word": {"ratio": 1.2 * cost}}},
+        "boxes": [
+            {"messages": size, "action": action, "ratio": ratio * cost}
+            for size in (1000, 100_000)
+            for action, ratio in (("list", 4.0), ("flags", 4.0), ("search", 1.0 if size == 100_000 else 9.0))
+        ],
         "mails_per_segment_put": 50 * speed,
         "reads": [{"messages": 1000, "ratio": 1.0}, {"messages": 100_000, "ratio": 1.5 * cost}],
         "accounts": [
