@@ -1,4 +1,4 @@
-"""RFC 8620 §5.4 and §6.3: copies between two accounts, which a session of this server does not give one person yet."""
+"""RFC 8620 §5.4 and §6.3: copies between two accounts of one session, with no store behind them."""
 
 from __future__ import annotations
 
