@@ -299,6 +299,25 @@ async def test_a_credential_that_holds_no_longer_ends_all_streams_that_showed_it
         await running
 
 
+async def test_shares_that_change_a_thousand_times_are_looked_at_a_few_times() -> None:
+    hub = hub_of(_States())
+    accounts = _Accounts()
+    upkeep = PushUpkeep(hub, Authentication(accounts, lambda: 300), lambda: 1, 3600, alone())
+    running = asyncio.create_task(upkeep.run())
+    upkeep.begin(await opened(hub))
+    await asyncio.sleep(0)
+    for _ in range(1000):
+        upkeep.shares_changed(7)
+    await asyncio.sleep(0.05)
+    assert 1 <= accounts.asked <= 2
+    upkeep.shares_changed(7)  # and anew, once that is done
+    await asyncio.sleep(0.05)
+    assert 2 <= accounts.asked <= 3
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_pings_are_due_by_one_ticker() -> None:
     hub = hub_of(_States())
     streams = [await opened(hub) for _ in range(3)]

@@ -51,11 +51,18 @@ class PushUpkeep:
         self._connections = connections
         self._recheck_seconds = recheck_seconds
         self._queue: asyncio.Queue[Stream] = asyncio.Queue()
+        self._queued: set[Stream] = set()
         authentication.on_forgotten = self._forgotten
 
     def begin(self, stream: Stream) -> None:
         """Look after a new stream; its credential might have changed between its check and now."""
         stream.recheck_at = asyncio.get_running_loop().time() + self._soon(_FIRST_LOOK_SECONDS)
+
+    def _look_at(self, stream: Stream) -> None:
+        """Have a stream looked at; however often that is wanted, it waits in the queue once."""
+        if stream not in self._queued:
+            self._queued.add(stream)
+            self._queue.put_nowait(stream)
 
     @staticmethod
     def _soon(seconds: float) -> float:
@@ -69,7 +76,7 @@ class PushUpkeep:
                 stream.recheck_at = min(stream.recheck_at, now + self._soon(_SPREAD_SECONDS / 2))
             else:
                 stream.recheck_at = now + _SECOND_LOOK_SECONDS
-                self._queue.put_nowait(stream)
+                self._look_at(stream)
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -92,7 +99,7 @@ class PushUpkeep:
                 continue
             for stream in aged:
                 stream.recheck_at = now + self._soon(self._recheck_seconds)
-                self._queue.put_nowait(stream)
+                self._look_at(stream)
             current = self._connections()
             due = compared_at + (_COMPARE_SECONDS if current else _POLL_SECONDS)
             if self._hub.streams and (now >= due or current != connection):
@@ -113,6 +120,7 @@ class PushUpkeep:
         loop = asyncio.get_running_loop()
         while True:
             stream = await self._queue.get()
+            self._queued.discard(stream)
             if stream.over:
                 continue
             try:
@@ -144,4 +152,4 @@ class PushUpkeep:
         """Look anew at what others share with an account: it changed."""
         self._shared.forget([account_id])
         for stream in self._hub.of_accounts([account_id]):
-            self._queue.put_nowait(stream)
+            self._look_at(stream)
