@@ -26,9 +26,9 @@ def parts_of(store: Store) -> Parts:
     return store.mailboxes
 
 
-async def new_account(store: Store, **more: Any) -> int:
+async def new_account(store: Store, tenant: int = TENANT, **more: Any) -> int:
     account_id = new_account_id()
-    wanted = mailbox_pb2.NewStoreAccount(account_id=account_id, tenant_id=TENANT, language="fr", **more)
+    wanted = mailbox_pb2.NewStoreAccount(account_id=account_id, tenant_id=tenant, language="fr", **more)
     await parts_of(store).accounts.create([wanted])
     return account_id
 

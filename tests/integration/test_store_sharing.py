@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.integration.arriving import TENANT
 from tests.integration.mailing import change_mailboxes, file_new, known, mail, mailboxes, new_account, parts_of, update
@@ -20,6 +22,7 @@ from tests.integration.sharing import (
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import sharing_pb2
+from petitbleu_kit.ids import AccountId, partition_of_account
 from petitbleu_store.bootstrap import Store
 from petitbleu_store.domain.sharing import Right
 from petitbleu_store.errors import Problem, StoreError
@@ -190,6 +193,17 @@ async def test_what_cannot_be_shared_is_refused(store: Store) -> None:
         assert (await give(store, owner, ARCHIVE, (friend, rights))).results[0].status == INVALID
     assert (await give(store, child, ARCHIVE, (friend, READ))).results[0].status == INVALID
     assert not (await mailboxes(store, owner))[ARCHIVE].shares
+
+
+async def test_nobody_holds_up_accounts_of_another_tenant(store: Store) -> None:
+    """A stranger's account is not locked, so that it being locked is nothing to wait for (promise 7)."""
+    owner, stranger = await new_account(store), await new_account(store, TENANT + 1)
+    async with store.core.pool.acquire() as connection, connection.transaction():
+        held = "SELECT modseq FROM account WHERE partition = $1 AND account_id = $2 FOR UPDATE"
+        assert await connection.fetchval(held, partition_of_account(AccountId(stranger)), stranger)
+        async with asyncio.timeout(20):
+            answer = await give(store, owner, ARCHIVE, (stranger, READ))
+    assert list(answer.results[0].faults) == [pb.MAILBOX_FAULT_SHARES]
 
 
 @pytest.mark.parametrize("who", ["owner", "grantee"])

@@ -56,7 +56,7 @@ class SharePlan:
         named = {share.account_id for update in self._asked for share in update.shares}
         if len(named) > _MOST_NAMED:
             raise StoreError(Problem.INVALID, "shared with too many at once")
-        self._people = await sharing.grantees(connection, book, {*named, self._account.account_id})
+        self._people = await sharing.grantees(connection, book, self._account, named)
 
     async def read(self, connection: Connection, rows: Mapping[int, MailboxRow], locked: asyncpg.Record) -> None:
         """Look, under the lock, at what is shared and at what the request may do.

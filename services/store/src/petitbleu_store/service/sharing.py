@@ -44,10 +44,23 @@ async def read(connection: Connection, account: KnownAccount) -> Shares:
     return {(row["mailbox_id"], row["grantee_id"]): Share(row["rights"], row["subscribed"]) for row in rows}
 
 
-async def grantees(connection: Connection, book: AccountBook, ids: Iterable[int]) -> dict[int, KnownAccount]:
-    """Return those of some accounts that exist and are not guarded now; each is locked, in the order of all such locks."""
+async def grantees(
+    connection: Connection, book: AccountBook, owner: KnownAccount, ids: Iterable[int]
+) -> dict[int, KnownAccount]:
+    """Return those of some accounts that exist, are of the owner's tenant (promise 7) and are not guarded now.
+
+    Each is locked, and the owner's, in the order of all such locks. Whoever is of another tenant is not: a tenant never changes, so
+    that is known before, and nobody can hold up accounts that they may not share with.
+    """
     found: dict[int, KnownAccount] = {}
-    wanted = sorted({(partition_of_account(account_id), account_id) for account_id in ids if account_id > 0})
+    known = await book.many(connection, {account_id for account_id in ids if account_id > 0})
+    wanted = sorted(
+        {
+            (partition_of_account(one.account_id), int(one.account_id))
+            for one in (*known.values(), owner)
+            if one.tenant_id == owner.tenant_id
+        }
+    )
     for partition, account_id in wanted:
         row = await message_rows.lock(connection, partition, account_id)
         if row is not None and not row["guarded"]:
