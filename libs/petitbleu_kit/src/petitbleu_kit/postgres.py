@@ -20,6 +20,11 @@ _log = get_logger(__name__)
 
 _MIGRATION_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _LOCK_CLASS: Final = 0x7062  # "pb": the advisory lock under which a schema migrates
+# Who waits for a lock holds up all who ask for the table after it, mail that is filed too: a migration behind a long
+# transaction waits in short turns, and lets the others through between them.
+_LOCK_TURN: Final = "2s"
+_LOCK_PAUSE_SECONDS: Final = 2.0
+_LOCK_SECONDS: Final = 60.0
 _RETRIED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 # What must be on for "250 means durable" (architecture, promise 1).
 _DURABLE: Final = {
@@ -119,17 +124,25 @@ async def refuse_unsafe(pool: asyncpg.Pool[asyncpg.Record]) -> None:
             raise StartupError(f"PostgreSQL runs with {name}={value}: acknowledged mail could be lost; set it to on")
 
 
-async def migrate(pool: asyncpg.Pool[asyncpg.Record], schema: str, folder: Path) -> list[str]:
+async def migrate(
+    pool: asyncpg.Pool[asyncpg.Record], schema: str, folder: Path, *, lock_seconds: float = _LOCK_SECONDS
+) -> list[str]:
     """Apply the migrations `NNNN_title.sql` of a folder that are not recorded yet, each in a transaction of its own.
+
+    Each is tried for `lock_seconds`, in short turns, where other transactions hold what it changes.
 
     Returns:
         The names applied now.
+
+    Raises:
+        StartupError: when a migration's name is wrong, or it did not get its locks; those before it are applied.
     """
     applied: list[str] = []
     files = [(path, path.read_text()) for path in sorted(folder.glob("*.sql"))]  # noqa: ASYNC240 — once, at start
     async with pool.acquire() as connection:
         lock = hash_schema(schema)
-        await connection.execute("SELECT pg_advisory_lock($1, $2)", _LOCK_CLASS, lock)
+        # another process of the service may be migrating, and waiting for its locks
+        await connection.execute("SELECT pg_advisory_lock($1, $2)", _LOCK_CLASS, lock, timeout=_LOCK_SECONDS * 5)
         try:
             await connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {schema}.migration (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
@@ -140,15 +153,35 @@ async def migrate(pool: asyncpg.Pool[asyncpg.Record], schema: str, folder: Path)
                     raise StartupError(f"migration {path.name} is not named NNNN_title.sql")
                 if path.name in known:
                     continue
-                async with connection.transaction():
-                    await connection.execute(text)
-                    await connection.execute(f"INSERT INTO {schema}.migration (name) VALUES ($1)", path.name)
+                await _apply(connection, schema, path.name, text, lock_seconds)
                 applied.append(path.name)
         finally:
             await connection.execute("SELECT pg_advisory_unlock($1, $2)", _LOCK_CLASS, lock)
     if applied:
         _log.info("migrations applied", schema=schema, names=applied)
     return applied
+
+
+async def _apply(
+    connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record], schema: str, name: str, text: str, seconds: float
+) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TURN}'")
+                await connection.execute(text)
+                await connection.execute(f"INSERT INTO {schema}.migration (name) VALUES ($1)", name)
+        except asyncpg.LockNotAvailableError:
+            if loop.time() >= deadline:
+                raise StartupError(
+                    f"migration {name} of {schema} waited {seconds:.0f} s for locks that other transactions hold"
+                ) from None
+            _log.warning("a migration waits for a lock", schema=schema, name=name)
+            await asyncio.sleep(_LOCK_PAUSE_SECONDS)
+        else:
+            return
 
 
 def hash_schema(schema: str) -> int:
