@@ -140,7 +140,10 @@ def test_changes_that_are_no_mail_are_told_and_are_no_delivery(pushing: Pushing)
         tell(web, request(id="x"))
         hear(web)
         pushing.bus.say("mail.account.changed", number, events_pb2.AccountChanged(account_id=number, modseq=77))
-        assert hear(web)["changed"][jmap.account] == {"Email": "77", "Mailbox": "77", "Thread": "77"}
+        found = hear(web)["changed"][jmap.account]
+        assert {"Email", "Mailbox", "Thread", "Quota"} <= found.keys()
+        assert set(found.values()) == {"77"}
+        assert "EmailDelivery" not in found
         pushing.bus.say(
             "mail.account.changed", number, events_pb2.AccountChanged(account_id=number, modseq=78, last_id=9)
         )

@@ -122,7 +122,7 @@ async def test_a_large_body_goes_straight_to_s3_and_ranges_are_read_alone(store:
     assert await body_of(store, blob_id) == whole
     for offset, length in ((0, 1), (65_530, 20), (1_000_000, 200_000), (len(whole) - 5, 100), (len(whole), 1)):
         assert await body_of(store, blob_id, offset, length) == whole[offset : offset + length]
-    assert not list(store.core.settings.spool().glob("*"))
+    assert not [path for path in store.core.settings.spool().rglob("*") if path.is_file()]
 
 
 async def test_an_accept_of_a_staged_body_that_is_made_again_is_a_repeat(store: Store) -> None:
@@ -172,7 +172,7 @@ async def test_a_stage_that_fails_leaves_nothing(store: Store) -> None:
 
     with pytest.raises(ConnectionResetError):
         await store.staging.stage(broken())
-    assert not list(store.core.settings.spool().glob("*"))
+    assert not [path for path in store.core.settings.spool().rglob("*") if path.is_file()]
     assert await store.core.cold.fetchval("/* cold:test */ SELECT count(*) FROM staged") == 0
 
 
