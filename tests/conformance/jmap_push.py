@@ -12,7 +12,7 @@ import httpx
 from tests.conformance.jmap_client import CORE, MAIL, JmapClient, basic
 from websockets.sync.client import ClientConnection, connect
 
-TYPES = ("Email", "Mailbox", "Thread", "Quota")
+TYPES = ("Email", "Mailbox", "Thread", "Quota", "ShareNotification")
 
 
 @dataclass

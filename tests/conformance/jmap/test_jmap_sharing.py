@@ -419,7 +419,14 @@ def test_rfc9670_3_notifications_tell_of_rights_and_are_dismissed(owner: JmapCli
     before = call(grantee, "ShareNotification/get", ids=None)
     assert before["list"] == []
     team = box(owner, "Team")
-    share(owner, team, grantee, READ)
+    with listening(grantee, "ShareNotification", close_after="state") as stream:
+        share(owner, team, grantee, READ)
+        event = stream.next()
+    assert event is not None, "RFC 9670 §3: whoever is shared with is told by push"
+    assert set(event.data["changed"]) == {grantee.account}
+    assert event.data["changed"][grantee.account] == {
+        "ShareNotification": call(grantee, "ShareNotification/get", ids=[])["state"]
+    }
     share(owner, team, grantee, None)
     found = call(grantee, "ShareNotification/get", ids=None)
     first, second = found["list"]

@@ -167,7 +167,7 @@ def test_rfc8887_4_3_5_2_changes_are_pushed_once_that_is_enabled(jmap: JmapClien
         tell(socket, ENABLE)
         jmap.mail()
         assert set(hear(socket)["changed"][jmap.account]) == {
-            "Email", "Mailbox", "Thread", "EmailDelivery", "Quota",
+            "Email", "Mailbox", "Thread", "EmailDelivery", "Quota", "ShareNotification",
         }  # fmt: skip
 
 

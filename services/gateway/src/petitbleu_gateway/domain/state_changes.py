@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from petitbleu_gateway.jmap import ids
 
-_LOGGED: Final = ("Email", "Mailbox", "Thread", "Quota")
+_LOGGED: Final = ("Email", "Mailbox", "Thread", "Quota", "ShareNotification")
 _DELIVERY: Final = "EmailDelivery"
 _IDENTITY: Final = "Identity"
 TYPES: Final = frozenset({*_LOGGED, _DELIVERY, _IDENTITY})
