@@ -26,6 +26,7 @@ from petitbleu_kit.ids import AccountId, partition_of_account
 from petitbleu_store.bootstrap import Store
 from petitbleu_store.domain.sharing import Right
 from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service.account_book import KnownAccount
 
 INBOX, DRAFTS, ARCHIVE = 1, 2, 6
 OK, NOT_FOUND, FORBIDDEN, INVALID = (
@@ -224,6 +225,29 @@ async def test_an_account_that_becomes_guarded_neither_shares_nor_sees(store: St
     assert not (await mailboxes(store, owner))[ARCHIVE].shares
     await give(store, owner, ARCHIVE, (grantee, READ))
     assert list(await seen_mailboxes(store, owner, grantee)) == [ARCHIVE]
+
+
+async def test_a_mailbox_made_while_shares_end_is_not_shared_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, child, friend = [await new_account(store) for _ in range(3)]
+    await give(store, owner, ARCHIVE, (child, ALL), (friend, ALL))
+    parts = parts_of(store)
+    change = parts.cases.mailboxes.update
+    made: list[int] = []
+
+    async def in_between(account: KnownAccount, request: pb.UpdateMailboxesRequest) -> pb.UpdateMailboxesResponse:
+        if not made:
+            made.append(1)
+            below = pb.MailboxUpdate(name="Below", parent_id=ARCHIVE)
+            made.extend((await boxes_as_grantee(store, owner, friend, below)).mailbox_ids)
+        return await change(account, request)
+
+    monkeypatch.setattr(parts.cases.mailboxes, "update", in_between)
+    await parts.accounts.update(child, quota_octets=None, guarded=True)
+    monkeypatch.undo()
+    shown = await mailboxes(store, owner)
+    assert [[share.account_id for share in shown[one].shares] for one in (ARCHIVE, made[1])] == [[friend], [friend]]
+    await parts.accounts.update(child, quota_octets=None, guarded=False)
+    assert await forbidden(store, owner, child)
 
 
 async def test_an_erased_account_leaves_no_share_behind(store: Store) -> None:

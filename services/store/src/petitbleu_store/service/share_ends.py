@@ -37,25 +37,32 @@ class ShareEnds:
         )
         while owners := await share_rows.received(self._core.pool, partition, account_id, MAX_RECEIVED):
             for owner_id in owners:
-                given = await share_rows.of_account(self._core.pool, partition_of_account(owner_id), owner_id)
                 ended = pb.MailboxShare(account_id=account_id)
-                await self._update(
+                there = await self._update(
                     owner_id,
                     [
-                        pb.MailboxUpdate(mailbox_id=row["mailbox_id"], shares=[ended])
-                        for row in given
-                        if row["grantee_id"] == account_id
+                        pb.MailboxUpdate(mailbox_id=mailbox_id, shares=[ended])
+                        for mailbox_id in await self._given(owner_id, account_id)
                     ],
                 )
-                # also where the owner has gone meanwhile
-                await share_rows.lose(self._core.pool, partition, account_id, owner_id)
+                # A mailbox made meanwhile below a shared one is shared as that was: then once more. Not where the owner has gone.
+                if not (there and await self._given(owner_id, account_id)):
+                    await share_rows.lose(self._core.pool, partition, account_id, owner_id)
 
-    async def _update(self, account_id: int, updates: list[pb.MailboxUpdate]) -> None:
+    async def _given(self, owner_id: int, grantee_id: int) -> list[int]:
+        """Return the mailboxes of an owner that are shared with somebody."""
+        rows = await share_rows.of_account(self._core.pool, partition_of_account(owner_id), owner_id)
+        return [row["mailbox_id"] for row in rows if row["grantee_id"] == grantee_id]
+
+    async def _update(self, account_id: int, updates: list[pb.MailboxUpdate]) -> bool:
+        """Change shares; return whether the account is there."""
         if not updates:
-            return
+            return True
         try:
             account = await self._book.one(self._core.pool, account_id)
             await self._mailboxes.update(account, pb.UpdateMailboxesRequest(account_id=account_id, updates=updates))
         except StoreError as error:
             if error.problem is not Problem.NOT_FOUND:
                 raise
+            return False
+        return True
