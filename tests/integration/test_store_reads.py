@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.integration.conftest import Backends
+from tests.integration.mailing import change_mailboxes, file_new, known, mail, new_account, parts_of, update
 from tests.integration.test_store_grpc import Door, door
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
@@ -16,6 +17,8 @@ from petitbleu.store.v1 import mailbox_pb2_grpc
 from petitbleu_kit.identity import Principal, Signer, principal_claims
 from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer
+from petitbleu_store.bootstrap import Store
+from petitbleu_store.service import reading as reads
 
 __all__ = ["door"]
 
@@ -121,3 +124,33 @@ async def test_how_far_accounts_are_is_told_without_a_principal(door: Door, prin
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await peer.call(reading.GetStates, many, timeout=20)
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_rfc8621_1_5_the_last_id_of_an_account_is_that_of_its_newest_message(store: Store) -> None:
+    """Mailboxes and notifications of shares take ids too, and are no mail."""
+    account_id = await new_account(store)
+
+    async def last_id() -> int:
+        (state,) = (await parts_of(store).cases.reading.states([account_id])).states
+        return int(state.last_id)
+
+    assert await last_id() == 0
+    (first,) = await file_new(store, account_id, mail("one"))
+    assert await last_id() == first
+    await change_mailboxes(store, account_id, pb.MailboxUpdate(name="No mail"))
+    assert await last_id() == first
+    (second,) = await file_new(store, account_id, mail("two"))
+    assert await last_id() == second > first
+    await update(store, account_id, pb.MessageUpdate(message_id=second, destroy=True))
+    assert await last_id() == first
+
+
+async def test_how_far_an_account_is_costs_one_look_at_the_end_of_its_messages(store: Store) -> None:
+    account_id = await new_account(store)
+    account = await known(store, account_id)
+    async with store.core.pool.acquire() as connection:
+        explain = "/* cold:test */ EXPLAIN " + reads._STATES.partition("*/")[2]
+        rows = await connection.fetch(explain, [account.partition], [account_id])
+    plan = "\n".join(row[0] for row in rows)
+    assert "Scan Backward using message_pkey" in plan, plan
+    assert "Sort" not in plan, plan

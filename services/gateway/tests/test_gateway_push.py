@@ -246,6 +246,15 @@ async def test_a_state_that_another_process_told_is_believed_once_store_says_so(
     assert hub.take(stream) is not None
 
 
+async def test_rfc8620_7_3_who_saw_a_message_that_is_destroyed_has_seen_what_there_is() -> None:
+    states = _States()
+    hub = hub_of(states)
+    stream = await opened(hub)
+    states.found[7] = AccountState(9, 1)
+    await hub.saw(stream, seen_text(7, AccountState(9, 3)))  # message 3 was the newest until then
+    assert hub.take(stream) is None
+
+
 async def test_limits_of_an_account_and_of_all() -> None:
     hub = hub_of(_States(), streams_account=2, streams=3)
     first = await opened(hub)

@@ -78,6 +78,7 @@ def test_rfc8621_1_5_email_delivery_changes_when_a_message_was_added_and_else_ne
     email = jmap.mail()
     with listening(jmap, "EmailDelivery", ping="5") as stream:
         jmap.call("Email/set", update={email: {"keywords/$seen": True}})
+        jmap.call("Mailbox/set", create={"m": {"name": "No mail"}})
         found = stream.next()
         assert found is not None
         assert found.kind == "ping"

@@ -19,7 +19,7 @@ _SEEN: Final = re.compile(r"(a[a-z2-7]{1,13})\.([0-9]{1,18})\.([0-9]{1,18})(?:\.
 
 
 class AccountState(NamedTuple):
-    """How far an account is: its modseq, which is the state of all types of its log, the last id that it gave, and its identities."""
+    """How far an account is: its modseq, which is the state of all types of its log, the id of its newest message, and its identities."""
 
     modseq: int
     last_id: int
@@ -30,8 +30,8 @@ class AccountState(NamedTuple):
         return AccountState(*map(max, self, other))
 
     def beyond(self, other: AccountState) -> bool:
-        """Whether it knows anything that the other does not."""
-        return self.later(other) != other
+        """Whether it knows anything that the other does not; `last_id` is no sign of it, a message that is destroyed takes its id along."""
+        return self.modseq > other.modseq or self.identities > other.identities
 
 
 NOTHING_SEEN: Final = AccountState(0, 0)

@@ -25,7 +25,10 @@ MAX_IDS: Final = 1000
 _STATE: Final = """/* hot:store.state */ SELECT modseq, used_octets, quota_octets, messages, limit_modseq,
 limited_modseq FROM account WHERE partition = $1 AND account_id = $2 AND wrapped_key IS NOT NULL"""
 
-_STATES: Final = """/* hot:store.states */ SELECT a.account_id, a.modseq, a.last_id
+# RFC 8621 §1.5: the account's own last_id is of mailboxes and notifications too, which are no mail; the newest message is one look at the key's end
+_STATES: Final = """/* hot:store.states */ SELECT a.account_id, a.modseq, coalesce((
+    SELECT m.message_id FROM message m WHERE m.partition = a.partition AND m.account_id = a.account_id
+    ORDER BY m.message_id DESC LIMIT 1), 0) AS last_message_id
 FROM unnest($1::smallint[], $2::bigint[]) AS want (partition, account_id) JOIN account a
 ON a.partition = want.partition AND a.account_id = want.account_id AND a.partition = ANY($1::smallint[])
 WHERE a.wrapped_key IS NOT NULL"""
@@ -99,7 +102,9 @@ class Reading:
         rows = await self._core.reads.fetch(_STATES, partitions, list(account_ids))
         return mailbox_pb2.GetStatesResponse(
             states=[
-                mailbox_pb2.AccountState(account_id=row["account_id"], modseq=row["modseq"], last_id=row["last_id"])
+                mailbox_pb2.AccountState(
+                    account_id=row["account_id"], modseq=row["modseq"], last_id=row["last_message_id"]
+                )
                 for row in rows
             ]
         )

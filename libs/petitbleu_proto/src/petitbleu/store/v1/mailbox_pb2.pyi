@@ -1604,7 +1604,7 @@ class AccountState(_message.Message):
     modseq: _builtins.int
     """Highest modseq given."""
     last_id: _builtins.int
-    """Last id given to a message or mailbox: no message was added while it is the same."""
+    """Id of the newest message that there is, 0 without any. A message that is added has a higher one; it falls when the newest is destroyed."""
     def __init__(
         self,
         *,
