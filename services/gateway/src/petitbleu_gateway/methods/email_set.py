@@ -18,7 +18,7 @@ from petitbleu_gateway.errors import Fault, Invalid, MethodError, SetError, SetF
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
 from petitbleu_gateway.methods.blobs import draft_content
-from petitbleu_gateway.methods.storing import Filed, created_object, received_at, refusal, store_message
+from petitbleu_gateway.methods.storing import Filed, created_object, old_state, received_at, refusal, store_message
 
 
 class EmailSet(AccountArguments, kw_only=True):
@@ -36,6 +36,7 @@ class _Progress:
 
     old: int | None = None
     new: int | None = None
+    mixed: bool = False
     created: dict[str, Any] = field(default_factory=dict)
     updated: dict[str, Any] = field(default_factory=dict)
     destroyed: list[str] = field(default_factory=list)
@@ -47,6 +48,7 @@ class _Progress:
         """Note the modseqs around a commit."""
         if self.old is None:
             self.old = old
+        self.mixed |= self.new is not None and old != self.new
         self.new = new
 
     def settle(self, text: str, status: pb.UpdateStatus.ValueType, *, destroyed: bool) -> None:
@@ -80,7 +82,7 @@ async def email_set(context: Context, arguments: EmailSet) -> dict[str, Any]:
         raise MethodError(Fault.SERVER_PARTIAL_FAIL) from None
     return {
         "accountId": arguments.account_id,
-        "oldState": ids.state_text(run.old or 0),
+        "oldState": old_state(run.old, mixed=run.mixed),
         "newState": ids.state_text(run.new or 0),
         "created": run.created or None,
         "updated": run.updated or None,
@@ -94,18 +96,18 @@ async def email_set(context: Context, arguments: EmailSet) -> dict[str, Any]:
 async def _do(context: Context, run: _Progress, arguments: EmailSet, wanted: int | None) -> None:
     for creation_id, email in (arguments.create or {}).items():
         try:
-            run.created[creation_id] = await _create(context, run, email)
+            run.created[creation_id] = await _create(context, run, email, wanted or 0)
             context.created_ids[creation_id] = run.created[creation_id]["id"]
         except SetError as error:
             run.not_created[creation_id] = error.as_object()
-    # our own creations have moved the state on; else store itself checks it in the commit
+    # our own creations have moved the state on: store itself checks it in the first commit
     await _change(context, run, arguments, wanted if run.new is None else None)
     if run.old is None or run.new is None:
         now = (await context.store.state(context.who)).modseq
         run.moved(now, now)
 
 
-async def _create(context: Context, run: _Progress, email: dict[str, Any]) -> dict[str, Any]:
+async def _create(context: Context, run: _Progress, email: dict[str, Any], wanted: int) -> dict[str, Any]:
     wrong = Invalid()
     with wrong:
         mailboxes = read_mailboxes(email.get("mailboxIds"), context.resolve_id)
@@ -119,7 +121,9 @@ async def _create(context: Context, run: _Progress, email: dict[str, Any]) -> di
     wrong.settle()
     contents = await draft_content(context, *draft.uses())
     body = compose(draft, contents.__getitem__)
-    made = await store_message(context, body, Filed(mailboxes, keywords, received), secrets.token_bytes(16))
+    if_modseq = wanted if run.new is None else 0
+    filed = Filed(mailboxes, keywords, received)
+    made = await store_message(context, body, filed, secrets.token_bytes(16), if_modseq)
     run.moved(made.old_modseq, made.new_modseq)
     return created_object(made, len(body))
 

@@ -39,18 +39,25 @@ class Making:
     not_created: dict[str, Any]
     old: int | None = None
     new: int | None = None
+    mixed: bool = False
 
     def moved(self, old: int, new: int) -> None:
         """Note the modseqs around a commit."""
         self.old = old if self.old is None else self.old
+        self.mixed |= self.new is not None and old != self.new
         self.new = new
 
-    async def states(self, context: Context) -> dict[str, str]:
+    async def states(self, context: Context) -> dict[str, str | None]:
         """Return `oldState` and `newState`."""
         if self.old is None or self.new is None:
             now = (await context.store.state(context.who)).modseq
             self.moved(now, now)
-        return {"oldState": ids.state_text(self.old or 0), "newState": ids.state_text(self.new or 0)}
+        return {"oldState": old_state(self.old, mixed=self.mixed), "newState": ids.state_text(self.new or 0)}
+
+
+def old_state(old: int | None, *, mixed: bool) -> str | None:
+    """Return `oldState`; None when others changed the account between the call's commits, which a client must hear of."""
+    return None if mixed else ids.state_text(old or 0)  # RFC 8620 §5.3
 
 
 async def store_message(
