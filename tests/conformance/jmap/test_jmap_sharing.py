@@ -182,6 +182,14 @@ def test_rfc8621_4_a_grantee_reads_through_the_shared_mailbox_only(owner: JmapCl
         assert call(grantee, "Email/query", **there, filter=wanted)["ids"] == [second], wanted
     for wanted in ({"inMailbox": inbox}, {"inMailboxOtherThan": [team]}):
         assert call(grantee, "Email/query", **there, filter=wanted)["ids"] == [], wanted
+    shown = call(grantee, "SearchSnippet/get", **there, filter={"subject": "plan"}, emailIds=[first, second])
+    assert shown["notFound"] == [first]
+    assert [(one["emailId"], one["subject"]) for one in shown["list"]] == [(second, "Re: <mark>plan</mark>")]
+    # RFC 8620 §5.5, §5.6: the list is given, what became of it is not
+    listed = call(grantee, "Email/query", **there)
+    assert listed["canCalculateChanges"] is False
+    since = listed["queryState"]
+    assert fails(grantee, "Email/queryChanges", **there, sinceQueryState=since) == "cannotCalculateChanges"
     url = grantee.session["downloadUrl"].replace("{name}", "x").replace("{type}", "text/plain")
     url = url.replace("{accountId}", owner.account)
     found = grantee.http.get(url.replace("{blobId}", got["list"][0]["blobId"]))

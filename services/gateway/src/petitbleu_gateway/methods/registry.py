@@ -46,8 +46,8 @@ from petitbleu_gateway.methods.push_subscription import (
 _SHARED: Final = frozenset(
     {
         "Mailbox/get", "Mailbox/changes", "Mailbox/query", "Mailbox/queryChanges", "Mailbox/set", "Thread/get", "Thread/changes",
-        "Email/get", "Email/query", "Email/changes", "Email/set", "Email/copy", "Email/import", "Email/parse",
-        "Blob/copy", "Blob/upload", "Blob/get", "Blob/lookup",
+        "Email/get", "Email/query", "Email/queryChanges", "Email/changes", "Email/set", "Email/copy", "Email/import", "Email/parse",
+        "SearchSnippet/get", "Blob/copy", "Blob/upload", "Blob/get", "Blob/lookup",
     }
 )  # fmt: skip
 
