@@ -18,7 +18,7 @@ from petitbleu_gateway.http.exchange import NO_STORE, Exchange, OctetBudget, enc
 from petitbleu_gateway.jmap.calls import Context, MethodLimits, Registry, run_calls
 from petitbleu_gateway.jmap.envelope import Request, read_request
 from petitbleu_gateway.jmap.ijson import without_noncharacters
-from petitbleu_gateway.jmap.session import SessionLimits, session_state
+from petitbleu_gateway.jmap.session import SessionLimits, capabilities_of, session_state
 from petitbleu_gateway.ports import Identity, MailStore, People
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.fairness import Pace, TooFastError, Turns
@@ -98,6 +98,7 @@ class JmapDoors:
         self._people = people
         self._registry = registry
         self._limits = limits
+        self.capabilities = capabilities_of(limits)
         self._method_limits = method_limits
         self._body_seconds = body_seconds
         self._budget = budget
@@ -125,7 +126,9 @@ class JmapDoors:
             raw = await exchange.body(self._limits.max_size_request, self._body_seconds, octets)
             held = len(raw)
             try:
-                request = read_request(exchange.header(b"content-type"), raw, self._limits.max_calls_in_request)
+                request = read_request(
+                    exchange.header(b"content-type"), raw, self._limits.max_calls_in_request, self.capabilities
+                )
                 del raw
                 answer, answer_octets = await self.respond(who, request)
                 held += answer_octets

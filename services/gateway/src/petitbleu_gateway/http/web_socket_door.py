@@ -131,7 +131,7 @@ class WebSocketDoor:
         request_id = _id_of(value)
         if "id" in value and request_id is None:
             raise Problem(400, RequestError.NOT_REQUEST, "The id is no string.")
-        request = request_of(value, self._max_calls)
+        request = request_of(value, self._max_calls, self._jmap.capabilities)
         try:
             # as for every HTTP request: whoever may no longer come in gets no answer
             who = await self._authentication.authenticate(stream.credential, stream.client_ip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -41,7 +42,7 @@ def is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-def read_request(content_type: str, data: bytes | bytearray, max_calls: int) -> Request:
+def read_request(content_type: str, data: bytes | bytearray, max_calls: int, capabilities: AbstractSet[str]) -> Request:
     """Return the request in the octets of a body.
 
     Raises:
@@ -53,11 +54,11 @@ def read_request(content_type: str, data: bytes | bytearray, max_calls: int) -> 
         value = ijson.decode(data)
     except ijson.NotIJsonError as error:
         raise Problem(400, RequestError.NOT_JSON, f"The body is no I-JSON: {error}.") from None
-    return request_of(value, max_calls)
+    return request_of(value, max_calls, capabilities)
 
 
-def request_of(value: object, max_calls: int) -> Request:
-    """Return the request that a JSON value is.
+def request_of(value: object, max_calls: int, capabilities: AbstractSet[str]) -> Request:
+    """Return the request that a JSON value is, of a server that has these capabilities.
 
     Raises:
         Problem: notRequest, unknownCapability, or limit with maxCallsInRequest.
@@ -67,7 +68,7 @@ def request_of(value: object, max_calls: int) -> Request:
     except msgspec.ValidationError:
         raise Problem(400, RequestError.NOT_REQUEST, "It does not have the form of a Request.") from None
     for capability in request.using:
-        if capability not in CAPABILITIES:
+        if capability not in capabilities:  # RFC 8620 §3.6.1
             raise Problem(
                 400, RequestError.UNKNOWN_CAPABILITY, "The request uses a capability that this server has not."
             )

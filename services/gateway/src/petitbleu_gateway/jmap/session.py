@@ -14,6 +14,7 @@ from petitbleu_gateway.domain.email_sorts import SORTS
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.envelope import (
     BLOB,
+    CAPABILITIES,
     CORE,
     MAIL,
     MDN,
@@ -56,6 +57,11 @@ class SessionLimits:
     max_concurrent_upload: int
     max_size_blob_set: int
     application_server_key: str = ""
+
+
+def capabilities_of(limits: SessionLimits) -> frozenset[str]:
+    """Return what a request may use: what the session object tells of. RFC 9749 §3: push that a key signs needs a key."""
+    return CAPABILITIES if limits.application_server_key else CAPABILITIES - {WEBPUSH}
 
 
 def core_capability(limits: SessionLimits) -> dict[str, Any]:
