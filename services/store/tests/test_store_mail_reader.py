@@ -13,6 +13,7 @@ from libs.petitbleu_mail.tests.tnef_streams import attribute, stream
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_mail.structure import encode_meta, parse_message
 from petitbleu_store.adapters.mail_reader.requests import Leaf, Mail, Match, Show, Terms
+from petitbleu_store.adapters.mail_reader.texts import without_armor
 from petitbleu_store.adapters.mail_reader.worker import answer
 from petitbleu_store.domain.header_names import header_term
 from petitbleu_store.domain.text_filter import MAX_TEXTS, has_texts, shown_texts, text_leaves
@@ -158,3 +159,23 @@ def test_conditions_that_are_none_are_refused(condition: pb.TextCondition) -> No
 def test_too_many_texts_are_refused() -> None:
     with pytest.raises(QueryRefusedError):
         text_leaves(pb.MessageFilter(texts=[text(str(number)) for number in range(MAX_TEXTS + 1)]))
+
+
+BEGIN, END = "-----BEGIN PGP MESSAGE-----\n", "-----END PGP MESSAGE-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f"a {BEGIN}xyz\n{END} b", "a   b"), (f"a {BEGIN}{BEGIN}x {END} b {END}", f"a   b {END}"), (f"a {BEGIN}b", f"a {BEGIN}b"),
+        (f"{END} a", f"{END} a"), (f"{BEGIN}1{END}a{BEGIN}2{END}", " a "), ("a", "a"),
+    ],
+)  # fmt: skip
+def test_what_is_enciphered_within_a_text_has_no_words(text: str, left: str) -> None:
+    assert without_armor(text) == left
+
+
+def test_beginnings_without_an_end_are_gone_through_once() -> None:
+    """A stranger's mail of such lines took minutes when each beginning looked for an end of its own."""
+    text = BEGIN * 150_000
+    assert without_armor(text) == text

@@ -17,7 +17,7 @@ from websockets.protocol import OPEN, SERVER, Protocol
 from websockets.utils import accept_key
 
 from petitbleu_gateway.errors import Problem
-from petitbleu_gateway.http.exchange import Exchange, OctetBudget
+from petitbleu_gateway.http.exchange import Exchange, Octets
 from petitbleu_gateway.http.long_connection import LongConnection
 
 _VERSION: Final = "13"
@@ -89,7 +89,7 @@ class WebSocket:
 
     def __init__(
         self, connection: LongConnection, wake: asyncio.Event, max_octets: int, message_seconds: float,
-        budget: OctetBudget,
+        budget: Octets,
     ) -> None:  # fmt: skip
         self._connection = connection
         self._wake = wake

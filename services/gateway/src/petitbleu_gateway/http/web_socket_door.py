@@ -69,7 +69,8 @@ class WebSocketDoor:
         stream = await self._opening.open("websocket", exchange, who)
         hub = self._opening.hub
         connection = exchange.connection
-        socket = WebSocket(connection, stream.wake, self._max_request, self._seconds, self._budget)
+        share = self._budget.of(who.account_id)  # as a body over HTTP: no account fills the process
+        socket = WebSocket(connection, stream.wake, self._max_request, self._seconds, share)
         stream.on_tick = socket.tick
         try:
             if connection.closing:

@@ -34,9 +34,7 @@ MAX_READ_OCTETS: Final = 64 << 20
 _MAX_WITHIN: Final = 4
 _MAX_TEXT_PARTS: Final = 100
 # What is enciphered within a text (RFC 9580 §6.2) has no words.
-_ARMOR: Final = re.compile(
-    r"-----BEGIN PGP (?:MESSAGE|SIGNATURE|PUBLIC KEY BLOCK)-----[^\0]{0,1000000}?-----END PGP [A-Z ]{1,20}-----"
-)
+_ARMOR: Final = re.compile(r"-----(BEGIN PGP (?:MESSAGE|SIGNATURE|PUBLIC KEY BLOCK)|END PGP [A-Z ]{1,20})-----")
 _TEXTS: Final = frozenset({Kind.TEXT, Kind.HTML})
 
 
@@ -173,4 +171,21 @@ def _text(blob: bytes, part: Part) -> str:
     text = part_beginning(blob, part, _PART_OCTETS)
     if kind_of(part.type, part.name) is Kind.HTML:
         return text_of_html(text)
-    return _ARMOR.sub(" ", text) if "-----BEGIN PGP " in text else text
+    return without_armor(text) if "-----BEGIN PGP " in text else text
+
+
+def without_armor(text: str) -> str:
+    """Return a text without what is enciphered in it, from each beginning to the next end; a beginning without an end stays.
+
+    The text is gone through once, whatever stands in it.
+    """
+    kept: list[str] = []
+    begun: int | None = None
+    done = 0
+    for found in _ARMOR.finditer(text):
+        if found[1].startswith("BEGIN"):
+            begun = found.start() if begun is None else begun
+        elif begun is not None:
+            kept += (text[done:begun], " ")
+            begun, done = None, found.end()
+    return "".join([*kept, text[done:]])
