@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from petitbleu_store.domain.change_log import Op, Row, Window
+
+_MOST_LOOKED_AT: Final = 200_000
+"""Messages, each at every change of what is shared, that one answer looks at."""
 
 
 class TooMuchError(Exception):
@@ -102,8 +106,14 @@ class Seen:
         return self.messages[message_id].at(modseq) & self.view.at(modseq)
 
     def _by_view(self) -> list[tuple[int, int]]:
-        """Return what may have changed with the mailboxes that are seen."""
+        """Return what may have changed with the mailboxes that are seen.
+
+        Raises:
+            TooMuchError: mailboxes were shared and taken back so often, with so many messages in them, that all of it is too much.
+        """
         steps = self.view.steps()
+        if len(steps) * len(self.messages) > _MOST_LOOKED_AT:
+            raise TooMuchError
         return [
             (modseq, message_id)
             for modseq, boxes in steps

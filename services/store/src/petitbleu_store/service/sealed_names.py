@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -22,6 +22,7 @@ from petitbleu_store.domain.content import open_content
 from petitbleu_store.errors import Problem, QueryRefusedError, StoreError
 from petitbleu_store.service.account_book import KnownAccount
 
+Result = TypeVar("Result")
 MAX_SORTED: Final = 50_000
 """Most messages that are put in an order of names; some 20 µs each when they are read for the first time."""
 _REMEMBERED: Final = 200_000
@@ -67,6 +68,20 @@ class SealedNames:
         try:
             async with self._turn:
                 return await self._read(account, blobs)
+        finally:
+            self._waiting -= 1
+
+    async def apart(self, work: Callable[..., Result], *given: object) -> Result:
+        """Do what takes long with names in their thread, one after the other.
+
+        Raises:
+            StoreError: BUSY when too many wait.
+        """
+        if self._waiting >= _MOST_WAITING:
+            raise StoreError(Problem.BUSY)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
         finally:
             self._waiting -= 1
 
