@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from websockets.frames import Close, Frame, Opcode
 
 from petitbleu_gateway.http.exchange import OctetBudget
 from petitbleu_gateway.http.web_socket import WebSocket
+from petitbleu_gateway.http.web_socket_door import WebSocketDoor
 
 
 class _Connection:
@@ -210,3 +212,32 @@ def test_messages_come_out_as_they_went_in(messages: list[tuple[str, int]], step
         assert budget.held == 0
 
     asyncio.run(feed())
+
+
+async def test_what_an_account_s_web_sockets_hold_is_of_its_own_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = OctetBudget(1000, 300)
+    seen: list[tuple[bool, bool, int]] = []
+
+    class _Busy(_Connection):
+        def switch(self, guest: Any, answer: bytes) -> None:
+            guest.received(text(b"x" * 200, fin=False))
+            seen.append((budget.of(7).has_taken(200), budget.of(8).has_taken(200), budget.held))
+            budget.of(8).give_back(200)
+
+    async def who_it_is(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(account_id=7)
+
+    async def opened(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(wake=asyncio.Event(), over="shutdown", types=frozenset(), on_tick=None)
+
+    monkeypatch.setattr("petitbleu_gateway.http.web_socket_door.identify", who_it_is)
+    monkeypatch.setattr("petitbleu_gateway.http.web_socket_door.handshake", lambda *_: b"")
+    hub = SimpleNamespace(close=lambda _: None)
+    opening: Any = SimpleNamespace(open=opened, hub=hub)
+    nothing: Any = None
+    door = WebSocketDoor(nothing, opening, nothing, 1000, 16, 60.0, "https://one.test", budget)
+    exchange: Any = SimpleNamespace(connection=_Busy(), origin=lambda url: url, status=0)
+    await door.open(exchange)
+    assert seen == [(False, True, 408)]  # the message's and its frame's octets, and those of the other account
+    assert budget.held == 0
+    assert budget.of(7).has_taken(300)  # all of it came back to the same share
