@@ -63,14 +63,13 @@ class Seen:
 
     def of_messages(self, most: int) -> Window:
         """Tell of messages."""
-        ever = self.view.ever()
         events = [(modseq, entity) for modseq, entity, _, _ in self.rows] + self._by_view()
-        events = [(modseq, entity) for modseq, entity in events if self.messages[entity].ever() & ever]
+        shown = self._ever_seen()
+        events = [(modseq, entity) for modseq, entity in events if entity in shown]
         return self._window(events, most, self._sees, {})
 
     def of_threads(self, most: int) -> Window:
         """Tell of threads: they change when a message comes or goes, not when one is marked."""
-        ever = self.view.ever()
         members: dict[int, list[int]] = {}
         for message_id, thread_id in self.threads.items():
             members.setdefault(thread_id, []).append(message_id)
@@ -80,7 +79,8 @@ class Seen:
             if op not in (Op.UPDATED, Op.MARKED) or self._moved(modseq, entity)
         ]
         events += self._by_view()
-        found = [(modseq, self.threads[entity]) for modseq, entity in events if self.messages[entity].ever() & ever]
+        shown = self._ever_seen()
+        found = [(modseq, self.threads[entity]) for modseq, entity in events if entity in shown]
 
         def content(thread_id: int, modseq: int) -> frozenset[int]:
             return frozenset(one for one in members[thread_id] if self._sees(one, modseq))
@@ -102,6 +102,11 @@ class Seen:
     def _moved(self, modseq: int, entity: int) -> bool:
         return any(changed == modseq for changed, _ in self.messages[entity].before)
 
+    def _ever_seen(self) -> set[int]:
+        """Return the messages that were ever in a mailbox that was ever seen."""
+        ever = self.view.ever()
+        return {one for one, history in self.messages.items() if history.ever() & ever}
+
     def _sees(self, message_id: int, modseq: int) -> frozenset[int]:
         return self.messages[message_id].at(modseq) & self.view.at(modseq)
 
@@ -114,12 +119,8 @@ class Seen:
         steps = self.view.steps()
         if len(steps) * len(self.messages) > _MOST_LOOKED_AT:
             raise TooMuchError
-        return [
-            (modseq, message_id)
-            for modseq, boxes in steps
-            for message_id, history in self.messages.items()
-            if history.ever() & boxes
-        ]
+        ever = [(message_id, history.ever()) for message_id, history in self.messages.items()]
+        return [(modseq, message_id) for modseq, boxes in steps for message_id, were in ever if were & boxes]
 
     def _window(
         self, events: Iterable[tuple[int, int]], most: int, content: Callable[[int, int], Collection[int]], counted: Mapping[int, bool]
