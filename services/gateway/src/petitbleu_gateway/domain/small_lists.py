@@ -11,6 +11,7 @@ from petitbleu_gateway.domain.comparators import comparator_members
 from petitbleu_gateway.domain.filters import Int, UnsignedInt
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap.calls import AccountArguments
+from petitbleu_mail.collations import COLLATIONS, DEFAULT
 
 _MAX_DEPTH: Final = 10
 _MAX_CONDITIONS: Final = 100
@@ -52,6 +53,7 @@ class _Operator(msgspec.Struct, forbid_unknown_fields=True):
 class _Comparator(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     property: str
     is_ascending: bool = True
+    collation: str | None = None
 
 
 def convert(given: dict[str, Any], kind: type[Kind]) -> Kind:
@@ -100,16 +102,20 @@ def ordered(
     Raises:
         MethodError: `invalidArguments`, `unsupportedSort`.
     """
-    if any("collation" in one for one in sort or ()):
-        raise MethodError(Fault.UNSUPPORTED_SORT, "no collations here")
     comparators = [convert(comparator_members(one), _Comparator) for one in sort or ()]
-    if len(comparators) > _MAX_SORTS or any(one.property not in allowed for one in comparators):
+    if len(comparators) > _MAX_SORTS or any(
+        one.property not in allowed or one.collation not in {None, *COLLATIONS} for one in comparators
+    ):
         raise MethodError(Fault.UNSUPPORTED_SORT)
     found = list(objects)
     for comparator in reversed(comparators):
-        name = comparator.property
-        found.sort(key=lambda one: str(one[name] or "").casefold(), reverse=not comparator.is_ascending)
+        found.sort(key=_key(comparator), reverse=not comparator.is_ascending)
     return found
+
+
+def _key(comparator: _Comparator) -> Callable[[dict[str, Any]], Any]:
+    collate = COLLATIONS[comparator.collation or DEFAULT]  # RFC 8620 §5.5
+    return lambda one: collate(str(one[comparator.property] or ""))
 
 
 def window(arguments: ListQuery, found: Sequence[str], state: str, *, changes: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import msgspec
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import sharing_pb2
-from petitbleu_gateway.domain.filters import millis
+from petitbleu_gateway.domain.filters import UTCDate, millis
 from petitbleu_gateway.domain.shares import rights_object
 from petitbleu_gateway.domain.small_lists import ListQuery, ListQueryChanges, Matcher, convert, matcher, ordered, window
 from petitbleu_gateway.errors import Fault, MethodError, SetError, SetFault
@@ -41,8 +41,8 @@ class NotificationSet(AccountArguments, kw_only=True):
 
 
 class _Condition(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    after: str | None = None
-    before: str | None = None
+    after: UTCDate | None = None
+    before: UTCDate | None = None
     object_type: str | None = None
     object_account_id: str | None = None
 
