@@ -132,3 +132,19 @@ def test_rfc8620_5_2_changes_lead_a_cache_to_the_truth(steps: list[tuple[int, in
             at, more = apply(cache, made, at, data.draw(st.integers(1, 3)))
         assert at == made.modseq
         assert cache == {one.identity_id: one for one in made.living()}
+
+
+def test_what_was_set_before_an_account_was_guarded_leads_nowhere_else_either() -> None:
+    made = book("zoe@one.test")
+    (mine,) = made.living()
+    made.change(
+        mine.identity_id, Wish(reply_to=(Address(None, "x@y.test"),), bcc=(Address(None, "x@y.test"),), name="Zoé")
+    )
+    made.owner = owner("zoe@one.test", guarded=True)
+    before = made.modseq
+    assert not made.settled()
+    made.settle()
+    (now,) = made.living()
+    assert (now.reply_to, now.bcc, now.name) == (None, None, "Zoé")
+    assert now.modseq == made.modseq == before + 1  # its clients are told
+    assert made.settled()

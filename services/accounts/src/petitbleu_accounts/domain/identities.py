@@ -114,13 +114,18 @@ class Book:
 
     def settled(self) -> bool:
         """Whether `settle` has nothing to do."""
-        return not self._missing() and not self._lost()
+        return not self._missing() and not self._lost() and not self._leading_away()
 
     def settle(self) -> None:
-        """Make the identity of each new address of the person, and let those go whose address is no longer theirs."""
+        """Make the identity of each new address of the person, and let those go whose address is no longer theirs.
+
+        Those of a guarded person lose where answers and copies would go, set before the account was guarded.
+        """
         for one in self._lost():
             # if the address comes back, so does its identity
             self._put(replace(_emptied(one), own=False, email=""))
+        for one in self._leading_away():
+            self._put(replace(one, reply_to=None, bcc=None))
         for address in self._missing():
             self._new(Identity(0, 0, 0, True, False, address, self.owner.display_name))
 
@@ -131,6 +136,9 @@ class Book:
 
     def _lost(self) -> list[Identity]:
         return [one for one in self.living() if not self.owner.may_write_as(one.email)]
+
+    def _leading_away(self) -> list[Identity]:
+        return [one for one in self.living() if self.owner.guarded and (one.reply_to or one.bcc)]
 
     def _put(self, identity: Identity) -> Identity:
         self.modseq += 1
