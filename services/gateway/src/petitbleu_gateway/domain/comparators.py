@@ -1,12 +1,30 @@
-"""What clients put in a Comparator (RFC 8620 §5.5) though it belongs beside it."""
+"""The forms that filters and sorts of every type share: FilterOperator and Comparator (RFC 8620 §5.5)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 _OF_THE_CALL: Final = frozenset({"anchor", "anchorOffset", "limit", "calculateTotal", "position"})
 """Arguments of /query. jmapc sends their defaults in each Comparator as well, where other servers overlook them."""
+
+
+class FilterOperator(msgspec.Struct, forbid_unknown_fields=True):
+    """Several conditions in one."""
+
+    operator: Literal["AND", "OR", "NOT"]
+    conditions: list[dict[str, Any]]
+
+
+class Comparator(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """What to sort by; none of its members may be null."""
+
+    property: str
+    is_ascending: bool = True
+    collation: str | UnsetType = UNSET
 
 
 def comparator_members(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu_gateway.domain.comparators import comparator_members
+from petitbleu_gateway.domain.comparators import Comparator, FilterOperator, comparator_members
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap import ids
 from petitbleu_mail.collations import COLLATIONS, DEFAULT
@@ -29,17 +29,6 @@ class _Condition(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     role: str | UnsetType | None = UNSET
     has_any_role: bool | UnsetType = UNSET
     is_subscribed: bool | UnsetType = UNSET
-
-
-class _Operator(msgspec.Struct, forbid_unknown_fields=True):
-    operator: Literal["AND", "OR", "NOT"]
-    conditions: list[dict[str, Any]]
-
-
-class _Comparator(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    property: str
-    is_ascending: bool = True
-    collation: str | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +95,7 @@ def _matcher(given: dict[str, Any], resolve: Callable[[str], str], count: list[i
         raise MethodError(Fault.UNSUPPORTED_FILTER, "the filter is too large")
     if "operator" not in given:
         return _condition(_convert(given, _Condition), resolve)
-    found = _convert(given, _Operator)
+    found = _convert(given, FilterOperator)
     inner = [_matcher(one, resolve, count, depth + 1) for one in found.conditions]
     if found.operator == "AND":
         return lambda mailbox: all(one(mailbox) for one in inner)
@@ -145,7 +134,7 @@ def _sorted(mailboxes: Iterable[pb.Mailbox], sort: Sequence[dict[str, Any]]) -> 
     if len(sort) > _MAX_SORTS:
         raise MethodError(Fault.UNSUPPORTED_SORT)
     found = sorted(mailboxes, key=lambda one: one.mailbox_id)
-    for comparator in reversed([_convert(comparator_members(one), _Comparator) for one in sort]):
+    for comparator in reversed([_convert(comparator_members(one), Comparator) for one in sort]):
         collation = DEFAULT if comparator.collation is UNSET else comparator.collation
         if comparator.property not in _SORTS or collation not in COLLATIONS:
             raise MethodError(Fault.UNSUPPORTED_SORT)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu_gateway.domain.comparators import comparator_members
+from petitbleu_gateway.domain.comparators import Comparator, FilterOperator, comparator_members
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap.envelope import MAIL
 from petitbleu_mail.collations import COLLATIONS, DEFAULT
@@ -62,17 +62,6 @@ class _Condition(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     type: str | UnsetType = UNSET
 
 
-class _Operator(msgspec.Struct, forbid_unknown_fields=True):
-    operator: Literal["AND", "OR", "NOT"]
-    conditions: list[dict[str, Any]]
-
-
-class _Comparator(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    property: str
-    is_ascending: bool = True
-    collation: str | UnsetType = UNSET
-
-
 def _convert(given: dict[str, Any], kind: type[Kind]) -> Kind:
     try:
         return msgspec.convert(given, kind)
@@ -95,7 +84,7 @@ def _matcher(given: dict[str, Any], count: list[int], depth: int) -> Matcher:
         raise MethodError(Fault.UNSUPPORTED_FILTER, "the filter is too large")
     if "operator" not in given:
         return _condition(_convert(given, _Condition))
-    found = _convert(given, _Operator)
+    found = _convert(given, FilterOperator)
     inner = [_matcher(one, count, depth + 1) for one in found.conditions]
     if found.operator == "AND":
         return lambda quota: all(one(quota) for one in inner)
@@ -126,7 +115,7 @@ def sort_properties(sort: Sequence[dict[str, Any]] | None) -> list[str]:
     Raises:
         MethodError: `invalidArguments`, `unsupportedSort`.
     """
-    comparators = [_convert(comparator_members(one), _Comparator) for one in sort or ()]
+    comparators = [_convert(comparator_members(one), Comparator) for one in sort or ()]
     if len(comparators) > _MAX_SORTS:
         raise MethodError(Fault.UNSUPPORTED_SORT)
     for comparator in comparators:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
-from petitbleu_gateway.domain.comparators import comparator_members
+from petitbleu_gateway.domain.comparators import Comparator, FilterOperator, comparator_members
 from petitbleu_gateway.domain.filters import Int, UnsignedInt
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap.calls import AccountArguments
@@ -45,17 +46,6 @@ class ListQueryChanges(ListArguments, kw_only=True):
     up_to_id: str | None = None
 
 
-class _Operator(msgspec.Struct, forbid_unknown_fields=True):
-    operator: Literal["AND", "OR", "NOT"]
-    conditions: list[dict[str, Any]]
-
-
-class _Comparator(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    property: str
-    is_ascending: bool = True
-    collation: str | None = None
-
-
 def convert(given: dict[str, Any], kind: type[Kind]) -> Kind:
     """Read a part of a filter or a sort.
 
@@ -83,7 +73,7 @@ def matcher(given: dict[str, Any] | None, condition: Callable[[dict[str, Any]], 
             raise MethodError(Fault.UNSUPPORTED_FILTER, "the filter is too large")
         if "operator" not in one:
             return condition(one)
-        found = convert(one, _Operator)
+        found = convert(one, FilterOperator)
         inner = [read(other, depth + 1) for other in found.conditions]
         if found.operator == "AND":
             return lambda shown: all(matches(shown) for matches in inner)
@@ -102,9 +92,9 @@ def ordered(
     Raises:
         MethodError: `invalidArguments`, `unsupportedSort`.
     """
-    comparators = [convert(comparator_members(one), _Comparator) for one in sort or ()]
+    comparators = [convert(comparator_members(one), Comparator) for one in sort or ()]
     if len(comparators) > _MAX_SORTS or any(
-        one.property not in allowed or one.collation not in {None, *COLLATIONS} for one in comparators
+        one.property not in allowed or one.collation not in {UNSET, *COLLATIONS} for one in comparators
     ):
         raise MethodError(Fault.UNSUPPORTED_SORT)
     found = list(objects)
@@ -113,8 +103,8 @@ def ordered(
     return found
 
 
-def _key(comparator: _Comparator) -> Callable[[dict[str, Any]], Any]:
-    collate = COLLATIONS[comparator.collation or DEFAULT]  # RFC 8620 §5.5
+def _key(comparator: Comparator) -> Callable[[dict[str, Any]], Any]:
+    collate = COLLATIONS[DEFAULT if comparator.collation is UNSET else comparator.collation]  # RFC 8620 §5.5
     return lambda one: collate(str(one[comparator.property] or ""))
 
 

@@ -53,14 +53,14 @@ WHERE a.partition = v.partition AND a.account_id = v.account_id AND a.partition 
 RETURNING a.account_id"""
 _RAISE_ARRAYS: Final = 10
 
-_EVENTS: Final = """INSERT INTO outbox (partition, event_id, subject, payload)
+EVENTS: Final = """INSERT INTO outbox (partition, event_id, subject, payload)
 SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::bytea[])"""
 
 
 _PARTS: Final = (
     ("raised", _RAISE, _RAISE_ARRAYS),
     *((f"{name}_written", statement, width) for statement, name, width in WRITES),
-    ("events_written", _EVENTS, 4),
+    ("events_written", EVENTS, 4),
     ("reached", REACHED, REACHED_ARRAYS),
     ("settled", SETTLE + " RETURNING 1", SETTLE_ARRAYS),
 )

@@ -12,6 +12,7 @@ import asyncpg
 from petitbleu_kit.kept_connections import KeptConnections
 from petitbleu_kit.outbox import OutboxRow
 from petitbleu_store.adapters.filing_rows import WRITES, Rows, columns, shifted
+from petitbleu_store.adapters.filing_whole import EVENTS
 from petitbleu_store.adapters.message_rows import LEAVE, UPDATE
 from petitbleu_store.adapters.postgres import Executor
 
@@ -25,8 +26,6 @@ WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL"""
 _RAISE: Final = """UPDATE account a SET modseq = a.modseq + $3::bigint, last_uid = a.last_uid + $4::bigint
 WHERE a.partition = $1 AND a.account_id = $2 AND a.wrapped_key IS NOT NULL AND NOT a.guarded AND a.modseq = $5::bigint AND a.last_uid = $6::bigint
 RETURNING a.modseq"""
-_EVENTS: Final = """INSERT INTO outbox (partition, event_id, subject, payload)
-SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::bytea[])"""
 
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 # Of what filing writes, what a change of messages may.
@@ -53,7 +52,7 @@ def _whole(present: tuple[bool, ...]) -> str:
     names = [
         *_OWN,
         *((f"{name}_written", statement, width) for statement, name, width in _WRITTEN),
-        ("told", _EVENTS, 4),
+        ("told", EVENTS, 4),
     ]
     for (name, statement, width), there in zip(names, present, strict=True):
         if there:
