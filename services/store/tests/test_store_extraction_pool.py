@@ -16,6 +16,9 @@ from petitbleu_kit import sandbox
 from petitbleu_store.adapters.extraction.outcomes import Extracted, Kind, Limits, Outcome
 from petitbleu_store.adapters.extraction.pool import ExtractionPool
 
+# Near as many elements as may come out of a file, of a kind that never fills the text: ten seconds, several on a fast machine too
+SLOW = odt("<x/>" * 12_000_000)
+
 
 @pytest.fixture
 async def pool() -> AsyncIterator[ExtractionPool]:
@@ -58,9 +61,8 @@ async def test_a_file_that_needs_too_much_memory_is_too_big(pool: ExtractionPool
 
 
 async def test_processor_time_is_bounded_and_the_worker_replaced(pool: ExtractionPool) -> None:
-    slow = odt("<text:p/>" * 9_000_000)
     pool.limits = Limits(cpu_seconds=1, wall_seconds=120)  # a busy machine gives the child little
-    assert await pool.extract(Kind.ODF, slow) == Extracted(Outcome.TIMED_OUT)
+    assert await pool.extract(Kind.ODF, SLOW) == Extracted(Outcome.TIMED_OUT)
     assert pool.replaced == 1
     assert (await pool.extract(Kind.TEXT, b"encore")).text == "encore"
 
@@ -69,7 +71,7 @@ async def test_wall_time_is_bounded_and_the_child_ended_too(pool: ExtractionPool
     await pool.extract(Kind.TEXT, b"x")
     worker = pool._idle[0]
     pool.limits = Limits(wall_seconds=0.3)
-    assert await pool.extract(Kind.ODF, odt("<text:p/>" * 9_000_000)) == Extracted(Outcome.TIMED_OUT)
+    assert await pool.extract(Kind.ODF, SLOW) == Extracted(Outcome.TIMED_OUT)
     with pytest.raises(ProcessLookupError):
         os.killpg(worker.pid, 0)
 
@@ -82,7 +84,7 @@ async def test_a_worker_that_is_killed_is_replaced(pool: ExtractionPool) -> None
 
 
 async def test_a_caller_that_goes_away_takes_its_worker_along(pool: ExtractionPool) -> None:
-    asking = asyncio.create_task(pool.extract(Kind.ODF, odt("<text:p/>" * 9_000_000)))
+    asking = asyncio.create_task(pool.extract(Kind.ODF, SLOW))
     await asyncio.sleep(0.5)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
