@@ -315,8 +315,14 @@ class _MailboxFaultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MailboxF
     """The principal has no right to do that with another's mailbox."""
     MAILBOX_FAULT_SHARES: _MailboxFault.ValueType  # 21
     """It cannot be shared so: with an account that is not there, is the owner's own, of another tenant or guarded; from a guarded account;
-    without MAILBOX_RIGHT_READ_ITEMS; or with more accounts than 100.
+    without MAILBOX_RIGHT_READ_ITEMS.
     """
+    MAILBOX_FAULT_SHARED_WITH_TOO_MANY: _MailboxFault.ValueType  # 22
+    """It would be shared with more accounts than 100."""
+    MAILBOX_FAULT_TOO_MANY_SHARES: _MailboxFault.ValueType  # 23
+    """The account would have more than 10,000 shares."""
+    MAILBOX_FAULT_TOO_MANY_AT_ONCE: _MailboxFault.ValueType  # 24
+    """The updates before it share with so many accounts that this one has to wait for another request."""
 
 class MailboxFault(_MailboxFault, metaclass=_MailboxFaultEnumTypeWrapper):
     """What stands against a change of a mailbox."""
@@ -347,8 +353,14 @@ MAILBOX_FAULT_NO_RIGHT: MailboxFault.ValueType  # 20
 """The principal has no right to do that with another's mailbox."""
 MAILBOX_FAULT_SHARES: MailboxFault.ValueType  # 21
 """It cannot be shared so: with an account that is not there, is the owner's own, of another tenant or guarded; from a guarded account;
-without MAILBOX_RIGHT_READ_ITEMS; or with more accounts than 100.
+without MAILBOX_RIGHT_READ_ITEMS.
 """
+MAILBOX_FAULT_SHARED_WITH_TOO_MANY: MailboxFault.ValueType  # 22
+"""It would be shared with more accounts than 100."""
+MAILBOX_FAULT_TOO_MANY_SHARES: MailboxFault.ValueType  # 23
+"""The account would have more than 10,000 shares."""
+MAILBOX_FAULT_TOO_MANY_AT_ONCE: MailboxFault.ValueType  # 24
+"""The updates before it share with so many accounts that this one has to wait for another request."""
 Global___MailboxFault: _TypeAlias = MailboxFault  # noqa: Y015
 
 class _UpdateStatus:
