@@ -9,7 +9,8 @@ from typing import Protocol
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_store.domain.change_log import Op, fold
-from petitbleu_store.domain.mailbox_tree import Change, MailboxRow
+from petitbleu_store.domain.mailbox_outcome import MailboxRow
+from petitbleu_store.domain.mailbox_tree import Change
 from petitbleu_store.domain.standard_mailboxes import STANDARD
 
 Counts = tuple[int, int, int, int]

@@ -16,7 +16,7 @@ from petitbleu.store.v1 import mailbox_pb2
 from petitbleu.store.v1 import removed_pb2 as pb
 from petitbleu_gateway.ports import Identity
 from petitbleu_store.domain.change_log import Op
-from petitbleu_store.domain.mailbox_tree import MailboxRow
+from petitbleu_store.domain.mailbox_outcome import MailboxRow
 
 if TYPE_CHECKING:
     from tests.conformance.jmap_store import Person

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_mail.mailbox_rules import MAX_DEPTH
-from petitbleu_store.domain.mailbox_tree import MAX_MAILBOXES, Change, MailboxRow, Outcome
+from petitbleu_store.domain.mailbox_outcome import MailboxRow, Outcome
+from petitbleu_store.domain.mailbox_tree import MAX_MAILBOXES, Change
 from petitbleu_store.domain.standard_mailboxes import INBOX, STANDARD, TRASH
 
 Update = pb.MailboxUpdate
@@ -141,6 +145,37 @@ def test_an_account_has_a_bound() -> None:
     rows = account(*[row(100 + number, f"n{number}") for number in range(MAX_MAILBOXES - 8)])
     _, told = change(rows, *[Update(name=f"new {number}") for number in range(4)])
     assert told == [[], [], ["TOO_MANY"], ["TOO_MANY"]]
+
+
+@pytest.mark.parametrize(
+    ("updates", "done"),
+    [
+        ([Update(name="x") for _ in range(900)], 1),
+        ([Update(name=f"n{at}", role="important") for at in range(900)], 1),
+        # each takes the name of the next, and the last one's is taken
+        ([Update(mailbox_id=100 + at, name=f"n{at + 1}") for at in range(499)], 0),
+        # each is in the next, and there is no place for the last
+        ([*(Update(name=f"x{at}", parent_created_by=at + 1) for at in range(400)), Update(name="n0")], 0),
+        ([*(Update(name=f"x{at}", parent_created_by=at + 1) for at in range(400)), Update(name="x400")], 1),
+        ([Update(name=f"x{at}", parent_id=99) for at in range(900)], 0),
+        ([Update(mailbox_id=100 + at % 499, destroy=True) for at in range(998)], 499),
+    ],
+)
+def test_changes_that_stand_in_each_other_s_way_are_gone_through_a_few_times_only(
+    updates: list[pb.MailboxUpdate], done: int
+) -> None:
+    tries = 0
+
+    class Counted(Change):
+        def _try(self, active: Sequence[int]) -> Any:
+            nonlocal tries
+            tries += 1
+            return super()._try(active)
+
+    rows = account(*[row(100 + number, f"n{number}") for number in range(500)])
+    found = Counted(rows, updates, (), key).outcome()
+    assert len(updates) - len(found.refused) == done
+    assert tries <= 4
 
 
 UPDATES = st.lists(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from petitbleu_store.adapters.filing_rows import Connection
-from petitbleu_store.domain.mailbox_tree import MailboxRow
+from petitbleu_store.domain.mailbox_outcome import MailboxRow
 
 _READ: Final = """/* hot:store.mailboxes_read */ SELECT mailbox_id, parent_id, role, sort_order, subscribed, name_hash, name_sealed, total
 FROM mailbox WHERE partition = $1 AND account_id = $2"""

@@ -6,15 +6,18 @@ that make it so are left out; then each of them has its chance on what the other
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from dataclasses import dataclass, field
+from typing import Final
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu_mail.mailbox_rules import FREE_ROLES, MAX_DEPTH, STANDARD_ROLES, normal_name
+from petitbleu_mail.mailbox_rules import FREE_ROLES, STANDARD_ROLES, normal_name
+from petitbleu_store.domain.mailbox_levels import broken
+from petitbleu_store.domain.mailbox_outcome import Fault, MailboxRow, Outcome
+from petitbleu_store.domain.mailbox_rivals import losers
 from petitbleu_store.domain.standard_mailboxes import INBOX, LAST_STANDARD_ID
-
-Fault: TypeAlias = "pb.MailboxFault.ValueType"
 
 MAX_MAILBOXES: Final = 1000
 """Mailboxes of an account: a list of them is always given whole."""
@@ -28,66 +31,17 @@ _LASTING: Final = frozenset(
         pb.MAILBOX_FAULT_HAS_MESSAGES, pb.MAILBOX_FAULT_NO_RIGHT, pb.MAILBOX_FAULT_SHARES,
     }
 )  # fmt: skip
-_FORBIDDEN: Final = frozenset({pb.MAILBOX_FAULT_STANDARD, pb.MAILBOX_FAULT_TOO_MANY, pb.MAILBOX_FAULT_NO_RIGHT})
-_INVALID: Final = frozenset(
-    {
-        pb.MAILBOX_FAULT_NAME, pb.MAILBOX_FAULT_PARENT, pb.MAILBOX_FAULT_ROLE, pb.MAILBOX_FAULT_SORT_ORDER,
-        pb.MAILBOX_FAULT_SHARES,
-    }
-)  # fmt: skip
-
-
-@dataclass(slots=True)
-class MailboxRow:
-    """A mailbox without its counters; `total` is that of the moment it was read."""
-
-    mailbox_id: int
-    parent_id: int
-    role: str
-    sort_order: int
-    subscribed: bool
-    name_hash: int
-    name_sealed: bytes
-    total: int
-
-    def copy(self) -> MailboxRow:
-        """Return another one like it."""
-        return replace(self)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a request leaves.
-
-    Attributes:
-        tree: The mailboxes by id; what the update at an index creates has the id -1 - index.
-        names: Names given anew, by id.
-        targets: The id that each update is about.
-        refused: What stands against each update that is not done, by its index; nothing stands against one whose mailbox is not there.
-    """
-
-    tree: dict[int, MailboxRow]
-    names: dict[int, str]
-    targets: list[int]
-    refused: dict[int, set[Fault]]
-
-    def status(self, index: int) -> pb.UpdateStatus.ValueType:
-        """Return what became of an update."""
-        found = self.refused.get(index)
-        if found is None:
-            return pb.UPDATE_STATUS_OK
-        if not found:
-            return pb.UPDATE_STATUS_NOT_FOUND
-        if found & _FORBIDDEN:
-            return pb.UPDATE_STATUS_FORBIDDEN
-        return pb.UPDATE_STATUS_INVALID_MAILBOX if found & _INVALID else pb.UPDATE_STATUS_CONFLICT
 
 
 @dataclass(slots=True)
 class _Trial:
-    """What some of the updates would leave; `moved` and `given_role` tell which update did that to a mailbox last."""
+    """What some of the updates would leave.
+
+    `moved` and `given_role` tell which update did that to a mailbox last, `changes` how many updates are about it.
+    """
 
     tree: dict[int, MailboxRow]
+    changes: Counter[int] = field(default_factory=Counter)
     names: dict[int, str] = field(default_factory=dict)
     moved: dict[int, int] = field(default_factory=dict)
     given_role: dict[int, int] = field(default_factory=dict)
@@ -100,6 +54,26 @@ class _Trial:
         last = max(indices, default=None)
         if last is not None:
             self.faults.setdefault(last, set()).add(fault)
+
+
+@dataclass(frozen=True, slots=True)
+class _There:
+    """What a trial leaves, by what only one mailbox may have; `parents` are those in which there are others."""
+
+    trial: _Trial
+    places: dict[tuple[int, int], int]
+    roles: dict[str, int]
+    parents: set[int]
+
+    @classmethod
+    def of(cls, trial: _Trial) -> _There:
+        rows = trial.tree.values()
+        return cls(
+            trial,
+            {row.place: row.mailbox_id for row in rows},
+            {row.role: row.mailbox_id for row in rows if row.role},
+            {row.parent_id for row in rows},
+        )
 
 
 class Change:
@@ -124,9 +98,9 @@ class Change:
         self._rows = rows
         self._updates = updates
         self._occupied = occupied
-        self._key = key
+        self._key = functools.cache(key)
         self._barred = dict(barred or {})
-        self._inbox_key = key("INBOX")
+        self._inbox_key = self._key("INBOX")
         self._targets = [self._target(index) for index in range(len(updates))]
 
     def outcome(self) -> Outcome:
@@ -136,15 +110,49 @@ class Change:
         while (trial := self._try(active)).faults:
             refused.update(trial.faults)
             active = [index for index in active if index not in trial.faults]
-        for index in [
-            one for one in sorted(refused) if one not in self._barred and self._has_chance(one, refused[one])
-        ][:_MOST_CHANCES]:
+        trial = self._give_chances(active, refused, trial)
+        return Outcome(trial.tree, trial.names, self._targets, refused)
+
+    def _give_chances(self, active: list[int], refused: dict[int, set[Fault]], trial: _Trial) -> _Trial:
+        """Do what may be done now that others are left out; return what all leaves."""
+        there = _There.of(trial)
+        chances = _MOST_CHANCES
+        for index in sorted(refused.keys() - self._barred.keys()):
+            if not self._has_chance(index, refused[index]) or self._in_the_way(there, index):
+                continue
             again = sorted([*active, index])
             other = self._try(again)
             if not other.faults:
-                active, trial = again, other
+                active, trial, there = again, other, _There.of(other)
                 del refused[index]
-        return Outcome(trial.tree, trial.names, self._targets, refused)
+            chances -= 1
+            if not chances:
+                break
+        return trial
+
+    def _in_the_way(self, there: _There, index: int) -> bool:
+        """Whether something that this one change does not move stands in its way still: so that it need not be tried."""
+        update, target = self._updates[index], self._targets[index]
+        row = there.trial.tree.get(target)
+        if row is None and target != -1 - index:
+            return True
+        if there.trial.changes[target]:
+            return False  # others are about the same mailbox
+        if update.destroy:
+            return target in there.parents
+        parent_id = row.parent_id if row else 0
+        if update.HasField("parent_created_by"):
+            parent_id = self._made(update.parent_created_by)
+        elif update.HasField("parent_id"):
+            parent_id = update.parent_id
+        name = normal_name(update.name) if update.HasField("name") else None
+        name_hash = self._key(name) if name is not None else row.name_hash if row else 0
+        return (
+            (row is None and len(there.trial.tree) >= MAX_MAILBOXES)
+            or (parent_id != 0 and parent_id not in there.trial.tree)
+            or there.places.get((parent_id, name_hash), target) != target
+            or there.roles.get(update.role, target) != target
+        )
 
     def _has_chance(self, index: int, faults: set[Fault]) -> bool:
         """Whether a change that was left out may be right once others are left out too."""
@@ -166,15 +174,18 @@ class Change:
         creates = update.mailbox_id == 0 and not update.destroy and not update.HasField("created_by")
         return -1 - index if creates else _NOWHERE
 
-    def _try(self, active: Iterable[int]) -> _Trial:
-        trial = _Trial(dict(self._rows))
+    def _try(self, active: Sequence[int]) -> _Trial:
+        trial = _Trial(dict(self._rows), Counter(self._targets[index] for index in active))
         for index in active:
             found = self._destroy(trial, index) if self._updates[index].destroy else self._write(trial, index)
             if found is None or found:
                 trial.faults[index] = found or set()
         self._check_names(trial)
         self._check_roles(trial)
-        self._check_hierarchy(trial)
+        for some, fault in broken(
+            {one: row.parent_id for one, row in trial.tree.items()}, trial.moved, trial.destroyed
+        ):
+            trial.blame(some, fault)
         excess = len(trial.tree) - MAX_MAILBOXES
         if excess > 0:
             for index in sorted(trial.created.values())[-excess:]:
@@ -250,65 +261,32 @@ class Change:
 
     def _check_names(self, trial: _Trial) -> None:
         """RFC 8621 §2: no two siblings have the same name."""
-        tree = trial.tree
-        taken: dict[tuple[int, int], list[int]] = {
-            (tree[one].parent_id, tree[one].name_hash): [] for one in trial.moved if one in tree
-        }
-        if not taken:
+        if not trial.moved:
             return
-        for row in tree.values():
-            siblings = taken.get((row.parent_id, row.name_hash))
-            if siblings is not None:
-                siblings.append(row.mailbox_id)
-        for (parent_id, name_hash), siblings in taken.items():
-            # RFC 9051 §5.1: INBOX is a name of its own, whatever the inbox is called here.
-            reserved = not parent_id and name_hash == self._inbox_key and siblings != [INBOX]
-            if len(siblings) > 1 or reserved:
-                trial.blame([trial.moved[one] for one in siblings if one in trial.moved], pb.MAILBOX_FAULT_NAME_TAKEN)
+        # RFC 9051 §5.1: INBOX is a name of its own, whatever the inbox is called here.
+        lost = losers(
+            {one: row.place for one, row in trial.tree.items()},
+            trial.moved,
+            lambda one: None if (row := self._left(trial, one)) is None else row.place,
+            [(0, self._inbox_key)],
+            trial.faults,
+        )
+        for one in lost:
+            trial.blame([trial.moved[one]], pb.MAILBOX_FAULT_NAME_TAKEN)
 
     def _check_roles(self, trial: _Trial) -> None:
         """RFC 8621 §2: no two mailboxes of an account have the same role."""
-        having: dict[str, list[int]] = {}
-        if trial.given_role:
-            for row in trial.tree.values():
-                if row.role:
-                    having.setdefault(row.role, []).append(row.mailbox_id)
-        for some in having.values():
-            if len(some) > 1:
-                trial.blame(
-                    [trial.given_role[one] for one in some if one in trial.given_role], pb.MAILBOX_FAULT_ROLE_TAKEN
-                )
-
-    def _check_hierarchy(self, trial: _Trial) -> None:
-        """RFC 8621 §2: every parent is there, and no mailbox is above itself."""
-        if not trial.moved and not trial.destroyed:
+        if not trial.given_role:
             return
-        levels: dict[int, int] = {0: 0}
-        for start, row in trial.tree.items():
-            if row.parent_id and row.parent_id not in trial.tree:
-                if row.parent_id in trial.destroyed:
-                    trial.blame([trial.destroyed[row.parent_id]], pb.MAILBOX_FAULT_HAS_CHILD)
-                elif start in trial.moved:
-                    trial.blame([trial.moved[start]], pb.MAILBOX_FAULT_PARENT)
-            chain: dict[int, None] = {}
-            at = start
-            while at not in levels and at in trial.tree and at not in chain:
-                chain[at] = None
-                at = trial.tree[at].parent_id
-            level = levels.get(at, 0)
-            if at in chain or level + len(chain) > MAX_DEPTH:
-                above = list(chain) if at in chain else self._line(trial, start)
-                trial.blame([trial.moved[one] for one in above if one in trial.moved], pb.MAILBOX_FAULT_PARENT)
-            for one in reversed(chain):
-                level += 1
-                levels[one] = level
+        lost = losers(
+            {one: row.role for one, row in trial.tree.items() if row.role},
+            trial.given_role,
+            lambda one: None if (row := self._left(trial, one)) is None else row.role or None,
+            doubtful=trial.faults,
+        )
+        for one in lost:
+            trial.blame([trial.given_role[one]], pb.MAILBOX_FAULT_ROLE_TAKEN)
 
-    @staticmethod
-    def _line(trial: _Trial, start: int) -> list[int]:
-        """Return a mailbox and those above it."""
-        line: list[int] = []
-        at = start
-        while at in trial.tree and at not in line:
-            line.append(at)
-            at = trial.tree[at].parent_id
-        return line
+    def _left(self, trial: _Trial, mailbox_id: int) -> MailboxRow | None:
+        """Return what is left of a mailbox when the one change of it is left out; None when there are several."""
+        return self._rows.get(mailbox_id) if trial.changes[mailbox_id] == 1 else None

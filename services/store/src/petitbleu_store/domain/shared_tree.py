@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
-from petitbleu_store.domain.mailbox_tree import MailboxRow
+from petitbleu_store.domain.mailbox_outcome import MailboxRow
 from petitbleu_store.domain.sharing import Right, View
 
 Fault: TypeAlias = "pb.MailboxFault.ValueType"

@@ -15,7 +15,8 @@ from petitbleu_store.adapters.filing_rows import Connection, Raise
 from petitbleu_store.core import Core
 from petitbleu_store.domain.change_log import Kind, Op
 from petitbleu_store.domain.mailbox_names import name_hash, open_name, seal_name
-from petitbleu_store.domain.mailbox_tree import Change, MailboxRow, Outcome
+from petitbleu_store.domain.mailbox_outcome import MailboxRow, Outcome
+from petitbleu_store.domain.mailbox_tree import Change
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service import removal
 from petitbleu_store.service.account_book import AccountBook, KnownAccount

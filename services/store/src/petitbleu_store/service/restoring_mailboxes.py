@@ -17,7 +17,8 @@ from petitbleu_store.adapters.filing_rows import Connection, Raise, Rows
 from petitbleu_store.core import Core
 from petitbleu_store.domain.change_log import Kind, Op
 from petitbleu_store.domain.mailbox_names import name_hash, open_name, seal_name
-from petitbleu_store.domain.mailbox_tree import MAX_MAILBOXES, MailboxRow
+from petitbleu_store.domain.mailbox_outcome import MailboxRow
+from petitbleu_store.domain.mailbox_tree import MAX_MAILBOXES
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.restating import Restated, restate

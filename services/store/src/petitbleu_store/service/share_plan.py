@@ -11,7 +11,7 @@ from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_kit.outbox import OutboxRow
 from petitbleu_store.adapters.filing_rows import Connection
 from petitbleu_store.domain.mailbox_names import open_name
-from petitbleu_store.domain.mailbox_tree import MailboxRow, Outcome
+from petitbleu_store.domain.mailbox_outcome import MailboxRow, Outcome
 from petitbleu_store.domain.shared_tree import of_another
 from petitbleu_store.domain.sharing import MAX_GRANTEES
 from petitbleu_store.errors import Problem, StoreError
