@@ -8,6 +8,7 @@ import pytest
 from tests.conformance.jmap_client import MAIL, JmapClient
 
 COUNTS = {"totalEmails": 0, "unreadEmails": 0, "totalThreads": 0, "unreadThreads": 0}
+TAKEN = {"type": "alreadyExists", "description": "another mailbox there has this name"}
 ROLES = ("inbox", "drafts", "sent", "trash", "junk", "archive")
 
 
@@ -134,7 +135,7 @@ def test_rfc8621_2_names_are_net_unicode(jmap: JmapClient) -> None:
     one = result["created"]["k"]["id"]
     assert result["created"]["k"]["name"] == "Caf\u00e9"
     assert jmap.call("Mailbox/set", update={one: {"name": "The\u0301"}})["updated"] == {one: {"name": "Th\u00e9"}}
-    assert is_invalid(refused(jmap, name="Th\u00e9"), "name")
+    assert refused(jmap, name="Th\u00e9") == {**TAKEN, "existingId": one}
     for name in ("a/b", "x" * 255, "é" * 127, "日本語", "#x", ".", "🙂"):
         created(jmap, name=name)
 
@@ -143,10 +144,20 @@ def test_rfc8621_2_siblings_have_different_names(jmap: JmapClient) -> None:
     one, other = created(jmap, name="One"), created(jmap, name="Other")
     below = created(jmap, name="One", parentId=one)
     assert created(jmap, name="one")
-    assert is_invalid(refused(jmap, name="One"), "name")
+    assert refused(jmap, name="One") == {**TAKEN, "existingId": one}
     assert is_invalid(unchanged(jmap, other, {"name": "One"}), "name")
     assert is_invalid(unchanged(jmap, below, {"parentId": None}), "parentId")
     assert is_invalid(refused(jmap, name="INBOX"), "name")
+
+
+def test_rfc8621_2_a_creation_is_told_which_sibling_has_its_name(jmap: JmapClient) -> None:
+    result = jmap.call(
+        "Mailbox/set",
+        create={"a": {"name": "One"}, "b": {"name": "One"}, "c": {"name": "In", "parentId": "#a"}, "d": {"name": "In"}},
+    )
+    made = {name: one["id"] for name, one in result["created"].items()}
+    assert result["notCreated"] == {"b": {**TAKEN, "existingId": made["a"]}}
+    assert refused(jmap, name="In", parentId=made["a"]) == {**TAKEN, "existingId": made["c"]}
 
 
 def test_rfc8620_5_3_two_may_exchange_their_names(jmap: JmapClient) -> None:
@@ -249,7 +260,7 @@ def test_rfc8620_5_3_what_names_a_failed_creation_fails(jmap: JmapClient) -> Non
     assert result["notDestroyed"]["#bad"]["type"] == "notFound"
     # The same when only store can know that it fails.
     result = jmap.call("Mailbox/set", create={"bad": {"name": "Inbox"}, "below": {"name": "x", "parentId": "#bad"}})
-    assert is_invalid(result["notCreated"]["bad"], "name")
+    assert result["notCreated"]["bad"] == {**TAKEN, "existingId": jmap.mailbox("inbox")}
     assert is_invalid(result["notCreated"]["below"], "parentId")
 
 

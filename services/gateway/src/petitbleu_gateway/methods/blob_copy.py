@@ -28,6 +28,8 @@ async def blob_copy(context: Context, arguments: BlobCopy) -> dict[str, Any]:
         raise MethodError(Fault.FROM_ACCOUNT_NOT_FOUND)
     if len(arguments.blob_ids) > context.limits.objects_in_set:
         raise MethodError(Fault.REQUEST_TOO_LARGE)
+    if arguments.from_account_id == arguments.account_id:  # RFC 8620 §6.3: between two different accounts
+        raise MethodError(Fault.INVALID_ARGUMENTS, "fromAccountId and accountId are the same")
     copied: dict[str, str] = {}
     refused: dict[str, Any] = {}
     for text in dict.fromkeys(arguments.blob_ids):
@@ -48,8 +50,6 @@ async def _copy(context: Context, source: Identity, text: str) -> str:
         blob = await find_blob(context.store, source, text, context.hold)
         if blob is None:
             raise SetError(SetFault.NOT_FOUND)
-        if source is context.who:
-            return text  # it is there already
         if blob.size > context.limits.blob_set_octets:
             raise SetError(SetFault.TOO_LARGE, maxSize=context.limits.blob_set_octets)
         octets = read_blob(context.store, source, blob, 0, blob.length)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import grpc
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.domain.mailbox_changes import MailboxReader, Wanted
+from petitbleu_gateway.domain.mailbox_refusals import namesake, refusal
 from petitbleu_gateway.domain.mailbox_view import COUNTS, MailboxView, levels
 from petitbleu_gateway.errors import Fault, MethodError, SetError, SetFault, invalid
 from petitbleu_gateway.jmap import ids
@@ -179,22 +180,22 @@ def _settle(
     context: Context, view: MailboxView, steps: list[_Step], answer: pb.UpdateMailboxesResponse, told: _Told
 ) -> None:
     """Tell what store did of each."""
-    parents = dict(view.parents)
     done: list[tuple[_Step, int]] = []
+    refused: list[tuple[_Step, pb.UpdateResult]] = []
     for step, result, number in zip(steps, answer.results, answer.mailbox_ids, strict=True):
         if result.status != pb.UPDATE_STATUS_OK:
-            refused = {"create": told.not_created, "update": told.not_updated, "destroy": told.not_destroyed}[step.kind]
-            refused[step.text] = _refusal(step.wanted, result).as_object()
+            refused.append((step, result))
             continue
         done.append((step, number))
         if step.kind == "create":
             context.created_ids[step.text] = f"F{number}"
-    for step, number in done:
-        update = step.wanted.update
-        if update.HasField("parent_created_by"):
-            parents[number] = answer.mailbox_ids[update.parent_created_by]
-        elif update.HasField("parent_id"):
-            parents[number] = update.parent_id
+    parents, names = _after(view, done, answer.mailbox_ids)
+    for step, result in refused:
+        errors = {"create": told.not_created, "update": told.not_updated, "destroy": told.not_destroyed}[step.kind]
+        error = None
+        if step.kind == "create":
+            error = namesake(step.wanted, result, names, parents, answer.mailbox_ids)
+        errors[step.text] = (error or refusal(step.wanted, result)).as_object()
     level = levels(parents)
     for step, number in done:
         if step.kind == "create":
@@ -203,6 +204,25 @@ def _settle(
             told.destroyed.append(f"F{number}")
         else:
             told.updated[f"F{number}"] = _renamed(step.wanted)
+
+
+def _after(
+    view: MailboxView, done: Sequence[tuple[_Step, int]], made: Sequence[int]
+) -> tuple[dict[int, int], dict[int, str]]:
+    """Return what each mailbox is in, and its name, once all that was done is; `made` are the ids of the steps' mailboxes."""
+    parents = dict(view.parents)
+    names = {number: found.name for number, found in view.by_id.items()}
+    for step, number in done:
+        update = step.wanted.update
+        if update.HasField("parent_created_by"):
+            parents[number] = made[update.parent_created_by]
+        elif update.HasField("parent_id"):
+            parents[number] = update.parent_id
+        if update.HasField("name"):
+            names[number] = normal_name(update.name) or ""
+        if update.destroy:
+            names.pop(number, None)
+    return parents, names
 
 
 def _created(view: MailboxView, wanted: Wanted, number: int, parents: Mapping[int, int], level: int) -> dict[str, Any]:
@@ -237,36 +257,3 @@ def _renamed(wanted: Wanted) -> dict[str, Any] | None:
         return None
     name = normal_name(wanted.update.name)
     return None if name == wanted.update.name else {"name": name}
-
-
-_PROPERTY_OF: Final = {
-    pb.MAILBOX_FAULT_NAME: "name",
-    pb.MAILBOX_FAULT_PARENT: "parentId",
-    pb.MAILBOX_FAULT_ROLE: "role",
-    pb.MAILBOX_FAULT_ROLE_TAKEN: "role",
-    pb.MAILBOX_FAULT_SORT_ORDER: "sortOrder",
-    pb.MAILBOX_FAULT_SHARES: "shareWith",
-}
-
-
-def _refusal(wanted: Wanted, result: pb.UpdateResult) -> SetError:
-    """Return the SetError that an outcome of store is."""
-    faults = set(result.faults)
-    if result.status == pb.UPDATE_STATUS_NOT_FOUND:
-        return SetError(SetFault.NOT_FOUND)
-    if faults & {pb.MAILBOX_FAULT_NO_RIGHT, pb.MAILBOX_FAULT_STANDARD}:
-        standard = pb.MAILBOX_FAULT_STANDARD in faults
-        return SetError(SetFault.FORBIDDEN, "it is one of the mailboxes that every account has" if standard else "")
-    if pb.MAILBOX_FAULT_HAS_CHILD in faults:
-        return SetError(SetFault.MAILBOX_HAS_CHILD)
-    if pb.MAILBOX_FAULT_HAS_MESSAGES in faults:
-        return SetError(SetFault.MAILBOX_HAS_EMAIL)
-    if pb.MAILBOX_FAULT_TOO_MANY in faults:
-        return SetError(SetFault.OVER_QUOTA, "an account has no more mailboxes")
-    properties = [_PROPERTY_OF[fault] for fault in sorted(faults) if fault in _PROPERTY_OF]
-    why = ""
-    if pb.MAILBOX_FAULT_NAME_TAKEN in faults:
-        # a mailbox that only moves has a name that another one has there
-        properties.append("name" if wanted.update.HasField("name") else "parentId")
-        why = "another mailbox there has this name"
-    return invalid(*dict.fromkeys(properties), why=why)
