@@ -163,7 +163,7 @@ def test_rfc8621_4_6_mailboxes_are_needed(jmap: JmapClient) -> None:
     [({"headers": []}, "headers"), ({"id": "M1"}, "id"), ({"size": 5}, "size"), ({"preview": "x"}, "preview"), ({"nonsense": 1}, "nonsense"),
      ({"subject": 5}, "subject"), ({"subject": "a\r\nBcc: x@y"}, "subject"), ({"from": "a@b"}, "from"), ({"from": [{"email": "no way"}]}, "from"),
      ({"from": [{"email": "a@b\r\nX: y"}]}, "from"), ({"to": [{"name": "x\ny", "email": "a@b"}]}, "to"), ({"messageId": ["a b"]}, "messageId"),
-     ({"messageId": []}, "messageId"), ({"sentAt": "tomorrow"}, "sentAt"), ({"keywords": {"a b": True}}, "keywords"),
+     ({"messageId": [""]}, "messageId"), ({"sentAt": "tomorrow"}, "sentAt"), ({"keywords": {"a b": True}}, "keywords"),
      ({"keywords": ["a"]}, "keywords"), ({"header:Content-Type": " text/html"}, "header:Content-Type"),
      ({"header:From:asDate": "2025-07-01T10:00:00Z"}, "header:From:asDate"), ({"header:X-A": "a\r\nX-B: c"}, "header:X-A"),
      ({"header:X-A": "a\n b"}, "header:X-A"), ({"header:X-A": "a\r\n\r\n b"}, "header:X-A"), ({"header:X A": "a"}, "header:X A"),
@@ -230,6 +230,17 @@ def test_rfc8621_4_6_null_sets_nothing(jmap: JmapClient) -> None:
     assert found["messageId"]
     assert found["sentAt"]
     assert (found["to"], found["header:X-A:all"]) == (None, [])
+
+
+def test_rfc8621_4_6_empty_lists_set_nothing(jmap: JmapClient) -> None:
+    lists = ("messageId", "inReplyTo", "references", "sender", "from", "to", "cc", "bcc", "replyTo")
+    headers = ("header:X-A:asURLs", "header:X-B:asGroupedAddresses")
+    created = jmap.draft(**{name: [] for name in (*lists, *headers)}, subject="")
+    found = jmap.get(created["id"], *lists, "headers")
+    assert found["messageId"]
+    assert {found[name] for name in lists[1:]} == {None}
+    names = {field["name"].lower() for field in found["headers"]}
+    assert names == {"date", "message-id", "subject", "mime-version", "content-type", "content-transfer-encoding"}
 
 
 def test_rfc8621_4_6_one_property_for_one_field(jmap: JmapClient) -> None:

@@ -82,6 +82,15 @@ def test_rfc8621_4_1_1_the_last_mailbox_cannot_go(jmap: JmapClient) -> None:
     assert refusal(jmap, email, {f"mailboxIds/{jmap.mailbox('inbox')}": None})["type"] == "invalidProperties"
 
 
+def test_rfc8620_5_3_null_for_a_key_that_is_not_there_does_nothing(jmap: JmapClient) -> None:
+    email = jmap.mail()
+    absent = ("keywords/none", "keywords/a b", "mailboxIds/F99999", "mailboxIds/nonsense", "mailboxIds/#nobody")
+    result = jmap.call("Email/set", update={email: {"keywords/here": True, **dict.fromkeys(absent)}})
+    assert (result["updated"], result["notUpdated"]) == ({email: None}, None)
+    assert keywords(jmap, email) == {"here": True}
+    assert jmap.get(email, "mailboxIds")["mailboxIds"] == {jmap.mailbox("inbox"): True}
+
+
 @pytest.mark.parametrize(
     "patch",
     [

@@ -31,7 +31,7 @@ class BadValueError(ValueError):
 
 
 def write_field(name: str, form: str, value: Any) -> bytes:
-    """Return a whole field with its line end.
+    """Return a whole field with its line end; nothing for an empty list, which no field can say (RFC 5322 §3.6).
 
     Args:
         name: The field's name as the client writes it.
@@ -55,7 +55,7 @@ def write_field(name: str, form: str, value: Any) -> bytes:
         words = _comma([[f"<{found}>"] for found in _matching(value, _URL)])
     else:
         words = [_date(value)]
-    return fold(name, words)
+    return fold(name, words) if words or form == "Text" else b""
 
 
 def write_property(wanted: HeaderProperty, value: Any) -> bytes:
@@ -181,7 +181,7 @@ def _groups(value: Any) -> list[str]:
 
 
 def _matching(value: Any, form: re.Pattern[str]) -> list[str]:
-    if not isinstance(value, list) or not value or len(value) > 1000:
+    if not isinstance(value, list) or len(value) > 1000:
         raise BadValueError
     if not all(isinstance(entry, str) and form.fullmatch(entry) for entry in value):
         raise BadValueError

@@ -90,9 +90,13 @@ def _apply(update: pb.MessageUpdate, path: tuple[str, ...], value: Any, resolve:
     elif value is not True and value is not None:
         raise invalid("/".join(path), why="must be true or null")
     elif path[0] == "keywords":
-        if not is_keyword(path[1]):
+        if is_keyword(path[1]):
+            (update.add_keywords if value else update.remove_keywords).append(path[1].lower())
+        elif value:
             raise invalid("keywords", why="not a keyword")
-        (update.add_keywords if value else update.remove_keywords).append(path[1].lower())
+    elif value:
+        update.add_mailbox_ids.append(_mailbox(path[1], resolve))
     else:
-        number = _mailbox(path[1], resolve)
-        (update.add_mailbox_ids if value else update.remove_mailbox_ids).append(number)
+        # RFC 8620 §5.3: null for a key that is not there is no error, even one that could not be there
+        number = ids.mailbox_number(resolve(path[1]))
+        update.remove_mailbox_ids.extend([] if number is None else [number])
