@@ -38,13 +38,20 @@ def test_links_are_told() -> None:
     assert text_of_html(html, links=True) == "here <http://x.example/a>, http://x.example/ no me <a@b.example>\n"
 
 
+def test_titles_stand_at_the_end_once() -> None:
+    html = '<p>our <a TITLE="The  Shop &amp; more">shop</a> <img alt=logo title="">is<abbr title="The Shop &amp; more">x</abbr></p><p title=last>open'
+    assert text_of_html(html, titles=True) == "our shop logois" + "x\n\nopen\nThe Shop & more\nlast\n"
+    assert "Shop &" not in text_of_html(html)
+
+
 @given(
-    st.lists(st.sampled_from(["<p>", "</p>", "<ul>", "<li>", "</ul>", "<blockquote>", "</blockquote>", "<pre>", "</pre>", "<br>", "a", " ", "\n", "<td>", "<a href=http://x>", "</a>", "<", "&amp;"]), max_size=80)
+    st.lists(st.sampled_from(["<p>", "</p>", "<ul>", "<li>", "</ul>", "<blockquote>", "</blockquote>", "<pre>", "</pre>", "<br>", "a", " ", "\n", "<td>", "<a href=http://x title=y>", "</a>", "<", "&amp;"]), max_size=80)
     | st.text().map(lambda t: [t]),
     st.booleans(),
+    st.booleans(),
 )  # fmt: skip
-def test_any_html_has_text(parts: list[str], links: bool) -> None:
+def test_any_html_has_text(parts: list[str], links: bool, titles: bool) -> None:
     html = "".join(parts)
-    text = text_of_html(html, links=links)
+    text = text_of_html(html, links=links, titles=titles)
     assert len(text) <= (2 * MAX_QUOTES + 25) * (len(html) + 1)
     assert not text or (text.endswith("\n") and text.strip())

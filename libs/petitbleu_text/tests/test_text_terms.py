@@ -191,3 +191,15 @@ def test_header_contains_any_stretch_whatever_case_and_accents() -> None:
     assert header_contains("Liste des Élèves <eleves.example.org>", "ELEVES.exa")
     assert not header_contains("Liste", "listes")
     assert header_contains("x", "")
+
+
+def test_header_contains_phrases_and_pieces() -> None:
+    value = "Big buses arrive, says Élise O'Neil"
+    assert header_contains(value, '"big buses"')
+    assert header_contains(value, "'big buses'")
+    assert header_contains(value, '"elise o\\\'neil"')
+    assert header_contains(value, 'arrive "buses" BIG')
+    assert not header_contains(value, '"buses big"')
+    assert not header_contains(value, "arrive trains")
+    assert header_contains('name="x"', 'name="x"')
+    assert not header_contains("a", "a " * 65)

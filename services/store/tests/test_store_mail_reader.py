@@ -44,16 +44,29 @@ def made() -> EmailMessage:
 
 def test_alternatives_attachments_and_messages_within_are_all_searched() -> None:
     letter = made()
-    letter.add_alternative("<style>p{color:rouge}</style><p>chan<b>tier</b></p>", subtype="html")
+    html = "<style>p{color:rouge}</style><p title=pavillon>chan<b>tier</b> <img src=verger.png alt=potence></p>"
+    letter.add_alternative(html, subtype="html")
     letter.add_attachment("potager", filename="jardin 3.txt")
     inner = EmailMessage()
     inner["Subject"] = "cantine"
     inner.set_content("menu\n")
     letter.add_attachment(inner)
     one = mail(letter.as_bytes(), "page numérisée")
-    for word in ("lefevre", "reunion", "travaux", "chantier", "potager", "jardin", "cantine", "menu", "numerisee"):
+    for word in (
+        "lefevre",
+        "reunion",
+        "travaux",
+        "chantier",
+        "potager",
+        "jardin",
+        "cantine",
+        "menu",
+        "numerisee",
+        "pavillon",
+        "potence",
+    ):
         assert finds(one, word), word
-    for word in ("rouge", "color", "style"):
+    for word in ("rouge", "color", "style", "verger"):
         assert not finds(one, word), word
     assert finds(one, "menu", [int(Field.ATTACHMENT)])
     assert not finds(one, "menu", [int(Field.BODY)])

@@ -232,6 +232,14 @@ def test_rfc8621_4_6_null_sets_nothing(jmap: JmapClient) -> None:
     assert (found["to"], found["header:X-A:all"]) == (None, [])
 
 
+def test_rfc8621_4_6_null_excludes_no_other_body(jmap: JmapClient) -> None:
+    values = {"t": {"value": "text"}}
+    lists = {"textBody": [{"partId": "t", "type": "text/plain"}]}
+    for body in ({**lists, "bodyStructure": None}, {**dict.fromkeys(lists), "bodyStructure": {"partId": "t"}}):
+        created = jmap.draft(**body, bodyValues=values)
+        assert jmap.get(created["id"], "preview")["preview"] == "text"
+
+
 def test_rfc8621_4_6_empty_lists_set_nothing(jmap: JmapClient) -> None:
     lists = ("messageId", "inReplyTo", "references", "sender", "from", "to", "cc", "bcc", "replyTo")
     headers = ("header:X-A:asURLs", "header:X-B:asGroupedAddresses")

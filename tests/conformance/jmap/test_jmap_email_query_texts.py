@@ -59,6 +59,9 @@ def test_rfc8621_4_4_1_header(jmap: JmapClient) -> None:
     assert query(jmap, header=["X-Custom"]) == {with_field, other}
     assert query(jmap, header=["x-CUSTOM"]) == {with_field, other}
     assert query(jmap, header=["X-Custom", "value 123"]) == {with_field}
+    assert query(jmap, header=["X-Custom", '"value 123"']) == {with_field}
+    assert query(jmap, header=["X-Custom", "12345 some"]) == {with_field}
+    assert query(jmap, header=["X-Custom", '"12345 some"']) == set()
     assert query(jmap, header=["X-Other", "value"]) == set()
     assert query(jmap, header=["X-Absent"]) == set()
     assert negated(jmap, header=["X-Custom"]) == {without}

@@ -1,7 +1,7 @@
 """The text that HTML shows, in lines: for search, for a text alternative, for people who read without pictures.
 
 Paragraphs are parted by blank lines, list items begin with "- ", quotes with "> ", cells of a row stand side by side. Links can
-be told in angle brackets behind their words. Time and size are linear in the length of the text; what is read is bounded by
+be told in angle brackets behind their words, and titles, which show only under a pointer, at the end. Time and size are linear in the length of the text; what is read is bounded by
 `MAX_HTML` characters. `preview` has the shorter way for lists.
 """
 
@@ -38,9 +38,15 @@ _LINES = frozenset(
 _LISTS = frozenset({"dir", "menu", "ol", "ul"})
 
 
-def text_of_html(text: str, *, links: bool = False) -> str:
-    """Return the text of HTML in lines with LF ends; `links` adds the addresses of links that their words do not show."""
-    writer = _Writer(links=links)
+def text_of_html(text: str, *, links: bool = False, titles: bool = False) -> str:
+    """Return the text of HTML in lines with LF ends.
+
+    Args:
+        text: The HTML.
+        links: Add the addresses of links that their words do not show.
+        titles: Add the `title` of each element, at the end, so that no words are parted.
+    """
+    writer = _Writer(links=links, titles=titles)
     for token in tokens(text[:MAX_HTML]):
         if isinstance(token, Text):
             writer.text(token.raw)
@@ -52,7 +58,7 @@ def text_of_html(text: str, *, links: bool = False) -> str:
 
 
 class _Writer:
-    def __init__(self, *, links: bool) -> None:
+    def __init__(self, *, links: bool, titles: bool) -> None:
         self.lines: list[str] = []
         self.line: list[str] = []
         self.blank = True  # whether the line so far ends in a blank or is empty
@@ -62,6 +68,7 @@ class _Writer:
         self.preformatted = 0
         self.bullet = False
         self.links = links
+        self.titles: dict[str, None] | None = {} if titles else None
         self.address = ""
         self.words_from = 0
 
@@ -94,6 +101,8 @@ class _Writer:
             self._break()
         elif name in {"td", "th"} and not self.blank:
             self._put(" ")
+        if self.titles is not None and "title" in tag.raw.lower():
+            self.titles[_BLANKS.sub(" ", tag.attributes().get("title", "")).strip()] = None
         if name == "img":
             self._put(_BLANKS.sub(" ", tag.attributes().get("alt", "")))
         elif name == "li":
@@ -152,4 +161,5 @@ class _Writer:
 
     def finish(self) -> str:
         self._break()
+        self.lines.extend([title for title in self.titles or () if title])
         return "\n".join(self.lines) + "\n" if self.lines else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from petitbleu_text.folding import fold
-from petitbleu_text.query import LEAST_BEGINNING, Query, Unit
+from petitbleu_text.query import LEAST_BEGINNING, MAX_QUERY_WORDS, Query, Unit, pieces
 from petitbleu_text.searchable import HEADER_FIELDS, Field, Searchable
 from petitbleu_text.words import Word, analyse
 
@@ -54,5 +54,12 @@ def _accepted(sought: Word, unit: Unit, distinct: set[Word], *, beginning: bool)
 
 
 def header_contains(value: str, text: str) -> bool:
-    """Whether a header field's value contains a text, case and accents apart (RFC 8621 §4.4.1, `header`)."""
-    return fold(text) in fold(value)
+    """Whether a header field's value contains a text, case and accents apart (RFC 8621 §4.4.1, `header`).
+
+    It may stand there as it is, quotes and blanks included, or each of its phrases and each of its other pieces anywhere.
+    """
+    folded = fold(value)
+    if fold(text) in folded:
+        return True
+    sought = pieces(text)
+    return 0 < len(sought) <= MAX_QUERY_WORDS and all(fold(piece) in folded for piece in sought)

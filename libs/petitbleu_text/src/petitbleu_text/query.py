@@ -86,6 +86,14 @@ def parse(text: str) -> Query:
     return Query(tuple(dict.fromkeys(units)), hopeless=not units and bool(text.strip()))
 
 
+def pieces(text: str) -> list[str]:
+    """Return the phrases of a text, without their quotes and escapes, and what else stands between blanks."""
+    found = [
+        (one["double"] if one["double"] is not None else one["single"], one["bare"]) for one in _PIECE.finditer(text)
+    ]
+    return [bare if phrase is None else _ESCAPED.sub(r"\1", phrase) for phrase, bare in found]
+
+
 def _placed(text: str) -> list[tuple[Word, int]]:
     """Return words, each with where its run ends."""
     return [(word, end) for start, end in placed_runs(text) for word in analyse(text[start:end])]

@@ -137,8 +137,8 @@ class _Reader:
 
     def _root(self, present: set[str]) -> DraftPart:
         email = self._email
-        if "bodyStructure" in email:
-            both = [name for name in ("textBody", "htmlBody", "attachments") if name in email]
+        if email.get("bodyStructure") is not None:
+            both = [name for name in ("textBody", "htmlBody", "attachments") if email.get(name) is not None]
             if both:  # RFC 8621 §4.6
                 raise invalid("bodyStructure", *both, why="bodyStructure excludes the lists")
             structure = email["bodyStructure"]

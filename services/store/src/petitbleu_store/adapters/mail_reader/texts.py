@@ -155,7 +155,7 @@ def _of_tnef(message: TnefMessage | None, depth: int) -> Iterator[str]:
     if message is None:
         return
     text, html = bodies_of(message)
-    yield from [one for one in (message.subject, text, text_of_html(html) if html else None) if one]
+    yield from [one for one in (message.subject, text, _of_html(html) if html else None) if one]
     for one in message.attachments[:_MAX_TEXT_PARTS]:
         if one.name:
             yield one.name
@@ -164,14 +164,18 @@ def _of_tnef(message: TnefMessage | None, depth: int) -> Iterator[str]:
             yield from _of_tnef(one.message, depth + 1)
         elif kind in _TEXTS:
             plain = decode(one.data[:_PART_OCTETS], None)[0]
-            yield text_of_html(plain) if kind is Kind.HTML else plain
+            yield _of_html(plain) if kind is Kind.HTML else plain
 
 
 def _text(blob: bytes, part: Part) -> str:
     text = part_beginning(blob, part, _PART_OCTETS)
     if kind_of(part.type, part.name) is Kind.HTML:
-        return text_of_html(text)
+        return _of_html(text)
     return without_armor(text) if "-----BEGIN PGP " in text else text
+
+
+def _of_html(html: str) -> str:
+    return text_of_html(html, titles=True)  # RFC 8621 §4.4.1: "alt" and "title" are presented to people
 
 
 def without_armor(text: str) -> str:
