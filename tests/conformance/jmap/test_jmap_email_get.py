@@ -72,6 +72,12 @@ def test_rfc8621_4_1_4_comments_belong_to_no_value(jmap: JmapClient) -> None:
     fields = "MIME-Version: 1.0\r\nContent-ID: <x@y> (c)\r\nContent-Language: en (English), fr\r\n"
     part = jmap.get(jmap.mail(fields=fields), "textBody")["textBody"][0]
     assert (part["cid"], part["language"]) == ("x@y", ["en", "fr"])
+    fields = (
+        "MIME-Version: 1.0\r\nContent-Type: (see <a@b>) text / (and (so) on) html (x); charset=utf-8\r\n"
+        "Content-Disposition: (x) inline\r\nContent-ID: (not <a@b>) <x@y>\r\n"
+    )
+    part = jmap.get(jmap.mail(fields=fields), "htmlBody")["htmlBody"][0]
+    assert (part["type"], part["disposition"], part["cid"]) == ("text/html", "inline", "x@y")
 
 
 def test_rfc8621_4_1_4_body_structure(jmap: JmapClient) -> None:

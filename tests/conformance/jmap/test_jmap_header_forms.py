@@ -97,6 +97,9 @@ def test_rfc8621_4_1_2_5_message_ids(jmap: JmapClient) -> None:
     assert header(jmap, b"References: <a@x>\r\n <b@x>\r\n", "header:References:asMessageIds") == ["a@x", "b@x"]
     assert header(jmap, b"X-Ids: <a@x>\r\n", "header:X-Ids:asMessageIds") == ["a@x"]
     assert header(jmap, b"References: nothing\r\n", "header:References:asMessageIds") is None
+    # comments are none, whatever they hold, and a folded one counts as much as others
+    fields = b"References: (about (not <c@x>) <d@x>) <a@x> <b\r\n @x> (e@x)\r\n"
+    assert header(jmap, fields, "header:References:asMessageIds", "references") == [["a@x", "b@x"]] * 2
 
 
 def test_rfc8621_4_1_2_6_date(jmap: JmapClient) -> None:

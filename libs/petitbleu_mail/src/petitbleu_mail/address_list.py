@@ -9,6 +9,7 @@ import re
 
 import msgspec
 
+from petitbleu_mail.comments import without_comments
 from petitbleu_mail.encoded_words import decode_words
 from petitbleu_mail.header_values import to_text
 from petitbleu_mail.headers import unfold
@@ -49,8 +50,6 @@ _PAREN = re.compile(r"[()]|\\.", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _MOST_WORDS = 64  # of something that could still be one name and address
 _BLANKS = re.compile(r"\s+")
-_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*+\)")
-_MOST_NESTED = 4  # comments within comments of an addr-spec
 
 
 def as_addresses(raw: bytes) -> list[EmailAddress]:
@@ -223,9 +222,7 @@ def _addr_spec(angle: str) -> str:
     if email.startswith("@") and ":" in email:
         email = email.partition(":")[2]  # RFC 5322 §4.4: the route of obs-angle-addr
     if '"' not in email:
-        for _ in range(_MOST_NESTED if "(" in email else 0):
-            email = _COMMENT.sub("", email)
-        email = _BLANKS.sub("", email)
+        email = _BLANKS.sub("", without_comments(email))
     return email
 
 

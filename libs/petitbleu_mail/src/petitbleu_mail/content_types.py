@@ -7,6 +7,7 @@ from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from petitbleu_mail.charsets import decode
+from petitbleu_mail.comments import without_comments
 from petitbleu_mail.encoded_words import decode_words
 from petitbleu_mail.header_values import to_text
 from petitbleu_mail.headers import unfold
@@ -22,7 +23,6 @@ _PARAMETER = re.compile(r';\s*+([^\s=;"()]++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"?|(
 _LOST_BOUNDARY = re.compile(r'boundary=[ "]?([^\s;"]++)', re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _SECTION = re.compile(r"(.+?)\*([0-9]{1,3})?(\*?)", re.DOTALL)
-_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*+\)", re.DOTALL)
 _CACHED = 128
 
 Parameters = dict[str, str]
@@ -45,7 +45,7 @@ def _cached_type(raw: bytes) -> tuple[str | None, tuple[tuple[str, str], ...]]:
 
 def _parse_type(raw: bytes) -> tuple[str | None, Parameters]:
     text = to_text(unfold(raw))
-    found = _TYPE.match(text)
+    found = _TYPE.match(without_comments(text))  # RFC 8621 §4.1.4: CFWS is removed
     kind = f"{found[1]}/{found[2]}".lower() if found else None
     parameters = _parameters(text)
     if kind is not None and "boundary" not in parameters and kind.startswith("multipart/"):
@@ -58,7 +58,7 @@ def _parse_type(raw: bytes) -> tuple[str | None, Parameters]:
 def parse_disposition(raw: bytes) -> tuple[str | None, Parameters]:
     """Return the disposition in lower case (RFC 2183 §2) and the parameters."""
     text = to_text(unfold(raw))
-    found = _WORD.match(text)
+    found = _WORD.match(without_comments(text))  # RFC 8621 §4.1.4: CFWS is removed
     return (found[1].lower() if found and "=" not in found[1] else None), _parameters(text)
 
 
@@ -66,7 +66,7 @@ def _parameters(text: str) -> Parameters:
     if ";" not in text:
         return {}
     if "(" in text and '"' not in text:
-        text = _COMMENT.sub(" ", text)  # RFC 2045 §5.1: comments may stand between any two words
+        text = without_comments(text)  # RFC 2045 §5.1: comments may stand between any two words
     plain: Parameters = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}
     for count, found in enumerate(_PARAMETER.finditer(text)):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_tz
 from typing import NamedTuple
 
+from petitbleu_mail.comments import without_comments
 from petitbleu_mail.encoded_words import decode_words
 from petitbleu_mail.headers import unfold
 
@@ -24,7 +25,7 @@ _ID = re.compile(rb"<([^<>\s]{1,998}+)>")
 _FOLDED_ID = re.compile(rb"<([^<>]{1,998}+)>")
 _NO_ID = re.compile(rb"[<>\s]")
 _BLANKS = re.compile(rb"[ \t\r\n]+")
-_URL = re.compile(r"<([^<>]*+)>|\((?:[^()\\]|\\.)*+\)")
+_URL = re.compile(r"<([^<>]*+)>")
 _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+\)")
 _COLON = re.compile(rb"\s*+:\s*+")
 _DATE = re.compile(
@@ -82,8 +83,10 @@ def as_message_ids(raw: bytes) -> list[str] | None:
 
     Of more than `MAX_IDS` the middle is left out. An id without brackets is taken when it stands alone.
     """
+    if b"(" in raw:  # CFWS is removed (RFC 8621 §4.1.2.5)
+        raw = without_comments(raw.decode("latin-1")).encode("latin-1")
     ids = _ID.findall(raw)
-    if not ids:
+    if len(ids) != raw.count(b"<"):
         ids = [joined for found in _FOLDED_ID.findall(raw) if (joined := _BLANKS.sub(b"", found))]
     if not ids:
         bare = raw.strip(b"<> \t\r\n")
@@ -148,16 +151,18 @@ def format_date(sent: SentAt) -> str:
 
 def as_urls(raw: bytes) -> list[str] | None:
     """The URLs form (RFC 8621 §4.1.2.7, RFC 2369 §2), without comments and without blanks inside; None when there is none."""
-    return [url for found in _URL.findall(to_text(unfold(raw))) if (url := "".join(found.split()))] or None
+    return [
+        url for found in _URL.findall(without_comments(to_text(unfold(raw)))) if (url := "".join(found.split()))
+    ] or None
 
 
 def as_content_id(raw: bytes) -> str | None:
     """The value of Content-ID without blanks, comments and angle brackets (RFC 8621 §4.1.4, RFC 2045 §7)."""
-    text = to_text(unfold(raw))
+    text = without_comments(to_text(unfold(raw)))
     _, opening, rest = text.partition("<")
     return (rest.partition(">")[0] if opening else text).strip() or None
 
 
 def as_languages(raw: bytes) -> list[str] | None:
     """The tags of Content-Language (RFC 3282 §2), comments left out; None when there is none."""
-    return to_text(_COMMENT.sub(b" ", raw)).replace(",", " ").split() or None
+    return without_comments(to_text(raw)).replace(",", " ").split() or None

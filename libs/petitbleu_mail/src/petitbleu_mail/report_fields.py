@@ -9,6 +9,7 @@ import re
 
 import msgspec
 
+from petitbleu_mail import comments
 from petitbleu_mail.header_values import to_text
 from petitbleu_mail.headers import Headers, scan_headers, unfold
 from petitbleu_mail.smtp_parameters import decode_utf8_xtext
@@ -17,9 +18,7 @@ MAX_VALUE = 4096
 # RFC 5322 §2.1.1: a line has 998 octets at most, 78 where that can be
 MAX_WORD = 900
 _LINE = 78
-_MAX_NESTED = 5  # comments within each other
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*+\)")
 _NAME = re.compile(r"[!-9;-~]{1,76}")
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,64}")
 
@@ -96,11 +95,7 @@ def _clean(raw: bytes) -> str:
 
 def without_comments(text: str) -> str:
     """Return a text without its comments (RFC 5322 §3.2.2), one blank between words."""
-    for _ in range(_MAX_NESTED):
-        if "(" not in text:
-            break
-        text = _COMMENT.sub(" ", text)
-    return " ".join(text.split())
+    return " ".join(comments.without_comments(text).split())
 
 
 def groups(data: bytes, most: int) -> list[Fields]:
