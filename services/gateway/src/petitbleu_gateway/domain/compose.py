@@ -19,7 +19,7 @@ from petitbleu_gateway.domain.draft_fields import (
     with_parameters,
     write_part_fields,
 )
-from petitbleu_gateway.domain.draft_header import CONVENIENT, write_header
+from petitbleu_gateway.domain.draft_header import CONVENIENT, root_part, write_header
 from petitbleu_gateway.domain.header_writing import fold
 from petitbleu_gateway.errors import Invalid, invalid
 
@@ -143,8 +143,9 @@ class _Reader:
                 raise invalid("bodyStructure", *both, why="bodyStructure excludes the lists")
             structure = email["bodyStructure"]
             return self._part(structure, "bodyStructure", "text/plain", 1, frozenset(present))
-        text = self._list("textBody", "text/plain")
-        html = self._list("htmlBody", "text/html")
+        lone = frozenset(present) if root_part(email) is not None else frozenset()
+        text = self._list("textBody", "text/plain", lone)
+        html = self._list("htmlBody", "text/html", lone)
         files = email.get("attachments")
         if files is not None and not isinstance(files, list):
             raise invalid("attachments")
@@ -166,14 +167,14 @@ class _Reader:
             return body
         return _multipart("mixed", [*([body] if body is not None else []), *rest])
 
-    def _list(self, key: str, kind: str) -> DraftPart | None:
+    def _list(self, key: str, kind: str, taken: frozenset[str]) -> DraftPart | None:
         """Read textBody or htmlBody: exactly one part, of that type (RFC 8621 §4.6)."""
         entries = self._email.get(key)
         if entries is None:
             return None
         if not isinstance(entries, list) or len(entries) != 1:
             raise invalid(key, why="must hold exactly one part")
-        part = self._part(entries[0], f"{key}/0", kind, 1)
+        part = self._part(entries[0], f"{key}/0", kind, 1, taken)
         if part.type != kind:
             raise invalid(f"{key}/0/type")
         return part
@@ -196,9 +197,10 @@ class _Reader:
         if part.type.startswith("multipart/"):
             if not isinstance(sub_parts, list) or not sub_parts or given.get("partId") or given.get("blobId"):
                 raise invalid(f"{path}/subParts")
+            # RFC 2046 §5.1.5: what a digest holds is messages, unless it says otherwise
+            implied = "message/rfc822" if part.type == "multipart/digest" else "text/plain"
             part.parts = [
-                self._part(entry, f"{path}/subParts/{at}", "text/plain", depth + 1)
-                for at, entry in enumerate(sub_parts)
+                self._part(entry, f"{path}/subParts/{at}", implied, depth + 1) for at, entry in enumerate(sub_parts)
             ]
             return part
         if sub_parts:

@@ -38,7 +38,7 @@ def write_header(email: Mapping[str, Any], domain: str, now: datetime, wrong: In
             with wrong:
                 _add_field(written, key, value)
     names = set(written)
-    elsewhere = _fields_of(email.get("bodyStructure"))
+    elsewhere = _fields_of(root_part(email))
     if not written.get("message-id") and "message-id" not in elsewhere:
         written["message-id"] = fold("Message-ID", [f"<{secrets.token_hex(16)}@{domain}>"])
     if not written.get("date") and "date" not in elsewhere:
@@ -72,6 +72,15 @@ def _add_field(written: dict[str, bytes], key: str, value: Any) -> None:
             written[field_name] = write_property(wanted, value)
     except BadValueError:
         raise invalid(key) from None
+
+
+def root_part(email: Mapping[str, Any]) -> Any:
+    """Return the part whose fields are the message's own: the root of the structure, or a text that stands alone; else None."""
+    if "bodyStructure" in email:
+        return email["bodyStructure"]
+    lists = [email[key] for key in ("textBody", "htmlBody", "attachments") if email.get(key)]
+    alone = len(lists) == 1 and not email.get("attachments") and isinstance(lists[0], list) and len(lists[0]) == 1
+    return lists[0][0] if alone else None
 
 
 def _fields_of(part: Any) -> set[str]:
