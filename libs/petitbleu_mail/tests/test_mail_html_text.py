@@ -22,7 +22,8 @@ from petitbleu_mail.html_text import MAX_QUOTES, text_of_html
         ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</table>d", "a b\nc\n\nd\n"),
         ("<pre>a\n  b\n\nc</pre>", "a\n  b\n\nc\n"),
         ("<head><title>t</title><style>s</style></head><script>x</script><!-- c -->a", "a\n"),
-        ("a<img src=x alt='logo of x'>b", "alogo of xb\n"),
+        ("a<img src=x alt='logo of x'>b", "a logo of x b\n"),
+        ("<p><img alt=' '>a<img alt=b> <img alt=' c'><p>d", "a b c\n\nd\n"),
         ("so\u00adft\u200b", "soft\n"),
         ("x<a href='http://x.example'>y", "xy\n"),
         ("</blockquote></ul></pre>a", "a\n"),
@@ -40,7 +41,7 @@ def test_links_are_told() -> None:
 
 def test_titles_stand_at_the_end_once() -> None:
     html = '<p>our <a TITLE="The  Shop &amp; more">shop</a> <img alt=logo title="">is<abbr title="The Shop &amp; more">x</abbr></p><p title=last>open'
-    assert text_of_html(html, titles=True) == "our shop logois" + "x\n\nopen\nThe Shop & more\nlast\n"
+    assert text_of_html(html, titles=True) == "our shop logo is" + "x\n\nopen\nThe Shop & more\nlast\n"
     assert "Shop &" not in text_of_html(html)
 
 

@@ -104,7 +104,9 @@ class _Writer:
         if self.titles is not None and "title" in tag.raw.lower():
             self.titles[_BLANKS.sub(" ", tag.attributes().get("title", "")).strip()] = None
         if name == "img":
-            self._put(_BLANKS.sub(" ", tag.attributes().get("alt", "")))
+            alt = _BLANKS.sub(" ", tag.attributes().get("alt", "")).strip()
+            if alt:  # a picture parts the words beside it
+                self._put(f"{alt} " if self.blank else f" {alt} ")
         elif name == "li":
             self.bullet = True
         elif name == "a" and self.links:
