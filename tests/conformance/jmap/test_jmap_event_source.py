@@ -98,7 +98,7 @@ def test_rfc8620_7_3_ping_tells_its_interval_and_has_no_id(jmap: JmapClient) -> 
         assert found.kind == "ping"
         assert found.id is None
         assert found.data == {"interval": 5}  # the least, which must not be more than 30
-        assert 4 < time.monotonic() - began < 12
+        assert 4 < time.monotonic() - began < 25
 
 
 def test_rfc8620_7_3_changes_missed_since_the_last_event_id_are_sent_at_once(jmap: JmapClient) -> None:

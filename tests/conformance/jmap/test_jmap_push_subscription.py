@@ -388,13 +388,13 @@ def test_rfc8620_7_2_one_slow_device_holds_up_no_other_person(
 ) -> None:
     slow, _ = subscribed(jmap, push_service)
     fast, _ = subscribed(jmap_other, push_service)
-    slow.stall = 8
+    slow.stall = 40
     jmap.put(MESSAGE)
     time.sleep(2.5)
     began = time.monotonic()
     jmap_other.put(MESSAGE)
     fast.next()
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 30  # before the slow one has answered
 
 
 def test_rfc8620_7_2_2_a_destroyed_subscription_is_posted_to_no_more(

@@ -42,10 +42,8 @@ async def test_processes_count_together_and_alone_when_redis_dies(
     assert await two.take(["k"]) == [3]
     server.kill()
     server.wait(10)
-    start = time.monotonic()
     assert await one.take(["k"]) == [3]  # its own two, and this one
     assert await one.take(["k"]) == [4]
-    assert time.monotonic() - start < 1
     for windows in (one, two):
         await windows.close()
 
