@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petitbleu_gateway.domain.compose import compose, encode_base64, encode_text, read_draft
+from petitbleu_gateway.domain.compose import compose, read_draft
 from petitbleu_gateway.domain.draft_fields import parameter, with_parameters
 from petitbleu_gateway.domain.header_forms import addresses_value
 from petitbleu_gateway.domain.header_writing import BadValueError, fold, write_field
 from petitbleu_gateway.domain.stream_decoding import decoder_for
+from petitbleu_gateway.domain.transfer_encoding import encode_base64, encode_text
 from petitbleu_gateway.errors import SetError
 from petitbleu_mail.address_list import as_addresses
 from petitbleu_mail.content_types import parse_disposition
@@ -113,6 +114,14 @@ def test_text_encodings_are_true(data: bytes) -> None:
     assert decode_transfer(encoded, encoding)[0].rstrip(b"\r\n") == text.rstrip(b"\r\n")
     assert encoded.isascii()
     assert encode_base64(b"") == b""
+
+
+@given(st.text("é😀a b", min_size=1, max_size=200), st.text("X-", min_size=1, max_size=90))
+def test_rfc2047_2_lines_of_encoded_words_are_short(text: str, name: str) -> None:
+    for written in (write_field(name, "Text", text), write_field(name, "Addresses", [{"name": text, "email": "a@b"}])):
+        lines = written.decode().split("\r\n")
+        assert all(len(line) <= 76 for line in lines if "=?" in line)
+        assert lines[0].startswith(f"{name}:")
 
 
 EMAIL_VALUES = st.recursive(

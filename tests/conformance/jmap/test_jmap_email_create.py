@@ -190,7 +190,8 @@ def test_rfc8620_5_3_all_that_is_wrong_with_a_creation_is_named(jmap: JmapClient
 
 
 def test_rfc8621_4_1_2_3_half_written_addresses_are_kept(jmap: JmapClient) -> None:
-    given = [{"name": None, "email": "ali"}, {"name": "Bob", "email": "bob"}]
+    given = [{"name": None, "email": "ali"}, {"name": "Bob", "email": "bob"}, {"name": None, "email": "carla@"}]
+    given += [{"name": "Dan", "email": "@x.example"}, {"name": None, "email": "eve@x@y"}]
     assert jmap.get(jmap.draft(to=given)["id"], "to")["to"] == given
 
 
@@ -263,7 +264,7 @@ def test_rfc8621_4_6_one_property_for_one_field(jmap: JmapClient) -> None:
     [{"bodyStructure": {"partId": "t"}, "textBody": []}, {"textBody": []}, {"textBody": [{"partId": "t"}, {"partId": "t"}]},
      {"textBody": [{"partId": "t", "type": "text/html"}]}, {"htmlBody": [{"partId": "t", "type": "text/plain"}]}, {"textBody": [{"partId": "none"}]},
      {"textBody": [{"partId": "t", "blobId": "B1"}]}, {"textBody": [{}]}, {"textBody": [{"partId": "t", "charset": "utf-8"}]},
-     {"textBody": [{"partId": "t", "size": 5}]}, {"textBody": [{"partId": "t", "headers": []}]}, {"attachments": [{"partId": "t", "type": "image/png"}]},
+     {"textBody": [{"partId": "t", "size": 5}]}, {"textBody": [{"partId": "t", "headers": []}]}, {"attachments": [{"partId": "t", "type": "message/rfc822"}]},
      {"textBody": [{"partId": "t", "header:Content-Transfer-Encoding": "8bit"}]}, {"bodyStructure": {"type": "multipart/mixed"}},
      {"bodyStructure": {"type": "text/plain", "partId": "t", "subParts": [{"partId": "t"}]}}, {"bodyStructure": []},
      {"bodyStructure": {"type": "no type", "partId": "t"}}, {"attachments": [{"blobId": 5}]}, {"attachments": {}}, {"attachments": [5]},

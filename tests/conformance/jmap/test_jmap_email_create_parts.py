@@ -52,3 +52,40 @@ def test_rfc8621_4_6_a_text_among_others_keeps_its_fields(jmap: JmapClient) -> N
     found = jmap.get(created["id"], "header:Subject:asText:all", "textBody", bodyProperties=["header:Subject:asText"])
     assert found["header:Subject:asText:all"] == ["Of the message"]
     assert found["textBody"] == [{"header:Subject:asText": "Of the part"}]
+
+
+def test_rfc8621_4_6_a_value_may_be_of_any_type(jmap: JmapClient) -> None:
+    text = '{\n "é": 1\r\n}\n'
+    files = [{"partId": "j", "type": "application/json", "name": "é.json"}, {"partId": "j", "type": "image/jpeg", "disposition": "attachment"}]  # fmt: skip
+    created = jmap.draft(
+        textBody=[{"partId": "t"}], attachments=files, bodyValues={"t": {"value": "x"}, "j": {"value": text}}
+    )
+    found = jmap.get(created["id"], "attachments")["attachments"]
+    assert [(part["type"], part["name"], part["charset"]) for part in found] == [
+        ("application/json", "é.json", None),
+        ("image/jpeg", None, None),
+    ]
+    assert [jmap.download(part["blobId"]).content for part in found] == [text.encode()] * 2
+
+
+def test_rfc8621_4_6_what_is_wrong_with_a_value_is_named(jmap: JmapClient) -> None:
+    for given, named in (
+        ({"value": "x", "isTruncated": True, "isEncodingProblem": True}, {"isTruncated", "isEncodingProblem"}),
+        ({"value": "x", "isTruncated": False, "isEncodingProblem": 0}, {"isEncodingProblem"}),
+        ({"value": "x", "y": False}, {"y"}),
+    ):
+        error = jmap.refused(textBody=[{"partId": "t"}], bodyValues={"t": given})
+        assert (error["type"], set(error["properties"])) == (
+            "invalidProperties",
+            {f"bodyValues/t/{name}" for name in named},
+        )
+
+
+def test_rfc2047_2_a_subject_has_76_characters_on_each_line(jmap: JmapClient) -> None:
+    subject = "é" * 100
+    created = jmap.draft(
+        subject=subject, **{"header:X-A-Name-Of-Which-The-Length-Leaves-No-Room-For-Words-Behind-It:asText": subject}
+    )
+    raw = jmap.download(created["blobId"]).content
+    assert max(map(len, raw.split(b"\r\n"))) <= 76
+    assert jmap.get(created["id"], "subject")["subject"] == subject

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 import secrets
 from collections import Counter
@@ -21,16 +20,17 @@ from petitbleu_gateway.domain.draft_fields import (
 )
 from petitbleu_gateway.domain.draft_header import CONVENIENT, root_part, write_header
 from petitbleu_gateway.domain.header_writing import fold
+from petitbleu_gateway.domain.transfer_encoding import encode_base64, encode_text
 from petitbleu_gateway.errors import Invalid, invalid
 
 _MAX_PARTS: Final = 200
 _MAX_DEPTH: Final = 20
-_MAX_LINE: Final = 998  # RFC 5322 §2.1.1
 _TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}")
 
 _FILED: Final = frozenset({"mailboxIds", "keywords", "receivedAt"})
 _BODY: Final = frozenset({"bodyStructure", "textBody", "htmlBody", "attachments", "bodyValues"})
+_SAID: Final = frozenset({"isEncodingProblem", "isTruncated"})
 _PART: Final = frozenset(
     {
         "partId", "blobId", "size", "name", "type", "charset", "disposition", "cid", "language", "location", "subParts",
@@ -124,15 +124,12 @@ class _Reader:
         if not isinstance(values, dict):
             raise invalid("bodyValues")
         for part_id, value in values.items():
-            good = (
-                isinstance(value, dict)
-                and set(value) <= {"value", "isEncodingProblem", "isTruncated"}
-                and isinstance(value.get("value"), str)
-                and value.get("isEncodingProblem", False) is False  # RFC 8621 §4.6
-                and value.get("isTruncated", False) is False
-            )
-            if not good:
+            if not isinstance(value, dict) or not isinstance(value.get("value"), str):
                 raise invalid(f"bodyValues/{part_id}")
+            # RFC 8621 §4.6: the others may only say that nothing is wrong with it
+            wrong = [name for name in value if name != "value" and (name not in _SAID or value[name] is not False)]
+            if wrong:
+                raise invalid(*(f"bodyValues/{part_id}/{name}" for name in wrong))
             self._values[part_id] = value["value"]
 
     def _root(self, present: set[str]) -> DraftPart:
@@ -233,8 +230,8 @@ class _Reader:
 
 
 def _check_value_type(part: DraftPart, path: str) -> None:
-    if not part.type.startswith("text/"):
-        raise invalid(f"{path}/type", why="a value is text")
+    if part.type.startswith("message/"):
+        raise invalid(f"{path}/type", why="a value is no message")
     if part.own_type is not None and (part.own_type.charset or "utf-8").lower() != "utf-8":
         raise invalid(f"{path}/header:Content-Type", why="a value is written in UTF-8")
 
@@ -265,10 +262,13 @@ def _write(part: DraftPart, content: Callable[[str], bytes], out: list[bytes]) -
             out.append(b"\r\n")
         out.append(f"--{boundary}--\r\n".encode())
         return
-    if part.text is not None:
+    if part.text is not None and part.type.startswith("text/"):
         parameters = ["charset=utf-8"]
         data = re.sub("\r\n|\r|\n", "\r\n", part.text).encode("utf-8", "replace")
         encoding, data = encode_text(data)
+    elif part.text is not None:  # of any other type, as signatures and JSON are, its octets as they are
+        parameters = []
+        encoding, data = "base64", encode_base64(part.text.encode("utf-8", "replace"))
     else:
         data = content(part.blob_id or "")
         parameters = [f"charset={part.charset}"] if part.charset else []
@@ -284,20 +284,3 @@ def _write(part: DraftPart, content: Callable[[str], bytes], out: list[bytes]) -
         type_field = "".join([part.own_type.field, *(f";\r\n {word}" for word in more), "\r\n"]).encode()
     out.append(part.fields + type_field + f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode())
     out.append(data)
-
-
-def encode_text(data: bytes) -> tuple[str, bytes]:
-    """Return a transfer encoding for text with CRLF line ends, and the text in it (RFC 2045 §6)."""
-    longest = max(map(len, data.split(b"\r\n")))
-    if data.isascii() and longest <= _MAX_LINE and b"\0" not in data:
-        return "7bit", data
-    foreign = len(data) - len(data.decode("ascii", "ignore"))
-    if foreign * 6 > len(data):  # where every sixth octet is foreign, base64 is the shorter one
-        return "base64", encode_base64(data)
-    quoted = binascii.b2a_qp(data, istext=True)
-    return "quoted-printable", quoted.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")  # its soft line ends have no CR
-
-
-def encode_base64(data: bytes) -> bytes:
-    """Return base64 in lines of 76 letters (RFC 2045 §6.8)."""
-    return b"".join(binascii.b2a_base64(data[at : at + 57], newline=False) + b"\r\n" for at in range(0, len(data), 57))

@@ -11,6 +11,9 @@ from typing import Any, Final
 from petitbleu_gateway.domain.header_forms import HeaderProperty
 
 _LINE: Final = 76
+_WORD_OCTETS: Final = 42
+"""Octets in an encoded word: with its frame it has 68 characters, of 75 (RFC 2047 §2)."""
+_LEAST_OCTETS: Final = 12
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _RAW_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ATOM_TEXT: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
@@ -18,8 +21,8 @@ _ATOM_TEXT: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _ADDRESS: Final = re.compile(
     r"(?:[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,128}|\"[^\"\\\x00-\x1f\x7f]{1,128}\")@(?:[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,255}"
     r"|\[[0-9A-Za-z:.]{1,64}\])"
-    # RFC 8621 §4.1.2.3: a draft may be half written, and its address have no "@" yet
-    r"|[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]{1,128}"
+    # RFC 8621 §4.1.2.3: a draft may be half written: its address has no "@" yet, or nothing behind it
+    r"|[^\s<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,128}"
 )
 _MESSAGE_ID: Final = re.compile(r"[^\s<>\x00-\x1f\x7f]{1,900}")
 _URL: Final = re.compile(r"[^\s<>\x00-\x1f\x7f]{1,2000}")
@@ -44,7 +47,7 @@ def write_field(name: str, form: str, value: Any) -> bytes:
     if form == "Raw":
         return _raw(name, value)
     if form == "Text":
-        words = encoded_text(_string(value))
+        words = encoded_text(_string(value), (_LINE - len(f"{name}: {_word('')}")) // 4 * 3)
     elif form == "Addresses":
         words = _addresses(value)
     elif form == "GroupedAddresses":
@@ -72,7 +75,8 @@ def fold(name: str, words: list[str]) -> bytes:
     out = [f"{name}:"]
     length = len(name) + 1
     for word in words:
-        if length + 1 + len(word) > _LINE and length > len(name) + 1:
+        # RFC 2047 §2: a line with an encoded word has 76 characters at most, the first one too
+        if length + 1 + len(word) > _LINE and (length > len(name) + 1 or word.startswith("=?")):
             out.append("\r\n")
             length = 0
         out.append(" ")
@@ -102,19 +106,23 @@ def _raw(name: str, value: Any) -> bytes:
     return f"{name}:{value}\r\n".encode()
 
 
-def encoded_text(text: str) -> list[str]:
-    """Return unstructured text as words: plain where it is ASCII, else encoded words of UTF-8 (RFC 2047 §2)."""
+def encoded_text(text: str, first: int = _WORD_OCTETS) -> list[str]:
+    """Return unstructured text as words: plain where it is ASCII, else encoded words of UTF-8 (RFC 2047 §2).
+
+    `first` is how many octets the first encoded word shall hold at most; with fewer than 12 it is a word as others are.
+    """
     if text.isascii() and "=?" not in text and all(len(word) < 900 for word in text.split(" ")):
         # runs of blanks stay with the word before them, so that unfolding gives the text back
         return [word for word in re.findall(r"[^ \t]+[ \t]*(?=[ \t])|[^ \t]+", text.strip(" \t")) if word]
     words = []
     chunk = ""
     size = 0
+    room = min(first, _WORD_OCTETS) if first >= _LEAST_OCTETS else _WORD_OCTETS
     for character in text:
         octets = len(character.encode("utf-8", "replace"))
-        if size + octets > 42:  # 75 characters at most, and no character cut (RFC 2047 §5)
+        if size + octets > room:  # no character is cut (RFC 2047 §5)
             words.append(_word(chunk))
-            chunk, size = "", 0
+            chunk, size, room = "", 0, _WORD_OCTETS
         chunk += character
         size += octets
     if chunk:
