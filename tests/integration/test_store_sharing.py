@@ -340,11 +340,11 @@ async def test_a_notification_tells_of_every_change_of_rights_and_is_dismissed(s
     assert list(gone.notification_ids) == ids[:1]
     changes = pb.GetChangesRequest(kind=pb.CHANGE_KIND_SHARE_NOTIFICATION, since_modseq=listed.modseq)
     assert list((await cases.changes.get(account, changes)).destroyed) == ids[:1]
-    for _ in range(60):
+    for _ in range(6):
         await give(store, owner, ARCHIVE, (grantee, READ))
         await give(store, owner, ARCHIVE, (grantee, 0))
     kept = [one.notification_id for one in (await cases.notices.listed(account)).notifications]
-    assert len(kept) == 100
+    assert len(kept) == 10
     assert min(kept) > max(ids)
 
 

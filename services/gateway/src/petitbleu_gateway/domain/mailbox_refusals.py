@@ -19,6 +19,13 @@ _PROPERTY_OF: Final = {
     pb.MAILBOX_FAULT_SORT_ORDER: "sortOrder",
     pb.MAILBOX_FAULT_SHARES: "shareWith",
 }
+# RFC 8620 §5.3: what is too much is refused of that object alone
+_TOO_MUCH: Final = {
+    pb.MAILBOX_FAULT_TOO_MANY: (SetFault.OVER_QUOTA, "an account has no more mailboxes"),
+    pb.MAILBOX_FAULT_SHARED_WITH_TOO_MANY: (SetFault.TOO_LARGE, "a mailbox is shared with no more people"),
+    pb.MAILBOX_FAULT_TOO_MANY_SHARES: (SetFault.OVER_QUOTA, "an account shares no more"),
+    pb.MAILBOX_FAULT_TOO_MANY_AT_ONCE: (SetFault.RATE_LIMIT, "the call shares with many already"),
+}
 
 
 def refusal(wanted: Wanted, result: pb.UpdateResult) -> SetError:
@@ -33,8 +40,9 @@ def refusal(wanted: Wanted, result: pb.UpdateResult) -> SetError:
         return SetError(SetFault.MAILBOX_HAS_CHILD)
     if pb.MAILBOX_FAULT_HAS_MESSAGES in faults:
         return SetError(SetFault.MAILBOX_HAS_EMAIL)
-    if pb.MAILBOX_FAULT_TOO_MANY in faults:
-        return SetError(SetFault.OVER_QUOTA, "an account has no more mailboxes")
+    for fault, (kind, why) in _TOO_MUCH.items():
+        if fault in faults:
+            return SetError(kind, why)
     properties = [_PROPERTY_OF[fault] for fault in sorted(faults) if fault in _PROPERTY_OF]
     why = ""
     if pb.MAILBOX_FAULT_NAME_TAKEN in faults:

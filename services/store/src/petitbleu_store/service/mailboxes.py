@@ -22,11 +22,13 @@ from petitbleu_store.service import removal
 from petitbleu_store.service.account_book import AccountBook, KnownAccount
 from petitbleu_store.service.removal import Keeping
 from petitbleu_store.service.restating import Restated, restate
-from petitbleu_store.service.share_plan import SharePlan
+from petitbleu_store.service.share_plan import SharedMeanwhileError, SharePlan
 from petitbleu_store.service.updates import changed_event, locked_row
 
 MAX_UPDATES: Final = 1000
 _CHUNK: Final = 1000
+_TRIES: Final = 4
+"""Attempts at a request while others change whom it concerns."""
 
 
 class Mailboxes:
@@ -47,16 +49,20 @@ class Mailboxes:
         """
         if len(request.updates) > MAX_UPDATES:
             raise StoreError(Problem.INVALID, "too many updates")
-        response, events = await in_transaction(
-            self._core.pool, lambda connection: self._do(connection, account, request)
-        )
+        for left in reversed(range(_TRIES)):
+            work = functools.partial(self._do, account, request, last=not left)
+            try:
+                response, events = await in_transaction(self._core.pool, work)
+            except SharedMeanwhileError:
+                continue
+            break
         self._core.outbox.published_soon(events)
         return response
 
     async def _do(
-        self, connection: Connection, account: KnownAccount, request: mailbox_pb2.UpdateMailboxesRequest
+        self, account: KnownAccount, request: mailbox_pb2.UpdateMailboxesRequest, connection: Connection, *, last: bool
     ) -> tuple[mailbox_pb2.UpdateMailboxesResponse, list[OutboxRow]]:
-        plan = SharePlan(account, request.updates)
+        plan = SharePlan(account, request.updates, last=last)
         await plan.lock(connection, self._book)
         locked = await locked_row(connection, account, request.if_modseq)
         before = locked["modseq"]
@@ -67,7 +73,8 @@ class Mailboxes:
         occupied = await mailbox_rows.occupied(connection, *place, sorted(doomed))
         key = functools.partial(name_hash, account.cipher)
         outcome = Change(rows, plan.updates, occupied, key, plan.barred).outcome()
-        plan.settle(outcome)
+        while plan.settle(outcome):
+            outcome = Change(rows, plan.updates, occupied, key, plan.barred).outcome()
         writing = _Writing(connection, account, rows, outcome, before, self._keeping, plan.touched())
         await writing.empty(sorted(occupied))
         await writing.write(_creations(outcome))

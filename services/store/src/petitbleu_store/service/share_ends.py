@@ -6,14 +6,21 @@ lets the grantees' clients know, and keeps the shares from coming back.
 
 from __future__ import annotations
 
+from typing import Final
+
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_kit.ids import partition_of_account
 from petitbleu_store.adapters import share_rows
 from petitbleu_store.core import Core
+from petitbleu_store.domain.sharing import MAX_GRANTEES
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.mailboxes import Mailboxes
+from petitbleu_store.service.share_plan import MOST_TOLD
 from petitbleu_store.service.views import MAX_RECEIVED
+
+_AT_ONCE: Final = MOST_TOLD // MAX_GRANTEES
+"""Mailboxes of which all grantees are told in one request."""
 
 
 class ShareEnds:
@@ -28,13 +35,10 @@ class ShareEnds:
         """End all that an account shares and all that is shared with it; one that is unknown has nothing."""
         partition = partition_of_account(account_id)
         own = await share_rows.of_account(self._core.pool, partition, account_id)
-        await self._update(
-            account_id,
-            [
-                pb.MailboxUpdate(mailbox_id=one, replace_shares=True)
-                for one in sorted({row["mailbox_id"] for row in own})
-            ],
-        )
+        shared = sorted({row["mailbox_id"] for row in own})
+        for at in range(0, len(shared), _AT_ONCE):
+            some = [pb.MailboxUpdate(mailbox_id=one, replace_shares=True) for one in shared[at : at + _AT_ONCE]]
+            await self._update(account_id, some)
         while owners := await share_rows.received(self._core.pool, partition, account_id, MAX_RECEIVED):
             for owner_id in owners:
                 ended = pb.MailboxShare(account_id=account_id)

@@ -13,12 +13,11 @@ from petitbleu_store.adapters import filing_rows
 from petitbleu_store.adapters.filing_rows import Connection, Raise, Rows
 from petitbleu_store.core import Core
 from petitbleu_store.domain.change_log import Kind, Op
+from petitbleu_store.domain.notices import MAX_KEPT, surplus
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.updates import changed_event, locked_row
 
-MAX_KEPT: Final = 100
-"""RFC 9670 §3.1: the oldest go first."""
 MAX_DISMISSED: Final = 1000
 
 _INSERT: Final = """/* hot:store.notice_insert */ INSERT INTO share_notification (partition, account_id, notification_id, created_ms, owner_id,
@@ -26,8 +25,8 @@ _INSERT: Final = """/* hot:store.notice_insert */ INSERT INTO share_notification
 SELECT $1, $2, v.notification_id, $3, $4, v.mailbox_id, v.old_rights, v.new_rights, v.name_sealed
 FROM unnest($5::bigint[], $6::bigint[], $7::integer[], $8::integer[], $9::bytea[])
     AS v (notification_id, mailbox_id, old_rights, new_rights, name_sealed)"""
-_OLD: Final = """/* hot:store.notice_old */ SELECT notification_id FROM share_notification WHERE partition = $1 AND account_id = $2
-ORDER BY notification_id DESC OFFSET $3"""
+_OLD: Final = """/* hot:store.notice_old */ SELECT notification_id, owner_id, mailbox_id FROM share_notification
+WHERE partition = $1 AND account_id = $2 ORDER BY notification_id"""
 _DELETE: Final = """/* hot:store.notice_delete */ DELETE FROM share_notification WHERE partition = $1 AND account_id = $2
     AND notification_id = ANY($3::bigint[]) RETURNING notification_id"""
 _READ: Final = """/* hot:store.notices_read */ SELECT a.modseq, n.notification_id, n.created_ms, n.owner_id, n.mailbox_id, n.old_rights, n.new_rights,
@@ -52,7 +51,8 @@ async def write(connection: Connection, person: KnownAccount, owner_id: int, not
     if not notices:
         return 0
     place = (person.partition, person.account_id)
-    old = [row["notification_id"] for row in await connection.fetch(_OLD, *place, MAX_KEPT - len(notices))]
+    kept = [tuple(row) for row in await connection.fetch(_OLD, *place)]
+    old = surplus(kept, [(owner_id, one.mailbox_id) for one in notices])
     (raised,) = await filing_rows.raise_accounts(
         connection, [Raise(*place, len(notices) + len(old), len(notices), 0, 0, 0)]
     )

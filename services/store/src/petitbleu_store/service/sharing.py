@@ -5,9 +5,8 @@ The owner's side and the grantee's are in two partitions: one transaction writes
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from petitbleu.events.v1.events_pb2 import AccountChanged
@@ -64,24 +63,33 @@ async def grantees(
     for partition, account_id in wanted:
         row = await message_rows.lock(connection, partition, account_id)
         if row is not None and not row["guarded"]:
-            found[account_id] = dataclasses.replace(await book.one(connection, account_id), guarded=False)
+            found[account_id] = replace(await book.one(connection, account_id), guarded=False)
     return found
 
 
-def faults(account: KnownAccount, updates: Sequence[pb.MailboxUpdate], people: Mapping[int, KnownAccount], *, guarded: bool) -> dict[int, set[Fault]]:  # fmt: skip
-    """Return what stands against the shares of the owner's updates, by index."""
+def faults(
+    account: KnownAccount, updates: Sequence[pb.MailboxUpdate], people: Mapping[int, KnownAccount], shares: Shares, *, guarded: bool
+) -> dict[int, set[Fault]]:  # fmt: skip
+    """Return what stands against the shares of the owner's updates, by index; what is shared so already is not looked at again."""
     found: dict[int, set[Fault]] = {}
     for index, update in enumerate(updates):
         given = [share for share in update.shares if share.rights]
         ids = [share.account_id for share in update.shares]
         fits = (
-            len(set(ids)) == len(ids) <= MAX_GRANTEES
+            len(set(ids)) == len(ids)
             and not (given and guarded)
-            and all(_fits(account, share, people.get(share.account_id)) for share in given)
-        )
+            and all(_fits(account, share, people.get(share.account_id)) for share in changed(update, shares) if share.rights)
+        )  # fmt: skip
         if not fits:
             found[index] = {pb.MAILBOX_FAULT_SHARES}
     return found
+
+
+def changed(update: pb.MailboxUpdate, shares: Shares) -> list[pb.MailboxShare]:
+    """Return those of the shares that an update names that are not so already."""
+    mailbox_id = 0 if update.HasField("created_by") else update.mailbox_id
+    none = Share(0)
+    return [share for share in update.shares if share.rights != shares.get((mailbox_id, share.account_id), none).rights]
 
 
 def _fits(account: KnownAccount, share: pb.MailboxShare, person: KnownAccount | None) -> bool:
@@ -96,105 +104,128 @@ def _fits(account: KnownAccount, share: pb.MailboxShare, person: KnownAccount | 
 
 @dataclass(slots=True)
 class Sharing:
-    """The shares of an account as they were and as they shall be; `people` are grantees that exist and may have any."""
+    """The shares of an account as they were, and as they shall be: by mailbox, then by grantee."""
 
     account: KnownAccount
     before: Shares
-    after: Shares = field(init=False)
+    after: dict[int, dict[int, Share]] = field(init=False)
+    _count: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with what there is."""
-        self.after = dict(self.before)
+        self.begin({key[0] for key in self.before})
 
-    def give(self, mailbox_id: int, update: pb.MailboxUpdate) -> None:
-        """Set the shares of a mailbox as its owner's update says."""
-        if update.replace_shares:
-            named = {share.account_id for share in update.shares}
-            self.after = {key: share for key, share in self.after.items() if key[0] != mailbox_id or key[1] in named}
+    def begin(self, mailbox_ids: Container[int]) -> None:
+        """Begin with what there is of these mailboxes; the shares of others end."""
+        self.after = {}
+        self._count = 0
+        for (mailbox_id, grantee_id), share in self.before.items():
+            if mailbox_id in mailbox_ids:
+                self.after.setdefault(mailbox_id, {})[grantee_id] = share
+                self._count += 1
+
+    def give(self, mailbox_id: int, update: pb.MailboxUpdate) -> Fault | None:
+        """Set the shares of a mailbox as its owner's update says; if that would be too many, leave them and return what it is."""
+        there = self.after.get(mailbox_id, {})
+        named = {share.account_id for share in update.shares}
+        wanted = {one: share for one, share in there.items() if not update.replace_shares or one in named}
         for given in update.shares:
-            key = (mailbox_id, given.account_id)
             if given.rights:
-                self.after[key] = dataclasses.replace(self.after.get(key, Share(0)), rights=given.rights)
+                wanted[given.account_id] = replace(wanted.get(given.account_id, Share(0)), rights=given.rights)
             else:
-                self.after.pop(key, None)
+                wanted.pop(given.account_id, None)
+        return self._set(mailbox_id, wanted)
 
-    def inherit(self, mailbox_id: int, parent_id: int) -> None:
-        """Share a new mailbox as the one that it was made in."""
-        for (shared_id, grantee_id), share in list(self.after.items()):
-            if shared_id == parent_id:
-                self.after[mailbox_id, grantee_id] = Share(share.rights)
+    def inherit(self, mailbox_id: int, parent_id: int) -> Fault | None:
+        """Share a new mailbox as the one that it was made in; return what it is if that would be too many."""
+        there = self.after.get(parent_id, {})
+        return self._set(mailbox_id, {one: Share(share.rights) for one, share in there.items()})
+
+    def _set(self, mailbox_id: int, wanted: dict[int, Share]) -> Fault | None:
+        more = len(wanted) - len(self.after.get(mailbox_id, ()))
+        if more > 0 and len(wanted) > MAX_GRANTEES:
+            return pb.MAILBOX_FAULT_SHARED_WITH_TOO_MANY
+        if more > 0 and self._count + more > MAX_SHARES:
+            return pb.MAILBOX_FAULT_TOO_MANY_SHARES
+        self.after[mailbox_id] = wanted
+        self._count += more
+        return None
 
     def subscribe(self, mailbox_id: int, grantee_id: int, *, subscribed: bool) -> None:
         """Set a grantee's own subscription."""
-        share = self.after.get((mailbox_id, grantee_id))
-        if share is not None:
-            self.after[mailbox_id, grantee_id] = dataclasses.replace(share, subscribed=subscribed)
-
-    def keep(self, mailbox_ids: Iterable[int]) -> None:
-        """End the shares of mailboxes that are gone."""
-        kept = set(mailbox_ids)
-        self.after = {key: share for key, share in self.after.items() if key[0] in kept}
-
-    def too_many(self) -> bool:
-        """Whether the account, or one of its mailboxes, would be shared more often than it may."""
-        of_mailbox: dict[int, int] = {}
-        for mailbox_id, _ in self.after:
-            of_mailbox[mailbox_id] = of_mailbox.get(mailbox_id, 0) + 1
-        return len(self.after) > MAX_SHARES or max(of_mailbox.values(), default=0) > MAX_GRANTEES
+        there = self.after.get(mailbox_id, {})
+        if grantee_id in there:
+            there[grantee_id] = replace(there[grantee_id], subscribed=subscribed)
 
     def touched(self) -> set[int]:
         """Return the mailboxes of which any share changes."""
-        keys = self.before.keys() | self.after.keys()
-        return {key[0] for key in keys if self.before.get(key) != self.after.get(key)}
+        return {key[0] for key in self._changed(self._flat())}
+
+    def _flat(self) -> Shares:
+        return {(mailbox_id, one): share for mailbox_id, some in self.after.items() for one, share in some.items()}
+
+    def _changed(self, after: Shares) -> set[tuple[int, int]]:
+        keys = self.before.keys() | after.keys()
+        return {key for key in keys if self.before.get(key) != after.get(key)}
 
     async def write(
-        self, connection: Connection, modseq: int, names: Mapping[int, str], people: Mapping[int, KnownAccount]
-    ) -> list[OutboxRow]:
+        self, connection: Connection, modseq: int, names: tuple[Mapping[int, str], Mapping[int, str]], people: Mapping[int, KnownAccount]
+    ) -> list[OutboxRow]:  # fmt: skip
         """Write what changes, as of the owner's modseq; return the events that tell the grantees.
 
         Args:
             connection: In the transaction that holds the owner's lock.
             modseq: The owner's, after the commit.
-            names: Of the mailboxes, for the notifications.
+            names: Of the mailboxes before and after, for the notifications.
             people: Accounts that are told by a notification.
         """
         place = (self.account.partition, self.account.account_id)
-        keys = self.before.keys() | self.after.keys()
-        changed = {key for key in keys if self.before.get(key) != self.after.get(key)}
+        after = self._flat()
+        keys = sorted(self._changed(after))
         await share_rows.put(
             connection, *place,
-            [(key[1], key[0], self.after[key].rights, self.after[key].subscribed) for key in sorted(changed) if key in self.after],
+            [(key[1], key[0], after[key].rights, after[key].subscribed) for key in keys if key in after],
         )  # fmt: skip
-        await share_rows.end(connection, *place, [(key[1], key[0]) for key in sorted(changed) if key not in self.after])
+        await share_rows.end(connection, *place, [(key[1], key[0]) for key in keys if key not in after])
+        saw, sees = _seen(self.before), _seen(after)
+        notices = self._notices(keys, after, *names)
         events = []
-        for grantee_id in sorted({key[1] for key in changed}, key=lambda one: (partition_of_account(one), one)):
-            saw, sees = _seen(self.before, grantee_id), _seen(self.after, grantee_id)
-            if saw != sees:
-                await share_rows.saw(connection, *place, grantee_id, modseq, saw)
+        for grantee_id in sorted({key[1] for key in keys}, key=lambda one: (partition_of_account(one), one)):
+            old, new = saw.get(grantee_id, []), sees.get(grantee_id, [])
+            if old != new:
+                await share_rows.saw(connection, *place, grantee_id, modseq, old)
             partition = partition_of_account(grantee_id)
-            if sees:
+            if new:
                 await share_rows.receive(connection, partition, grantee_id, place[1])
-            elif saw and not sees:
+            elif old:
                 await share_rows.lose(connection, partition, grantee_id, place[1])
             told = 0
             if grantee_id in people:
-                notices = self._notices(grantee_id, changed, names)
-                told = await share_notices.write(connection, people[grantee_id], place[1], notices)
+                told = await share_notices.write(connection, people[grantee_id], place[1], notices.get(grantee_id, ()))
             changed_event = AccountChanged(account_id=grantee_id, modseq=told, shares_changed=True).SerializeToString()
             events.append(OutboxRow.make(partition, "mail.share.changed", changed_event))
             if told:
                 events.append(OutboxRow.make(partition, "mail.account.changed", changed_event))
         return events
 
-    def _notices(self, grantee_id: int, changed: set[tuple[int, int]], names: Mapping[int, str]) -> list[Notice]:
-        """Return what a grantee is told: a subscription of their own is no news."""
-        found = []
-        for key in sorted(changed):
-            old, new = self.before.get(key, Share(0)).rights, self.after.get(key, Share(0)).rights
-            if key[1] == grantee_id and old != new:
-                found.append(Notice(key[0], names.get(key[0], ""), old, new))
+    def _notices(
+        self, keys: Iterable[tuple[int, int]], after: Shares, old_names: Mapping[int, str], names: Mapping[int, str]
+    ) -> dict[int, list[Notice]]:
+        """Return what each grantee is told: a subscription of their own is no news, and what has ended has the name that they knew."""
+        found: dict[int, list[Notice]] = {}
+        for mailbox_id, grantee_id in keys:
+            key = (mailbox_id, grantee_id)
+            old, new = self.before.get(key, Share(0)).rights, after.get(key, Share(0)).rights
+            if old == new:
+                continue
+            name = (names if new else old_names).get(mailbox_id, "")
+            found.setdefault(grantee_id, []).append(Notice(mailbox_id, name, old, new))
         return found
 
 
-def _seen(shares: Shares, grantee_id: int) -> list[int]:
-    return sorted(key[0] for key in shares if key[1] == grantee_id)
+def _seen(shares: Shares) -> dict[int, list[int]]:
+    """Return the mailboxes that each grantee sees."""
+    found: dict[int, list[int]] = {}
+    for mailbox_id, grantee_id in sorted(shares):
+        found.setdefault(grantee_id, []).append(mailbox_id)
+    return found
