@@ -251,10 +251,22 @@ def test_rfc8620_7_2_2_url_and_keys_are_immutable(jmap: JmapClient) -> None:
 
 def test_rfc8620_7_2_2_wrong_codes_are_refused(jmap: JmapClient) -> None:
     one = create(jmap)["id"]
-    for code in ("wrong", "", None, 5, "\u00e9"):
+    for code in ("wrong", "", 5, "\u00e9"):
         error = not_updated(jmap, one, {"verificationCode": code, "types": ["Email"]})
         assert (error["type"], error["properties"]) == ("invalidProperties", ["verificationCode"])
     assert (get(jmap, one)["verificationCode"], get(jmap, one)["types"]) == (None, None)
+
+
+def test_rfc8620_5_3_a_whole_subscription_may_be_passed_back(jmap: JmapClient, push_service: PushService) -> None:
+    agent = push_service.subscribe(server_key(jmap))
+    one = create(jmap, url=agent.url, keys=agent.keys)["id"]
+    assert run(jmap, "set", update={one: {**get(jmap, one), "types": ["Email"]}})["updated"] == {one: None}
+    assert (get(jmap, one)["verificationCode"], get(jmap, one)["types"]) == (None, ["Email"])
+    code = agent.next().body["verificationCode"]
+    run(jmap, "set", update={one: {"verificationCode": code}})
+    assert run(jmap, "set", update={one: {**get(jmap, one), "types": ["Thread"]}})["updated"] == {one: None}
+    assert not_updated(jmap, one, {"verificationCode": None})["properties"] == ["verificationCode"]
+    assert (get(jmap, one)["verificationCode"], get(jmap, one)["types"]) == (code, ["Thread"])
 
 
 def test_rfc8620_5_3_creation_ids_reach_the_rest_of_the_call(jmap: JmapClient) -> None:

@@ -162,9 +162,11 @@ def read_patch(number: int, patch: dict[str, Any], current: pb.PushSubscription,
                 if types is not None:
                     update.types.CopyFrom(types)
             elif pointer == "verificationCode":
-                if not isinstance(value, str):
+                # RFC 8620 §5.3: a whole object may be passed back, so null where none was given yet
+                if not isinstance(value, str) and (value is not None or current.verification_code):
                     raise invalid(pointer)
-                update.verification_code = value
+                if value is not None:
+                    update.verification_code = value
             elif pointer not in same or same[pointer] != value:
                 raise invalid(pointer)
     wrong.settle()
