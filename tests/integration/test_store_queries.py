@@ -23,6 +23,7 @@ from petitbleu_kit.rpc import IdentityInterceptor, make_server
 from petitbleu_store.bootstrap import ALLOWED, PERSON_METHODS, Store
 from petitbleu_store.domain.standard_mailboxes import ARCHIVE, INBOX, JUNK
 from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service import queries
 
 Filter = mailbox_pb2.MessageFilter
 AND, OR, NOT = mailbox_pb2.FILTER_OPERATOR_AND, mailbox_pb2.FILTER_OPERATOR_OR, mailbox_pb2.FILTER_OPERATOR_NOT
@@ -188,8 +189,6 @@ async def test_what_is_no_query_is_refused(store: Store) -> None:
 
 async def test_the_list_of_a_mailbox_is_one_walk_over_its_index(store: Store) -> None:
     """The plan, not a clock: an index-only walk that stops at its limit, for the plain list and for one message a thread."""
-    from petitbleu_store.service import queries
-
     account_id = await new_account(store)
     await file_new(store, account_id, *[mail() for _ in range(50)])
     account = await mailing.known(store, account_id)
@@ -298,8 +297,6 @@ async def test_a_page_of_a_large_mailbox_costs_what_a_page_of_a_small_one_costs(
             "SELECT $1, $2, 1, n, n, n, n FROM generate_series(1, $3::int) n", account.partition, account_id, count,
         )  # fmt: skip
     await store.core.cold.execute("/* cold:test */ VACUUM mailbox_message")
-    from petitbleu_store.service import queries
-
     read = {}
     for account_id in (small, large):
         account = await mailing.known(store, account_id)
@@ -341,6 +338,36 @@ async def test_one_message_a_thread_is_found_behind_a_long_thread(store: Store) 
         found = await parts_of(store).cases.queries.query(account, request)
         start = position if position >= 0 else len(heads) + position
         assert (list(found.message_ids), found.position, found.total) == (heads[start : start + limit], start, 501)
+
+
+async def test_rfc8620_5_5_a_window_far_down_is_not_walked_to_and_one_behind_the_end_is_empty(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account_id = await new_account(store)
+    heads = [*reversed(await file_new(store, account_id, *[mail() for _ in range(7)]))]
+    monkeypatch.setattr(queries, "_LAST_PAGE", 2)
+    monkeypatch.setattr(queries, "_MOST_WALKED", 4)
+    for position, limit in (
+        (0, 2),
+        (1, 3),
+        (3, 2),
+        (5, 9),
+        (7, 1),
+        (2**53 - 1, 1000),
+        (-2, 1),
+        (-7, 7),
+        (-(2**53) + 1, 3),
+    ):
+        request = mailbox_pb2.QueryMessagesRequest(
+            account_id=account_id,
+            filter=Filter(in_mailbox=INBOX),
+            position=position,
+            limit=limit,
+            collapse_threads=True,
+        )
+        found = await parts_of(store).cases.queries.query(await mailing.known(store, account_id), request)
+        start = position if position >= 0 else max(0, len(heads) + position)
+        assert (list(found.message_ids), found.position) == (heads[start : start + limit], start), position
 
 
 async def test_updates_reach_the_lists(store: Store) -> None:

@@ -35,6 +35,10 @@ def test_rfc8621_4_4_2_a_comparator_that_comes_twice_is_made_once(monkeypatch: p
     )  # decided already, so its direction is of no matter
     assert in_order(rows, [SUBJECT, FROM, again, SUBJECT, FROM, SUBJECT, again, FROM], names) == wanted
     assert made == [1, 0]
+    made.clear()
+    default = pb.MessageSort(property=pb.SORT_PROPERTY_SUBJECT, ascending=True, collation=pb.COLLATION_UNICODE_CASEMAP)
+    assert in_order(rows, [SUBJECT, FROM, default], names) == wanted
+    assert made == [1, 0], "no collation and the default one are the same"
 
 
 def test_shares_toggled_without_end_are_not_gone_through_for_each_message() -> None:

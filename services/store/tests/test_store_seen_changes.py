@@ -63,3 +63,25 @@ def test_a_long_history_of_a_message_is_not_gone_through_at_each_change_of_the_v
     window = Seen(0, 100, view, rows, {1: History(_BOX, walked)}, {1: 1}).of_messages(10)
     assert window.created + window.updated == [1]
     assert walked.rounds < 10
+
+
+class _Hashed(int):
+    """Counts how often any entity is looked up."""
+
+    hashed = 0
+
+    def __hash__(self) -> int:
+        """Count it."""
+        _Hashed.hashed += 1
+        return int(self)
+
+
+def test_what_is_told_of_is_not_copied_at_each_modseq() -> None:
+    count = 400
+    rows = [(modseq, _Hashed(modseq), 1, int(Op.UPDATED)) for modseq in range(1, count + 1)]
+    seen = Seen(0, count, History(_BOX), rows, {one: History(_BOX) for one in range(1, count + 1)})
+    _Hashed.hashed = 0
+    assert seen.of_messages(count).updated == list(range(1, count + 1))
+    assert _Hashed.hashed < 20 * count
+    told = seen.of_messages(10)
+    assert (told.updated, told.upto, told.cut) == (list(range(1, 11)), 10, True)

@@ -143,11 +143,12 @@ class Seen:
             at.setdefault(modseq, []).append(entity)
         last = self.since
         for modseq in sorted(at):
-            more = dict.fromkeys([*named, *at[modseq]])
-            if len(more) > most:
+            more = dict.fromkeys([entity for entity in at[modseq] if entity not in named])
+            if len(named) + len(more) > most:
                 upto, cut = last, True
                 break
-            named, last = more, modseq
+            named.update(more)
+            last = modseq
         if cut and upto == self.since:
             raise TooMuchError
         window = Window(upto=upto, cut=cut)

@@ -25,6 +25,8 @@ MAX_LIMIT: Final = 1000
 # Entries read beyond those asked, when threads are collapsed; doubled with each further page.
 _PAGE: Final = 64
 _LAST_PAGE: Final = 8192
+# Threads that a walk remembers; for a window further down PostgreSQL makes the list, which has disk for it.
+_MOST_WALKED: Final = 20_000
 
 _WHERE: Final = "b.partition = $1 AND b.account_id = $2 AND b.mailbox_id = $3"
 _HEAD: Final = """SELECT a.modseq, c.total, c.threads, {} AS ids FROM account a
@@ -101,7 +103,9 @@ class Queries:
             if not request.collapse_threads:
                 return await self._list(account, request, plain)
             if not plain.ascending:
-                return await self._walk(account, request, plain)
+                walked = await self._walk(account, request, plain)
+                if walked is not None:
+                    return walked
         return await self._lists.window(account, request)
 
     async def changes(
@@ -143,25 +147,29 @@ class Queries:
 
     async def _walk(
         self, account: KnownAccount, request: mailbox_pb2.QueryMessagesRequest, plain: Plain
-    ) -> mailbox_pb2.QueryMessagesResponse:
-        """List one message a thread: walk the index from the newest, leaving out threads that were met (RFC 8621 §4.4.3)."""
+    ) -> mailbox_pb2.QueryMessagesResponse | None:
+        """List one message a thread: walk the index from the newest, leaving out threads that were met (RFC 8621 §4.4.3).
+
+        None for a window so far from the newest that it is not walked to.
+        """
         place = (account.partition, account.account_id, plain.mailbox_id)
         if request.position >= 0:
             # Most often one page has what is shown.
             wanted = position_end(request.position, request.limit)
-            rows = await self._core.reads.fetch(_WALK_ONCE, *place, wanted + _PAGE)
+            page = min(wanted + _PAGE, _LAST_PAGE)
+            rows = await self._core.reads.fetch(_WALK_ONCE, *place, page)
             if not rows:
                 raise StoreError(Problem.NOT_FOUND)
             heads = first_of_threads(
                 [(row["message_id"], row["thread_id"]) for row in rows if row["message_id"] is not None]
             )
-            if len(heads) >= wanted or len(rows) < wanted + _PAGE:
+            if len(heads) >= wanted or len(rows) < page:
                 return collapsed_window(request, request.position, heads, rows[0]["modseq"], rows[0]["threads"] or 0)
         return await self._walk_on(request, place)
 
     async def _walk_on(
         self, request: mailbox_pb2.QueryMessagesRequest, place: tuple[int, int, int]
-    ) -> mailbox_pb2.QueryMessagesResponse:
+    ) -> mailbox_pb2.QueryMessagesResponse | None:
         # One snapshot for all pages, so that the window and modseq are of one instant.
         async with (
             self._core.pool.acquire() as connection,
@@ -172,10 +180,12 @@ class Queries:
                 raise StoreError(Problem.NOT_FOUND)
             threads = counts["threads"] or 0
             position = request.position if request.position >= 0 else max(0, threads + request.position)
-            wanted = position_end(position, request.limit)
+            wanted = position_end(position, request.limit) if position < threads else 0
+            if wanted > _MOST_WALKED:
+                return None
             heads: dict[int, int] = {}
             last = _END
-            page = wanted + _PAGE
+            page = min(wanted + _PAGE, _LAST_PAGE)
             while len(heads) < wanted:
                 rows = await connection.fetch(_WALK, *place, *last, page)
                 for received_ms, message_id, thread_id in rows:

@@ -61,7 +61,7 @@ class QueryChanges:
         if searched:
             await self._texts.prepare(account)
         # One snapshot: what the log tells and where messages are is of one instant.
-        async with self._texts.snapshot() if searched else self._snapshot() as connection:
+        async with self._texts.snapshot(account) if searched else self._snapshot() as connection:
             modseq, steps = await self._log(connection, account, request.since_modseq)
             touched = touched_by(steps, scope)
             if not (touched.before or touched.made or request.calculate_total):
@@ -76,7 +76,9 @@ class QueryChanges:
             else:
                 listing = await self._listing(connection, account, request, touched, known)
         if listing is None:
-            listing = _listing(await self._lists.ordered(account, request, rows), request, touched)
+            listing = await self._lists.ordered(
+                account, request, rows, lambda entries: _listing(entries, request, touched)
+            )
         found = difference(touched, listing.entries, collapsed=request.collapse_threads)
         # RFC 8620 §5.6: upToId is ignored unless filter and sort are only on what never changes
         if not scope.mutable and listing.index is not None:

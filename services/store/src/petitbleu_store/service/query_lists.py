@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
@@ -27,12 +27,13 @@ from petitbleu_store.service.sealed_names import MAX_SORTED, SealedNames
 
 Asked = mailbox_pb2.QueryMessagesRequest | mailbox_pb2.QueryMessageChangesRequest
 
+Result = TypeVar("Result")
 _COLLATIONS: Final = {
-    mailbox_pb2.COLLATION_UNSPECIFIED: COLLATIONS[DEFAULT],
     mailbox_pb2.COLLATION_UNICODE_CASEMAP: COLLATIONS["i;unicode-casemap"],
     mailbox_pb2.COLLATION_ASCII_CASEMAP: COLLATIONS["i;ascii-casemap"],
     mailbox_pb2.COLLATION_OCTET: COLLATIONS["i;octet"],
 }
+_DEFAULT: Final = next(number for number, collate in _COLLATIONS.items() if collate is COLLATIONS[DEFAULT])
 _NAME_OF: Final[dict[int, Callable[[SortedBy], str]]] = {
     mailbox_pb2.SORT_PROPERTY_FROM: lambda names: names.from_,
     mailbox_pb2.SORT_PROPERTY_TO: lambda names: names.to,
@@ -82,7 +83,7 @@ class Lists:
         self, account: KnownAccount, request: mailbox_pb2.QueryMessagesRequest, rows: Rows
     ) -> mailbox_pb2.QueryMessagesResponse:
         """Return a window of what `rows` found, in an order of names."""
-        return whole_window(await self.ordered(account, request, rows), request, rows.modseq)
+        return await self.ordered(account, request, rows, lambda entries: whole_window(entries, request, rows.modseq))
 
     async def unnamed_window(
         self,
@@ -129,12 +130,19 @@ class Lists:
             raise QueryRefusedError(mailbox_pb2.QUERY_REFUSAL_SORT)
         return Rows(found[0]["modseq"], rows)
 
-    async def ordered(self, account: KnownAccount, request: Asked, rows: Rows) -> list[Entry]:
-        """Put what `rows` found in order."""
+    async def ordered(
+        self, account: KnownAccount, request: Asked, rows: Rows, then: Callable[[list[Entry]], Result]
+    ) -> Result:
+        """Put what `rows` found in order, and return what `then` makes of it, which is done where it holds up nobody."""
         names = await self._names.of(account, {row["message_id"]: row["blob_id"] for row in rows.found})
+
+        def work() -> Result:
+            found = in_order(rows.found, list(request.sort), names)
+            ids = [(row["message_id"], row["thread_id"]) for row in found]
+            return then(entries_of(ids, collapsed=request.collapse_threads))
+
         # 50,000 names take seconds to compare, in which mail must be accepted
-        found = await self._names.apart(in_order, rows.found, list(request.sort), names)
-        return entries_of([(row["message_id"], row["thread_id"]) for row in found], collapsed=request.collapse_threads)
+        return await self._names.apart(work)
 
     async def listing(
         self,
@@ -164,12 +172,13 @@ class Lists:
         return Listing(rows[0]["total"], entries, rows[0]["last"])
 
 
-def in_order(
-    rows: Sequence[Mapping[str, Any]], sorts: Sequence[mailbox_pb2.MessageSort], names: Mapping[int, SortedBy]
-) -> list[Mapping[str, Any]]:
+def in_order(rows: Sequence[Any], sorts: Sequence[mailbox_pb2.MessageSort], names: Mapping[int, SortedBy]) -> list[Any]:
     """Return rows in an order of names. What an order asks for a second time was decided the first time, and costs nothing."""
     found = sorted(rows, key=lambda row: (row["received_ms"], row["message_id"]), reverse=not oldest_first(sorts))
-    first = {(sort.property, sort.collation, sort.keyword): number for number, sort in reversed(list(enumerate(sorts)))}
+    first = {
+        (sort.property, sort.collation or _DEFAULT, sort.keyword): number
+        for number, sort in reversed(list(enumerate(sorts)))
+    }
     for number in sorted(first.values(), reverse=True):
         found.sort(key=_key(number, sorts[number], names), reverse=not sorts[number].ascending)
     return found
@@ -211,7 +220,7 @@ def _key(
     if sort.property not in NAMED:
         return lambda row: row[f"key_{number}"]
     name_of = _NAME_OF[sort.property]
-    collate = _COLLATIONS[sort.collation]
+    collate = _COLLATIONS[sort.collation or _DEFAULT]
     return lambda row: collate(name_of(names[row["message_id"]]))
 
 

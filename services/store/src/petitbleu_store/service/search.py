@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from petitbleu_store.adapters.extraction.pool import ExtractionPool
 from petitbleu_store.adapters.mail_reader.process import MailReader
@@ -12,6 +13,11 @@ from petitbleu_store.service.mail_loading import MailLoader
 from petitbleu_store.service.search_index import SearchIndex
 from petitbleu_store.service.snippets import Snippets
 from petitbleu_store.service.text_search import TextSearch
+from petitbleu_store.service.turns import Turns
+
+# Searches of one process at once, and those of one account that may wait.
+_AT_ONCE: Final = 3
+_MOST_WAITING: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,9 @@ class Search:
         loader = MailLoader(core, extraction)
         reader = MailReader(0)
         index = SearchIndex(core, book, loader, reader)
-        return cls(index, TextSearch(core, index, loader, reader), Snippets(core, loader, reader), extraction, reader)
+        turns = Turns(_AT_ONCE, _MOST_WAITING)
+        texts = TextSearch(core, index, loader, reader, turns)
+        return cls(index, texts, Snippets(core, loader, reader, turns), extraction, reader)
 
     async def close(self) -> None:
         """End the processes."""

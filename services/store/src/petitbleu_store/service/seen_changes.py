@@ -17,6 +17,9 @@ from petitbleu_store.service.account_book import KnownAccount
 _MOST_ROWS: Final = 5000
 """A client that is further behind reads what it sees anew."""
 
+_MOST_MEMBERS: Final = 20_000
+"""Messages of all threads in which something happened."""
+
 _LOG: Final = """/* hot:store.seen_log */ SELECT modseq, entity_id, thread_id, op FROM change_log
 WHERE partition = $1 AND account_id = $2 AND kind = $3 AND modseq > $4 ORDER BY modseq LIMIT $5"""
 _LIMITS: Final = (
@@ -32,7 +35,7 @@ _PLACES: Final = """/* hot:store.seen_places */ SELECT m.message_id, m.thread_id
 JOIN message m ON m.partition = $1 AND m.account_id = $2 AND m.message_id = v.message_id"""
 _THREADS: Final = """/* hot:store.seen_threads */ SELECT m.message_id, m.thread_id, m.mailbox_ids FROM unnest($3::bigint[]) AS v (thread_id)
 JOIN thread_message t ON t.partition = $1 AND t.account_id = $2 AND t.thread_id = v.thread_id
-JOIN message m ON m.partition = $1 AND m.account_id = $2 AND m.message_id = t.message_id"""
+JOIN message m ON m.partition = $1 AND m.account_id = $2 AND m.message_id = t.message_id LIMIT $4"""
 
 
 class SeenChanges:
@@ -76,10 +79,10 @@ class _Reading:
         self._grantee_id = grantee_id
         self._since = since
 
-    async def _fetch(self, statement: str, *values: Any) -> Sequence[Any]:
+    async def _fetch(self, statement: str, *values: Any, most: int = _MOST_ROWS) -> Sequence[Any]:
         """Return the rows of a statement whose last parameter is how many at most, or refuse."""
-        rows: Sequence[Any] = await self._connection.fetch(statement, *self._place, *values, _MOST_ROWS + 1)
-        if len(rows) > _MOST_ROWS:
+        rows: Sequence[Any] = await self._connection.fetch(statement, *self._place, *values, most + 1)
+        if len(rows) > most:
             raise TooMuchError
         return rows
 
@@ -112,7 +115,7 @@ class _Reading:
         places = await self._connection.fetch(_PLACES, *self._place, sorted(wanted))
         if of_threads:
             threads.update({row["message_id"]: row["thread_id"] for row in places})
-            places = [*places, *await self._connection.fetch(_THREADS, *self._place, sorted(set(threads.values())))]
+            places = [*places, *await self._fetch(_THREADS, sorted(set(threads.values())), most=_MOST_MEMBERS)]
             threads.update({row["message_id"]: row["thread_id"] for row in places})
         before: dict[int, list[tuple[int, frozenset[int]]]] = {}
         for row in await self._fetch(_BEFORE, self._since):

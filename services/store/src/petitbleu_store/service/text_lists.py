@@ -34,7 +34,7 @@ class TextLists:
             QueryRefusedError: too many messages would have to be read, or it is not answered for another reason.
         """
         await self.prepare(account)
-        async with self._texts.snapshot() as connection:
+        async with self._texts.snapshot(account) as connection:
             known = await self._texts.look_up(connection, account, request.filter)
             try:
                 if _is_newest_first(request):
@@ -52,9 +52,9 @@ class TextLists:
             rows = await self._lists.rows(connection, account, request, known)
         return await self._lists.named_window(account, request, rows)
 
-    def snapshot(self) -> contextlib.AbstractAsyncContextManager[Executor]:
+    def snapshot(self, account: KnownAccount) -> contextlib.AbstractAsyncContextManager[Executor]:
         """Return the transaction of a query with texts; it waits for its turn."""
-        return self._texts.snapshot()
+        return self._texts.snapshot(account)
 
     async def prepare(self, account: KnownAccount) -> None:
         """Have the index caught up, before the transaction.

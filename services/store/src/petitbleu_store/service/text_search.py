@@ -28,6 +28,7 @@ from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.mail_loading import MailLoader, groups
 from petitbleu_store.service.search_index import SearchIndex
+from petitbleu_store.service.turns import Turns
 from petitbleu_text.terms import TermKey, candidates
 
 _log = get_logger(__name__)
@@ -38,10 +39,9 @@ CATCH_UP_SECONDS: Final = 4.0
 # Messages not indexed that one query reads besides
 MAX_OPEN: Final = 256
 _READ_AT_ONCE: Final = 64
-# Searches of one process at once: each holds a connection, and others have work for those too.
-_AT_ONCE: Final = 3
 _FIRST_LOOK: Final = 64
 _LAST_LOOK: Final = 1024
+_MOST_LOOK: Final = 8192
 
 
 class TooMuchToReadError(Exception):
@@ -56,20 +56,25 @@ class TextSearch:
         index: The index.
         loader: Opens messages.
         reader: Reads what the index does not know for sure.
+        turns: Of all that searches and shows what is found: a search holds a connection, and others have work for those too.
     """
 
-    def __init__(self, core: Core, index: SearchIndex, loader: MailLoader, reader: MailReader) -> None:
+    def __init__(self, core: Core, index: SearchIndex, loader: MailLoader, reader: MailReader, turns: Turns) -> None:
         self._core = core
         self._index = index
         self._loader = loader
         self.reader = reader
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = turns
 
     @contextlib.asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Executor]:
-        """Give the transaction of a query with texts (repeatable read), when it is its turn."""
+    async def snapshot(self, account: KnownAccount) -> AsyncIterator[Executor]:
+        """Give the transaction of a query with texts (repeatable read), when it is the account's turn.
+
+        Raises:
+            StoreError: BUSY when too many of the account wait.
+        """
         async with (
-            self._turns,
+            self._turns.turn(account.account_id),
             self._core.cold.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
@@ -152,10 +157,10 @@ class TextSearch:
         if order is None:
             return None
         heads: dict[int, int] = {}
-        at, step = 0, max(_FIRST_LOOK, wanted)
+        at, step = 0, min(max(_FIRST_LOOK, wanted), _MOST_LOOK)
         while at < len(order) and len(heads) < wanted:
             some = order[at : at + step]
-            at, step = at + step, min(2 * step, max(_LAST_LOOK, wanted))
+            at, step = at + step, min(2 * step, max(_LAST_LOOK, min(wanted, _MOST_LOOK)))
             threads = await self.survivors(connection, account, given, some, known.at_most(some), hash_of)
             if not known.unsure.isdisjoint(threads):
                 await self.read(account, known, threads)
