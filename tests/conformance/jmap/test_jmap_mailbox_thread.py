@@ -86,6 +86,7 @@ def test_rfc8620_5_1_all_threads_when_they_are_few(jmap: JmapClient) -> None:
     found = jmap.call("Thread/get", ids=None)
     assert sorted(thread["emailIds"] for thread in found["list"]) == sorted([[first, second], [other]])
     assert found["notFound"] == []
+    assert jmap.call("Thread/get") == found  # as with every other type
     assert jmap.call("Thread/changes", sinceState=found["state"])["created"] == []
     limit = jmap.session["capabilities"]["urn:ietf:params:jmap:core"]["maxObjectsInGet"]
     assert jmap.fails("Thread/get", ids=[f"T{number}" for number in range(1, limit + 2)])["type"] == "requestTooLarge"

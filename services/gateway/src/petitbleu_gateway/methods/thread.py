@@ -13,7 +13,7 @@ from petitbleu_gateway.jmap.calls import AccountArguments, Context
 class ThreadGet(AccountArguments, kw_only=True):
     """Arguments of Thread/get (RFC 8620 §5.1)."""
 
-    ids: list[str] | None
+    ids: list[str] | None = None
     properties: list[str] | None = None
 
 
