@@ -32,6 +32,13 @@ def test_rfc5322_3_2_2_comments_are_left_out(text: str, rest: str) -> None:
     assert without_comments(text) == rest
 
 
+def test_comments_too_deep_or_too_many_are_text() -> None:
+    assert without_comments("(" * 50 + ")" * 50 + "a") == " a"
+    deep = "(" * 51 + ")" * 51 + "a"
+    assert without_comments(deep) == deep
+    assert without_comments("(x)" * 1001) == " " * 1000 + "(x)"
+
+
 @given(st.text('ab()\\"<> ', max_size=60))
 def test_without_comments_any_text_keeps_what_is_none(text: str) -> None:
     rest = without_comments(text)

@@ -5,35 +5,35 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# What no comment begins in: a quoted pair, a quoted string, what stands in angle brackets. A pair is skipped first: an opening whose
-# end is not there is looked for once, and not from each parenthesis behind a backslash anew.
-_OUTSIDE: Final = re.compile(r'\\.|"(?:[^"\\]|\\.)*+"|<[^<>]*+>|\(', re.DOTALL)
-_INSIDE: Final = re.compile(r"\\.|[()]", re.DOTALL)
+# What comments begin behind: quoted pairs, quoted strings and what stands in angle brackets hold none. All is passed over once: an
+# opening whose end is not there is not looked for anew from each parenthesis behind a backslash.
+_OUTSIDE: Final = re.compile(r'(?:[^"<(\\]++|\\.|"(?:[^"\\]++|\\.)*+"|<[^<>]*+>|["<])*+(\()', re.DOTALL)
+_INSIDE: Final = re.compile(r"(?:[^()\\]++|\\.)*+([()])", re.DOTALL)
+_MOST: Final = 1000
+_DEEPEST: Final = 50
 
 
 def without_comments(text: str) -> str:
-    """Return a text with a blank for each comment; one that has no end is none."""
+    """Return a text with a blank for each comment. One that has no end is none, nor is one of too many, or too deep."""
     if "(" not in text:
         return text
     kept: list[str] = []
-    begin = at = 0
-    while (found := _OUTSIDE.search(text, at)) is not None:
-        at = found.end()
-        if found[0] != "(":
-            continue
-        end = _end(text, at)
+    begin = 0
+    while len(kept) < 2 * _MOST and (found := _OUTSIDE.match(text, begin)) is not None:
+        end = _end(text, found.end())
         if end is None:
             break
-        kept += (text[begin : found.start()], " ")
-        begin = at = end
+        kept += (text[begin : found.start(1)], " ")
+        begin = end
     return "".join([*kept, text[begin:]])
 
 
 def _end(text: str, at: int) -> int | None:
     """Return where a comment ends whose inside begins here."""
     depth = 1
-    for found in _INSIDE.finditer(text, at):
-        depth += {"(": 1, ")": -1}.get(found[0], 0)
+    while depth <= _DEEPEST and (found := _INSIDE.match(text, at)) is not None:
+        at = found.end()
+        depth += 1 if found[1] == "(" else -1
         if depth == 0:
-            return found.end()
+            return at
     return None

@@ -24,6 +24,7 @@ _LOST_BOUNDARY = re.compile(r'boundary=[ "]?([^\s;"]++)', re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _SECTION = re.compile(r"(.+?)\*([0-9]{1,3})?(\*?)", re.DOTALL)
 _CACHED = 128
+_HEAD = 1000  # letters in which a type or a disposition stands, with the comments before and in it
 
 Parameters = dict[str, str]
 
@@ -45,7 +46,7 @@ def _cached_type(raw: bytes) -> tuple[str | None, tuple[tuple[str, str], ...]]:
 
 def _parse_type(raw: bytes) -> tuple[str | None, Parameters]:
     text = to_text(unfold(raw))
-    found = _TYPE.match(without_comments(text))  # RFC 8621 §4.1.4: CFWS is removed
+    found = _TYPE.match(without_comments(text[:_HEAD]))  # RFC 8621 §4.1.4: CFWS is removed
     kind = f"{found[1]}/{found[2]}".lower() if found else None
     parameters = _parameters(text)
     if kind is not None and "boundary" not in parameters and kind.startswith("multipart/"):
@@ -58,7 +59,7 @@ def _parse_type(raw: bytes) -> tuple[str | None, Parameters]:
 def parse_disposition(raw: bytes) -> tuple[str | None, Parameters]:
     """Return the disposition in lower case (RFC 2183 §2) and the parameters."""
     text = to_text(unfold(raw))
-    found = _WORD.match(without_comments(text))  # RFC 8621 §4.1.4: CFWS is removed
+    found = _WORD.match(without_comments(text[:_HEAD]))  # RFC 8621 §4.1.4: CFWS is removed
     return (found[1].lower() if found and "=" not in found[1] else None), _parameters(text)
 
 
