@@ -128,6 +128,44 @@ def test_rfc8620_5_3_same_values_again_are_allowed(jmap: JmapClient) -> None:
     assert keywords(jmap, email) == {"x": True}
 
 
+BODIES = (
+    "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=1\r\n\r\n--1\r\nContent-Type: text/plain\r\nX-Part: p\r\n\r\n"
+    "Hello all\r\n--1\r\nContent-Type: application/pdf; name=a.pdf\r\n\r\nPDF\r\n--1--\r\n"
+)
+
+
+def test_rfc8620_5_3_a_whole_email_is_a_patch(jmap: JmapClient) -> None:
+    email = jmap.put(f"From: a@b.example\r\nSubject: Whole\r\n{BODIES}".encode())
+    everything = (
+        "bodyStructure",
+        "headers",
+        "header:From:asGroupedAddresses",
+        "header:X-None:all",
+        "bodyValues",
+        "attachments",
+    )
+    for whole in (
+        jmap.get(email),
+        jmap.get(
+            email,
+            *everything,
+            fetchAllBodyValues=True,
+            bodyProperties=["partId", "subParts", "headers", "header:X-Part"],
+        ),
+        jmap.get(
+            email, "bodyValues", "textBody", fetchTextBodyValues=True, maxBodyValueBytes=5, bodyProperties=["size"]
+        ),
+    ):
+        result = jmap.call("Email/set", update={email: {**whole, "keywords": {"x": True}}})
+        assert (result["updated"], result["notUpdated"]) == ({email: None}, None)
+    for key, value in {
+        "bodyValues": {"1": {"value": "Hello"}}, "textBody": [{"size": 1}], "attachments": [], "bodyStructure": {"nonsense": 1},
+        "headers": [], "header:X-None:all": ["x"], "htmlBody": [None],
+    }.items():  # fmt: skip
+        found = refusal(jmap, email, {key: value})
+        assert (found["type"], found["properties"]) == ("invalidProperties", [key])
+
+
 def test_rfc8620_5_3_destroy(jmap: JmapClient) -> None:
     email = jmap.mail()
     result = jmap.call("Email/set", destroy=[email, "M99999"])

@@ -310,3 +310,8 @@ def _list_of(lists: BodyLists, key: str) -> list[Part]:
 def is_known_property(key: str) -> bool:
     """Whether an Email has such a property (RFC 8621 §4.1)."""
     return key in _KNOWN or parse_header_property(key) is not None
+
+
+def is_known_part_property(key: str) -> bool:
+    """Whether an EmailBodyPart has such a property (RFC 8621 §4.1.4)."""
+    return key in _PART or key in {"headers", "subParts"} or parse_header_property(key) is not None

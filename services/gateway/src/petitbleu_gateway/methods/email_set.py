@@ -12,12 +12,12 @@ import grpc
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.domain.compose import compose, read_draft
-from petitbleu_gateway.domain.email_view import EmailView, Reading, is_known_property
 from petitbleu_gateway.domain.patches import read_keywords, read_mailboxes, split_patch, store_update
-from petitbleu_gateway.errors import Fault, Invalid, MethodError, SetError, SetFault, invalid
+from petitbleu_gateway.errors import Fault, Invalid, MethodError, SetError, SetFault
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
 from petitbleu_gateway.methods.blobs import draft_content
+from petitbleu_gateway.methods.email_same import changed_properties
 from petitbleu_gateway.methods.storing import Filed, created_object, old_state, received_at, refusal, store_message
 
 
@@ -166,7 +166,7 @@ async def _updates(context: Context, run: _Progress, arguments: EmailSet, doomed
         changes[number] = change
         if rest:
             others[resolved] = rest
-    refused = await _changed_properties(context, others) if others else {}
+    refused = await changed_properties(context, arguments.account_id, others) if others else {}
     return [change for change in changes.values() if _stands(run, change, found[change.text], refused)]
 
 
@@ -205,27 +205,3 @@ async def _change(context: Context, run: _Progress, arguments: EmailSet, if_mods
     run.moved(answer.old_modseq, answer.new_modseq)
     for change, result in zip(changes, answer.results, strict=True):
         run.settle(change.text, result.status, destroyed=change.update.destroy)
-
-
-async def _changed_properties(context: Context, others: dict[str, dict[str, Any]]) -> dict[str, SetError]:
-    """Find updates that would change what cannot change; the same value again is allowed (RFC 8620 §5.3)."""
-    numbers = [number for text in others if (number := ids.message_number(text)) is not None]
-    answer = await context.store.messages(context.who, numbers)
-    rows = {f"M{row.message_id}": row for row in answer.messages}
-    refused: dict[str, SetError] = {}
-    for text, given in others.items():
-        row = rows.get(text)
-        if row is None:
-            refused[text] = SetError(SetFault.NOT_FOUND)
-            continue
-        wrong = [key for key, value in given.items() if not _is_same(row, key, value)]
-        if wrong:
-            refused[text] = invalid(*wrong, why="cannot change")
-    return refused
-
-
-def _is_same(row: pb.Message, key: str, value: Any) -> bool:
-    """Whether a property has this value already; those that need the message's octets count as changed."""
-    if not is_known_property(key) or key.startswith(("header", "body")):
-        return False
-    return bool(EmailView([key], ()).show(Reading(row)).get(key) == value)
