@@ -181,7 +181,7 @@ def test_rfc8620_3_3_methods_need_their_capability(jmap: JmapClient) -> None:
      ("Email/query", {"limit": "5"}), ("Email/query", {"position": 1.5}), ("Email/query", {"calculateTotal": "yes"}),
      ("Email/query", {"filter": []}), ("Email/changes", {}), ("Email/changes", {"sinceState": 5}),
      ("Email/changes", {"sinceState": "1", "maxChanges": 0}), ("Email/set", {"create": []}), ("Email/set", {"destroy": "M1"}),
-     ("Thread/get", {}), ("Email/get", {"ids": [], "unknown": 1}), ("Email/get", {"ids": [], "maxBodyValueBytes": -1}),
+     ("Thread/get", {"ids": ["T1", None]}), ("Email/get", {"ids": [], "unknown": 1}), ("Email/get", {"ids": [], "maxBodyValueBytes": -1}),
      ("Email/get", {"ids": [], "properties": ["nonsense"]}), ("Mailbox/get", {"properties": ["nonsense"]}),
      ("Email/get", {"ids": [], "bodyProperties": None}), ("Email/get", {"ids": [], "fetchAllBodyValues": None}),
      ("Email/query", {"position": None}), ("Email/query", {"collapseThreads": None}), ("Email/set", {"create": {"a b": {}}}),
