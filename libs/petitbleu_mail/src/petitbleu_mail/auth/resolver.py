@@ -84,24 +84,29 @@ def unmapped(client: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return client if mapped is None else mapped
 
 
-async def validated_names(
-    resolver: Resolver, client: IPv4Address | IPv6Address, most: int
-) -> tuple[list[str], list[str]]:
-    """Return the first `most` names of an address, and those of them that lead back to it (RFC 7208 §5.5, RFC 8601 §3).
+class ClientNames(NamedTuple):
+    """The names of an address: those that were looked at, those of them that lead back to it, and whether one could not be asked."""
 
-    A name whose addresses cannot be had is skipped. Raises what the look-up of the PTR records raises. At most 1 + `most` queries.
+    names: tuple[str, ...]
+    validated: tuple[str, ...]
+    uncertain: bool
+
+
+async def names_of_client(resolver: Resolver, client: IPv4Address | IPv6Address, most: int) -> ClientNames:
+    """Look at the first `most` names of an address (RFC 7208 §5.5, RFC 8601 §3), by 1 + `most` queries at most.
+
+    Raises what the look-up of the PTR records raises; where that of a name's addresses fails, the name is skipped.
     """
-    names: list[str] = []
-    for name in await resolver.ptr(client):
-        low = name.lower()
-        if low not in names and askable(low):
-            names.append(low)
-    del names[most:]
+    found = [name.lower() for name in await resolver.ptr(client)]
+    names = [name for name in dict.fromkeys(found) if askable(name)][:most]
     good = []
+    uncertain = False
     for name in names:
         try:
             if client in await addresses_of(resolver, name, client):
                 good.append(name)
-        except (NoSuchNameError, TemporaryDnsError):
+        except NoSuchNameError:
             continue
-    return names, good
+        except TemporaryDnsError:
+            uncertain = True
+    return ClientNames(tuple(names), tuple(good), uncertain)

@@ -17,8 +17,8 @@ from petitbleu_mail.auth.resolver import (
     addresses_of,
     ascii_domain,
     askable,
+    names_of_client,
     unmapped,
-    validated_names,
 )
 from petitbleu_mail.auth.spf_record import (
     MAX_RECORD,
@@ -122,7 +122,7 @@ class _Check:
         self.domain = ascii_domain(domain)
         self.terms = 0
         self.voids = 0
-        self.names: list[str] | None = None
+        self.names: tuple[str, ...] | None = None
         self.values = {
             "s": f"{self.local}@{self.domain}",
             "l": self.local,
@@ -218,13 +218,13 @@ class _Check:
             values["p"] = await self._validated_name(domain)
         return expand(spec.pieces, values.__getitem__)
 
-    async def _validated(self) -> list[str]:
+    async def _validated(self) -> tuple[str, ...]:
         """Return the client's validated names, looked up once in the whole check; none when the DNS fails (RFC 7208 §5.5)."""
         if self.names is None:
             try:
-                _, self.names = await validated_names(self.resolver, self.client, MAX_NAMES)
+                self.names = (await names_of_client(self.resolver, self.client, MAX_NAMES)).validated
             except (NoSuchNameError, TemporaryDnsError):
-                self.names = []
+                self.names = ()
         return self.names
 
     async def _validated_name(self, domain: str) -> str:
@@ -232,8 +232,8 @@ class _Check:
         names = await self._validated()
         if domain in names:
             return domain
-        below = [name for name in names if name.endswith("." + domain)]
-        return (below or names or ["unknown"])[0]
+        below = tuple([name for name in names if name.endswith("." + domain)])
+        return (below or names or ("unknown",))[0]
 
     async def _matches(self, directive: Directive, domain: str) -> bool:
         """Whether a directive matches; `domain` is the current one (RFC 7208 §4.6.2)."""
