@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .PHONY: help setup run test soak lint format gen lock bench cluster
 
 PYTHON := .venv/bin/python
+# Tests wait much: two workers take one file after the other, the long ones first.
+WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Folders with Python in them; an empty one would be an error to mypy.
 CHECKED = conftest.py $(foreach folder,libs services cli deploy/dev tests bench tools,$(if $(shell find $(folder) -name '*.py' -print -quit 2>/dev/null),$(folder)))
 
@@ -19,7 +21,7 @@ run: setup ## start backends, services and the demo tenant; Ctrl-C stops all
 
 test: setup ## everything: lint, types, unit, integration, conformance, faults
 	@$(MAKE) --no-print-directory lint
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest $(WORKERS)
 
 soak: setup ## fault and property tests at full length
 	@PETITBLEU_SOAK=1 PETITBLEU_TEST_SECONDS=10800 PETITBLEU_FAULT_INSTANTS=20 PETITBLEU_FAULT_S3_SECONDS=60 PETITBLEU_MUTATIONS=10000 PETITBLEU_FUZZ_SECONDS=1800 PETITBLEU_MIME_FUZZ_SECONDS=360 $(PYTHON) -m pytest tests/faults tests/fuzz tests/integration/test_corpus.py tests/conformance/jmap/test_jmap_fuzz.py tests/conformance/jmap/test_jmap_histories.py libs services

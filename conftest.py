@@ -6,12 +6,15 @@ Property tests run a sample in `make test`, far more examples in `make soak`.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import faulthandler
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -30,6 +33,14 @@ _AGAIN_SECONDS = 60.0
 # A run that would be cut off without a word stops by itself before, and says what it saw; 0 is no limit.
 RUN_SECONDS = float(os.environ.get("PETITBLEU_RUN_SECONDS", "0"))
 _STARTED = time.monotonic()
+
+
+# Every statement that a service or a test executes is appended here, by all workers of a run; test_statements, which comes
+# last, reads it.
+if "PETITBLEU_STATEMENT_LOG" not in os.environ:
+    _statements = Path(tempfile.gettempdir()) / f"petitbleu-statements-{os.getpid()}.jsonl"
+    os.environ["PETITBLEU_STATEMENT_LOG"] = str(_statements)
+    atexit.register(_statements.unlink, missing_ok=True)
 
 
 def _tell_and_fail(_signum: int, _frame: FrameType | None) -> None:
@@ -57,3 +68,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what looks at all that ran at the end."""
+    items.sort(key=lambda item: item.path.name == "test_statements.py")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from tests.live_stack import LiveStack
+from tests.ports import offset_of
 from tests.push_service import PushService
 
-OFFSET = int(os.environ.get("PETITBLEU_TEST_OFFSET", "320"))
-"""Of the ports of the stack; several runs on one machine need one each."""
+OFFSET = offset_of(320)
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.live_stack import LiveStack
+from tests.ports import offset_of
 
-OFFSET = 300
+OFFSET = offset_of(300)
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from tests.faults.mailstream import MailStream, read_all, reckon
 from tests.live_stack import LiveStack
+from tests.ports import offset_of
 from tests.small_disk import filled, mounted
 
-OFFSET = 310
+OFFSET = offset_of(310)
 DISK_MIB = 700
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 JUMPS = ("+3d", "-2h", "+40d")

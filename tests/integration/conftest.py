@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import os
 import socket
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +11,18 @@ from typing import Any
 
 import asyncpg
 import pytest
+from tests.ports import offset_of
 
 from petitbleu_dev import services
 from petitbleu_dev.backends import postgres
 from petitbleu_dev.backends.context import Context
 from petitbleu_dev.layout import Ports
 from petitbleu_dev.stack import Stack
-from petitbleu_kit.postgres import STATEMENT_LOG
 from petitbleu_store.bootstrap import Store, opened
 from petitbleu_store.config import StoreSettings
 
 # Several runs on one machine at a time: the first offset of which all ports are free is taken.
-OFFSETS = range(340, 440, 10)
-
-# Every statement that a service or a test executes is appended here; test_statements reads it at the end of the tier.
-if STATEMENT_LOG not in os.environ:
-    _statements = Path(tempfile.gettempdir()) / f"petitbleu-statements-{os.getpid()}.jsonl"
-    os.environ[STATEMENT_LOG] = str(_statements)
-    atexit.register(_statements.unlink, missing_ok=True)
+OFFSETS = [offset_of(own) for own in range(360, 440, 10)]
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ import grpc
 import grpc.aio
 import pytest
 from tests.integration.delivery_world import DOMAIN, DeliveryWorld
+from tests.ports import offset_of
 
 from petitbleu.accounts.v1 import accounts_pb2
 from petitbleu.delivery.v1 import delivery_pb2, delivery_pb2_grpc
 from petitbleu.store.v1 import filing_pb2, filing_pb2_grpc
 from petitbleu_dev.stack import Stack
 
-OFFSET = 500
+OFFSET = offset_of(500)
 
 
 @pytest.fixture(scope="module")

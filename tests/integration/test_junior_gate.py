@@ -12,13 +12,14 @@ import grpc
 import grpc.aio
 import pytest
 from tests.integration.delivery_world import DOMAIN, DeliveryWorld
+from tests.ports import offset_of
 
 from petitbleu.junior_guard.v1 import junior_guard_pb2, junior_guard_pb2_grpc
 from petitbleu.store.v1 import filing_pb2
 from petitbleu_dev.stack import Stack
 from petitbleu_kit.ids import new_blob_id
 
-OFFSET = 500
+OFFSET = offset_of(510)
 STRANGER = "stranger@else.test"
 FRIEND = "Aunt.Canary7531@else.test"
 

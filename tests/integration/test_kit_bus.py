@@ -10,12 +10,13 @@ import asyncpg
 import nats
 import pytest
 from nats.aio.client import Client
+from tests.ports import offset_of
 
 from petitbleu_dev.stack import Stack
 from petitbleu_kit.bus import Consumer, Event, ensure_stream
 from petitbleu_kit.outbox import TABLE, Outbox, OutboxRow
 
-OFFSET = 360
+OFFSET = offset_of(345)
 
 
 @pytest.fixture(scope="module")

@@ -29,12 +29,13 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.ports import offset_of
 
 from petitbleu_dev.backends import postgres
 from petitbleu_dev.backends.context import Context
 from petitbleu_dev.stack import Stack
 
-OFFSET = 330  # outside of what the backends of the tier choose from
+OFFSET = offset_of(330)  # outside of what the backends of the tier choose from
 
 
 class Collector(ThreadingHTTPServer):

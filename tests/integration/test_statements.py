@@ -1,7 +1,7 @@
 """Promise 5: every hot statement that the integration tests executed names the partitions that it touches.
 
 The services and the tests append the text of each statement they execute to one file (`PETITBLEU_STATEMENT_LOG`, set by
-conftest.py). This module runs last of its tier and reads that file.
+conftest.py). This module runs last and reads that file.
 """
 
 import json
