@@ -33,8 +33,8 @@ class Compiler:
     limits: Limits = LIMITS
     requires: set[str] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    """Of scripts to include."""
+    includes: list[tuple[str, bool]] = field(default_factory=list)
+    """Scripts to include, and whether each is a global one."""
 
     def script(self, nodes: list[Node]) -> Block:
         """Compile a whole script. Raises `SieveSyntaxError`."""
@@ -64,6 +64,8 @@ class Compiler:
             if not known:  # RFC 5228 §3.2
                 self.faults.append(Fault(self.source.place(at), f"the extension {name[:60]!r} is not known here"))
             self.requires.add(name)
+            if name == "vacation-seconds":  # RFC 6131 §2: which brings vacation with it
+                self.requires.add("vacation")
 
     def _block(self, nodes: list[Node]) -> Block:
         found: list[Command] = []
@@ -137,7 +139,7 @@ class Compiler:
             tags=tags,
             tests=[self._test(test) for test in node.tests],
             block=self._block(node.block or []),
-            resolve=lambda name, _place: self.names.append(name),
+            resolve=lambda name, is_global: self.includes.append((name, is_global)),
         )
 
     def _tags(self, node: Node, spec: Spec) -> tuple[dict[str, Value | None], list[Argument]]:

@@ -100,8 +100,8 @@ class Call:
     tags: dict[str, Value | None]
     tests: list[Test]
     block: Block
-    resolve: Callable[[str, Place], object]
-    """Tells the compiler of something outside that the command names, such as a script to include."""
+    resolve: Callable[[str, bool], object]
+    """Tells the compiler of a script to include, and whether it is a global one."""
 
     def number(self, index: int) -> int:
         """Return a position's number; the spec says that it is one."""

@@ -26,6 +26,8 @@ class Script:
 
     block: Block
     requires: frozenset[str]
+    includes: tuple[tuple[str, bool], ...] = ()
+    """The names of scripts that it may include, and whether each is a global one (RFC 6609 §3.2)."""
 
 
 class Outcome(NamedTuple):
@@ -46,7 +48,7 @@ def compile_script(script: str | bytes, *, limits: Limits = LIMITS, catalog: Cat
     source = read_source(script, limits)
     compiler = Compiler(source, catalog, limits)
     block = compiler.script(parse(source, limits))
-    return Script(block, frozenset(compiler.requires))
+    return Script(block, frozenset(compiler.requires), tuple(dict.fromkeys(compiler.includes)))
 
 
 def evaluate(
@@ -63,7 +65,7 @@ def evaluate(
     try:
         with suppress(Stopped, Returned):
             machine.run(script.block)
-        flags = machine.flags if "imap4flags" in script.requires else None
+        flags = machine.flags if "imap4flags" in script.requires or machine.flags else None
         actions = machine.wishes.finish(flags)
     except SieveRuntimeError as error:
         # RFC 5228 §2.10.6: as nothing was done yet, nothing of the script remains

@@ -6,14 +6,17 @@ an evaluation changes nothing it can be begun again once the answer is there.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from petitbleu_mail.sieve.script import Script
 
 
 class Surroundings(Protocol):
     """The owner's mailboxes, scripts and lists, and what was seen before."""
 
-    def script(self, name: str, is_global: bool, /) -> str | bytes | None:
-        """Return the text of a script to include (RFC 6609 §3.2), None when there is none."""
+    def script(self, name: str, is_global: bool, /) -> Script | None:
+        """Return a script to include (RFC 6609 §3.2), None when there is none. May raise `SieveSyntaxError`."""
 
     def mailbox_exists(self, name: str, /) -> bool:
         """Whether there is such a mailbox, in which mail may be filed (RFC 5490 §3.1)."""
@@ -34,7 +37,7 @@ class Surroundings(Protocol):
 class NoSurroundings:
     """Surroundings in which there is nothing; for checks of scripts and for those that ask for nothing."""
 
-    def script(self, _name: str, _is_global: bool, /) -> str | bytes | None:
+    def script(self, _name: str, _is_global: bool, /) -> Script | None:
         """No script."""
 
     def mailbox_exists(self, name: str, /) -> bool:
