@@ -276,6 +276,24 @@ def test_rfc9670_4_share_with_is_the_owners_to_set(owner: JmapClient, grantee: J
     assert call(owner, "Mailbox/get", ids=[team])["list"][0]["shareWith"] is None
 
 
+def test_rfc8620_5_3_share_with_is_told_as_it_is_kept(owner: JmapClient, grantee: JmapClient) -> None:
+    other = principal(grantee)
+    told = call(owner, "Mailbox/set", create={"a": {"name": "A"}, "b": {"name": "B", "shareWith": {other: READ}}})
+    whole = {other: dict.fromkeys((*NAMES, "maySubmit", "mayShare"), False) | READ}
+    assert (told["created"]["a"]["shareWith"], told["created"]["b"]["shareWith"]) == (None, whole)
+    team = told["created"]["b"]["id"]
+
+    def updated(patch: dict[str, Any]) -> Any:
+        return call(owner, "Mailbox/set", update={team: patch})["updated"][team]
+
+    assert updated({"shareWith": {other: READ}}) == {"shareWith": whole}
+    assert updated({"shareWith": whole}) is None
+    assert call(owner, "Mailbox/get", ids=[team])["list"][0]["shareWith"] == whole
+    assert updated({"shareWith": {}, "name": "Renamed"}) == {"shareWith": None}
+    last = call(grantee, "ShareNotification/get", ids=None)["list"][-1]
+    assert (last["objectId"], last["newRights"], last["name"]) == (team, None, "B"), "by the name that they knew"
+
+
 def test_rfc8621_2_5_a_grantee_changes_mailboxes_by_right(owner: JmapClient, grantee: JmapClient) -> None:
     team, own = box(owner, "Team"), box(owner, "Own")
     share(owner, team, grantee, READ | {"mayCreateChild": True})
@@ -409,7 +427,8 @@ def test_rfc9670_2_principals_are_found_by_address_and_by_shares(owner: JmapClie
     }
     until(lambda: owner.account in session(grantee)["accounts"])
     seen = {one["id"]: one for one in call(grantee, "Principal/get", ids=None)["list"]}
-    assert seen[principal(owner)]["accounts"][owner.account]["isReadOnly"] is True
+    assert seen[principal(owner)]["accounts"] == {owner.account: session(grantee)["accounts"][owner.account]}
+    assert seen[principal(grantee)]["accounts"] == {grantee.account: session(grantee)["accounts"][grantee.account]}
     state = call(owner, "Principal/get", ids=[])["state"]
     assert fails(owner, "Principal/changes", sinceState=state) == "cannotCalculateChanges"
     assert fails(owner, "Principal/queryChanges", sinceQueryState=state) == "cannotCalculateChanges"

@@ -293,7 +293,9 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     push = PushHub(states, PushLimits(settings.push_streams_account, settings.push_streams))
     web_push = _web_push(settings, GrpcPush(accounts_peer, settings.rpc_seconds), states, lambda: events.connections)
     shared = SharedAccounts(
-        GrpcSharing(store_peer, settings.rpc_seconds), GrpcDirectory(accounts_peer, settings.rpc_seconds)
+        GrpcSharing(store_peer, settings.rpc_seconds),
+        GrpcDirectory(accounts_peer, settings.rpc_seconds),
+        lookups=settings.principal_lookups,
     )
     upkeep = PushUpkeep(push, authentication, lambda: events.connections, settings.push_recheck_seconds, shared)
     health = HealthServer(

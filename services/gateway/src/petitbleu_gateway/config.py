@@ -72,6 +72,9 @@ class GatewaySettings(ServiceSettings):
     jmap_patience: float = Field(
         1.0, ge=0, description="Who is faster is answered later, up to so many seconds; beyond, 429 with Retry-After."
     )
+    principal_lookups: int = Field(
+        30, ge=1, description="Addresses that an account may look people up by a minute, and process."
+    )
     jmap_max_concurrent_downloads: int = Field(8, description="Downloads at once an account and process; then 429.")
     jmap_max_size_upload: int = Field(50_000_000, description="maxSizeUpload, octets; store takes at most 64 MiB.")
     jmap_max_concurrent_uploads: int = Field(4, description="maxConcurrentUpload, an account and process; then 429.")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.domain.json_pointers import unescape
 from petitbleu_gateway.domain.mailbox_view import SERVER_SET, MailboxView
-from petitbleu_gateway.domain.shares import SHARE_WITH, read_shares
+from petitbleu_gateway.domain.shares import SHARE_WITH, read_shares, told_otherwise
 from petitbleu_gateway.errors import Invalid, SetError, SetFault, invalid
 from petitbleu_gateway.jmap import ids
 from petitbleu_mail.mailbox_rules import FREE_ROLES, STANDARD_ROLES, normal_name
@@ -28,12 +28,14 @@ class Wanted:
         given: The properties that the client gave.
         below: The creation id of its new parent, where that is made in the same call.
         of: The creation id of the mailbox itself, where that is made in the same call.
+        kept: Properties that are kept otherwise than they were sent.
     """
 
     update: pb.MailboxUpdate
     given: dict[str, Any] = field(default_factory=dict)
     below: str | None = None
     of: str | None = None
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 class MailboxReader:
@@ -78,9 +80,11 @@ class MailboxReader:
                 else:
                     self._set(wanted, name, value)
         wrong.settle()
+        if self._view.with_shares and SHARE_WITH not in given:
+            wanted.kept[SHARE_WITH] = None
         return wanted
 
-    def change(self, number: int | None, patch: dict[str, Any]) -> Wanted:
+    def change(self, number: int | None, patch: dict[str, Any], made: Wanted | None = None) -> Wanted:
         """Read a patch for a mailbox, or for one made in the same call when there is no number.
 
         Raises:
@@ -93,7 +97,8 @@ class MailboxReader:
         shares = {path[1:]: value for path, value in paths.items() if path[0] == SHARE_WITH}
         if shares:
             with wrong:
-                self._share(wanted, {share.account_id: share.rights for share in found.shares} if found else {}, shares)
+                there = found.shares if found else made.update.shares if made else ()
+                self._share(wanted, {share.account_id: share.rights for share in there}, shares)
         for path, value in paths.items():
             if path[0] == SHARE_WITH:
                 continue
@@ -121,6 +126,7 @@ class MailboxReader:
         if self._view.shared:
             raise SetError(SetFault.FORBIDDEN)
         read_shares(wanted.update, current, given)
+        wanted.kept |= told_otherwise(wanted.update, current, given)
 
     def _set(self, wanted: Wanted, name: str, value: Any) -> None:
         update = wanted.update

@@ -66,6 +66,32 @@ def read_shares(update: pb.MailboxUpdate, current: Mapping[int, int], given: Map
         update.shares.add(account_id=account_id, rights=bits)
 
 
+def told_otherwise(
+    update: pb.MailboxUpdate, current: Mapping[int, int], given: Mapping[tuple[str, ...], Any]
+) -> dict[str, Any]:
+    """Return `shareWith` as it is kept, if that is not what a client makes of what it sent (RFC 8620 §5.3); arguments as `read_shares`."""
+    believed: Any = {f"P{one}": rights_object(bits) for one, bits in current.items()}
+    for path, value in given.items():
+        if not path:
+            believed = value
+        elif len(path) == 1:
+            _patch(believed, path[0], value)
+        else:
+            _patch(believed.setdefault(path[0], {}), path[1], value)
+    kept = {} if update.replace_shares else dict(current)
+    kept.update({share.account_id: share.rights for share in update.shares})
+    found = {f"P{one}": rights_object(bits) for one, bits in kept.items() if bits} or None
+    return {} if found == believed else {SHARE_WITH: found}
+
+
+def _patch(there: dict[str, Any], name: str, value: Any) -> None:
+    """RFC 8620 §5.3: null removes."""
+    if value is None:
+        there.pop(name, None)
+    else:
+        there[name] = value
+
+
 def _account(principal: object) -> int:
     account_id = ids.principal_number(principal)
     if account_id is None:

@@ -167,6 +167,7 @@ class JmapDoors:
         context = Context(
             who, self._store, self._method_limits, self._people, dict(created_ids), reserve=octets.has_taken,
             shared=self._shared,
+            session_limits=self._limits,
         )  # fmt: skip
         try:
             async with self._turns.turn(account_id):

@@ -17,6 +17,7 @@ from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.errors import Fault, MethodError, fault_of
 from petitbleu_gateway.jmap import ids, read_ahead, references
 from petitbleu_gateway.jmap.envelope import Request
+from petitbleu_gateway.jmap.session import SessionLimits
 from petitbleu_gateway.ports import AwayError, Identity, MailStore, People
 from petitbleu_gateway.service.shared_accounts import SharedAccounts, acting
 from petitbleu_kit.logs import get_logger
@@ -73,7 +74,8 @@ class Context:
     `created_ids` maps creation ids to ids (RFC 8620 §3.3). `blob_octets` is what was read of blobs, `answered` the octets of the
     responses so far, `weighed` those of the response that is being made, as far as its method weighs it. `read_ahead` says that
     the next call gets what this one finds, and `ahead` is what was found and read for it. While a method works on another's account,
-    `me` is who the person is in their own; `shared` tells which others there are.
+    `me` is who the person is in their own; `shared` tells which others there are, `session_limits` is what
+    the session object says of accounts.
     """
 
     who: Identity
@@ -93,6 +95,7 @@ class Context:
     shared: SharedAccounts | None = None
     me: Identity | None = None
     read_only: frozenset[int] = frozenset()
+    session_limits: SessionLimits | None = None
     read_ahead: bool = False
     ahead: pb.QueryMessagesResponse | None = None
 

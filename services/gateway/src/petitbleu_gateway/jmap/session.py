@@ -125,6 +125,27 @@ def shared_account(one: SharedAccount, limits: SessionLimits, own: str) -> dict[
     }
 
 
+def own_account(who: Identity, limits: SessionLimits) -> dict[str, Any]:
+    """Return what the session tells of a person's own account (RFC 8620 §2)."""
+    account = ids.account_id_text(who.account_id)
+    return {
+        "name": who.address,
+        "isPersonal": True,
+        "isReadOnly": False,
+        "accountCapabilities": {
+            CORE: {},
+            MAIL: mail_capability(limits),
+            BLOB: blob_capability(limits),
+            QUOTA: {},
+            SUBMISSION: submission_capability(),
+            MDN: {},
+            UNDO: {},
+            PRINCIPALS: {"currentUserPrincipalId": f"P{who.account_id}"},
+            OWNER: {"accountIdForPrincipal": account, "principalId": f"P{who.account_id}"},  # RFC 9670 §1.5.2
+        },
+    }
+
+
 def session_object(
     who: Identity, origin: str, limits: SessionLimits, shared: Sequence[SharedAccount] = ()
 ) -> dict[str, Any]:
@@ -143,22 +164,7 @@ def session_object(
             PRINCIPALS: {},  # RFC 9670 §1.5.1
         },
         "accounts": {
-            account: {
-                "name": who.address,
-                "isPersonal": True,
-                "isReadOnly": False,
-                "accountCapabilities": {
-                    CORE: {},
-                    MAIL: mail_capability(limits),
-                    BLOB: blob_capability(limits),
-                    QUOTA: {},
-                    SUBMISSION: submission_capability(),
-                    MDN: {},
-                    UNDO: {},
-                    PRINCIPALS: {"currentUserPrincipalId": f"P{who.account_id}"},
-                    OWNER: {"accountIdForPrincipal": account, "principalId": f"P{who.account_id}"},  # RFC 9670 §1.5.2
-                },
-            },
+            account: own_account(who, limits),
             **{
                 ids.account_id_text(one.account_id): shared_account(one, limits, account)
                 for one in shared

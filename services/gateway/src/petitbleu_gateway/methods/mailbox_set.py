@@ -101,6 +101,7 @@ class _Call:
         self._reader = MailboxReader(view, arguments.create or {}, context.resolve_id)
         self._told = told
         self._index: dict[str, int] = {}
+        self._made: dict[str, Wanted] = {}
         # ids to destroy, or `#` and a creation id of this call → as they are given
         self._doomed: dict[str, str] = {}
         for text in arguments.destroy or ():
@@ -139,6 +140,7 @@ class _Call:
                 del made[creation_id]
                 self._told.not_created[creation_id] = _no_parent().as_object()
         self._index = {creation_id: at for at, creation_id in enumerate(made)}
+        self._made = made
         return [_Step("create", creation_id, wanted) for creation_id, wanted in made.items()]
 
     def _changes(self) -> list[_Step]:
@@ -151,7 +153,7 @@ class _Call:
                     raise SetError(SetFault.WILL_DESTROY)  # noqa: TRY301 — RFC 8620 §5.3
                 if resolved in steps:  # by its id and by its creation id
                     raise SetError(SetFault.INVALID_PATCH, "the mailbox is named twice")  # noqa: TRY301
-                wanted = self._reader.change(number, patch)
+                wanted = self._reader.change(number, patch, self._made.get(creation_id or ""))
                 if wanted.below is not None and wanted.below not in self._index:
                     raise _no_parent()
             except SetError as error:
@@ -203,7 +205,7 @@ def _settle(
         elif step.kind == "destroy":
             told.destroyed.append(f"F{number}")
         else:
-            told.updated[f"F{number}"] = _renamed(step.wanted)
+            told.updated[f"F{number}"] = (_renamed(step.wanted) | step.wanted.kept) or None
 
 
 def _after(
@@ -241,7 +243,8 @@ def _created(view: MailboxView, wanted: Wanted, number: int, parents: Mapping[in
         "myRights": view.rights(update.role, level, _inherited(view, parents, parent)),
     }
     sent = wanted.given
-    return found | {name: value for name, value in current.items() if name not in sent or sent[name] != value}
+    changed = {name: value for name, value in current.items() if name not in sent or sent[name] != value}
+    return found | changed | wanted.kept
 
 
 def _inherited(view: MailboxView, parents: Mapping[int, int], parent: int) -> int:
@@ -251,9 +254,9 @@ def _inherited(view: MailboxView, parents: Mapping[int, int], parent: int) -> in
     return view.by_id[parent].rights if parent else 0
 
 
-def _renamed(wanted: Wanted) -> dict[str, Any] | None:
+def _renamed(wanted: Wanted) -> dict[str, Any]:
     """Return the name if it is kept otherwise than it was sent."""
     if not wanted.update.HasField("name"):
-        return None
+        return {}
     name = normal_name(wanted.update.name)
-    return None if name == wanted.update.name else {"name": name}
+    return {} if name == wanted.update.name else {"name": name}

@@ -16,7 +16,8 @@ from petitbleu_gateway.domain.small_lists import ListQuery, ListQueryChanges, Ma
 from petitbleu_gateway.errors import Fault, MethodError, SetError, SetFault
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, OWNER
+from petitbleu_gateway.jmap.envelope import MAIL
+from petitbleu_gateway.jmap.session import own_account, shared_account
 from petitbleu_gateway.methods.changes import ChangesArguments
 from petitbleu_gateway.ports import AwayError, Directory, Profile
 
@@ -145,6 +146,8 @@ def _directory(context: Context) -> Directory:
 
 
 async def _reached(context: Context, address: str) -> Sequence[int]:
+    if context.shared is not None and not context.shared.may_look_up(context.person):
+        raise MethodError(Fault.SERVER_UNAVAILABLE, "too many addresses within a minute")
     try:
         found = await _directory(context).reached(address)
     except AwayError:
@@ -185,18 +188,16 @@ async def _shown(context: Context, one: Profile) -> dict[str, Any]:
     """Return a Principal (RFC 9670 §2)."""
     who = context.person
     shared = () if context.shared is None else await context.shared.of(who)
-    accounts: dict[str, Any] = {}
     own = ids.account_id_text(who.account_id)
-    owner = {OWNER: {"accountIdForPrincipal": own, "principalId": f"P{one.account_id}"}}
-    for there in shared:
-        if there.account_id == one.account_id:
-            accounts[ids.account_id_text(one.account_id)] = {
-                "name": there.name, "isPersonal": False, "isReadOnly": there.read_only,
-                "accountCapabilities": {CORE: {}, MAIL: {}, BLOB: {}, **owner},
-            }  # fmt: skip
-    if one.account_id == who.account_id:
-        accounts[own] = {"name": who.address, "isPersonal": True, "isReadOnly": False,
-                         "accountCapabilities": {CORE: {}, MAIL: {}, BLOB: {}, **owner}}  # fmt: skip
+    accounts: dict[str, Any] = {}
+    if context.session_limits is not None:  # RFC 9670 §2: Account objects as in the session
+        accounts = {
+            ids.account_id_text(there.account_id): shared_account(there, context.session_limits, own)
+            for there in shared
+            if there.account_id == one.account_id
+        }
+        if one.account_id == who.account_id:
+            accounts[own] = own_account(who, context.session_limits)
     return {
         "id": f"P{one.account_id}",
         "type": "individual",

@@ -17,6 +17,7 @@ import grpc
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu_gateway.ports import AwayError, Directory, Identity, Profile, Sharing
+from petitbleu_gateway.service.fetch_limits import Buckets
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
@@ -48,12 +49,16 @@ class SharedAccounts:
         sharing: Store.
         directory: Accounts, which knows names.
         clock: Monotonic seconds.
+        lookups: Addresses that an account may look up a minute: whoever guesses them does not list a tenant's people.
     """
 
-    def __init__(self, sharing: Sharing, directory: Directory, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, sharing: Sharing, directory: Directory, clock: Callable[[], float] = time.monotonic, lookups: int = 30
+    ) -> None:
         self.sharing = sharing
         self.directory = directory
         self._clock = clock
+        self._lookups = Buckets(lookups / 60, lookups, clock)
         self._known: OrderedDict[int, tuple[float, tuple[SharedAccount, ...]]] = OrderedDict()
 
     async def of(self, who: Identity) -> tuple[SharedAccount, ...]:
@@ -91,6 +96,10 @@ class SharedAccounts:
         while len(self._known) > _MOST:
             self._known.popitem(last=False)
         return found
+
+    def may_look_up(self, who: Identity) -> bool:
+        """Whether a person may look up one more address now; it counts as looked up."""
+        return self._lookups.has_taken(who.person_id)
 
     def forget(self, account_ids: Iterable[int]) -> None:
         """Ask again for what is shared with these accounts."""

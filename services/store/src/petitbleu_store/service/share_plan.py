@@ -87,7 +87,7 @@ class SharePlan:
             self._people = await sharing.grantees(connection, book, self._account, self._locked)
 
     def _concerned(self, shares: Shares) -> set[int]:
-        """Return who gets or loses something when all is done that is not barred."""
+        """Return who gets or loses something when all is done that is not barred: RFC 9670 §3 notifies them."""
         there: dict[int, set[int]] = {}
         for mailbox_id, grantee_id in shares:
             there.setdefault(mailbox_id, set()).add(grantee_id)
