@@ -50,6 +50,9 @@ class ServiceSettings(BaseSettings):
         description="Networks (`cidr,…`) that they may not lead to although they are public, such as the operator's own.",
     )
     egress_ports: str = Field("80,443", description="Ports that such URLs may name, comma separated.")
+    dns: str = Field(
+        "", description="Resolver (`address:port`) for names of the outside; the machine's own when empty."
+    )
     ca_file: Path | None = Field(None, description="File (PEM) of a further authority that outgoing TLS believes.")
 
     store_target: str = Field("", description="gRPC address of store.")

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin
@@ -32,6 +30,7 @@ from petitbleu_kit.egress_addresses import (
     public_addresses,
     read_url,
 )
+from petitbleu_kit.egress_names import NameResolver, server_of
 
 __all__ = ["Answer", "Egress", "EgressError", "EgressRules", "Refusal", "read_url", "rules_of"]
 
@@ -101,7 +100,7 @@ class Egress:
         self, rules: EgressRules, trust: ssl.SSLContext | None = None, resolver: Resolver | None = None,
         connections: int = 100,
     ) -> None:  # fmt: skip
-        self._resolver = _SystemResolver() if resolver is None else resolver
+        self._resolver = NameResolver() if resolver is None else resolver
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=trust or ssl.create_default_context(),
             max_connections=connections,
@@ -120,13 +119,13 @@ class Egress:
         trust = ssl.create_default_context()
         if settings.ca_file is not None:
             trust.load_verify_locations(settings.ca_file)
-        return cls(rules_of(settings), trust, connections=connections)
+        return cls(rules_of(settings), trust, NameResolver(server_of(settings.dns)), connections)
 
     async def close(self) -> None:
         """Close its connections."""
         await self._pool.aclose()
-        if isinstance(self._resolver, _SystemResolver):
-            self._resolver.close()
+        if isinstance(self._resolver, NameResolver):
+            await self._resolver.close()
 
     @contextlib.asynccontextmanager
     async def get(
@@ -242,28 +241,6 @@ async def _pieces(response: httpcore.Response, max_octets: int, deadline: float)
         if left < 0:
             raise _counted(Refusal.TOO_LARGE)
         yield piece
-
-
-class _SystemResolver:
-    """The machine's resolver, in threads of its own: a name server that does not answer holds up nothing else."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(8, "egress-names")
-
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, self._look_up, host, port)
-        return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-    @staticmethod
-    def _look_up(
-        host: str, port: int
-    ) -> Iterable[tuple[object, object, object, object, tuple[str | int, ...] | tuple[int, bytes]]]:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-
-    def close(self) -> None:
-        """Let the threads end, without waiting for names that do not come."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _GuardedNetwork(httpcore.AsyncNetworkBackend):
