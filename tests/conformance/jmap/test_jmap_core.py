@@ -49,6 +49,18 @@ def test_rfc8620_3_6_1_not_json(jmap: JmapClient, body: bytes) -> None:
     problem(jmap.post(body), NOT_JSON)
 
 
+def test_rfc8620_1_3_a_whole_number_is_an_int_however_it_is_written(jmap: JmapClient) -> None:
+    def query(number: bytes) -> Any:
+        form = b'{"using":["%s","%s"],"methodCalls":[["Email/query",{"accountId":"%s","limit":%s},"c"]]}'
+        body = form % (CORE.encode(), MAIL.encode(), jmap.account.encode(), number)
+        return jmap.post(body).json()["methodResponses"][0][:2]
+
+    for number in (b"1.0", b"10e-1", b"0.1E1", b"-0.0"):
+        assert query(number)[0] == "Email/query"
+    for number in (b"1.5", b"-1.0", b"9007199254740992.0", b"1e300", b"1e-1"):
+        assert query(number)[1]["type"] == "invalidArguments"
+
+
 def test_rfc8620_1_1_i_json_refuses_a_name_twice(jmap: JmapClient) -> None:
     problem(jmap.post(b'{"using":[],"using":[],"methodCalls":[]}'), NOT_JSON)
     problem(

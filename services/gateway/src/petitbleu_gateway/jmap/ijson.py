@@ -15,6 +15,7 @@ _NONCHARACTER_OCTETS: Final = re.compile(
     rb"\xef\xb7[\x90-\xaf]|\xef\xbf[\xbe\xbf]|[\xf0-\xf4][\x8f\x9f\xaf\xbf]\xbf[\xbe\xbf]"
 )
 _LEADS: Final = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4")
+_SAFE: Final = (1 << 53) - 1
 _MAX_DEPTH: Final = 64
 """Nesting beyond this is no request of anybody's; the standard library would go on until the stack ends."""
 _MAX_VALUES: Final = 500_000
@@ -36,11 +37,12 @@ def _constant(_name: str) -> NoReturn:
     raise NotIJsonError("not a number")  # RFC 8259 §6 knows neither NaN nor Infinity
 
 
-def _float(text: str) -> float:
+def _float(text: str) -> int | float:
     value = float(text)
     if value in {float("inf"), float("-inf")}:  # RFC 7493 §2.2: beyond what IEEE 754 doubles hold
         raise NotIJsonError("number too large")
-    return value
+    # RFC 8620 §1.3: an Int is a number that is an integer, however it is written (RFC 7493 §2.2)
+    return int(value) if value.is_integer() and abs(value) <= _SAFE else value
 
 
 def _int(text: str) -> int | float:
