@@ -41,6 +41,7 @@ _AS_IT_IS = (
 )  # fmt: skip
 # Lines of the field that is made are folded to this (RFC 5322 §2.1.1).
 _WIDTH = 76
+LINE = 72  # of a value that goes over several lines
 
 _SHA256 = SHA256()
 _PREHASHED = Prehashed(_SHA256)
@@ -115,24 +116,33 @@ def signature_field(
 
 
 def signed_field(
-    name: bytes, tags: Sequence[tuple[str, str]], fields: Fields, names: Sequence[bytes], key: SigningKey
+    name: bytes,
+    tags: Sequence[tuple[str, str]],
+    fields: Fields,
+    names: Sequence[bytes],
+    key: SigningKey,
+    *,
+    line: int = LINE,
 ) -> bytes:
-    """Write a field of these tags, one of which is an empty b=, and sign the named fields and it (RFC 6376 §3.7)."""
+    """Write a field of these tags, one of which is an empty b=, and sign the named fields and it (RFC 6376 §3.7).
+
+    `line` is how much of b= stands on a line. The field ends with CRLF.
+    """
     digest = hashlib.sha256()
     for index in fields.select(names):
         digest.update(fields.relaxed(index))
         digest.update(b"\r\n")
     digest.update(relaxed_field(folded(name, tags)))
-    return filled(name, tags, key.sign(digest.digest()))
+    return filled(name, tags, key.sign(digest.digest()), line=line)
 
 
-def filled(name: bytes, tags: Sequence[tuple[str, str]], signature: bytes) -> bytes:
+def filled(name: bytes, tags: Sequence[tuple[str, str]], signature: bytes, *, line: int = LINE) -> bytes:
     """Return the field with its b= filled in and its CRLF. In the relaxed form nothing else of it changes."""
     text = base64.b64encode(signature).decode()
-    return folded(name, [(tag, text if tag == "b" else value) for tag, value in tags]) + b"\r\n"
+    return folded(name, [(tag, text if tag == "b" else value) for tag, value in tags], line=line) + b"\r\n"
 
 
-def folded(name: bytes, tags: Sequence[tuple[str, str]]) -> bytes:
+def folded(name: bytes, tags: Sequence[tuple[str, str]], *, line: int = LINE) -> bytes:
     """Write a tag list as a field without its last CRLF; folds stand behind semicolons and within h= and b= (RFC 6376 §3.2).
 
     Whether a tag comes on a line of its own does not change the relaxed form: before each tag there is one blank or one fold.
@@ -146,26 +156,26 @@ def folded(name: bytes, tags: Sequence[tuple[str, str]]) -> bytes:
             out.append(b" " + text)
             width += 1 + len(text)
             continue
-        pieces = _broken(tag, text)
+        pieces = _broken(tag, text, line)
         out.append(b"\r\n " + b"\r\n ".join(pieces))
         width = 1 + len(pieces[-1])
     return b"".join(out)
 
 
-def _broken(tag: str, text: bytes) -> list[bytes]:
+def _broken(tag: str, text: bytes, line: int) -> list[bytes]:
     """Break the text of a long b= or h= into lines (RFC 5322 §2.1.1); other values have no place for a fold (RFC 6376 §3.2).
 
     A fold within b= is left out of what is signed; one within h= is part of it, so it depends on nothing but the names.
     """
     if tag == "b":
-        return [text[at : at + _WIDTH - 2] for at in range(0, len(text), _WIDTH - 2)]
+        return [text[at : at + line] for at in range(0, len(text), line)]
     if tag != "h" or len(text) < _WIDTH:
         return [text]
-    lines, line = [], b""
+    lines, words = [], b""
     for word in text.split(b":"):
-        if line and len(line) + len(word) + 1 > _WIDTH - 2:
-            lines.append(line + b":")
-            line = word
+        if words and len(words) + len(word) + 1 > LINE:
+            lines.append(words + b":")
+            words = word
         else:
-            line = line + b":" + word if line else word
-    return [*lines, line]
+            words = words + b":" + word if words else word
+    return [*lines, words]
