@@ -348,32 +348,32 @@ async def test_a_notification_tells_of_every_change_of_rights_and_is_dismissed(s
     assert min(kept) > max(ids)
 
 
-@pytest.mark.parametrize(
-    ("request_", "refusal"),
-    [
-        ({"filter": pb.MessageFilter(some_in_thread_have_keyword="$flagged")}, pb.QUERY_REFUSAL_FILTER),
-        (
-            {
-                "filter": pb.MessageFilter(
-                    operator=pb.FILTER_OPERATOR_NOT, conditions=[pb.MessageFilter(all_in_thread_have_keyword="$seen")]
-                )
-            },
-            pb.QUERY_REFUSAL_FILTER,
-        ),
-        (
-            {"sort": [pb.MessageSort(property=pb.SORT_PROPERTY_SOME_IN_THREAD_HAVE_KEYWORD, keyword="$seen")]},
-            pb.QUERY_REFUSAL_SORT,
-        ),
-    ],
-)
-async def test_a_grantee_asks_nothing_about_messages_that_are_not_seen(
-    store: Store, request_: dict[str, object], refusal: int
-) -> None:
+async def test_what_is_asked_of_a_thread_is_asked_of_what_is_seen_of_it(store: Store) -> None:
     owner, grantee = [await new_account(store) for _ in range(2)]
+    (hidden,) = await file_new(store, owner, mail("plan", message_id="t1@x.test"))
+    answers = [mail("Re: plan", message_id=f"t{at}@x.test", answers=["t1@x.test"]) for at in (2, 3)]
+    plain, flagged = await file_in(store, owner, [ARCHIVE], *answers)
+    (alone,) = await file_in(store, owner, [ARCHIVE], mail("alone"))
     await give(store, owner, ARCHIVE, (grantee, ALL))
-    wanted = pb.QueryMessagesRequest(limit=10, **request_)  # type: ignore[arg-type]
-    answer = await parts_of(store).cases.queries.query(await seen(store, owner, grantee), wanted)
-    assert (answer.refusal, list(answer.message_ids)) == (refusal, [])
+
+    async def found(**condition: object) -> list[int]:
+        return sorted(await seen_ids(store, owner, grantee, filter=pb.MessageFilter(**condition)))  # type: ignore[arg-type]
+
+    await update(store, owner, pb.MessageUpdate(message_id=hidden, add_keywords=["$flagged", "$seen"]))
+    assert await found(some_in_thread_have_keyword="$flagged") == [], "what is not seen counts for nothing"
+    assert await found(none_in_thread_have_keyword="$flagged") == sorted([plain, flagged, alone])
+    await update(store, owner, pb.MessageUpdate(message_id=flagged, add_keywords=["$flagged"]))
+    assert await found(some_in_thread_have_keyword="$flagged") == sorted([plain, flagged])
+    text = pb.TextCondition(scope=pb.TEXT_SCOPE_SUBJECT, text="plan")
+    assert await found(some_in_thread_have_keyword="$flagged", texts=[text]) == sorted([plain, flagged])
+    assert await found(none_in_thread_have_keyword="$flagged") == [alone]
+    await update(
+        store, owner, pb.MessageUpdate(message_id=plain, add_keywords=["$flagged"]),
+        pb.MessageUpdate(message_id=hidden, remove_keywords=["$flagged"]),
+    )  # fmt: skip
+    assert await found(all_in_thread_have_keyword="$flagged") == sorted([plain, flagged])
+    sort = pb.MessageSort(property=pb.SORT_PROPERTY_ALL_IN_THREAD_HAVE_KEYWORD, keyword="$flagged", ascending=True)
+    assert (await seen_ids(store, owner, grantee, sort=[sort]))[0] == alone
     assert (
         await seen_ids(store, owner, grantee, filter=pb.MessageFilter(in_any_mailbox=pb.MailboxIds(mailbox_ids=[1])))
         == []

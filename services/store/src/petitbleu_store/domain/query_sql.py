@@ -39,9 +39,14 @@ class FilterSql:
         parameters: Where values go.
         hash_of: Keyed hash of a keyword that has no flag.
         texts: What is known of texts; without it a filter with texts is INVALID.
+        seen: The mailboxes of which whoever asks sees the messages, None for all: what is asked of whole threads is asked of these.
     """
 
-    def __init__(self, parameters: Parameters, hash_of: Callable[[str], int], texts: TextIds | None = None) -> None:
+    def __init__(
+        self, parameters: Parameters, hash_of: Callable[[str], int], texts: TextIds | None = None, *,
+        seen: Collection[int] | None = None,
+    ) -> None:  # fmt: skip
+        self._seen = seen
         self._parameters = parameters
         self._hash_of = hash_of
         self._texts = texts
@@ -148,8 +153,11 @@ class FilterSql:
             for keyword, number in self._thread_keywords.items()
             for which, aggregate in (("every", "bool_and"), ("some", "bool_or"))
         ]
+        seen = ""
+        if self._seen is not None:
+            seen = f"AND m.mailbox_ids && {self._parameters.add(sorted(self._seen), 'bigint[]')} "
         return (
-            f"(SELECT {_NARROW}, {', '.join(columns)} FROM message m WHERE m.partition = $1 AND m.account_id = $2 "
+            f"(SELECT {_NARROW}, {', '.join(columns)} FROM message m WHERE m.partition = $1 AND m.account_id = $2 {seen}"
             "WINDOW t AS (PARTITION BY m.thread_id)) m"
         )
 

@@ -32,31 +32,33 @@ class Right(enum.IntFlag):
 
 ALL_RIGHTS: Final = sum(Right)
 
-# Conditions and orders by what a message itself is. One that is not among them may look at messages that are not seen, as those of
-# the same thread, and is refused: whoever adds one decides here.
-_OF_MESSAGES: Final = frozenset(
+# Conditions and orders that look at nothing but messages that are seen: those by what a message itself is, and those by its thread,
+# of which they see what the view does (`FilterSql.source`). One that is not among them is refused: whoever adds one decides here.
+_OF_WHAT_IS_SEEN: Final = frozenset(
     {
         "in_mailbox", "in_mailbox_other_than", "in_any_mailbox", "before_ms", "after_ms", "min_size", "max_size", "has_keyword",
-        "not_keyword", "has_attachment", "texts",
+        "not_keyword", "has_attachment", "texts", "all_in_thread_have_keyword", "some_in_thread_have_keyword",
+        "none_in_thread_have_keyword",
     }
 )  # fmt: skip
 _ORDERS: Final = frozenset(
     {
         "SORT_PROPERTY_UNSPECIFIED", "SORT_PROPERTY_RECEIVED_AT", "SORT_PROPERTY_SIZE", "SORT_PROPERTY_SENT_AT",
         "SORT_PROPERTY_HAS_KEYWORD", "SORT_PROPERTY_FROM", "SORT_PROPERTY_TO", "SORT_PROPERTY_SUBJECT",
+        "SORT_PROPERTY_ALL_IN_THREAD_HAVE_KEYWORD", "SORT_PROPERTY_SOME_IN_THREAD_HAVE_KEYWORD",
     }
 )  # fmt: skip
 
 
-def filter_is_of_messages(given: pb.MessageFilter) -> bool:
-    """Whether a filter looks at nothing but each message itself."""
+def filter_is_of_what_is_seen(given: pb.MessageFilter) -> bool:
+    """Whether a filter looks at nothing but messages that are seen."""
     if given.operator != pb.FILTER_OPERATOR_UNSPECIFIED:
-        return all(filter_is_of_messages(condition) for condition in given.conditions)
-    return all(field.name in _OF_MESSAGES for field, _ in given.ListFields())
+        return all(filter_is_of_what_is_seen(condition) for condition in given.conditions)
+    return all(field.name in _OF_WHAT_IS_SEEN for field, _ in given.ListFields())
 
 
-def order_is_of_messages(sorts: Iterable[pb.MessageSort]) -> bool:
-    """Whether an order looks at nothing but each message itself."""
+def order_is_of_what_is_seen(sorts: Iterable[pb.MessageSort]) -> bool:
+    """Whether an order looks at nothing but messages that are seen."""
     return all(pb.SortProperty.Name(sort.property) in _ORDERS for sort in sorts)
 
 

@@ -55,6 +55,11 @@ class KnownAccount:
     until: float
     view: View | None = None
 
+    @property
+    def seen(self) -> Collection[int] | None:
+        """The mailboxes of which whoever asks sees the messages, None for all."""
+        return None if self.view is None else self.view.rights.keys()
+
 
 class AccountBook:
     """Accounts read lately; what can change without notice is never taken from here alone."""

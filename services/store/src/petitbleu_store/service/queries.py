@@ -12,7 +12,7 @@ from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_store.core import Core
 from petitbleu_store.domain.plain_lists import Plain, plain_of
 from petitbleu_store.domain.query_windows import collapsed_window, first_of_threads, position_end
-from petitbleu_store.domain.sharing import View, filter_is_of_messages, order_is_of_messages
+from petitbleu_store.domain.sharing import View, filter_is_of_what_is_seen, order_is_of_what_is_seen
 from petitbleu_store.domain.text_filter import has_texts
 from petitbleu_store.errors import Problem, QueryRefusedError, StoreError
 from petitbleu_store.service.account_book import KnownAccount
@@ -82,9 +82,9 @@ class Queries:
         self, account: KnownAccount, view: View, request: mailbox_pb2.QueryMessagesRequest
     ) -> mailbox_pb2.QueryMessagesResponse:
         """Find among what another sees of the account."""
-        if not filter_is_of_messages(request.filter):
+        if not filter_is_of_what_is_seen(request.filter):
             raise QueryRefusedError(mailbox_pb2.QUERY_REFUSAL_FILTER)
-        if not order_is_of_messages(request.sort):
+        if not order_is_of_what_is_seen(request.sort):
             raise QueryRefusedError(mailbox_pb2.QUERY_REFUSAL_SORT)
         narrowed = mailbox_pb2.QueryMessagesRequest()
         narrowed.CopyFrom(request)

@@ -198,8 +198,9 @@ def check(account: KnownAccount, request: Asked) -> None:
     """
     text_leaves(request.filter)
     sql = FilterSql(
-        Parameters(account.partition, account.account_id), keyword_hash(account), lambda _leaf, _negated: None
-    )
+        Parameters(account.partition, account.account_id), keyword_hash(account), lambda _leaf, _negated: None,
+        seen=account.seen,
+    )  # fmt: skip
     sql.where(request.filter)
     for sort in checked(request.sort):
         sql.key(sort)
@@ -207,7 +208,7 @@ def check(account: KnownAccount, request: Asked) -> None:
 
 
 def _filter_sql(account: KnownAccount, parameters: Parameters, known: Known | None) -> FilterSql:
-    return FilterSql(parameters, keyword_hash(account), None if known is None else known.truth())
+    return FilterSql(parameters, keyword_hash(account), None if known is None else known.truth(), seen=account.seen)
 
 
 def _condition(parameters: Parameters, sql: FilterSql, request: Asked, known: Known | None) -> str:

@@ -182,7 +182,7 @@ class TextSearch:
         """Return those of some messages that a filter finds, with their threads."""
         parameters = Parameters(account.partition, account.account_id)
         some = parameters.add(list(among), "bigint[]")
-        sql = FilterSql(parameters, hash_of, texts)
+        sql = FilterSql(parameters, hash_of, texts, seen=account.seen)
         where = sql.where(given)
         rows = await connection.fetch(
             f"/* cold:store.search_survivors */ SELECT m.message_id, m.thread_id FROM {sql.source()} "
