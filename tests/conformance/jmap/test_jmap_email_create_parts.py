@@ -89,3 +89,19 @@ def test_rfc2047_2_a_subject_has_76_characters_on_each_line(jmap: JmapClient) ->
     raw = jmap.download(created["blobId"]).content
     assert max(map(len, raw.split(b"\r\n"))) <= 76
     assert jmap.get(created["id"], "subject")["subject"] == subject
+
+
+def test_rfc8621_4_1_4_what_is_attached_is_an_attachment(jmap: JmapClient) -> None:
+    own = {"partId": "t", "type": "image/gif", "header:Content-Disposition": " inline"}
+    files = [{"partId": "t", "type": kind} for kind in ("text/plain", "image/png")]
+    created = jmap.draft(textBody=[{"partId": "t"}], attachments=[*files, own], bodyValues={"t": {"value": "x"}})
+    found = jmap.get(created["id"], "textBody", "attachments", "hasAttachment")
+    assert [(part["type"], part["disposition"]) for part in found["attachments"]] == [
+        ("text/plain", "attachment"),
+        ("image/png", "attachment"),
+    ]
+    assert [(part["type"], part["disposition"]) for part in found["textBody"]] == [
+        ("text/plain", None),
+        ("image/gif", "inline"),
+    ]
+    assert found["hasAttachment"] is True

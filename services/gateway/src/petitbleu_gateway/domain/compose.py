@@ -147,7 +147,7 @@ class _Reader:
         if files is not None and not isinstance(files, list):
             raise invalid("attachments")
         attachments = [
-            (entry, self._part(entry, f"attachments/{at}", "application/octet-stream", 1))
+            (entry, self._part(entry, f"attachments/{at}", "application/octet-stream", 1, attached=True))
             for at, entry in enumerate(files or ())
         ]
         inline = [part for entry, part in attachments if entry.get("disposition") == "inline" and entry.get("cid")]
@@ -176,7 +176,16 @@ class _Reader:
             raise invalid(f"{key}/0/type")
         return part
 
-    def _part(self, given: Any, path: str, default: str, depth: int, taken: frozenset[str] = frozenset()) -> DraftPart:
+    def _part(
+        self,
+        given: Any,
+        path: str,
+        default: str,
+        depth: int,
+        taken: frozenset[str] = frozenset(),
+        *,
+        attached: bool = False,
+    ) -> DraftPart:
         self._parts += 1
         if not isinstance(given, dict) or depth > _MAX_DEPTH or self._parts > _MAX_PARTS:
             raise invalid(path)
@@ -190,7 +199,7 @@ class _Reader:
             raise invalid(f"{path}/type")
         part = DraftPart(kind.lower(), b"", own_type=own)
         part.name = read_word(given, "name", path)
-        part.fields = write_part_fields(given, path, part.name, part.type, taken)
+        part.fields = write_part_fields(given, path, part.name, part.type, taken, attached=attached)
         if part.type.startswith("multipart/"):
             if not isinstance(sub_parts, list) or not sub_parts or given.get("partId") or given.get("blobId"):
                 raise invalid(f"{path}/subParts")

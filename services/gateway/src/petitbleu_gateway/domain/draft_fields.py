@@ -27,7 +27,9 @@ def read_word(given: dict[str, Any], key: str, path: str) -> str | None:
     return value
 
 
-def write_part_fields(given: dict[str, Any], path: str, name: str | None, kind: str, taken: frozenset[str]) -> bytes:
+def write_part_fields(
+    given: dict[str, Any], path: str, name: str | None, kind: str, taken: frozenset[str], *, attached: bool = False
+) -> bytes:
     """Write a part's fields, but Content-Type and Content-Transfer-Encoding.
 
     Args:
@@ -36,13 +38,15 @@ def write_part_fields(given: dict[str, Any], path: str, name: str | None, kind: 
         name: Its file name.
         kind: Its media type.
         taken: Fields, in lower case, that the message's own header has already.
+        attached: Whether it is an attachment, and is to be one for whoever reads the message (RFC 8621 §4.1.4).
 
     Raises:
         SetError: `invalidProperties`.
     """
     written: dict[str, bytes] = {}
     disposition = read_word(given, "disposition", path)
-    if disposition is None and name and not kind.startswith("multipart/"):
+    bare = attached and given.get("cid") is None and not _sets_disposition(given)
+    if disposition is None and (name or bare) and not kind.startswith("multipart/"):
         disposition = "attachment"
     if disposition is not None:
         if not _TOKEN.fullmatch(disposition):
@@ -54,6 +58,11 @@ def write_part_fields(given: dict[str, Any], path: str, name: str | None, kind: 
         if key.startswith("header:"):
             _add_property(written, key, value, path, taken)
     return b"".join(written.values())
+
+
+def _sets_disposition(given: dict[str, Any]) -> bool:
+    wanted = (parse_header_property(key) for key in given)
+    return any(found is not None and found.field == "content-disposition" for found in wanted)
 
 
 def _add_names(written: dict[str, bytes], given: dict[str, Any], path: str) -> None:
