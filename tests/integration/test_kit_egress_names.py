@@ -98,7 +98,9 @@ async def test_names_that_never_resolve_keep_no_other_waiting_and_end_with_who_a
     async with resolving() as (server, resolver, _):
         dead = [asyncio.ensure_future(resolver(f"n{number}.dead.example", 443)) for number in range(60)]
         await server.heard.wait()
-        assert await resolver("push.example", 443) == ("192.0.2.1", "2001:db8::1", "192.0.2.2")
+        found = await resolver("push.example", 443)
+        assert set(found) == {"192.0.2.1", "2001:db8::1", "192.0.2.2"}
+        assert found[1] == "2001:db8::1", "the families take turns"
         assert 0 < len([name for name in server.asked if name.endswith("dead.example")]) <= egress_names._OF_DOMAIN
         more = [asyncio.ensure_future(resolver(f"m{number}.dead.example", 443)) for number in range(10)]
         done, waiting = await asyncio.wait(more, return_when=asyncio.FIRST_COMPLETED)
