@@ -163,6 +163,7 @@ async def test_rfc6455_7_1_what_comes_after_our_close_is_dropped() -> None:
         (text(b"x" * 1001), 1009), (text(b"\xff"), 1007), (text(b"", opcode=Opcode.CONT), 1002),
         (text(b"", opcode=Opcode.BINARY), 1003),
     ],
+    ids=("unmasked", "reserved", "unknown", "large", "no-utf-8", "continued", "binary"),  # masks are random
 )  # fmt: skip
 async def test_rfc6455_5_what_breaks_the_protocol_ends_the_connection(octets: bytes, code: int) -> None:
     connection = _Connection()
