@@ -228,6 +228,11 @@ def test_rfc8620_3_6_2_request_too_large(jmap: JmapClient) -> None:
     assert jmap.fails("Email/set", destroy=many[:few], update={"M1": {}, "M2": {}})["type"] == "requestTooLarge"
 
 
+def test_rfc8620_4_echo_keeps_numbers_that_are_no_integers(jmap: JmapClient) -> None:
+    numbers = [0.5, -2.25, 1e-7, 3e300, -1.0, (1 << 53) - 1, -(1 << 53) + 1]
+    assert jmap.call("Core/echo", numbers=numbers)["numbers"] == numbers
+
+
 def test_rfc8620_3_4_created_ids_are_given_back(jmap: JmapClient) -> None:
     assert "createdIds" not in jmap.run(["Core/echo", {}, "c"])
     found = jmap.run(["Core/echo", {}, "c"], createdIds={"k": "M5"})
