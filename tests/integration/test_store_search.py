@@ -9,6 +9,7 @@ from tests.integration.mailing import file_new, known, new_account, parts_of, up
 from tests.integration.sharing import READ, file_in, give, seen, seen_ids
 
 from petitbleu.store.v1 import mailbox_pb2
+from petitbleu_store.adapters import search_rows
 from petitbleu_store.bootstrap import Store
 from petitbleu_store.domain.standard_mailboxes import ARCHIVE, INBOX
 
@@ -110,3 +111,36 @@ async def test_nobody_else_s_words_are_found(store: Store) -> None:
     terms = await store.core.cold.fetch("/* cold:test */ SELECT terms FROM search_entry")
     assert len(terms) == 2
     assert not set(terms[0]["terms"]) & set(terms[1]["terms"]), "the same words are different terms elsewhere"
+
+
+class _Explained:
+    """Asks how a statement would be answered, in place of its answer."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.plan = ""
+
+    async def fetchrow(self, statement: str, *values: Any) -> None:
+        """Remember the plan of a statement."""
+        rows = await self.connection.fetch("/* cold:test */ EXPLAIN " + statement.partition("*/")[2], *values)
+        self.plan = "\n".join(row[0] for row in rows)
+
+
+async def test_a_search_goes_by_its_terms_however_many_accounts_there_are(store: Store) -> None:
+    """The plan, not a clock: neither the table nor all of an account is read, for one account and among many."""
+    account = await known(store, await new_account(store))
+    for first, last, each in ((1, 1, 2000), (2, 101, 100)):
+        async with store.core.cold.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "/* cold:test */ INSERT INTO search_entry (partition, state, account_id, message_id, received_ms, terms) "
+                "SELECT $1, 0, $2 + a, n, n, ARRAY(SELECT hashint8extended(a * 100 + t % 100, n) FROM generate_series(n, n + 9) t) "
+                "FROM generate_series($3::bigint, $4::bigint) a, generate_series(1, $5::bigint) n",
+                account.partition, account.account_id, first - 1, last - 1, each,
+            )  # fmt: skip
+            await connection.execute("/* cold:test */ ANALYZE search_entry")
+            await search_rows.prepare(connection)
+            explained: Any = _Explained(connection)
+            await search_rows.find(explained, account.partition, account.account_id, [[1, 2], [3]])
+            assert "Index Scan on search_entry_terms" in explained.plan
+            assert "search_entry_pkey" not in explained.plan
+            assert "Seq Scan" not in explained.plan
