@@ -87,16 +87,18 @@ def as_message_ids(raw: bytes) -> list[str] | None:
         raw = without_comments(raw.decode("latin-1")).encode("latin-1")
     ids = _ID.findall(raw)
     if len(ids) != raw.count(b"<"):
-        ids = [joined for found in _FOLDED_ID.findall(raw) if (joined := _BLANKS.sub(b"", found))]
+        ids = [joined for found in _ends(_FOLDED_ID.findall(raw)) if (joined := _BLANKS.sub(b"", found))]
     if not ids:
         bare = raw.strip(b"<> \t\r\n")
         # RFC 5322 §4.5.4 knew free phrases here; only something like an id counts
         if not bare or b"@" not in bare or len(bare) > MAX_ID or _NO_ID.search(bare):
             return None
         ids = [bare]
-    if len(ids) > MAX_IDS:
-        ids = ids[: MAX_IDS // 2] + ids[-MAX_IDS // 2 :]
-    return [to_text(i) for i in ids]
+    return [to_text(i) for i in _ends(ids)]
+
+
+def _ends(ids: list[bytes]) -> list[bytes]:
+    return ids if len(ids) <= MAX_IDS else ids[: MAX_IDS // 2] + ids[-MAX_IDS // 2 :]
 
 
 def as_date(raw: bytes) -> SentAt | None:
