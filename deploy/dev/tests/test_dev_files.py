@@ -180,6 +180,7 @@ def test_sockets_of_a_short_data_directory_lie_in_it(tmp_path: Path) -> None:
 
 
 def test_a_foreign_socket_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("petitbleu_dev.layout.SUN_PATH_LIMIT", 4096)  # however long the name of the test's directory is
     layout = Layout(tmp_path / "data")
     layout.data.mkdir()
     elsewhere = tmp_path / "elsewhere"

@@ -53,11 +53,16 @@ def refusal(wanted: Wanted, result: pb.UpdateResult) -> SetError:
 
 
 def namesake(
-    wanted: Wanted, result: pb.UpdateResult, names: Mapping[int, str], parents: Mapping[int, int], made: Sequence[int]
+    wanted: Wanted,
+    result: pb.UpdateResult,
+    names: Mapping[int, str],
+    parents: Mapping[int, int],
+    made: Sequence[int],
+    inbox: int | None,
 ) -> SetError | None:
     """Return the SetError of a creation that names the mailbox which has its name, if that is all that is wrong and it can be seen.
 
-    Mailboxes have these names and parents now, and those of the call's steps these ids. RFC 8621 §2 forbids two siblings of one
+    Mailboxes have these names and parents now, and those of the call's steps these ids; `inbox` is the inbox. RFC 8621 §2 forbids two siblings of one
     name and leaves open by which error; that of RFC 8620 §5.4 tells which one is there.
     """
     if set(result.faults) != {pb.MAILBOX_FAULT_NAME_TAKEN}:
@@ -66,4 +71,6 @@ def namesake(
     below = made[update.parent_created_by] if update.HasField("parent_created_by") else update.parent_id
     name = normal_name(update.name)
     sibling = next((one for one, its in names.items() if its == name and parents.get(one) == below), None)
+    if sibling is None and not below and (name or "").upper() == "INBOX":
+        sibling = inbox  # RFC 9051 §5.1: it has this name too, whatever it is called
     return None if sibling is None else SetError(SetFault.ALREADY_EXISTS, _TAKEN, existingId=f"F{sibling}")

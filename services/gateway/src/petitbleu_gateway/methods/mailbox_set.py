@@ -192,11 +192,12 @@ def _settle(
         if step.kind == "create":
             context.created_ids[step.text] = f"F{number}"
     parents, names = _after(view, done, answer.mailbox_ids)
+    inbox = next((number for number, found in view.by_id.items() if found.role == "inbox"), None)
     for step, result in refused:
         errors = {"create": told.not_created, "update": told.not_updated, "destroy": told.not_destroyed}[step.kind]
         error = None
         if step.kind == "create":
-            error = namesake(step.wanted, result, names, parents, answer.mailbox_ids)
+            error = namesake(step.wanted, result, names, parents, answer.mailbox_ids, inbox)
         errors[step.text] = (error or refusal(step.wanted, result)).as_object()
     level = levels(parents)
     for step, number in done:

@@ -163,7 +163,8 @@ class Lists:
             "SELECT t.total, t.last, r.message_id, r.thread_id, r.rank "
             f"FROM (SELECT count(rank) AS total, max(rank) FILTER (WHERE message_id = {last}) AS last FROM ranked) t "
             "LEFT JOIN (SELECT message_id, thread_id, rank, place FROM ranked "
-            f"WHERE message_id = ANY({ids}) OR thread_id = ANY({threads})) r ON true ORDER BY r.place",
+            f"WHERE message_id IN (SELECT unnest({ids})) OR thread_id IN (SELECT unnest({threads}))) r ON true "
+            "ORDER BY r.place",
             *parameters.values,
         )
         entries = [
