@@ -90,7 +90,8 @@ def test_rfc6376_5_what_is_signed_passes(fields: list[tuple[bytes, bytes]], body
     ]
     assert not any(one.hints for one in found)
     # relays unfold, fold anew and strip (RFC 6376 §3.4.2, §3.4.4); nothing of what is made is longer than a line may be
-    assert all(one.passed for one in check(re.sub(rb"\r\n\t", b"   ", signed, count=1)))
+    head, end, rest = signed.partition(b"\r\n\r\n")
+    assert all(one.passed for one in check(re.sub(rb"\r\n\t", b"   ", head, count=1) + end + rest))
     assert all(one.passed for one in check(signed + b"\r\n\r\n"))
     assert all(len(line) <= 78 for line in signed.removesuffix(compose(fields, body)).split(b"\r\n"))
 
