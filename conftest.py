@@ -20,6 +20,8 @@ from types import FrameType
 import pytest
 from hypothesis import HealthCheck, settings
 
+from petitbleu_kit.postgres import STATEMENT_LOG
+
 SLOW_MACHINES = (HealthCheck.too_slow,)
 
 settings.register_profile("sample", max_examples=100, deadline=None, suppress_health_check=SLOW_MACHINES)
@@ -37,9 +39,9 @@ _STARTED = time.monotonic()
 
 # Every statement that a service or a test executes is appended here, by all workers of a run; test_statements, which comes
 # last, reads it.
-if "PETITBLEU_STATEMENT_LOG" not in os.environ:
+if STATEMENT_LOG not in os.environ:
     _statements = Path(tempfile.gettempdir()) / f"petitbleu-statements-{os.getpid()}.jsonl"
-    os.environ["PETITBLEU_STATEMENT_LOG"] = str(_statements)
+    os.environ[STATEMENT_LOG] = str(_statements)
     atexit.register(_statements.unlink, missing_ok=True)
 
 
