@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import socket
 import tempfile
 import threading
@@ -98,7 +99,11 @@ def test_rfc8620_3_6_1_too_many_requests_at_once_name_their_limit(open_server: O
                 refused = echo(hog)
                 if refused.status_code == 429:
                     break
-                time.sleep(0.1)
+                # one that came while the question had the last place was refused itself: it comes again
+                for one in select.select(waiting, [], [], 0.1)[0]:
+                    waiting.remove(one)
+                    one.close()
+                    waiting.append(half_request(hog))
             assert refused.status_code == 429
             assert refused.json()["type"] == "urn:ietf:params:jmap:error:limit"
             assert refused.json()["limit"] == "maxConcurrentRequests"
