@@ -201,12 +201,17 @@ class ImapClient(Imap):
 
     def search(self, word: str) -> int:
         """SEARCH TEXT."""
-        return len(self.say(f"SEARCH TEXT {word}")[0].split()) - 2
+        return len(self._found(f"TEXT {word}"))
+
+    def _found(self, criteria: str) -> list[bytes]:
+        """Message numbers; a search that takes long is answered with lines of its progress too (`* OK Searched …`)."""
+        answered = [line.split()[2:] for line in self.say(f"SEARCH {criteria}") if line.startswith(b"* SEARCH")]
+        return [number for line in answered for number in line]
 
     def attachment(self) -> tuple[float, float, int]:
         """FETCH BODY of the part, as it is transferred (base64)."""
         if not self._large:
-            self._large = int(self.say("SEARCH LARGER 1000000")[0].split()[2])
+            self._large = int(self._found("LARGER 1000000")[0])
         return self.fetch(f"FETCH {self._large} BODY.PEEK[2]")
 
 
@@ -255,7 +260,10 @@ def boxes(
                 for side in sides:
                     side.cpu.clear()
                     side.clocks.clear()
-        rows += [_row(size, action, sides) for action in _TIMES]
+        of_size = [_row(size, action, sides) for action in _TIMES]
+        rows += of_size
+        for line in lines(of_size):
+            say(line)
         for side in sides:
             side.client.close()
     return rows

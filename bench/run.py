@@ -169,8 +169,6 @@ class Bench:
     def _boxes(self) -> None:
         _say("\na client's day, ours by JMAP and the peer by IMAP")
         self.result["boxes"] = boxes.boxes(self.ours, self.peer, self._sizes(), _say, 3 if self.quick else 5)
-        for line in boxes.lines(self.result["boxes"]):
-            _say(line)
 
     def _reads(self) -> None:
         _say("\nEmail/query + Email/get of 50, newest first")
