@@ -135,7 +135,9 @@ def html(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     held = render_html(text)
     assert not Judge(held.html).fetched or "data:image/" in held.html
-    shown = render_html(text, inline=lambda _: None, proxy=lambda url: "https://mail.example/image?u=" + url[:4])
+    shown = render_html(
+        text, inline=lambda _: None, proxy=lambda url: "https://mail.example/image?u=" + url[:4].lower()
+    )
     Judge(shown.html)
     assert len(held.html) <= 200 + 30 * len(text)
     styled = render_html(text, scope="mail-1")
