@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from petitbleu_text.query import QueryTooLongError, parse
 from petitbleu_text.searchable import Field, Searchable
 
 VOCABULARY = str.split(
@@ -29,4 +30,15 @@ MESSAGES = st.dictionaries(st.sampled_from(list(Field)), st.lists(TEXTS, min_siz
 _TYPED = st.one_of(
     WORDS, WORDS.map(lambda word: word[:4]), TEXTS.map(lambda text: f'"{text}"'), TEXTS.map(lambda text: f"'{text}'")
 )
-QUERIES = st.lists(_TYPED, max_size=4).map(" ".join)
+
+
+def _is_query(text: str) -> bool:
+    """Whether it has no more words than a query may have: a few of what is drawn have."""
+    try:
+        parse(text)
+    except QueryTooLongError:
+        return False
+    return True
+
+
+QUERIES = st.lists(_TYPED, max_size=4).map(" ".join).filter(_is_query)
