@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.conformance.held_post import held_post
 from tests.conformance.jmap_client import CORE, MAIL, JmapClient
 
 LIMIT = "urn:ietf:params:jmap:error:limit"
@@ -150,20 +150,10 @@ def test_rfc8620_3_6_1_limit_of_concurrent_requests(jmap: JmapClient) -> None:
     most = jmap.session["capabilities"][CORE]["maxConcurrentRequests"]
     go = threading.Event()
 
-    def body() -> Any:
-        yield b'{"using":["%s"],' % CORE.encode()
-        while not go.wait(0.1):
-            yield b" "  # so that one that was refused learns of it
-        yield b'"methodCalls":[]}'
-
     def slow() -> int:
         headers = {**dict(jmap.http.headers), "Content-Type": "application/json"}
-        while True:  # it comes again when the question below had the last place at that moment
-            with contextlib.suppress(httpx.TransportError):
-                status = httpx.post(jmap.session["apiUrl"], content=body(), headers=headers, timeout=60).status_code
-                if status != 429:
-                    return status
-            time.sleep(0.05)
+        begin = b'{"using":["%s"],' % CORE.encode()
+        return held_post(jmap.session["apiUrl"], headers, go, first=begin, more=b" ", last=b'"methodCalls":[]}')
 
     with ThreadPoolExecutor(most) as pool:
         running = [pool.submit(slow) for _ in range(most)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import http.client
 import json
 import re
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from tests.conformance.held_post import held_post
 from tests.conformance.jmap_client import CORE, JmapClient
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -113,19 +113,8 @@ def test_rfc8620_2_uploads_at_once_are_bounded(jmap: JmapClient) -> None:
     url = jmap.session["uploadUrl"].replace("{accountId}", jmap.account)
     gate = threading.Event()
 
-    def slow() -> Iterator[bytes]:
-        yield b"x"
-        while not gate.wait(0.1):
-            yield b"x"  # so that one that was refused learns of it
-
     def one() -> int:
-        with httpx.Client(headers=jmap.http.headers, timeout=90) as http:
-            while True:  # it comes again when the question below had the last place at that moment
-                with contextlib.suppress(httpx.TransportError):
-                    status = http.post(url, content=slow()).status_code
-                    if status != 429:
-                        return status
-                time.sleep(0.05)
+        return held_post(url, dict(jmap.http.headers), gate, first=b"x", more=b"x")
 
     with ThreadPoolExecutor(limit) as pool:
         running = [pool.submit(one) for _ in range(limit)]
