@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+import asyncpg
 import grpc
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -28,9 +30,11 @@ from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Verifier
 from petitbleu_kit.lifecycle import StartupError, background, forever, remove_stale_socket
 from petitbleu_kit.logs import get_logger
+from petitbleu_kit.postgres import answers, migrate, refuse_unsafe, wait_for_pool
 from petitbleu_kit.rpc import IdentityInterceptor, Peer, make_server
 
 NAME: Final = "delivery"
+SCHEMA: Final = "delivery"
 STREAM: Final = "MAIL"
 _SOON_SECONDS: Final = 2.0
 _log = get_logger(__name__)
@@ -50,6 +54,22 @@ async def connect_patiently(settings: DeliverySettings, stop: asyncio.Event) -> 
     connecting.cancel()
     await asyncio.gather(connecting, return_exceptions=True)
     return None
+
+
+async def open_database(settings: DeliverySettings, stop: asyncio.Event) -> asyncpg.Pool[asyncpg.Record] | None:
+    """Wait for a database that is still starting, and bring its schema up to date; None when told to stop meanwhile."""
+    opening = asyncio.create_task(wait_for_pool(settings.pg_dsn, SCHEMA, settings.pg_pool_size))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not opening.done():
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        return None
+    pool = opening.result()
+    await refuse_unsafe(pool)
+    await migrate(pool, SCHEMA, settings.migrations_dir)
+    return pool
 
 
 async def pending_events(client: Client) -> int:
@@ -81,20 +101,35 @@ def identity(settings: DeliverySettings) -> tuple[Signer, Path]:
         raise StartupError(f"the identity key cannot be read ({type(error).__name__})") from None
 
 
-async def run(settings: DeliverySettings, stop: asyncio.Event) -> None:
-    """Deliver until `stop` is set, then finish the list in hand.
+class Backends(NamedTuple):
+    """What the parts of delivery work with."""
+
+    settings: DeliverySettings
+    pool: asyncpg.Pool[asyncpg.Record]
+    bus: Client
+    store: Peer
+    accounts: Peer
+    guard: Peer
+    health: HealthServer
+
+
+@contextlib.asynccontextmanager
+async def backends(settings: DeliverySettings, signer: Signer, stop: asyncio.Event) -> AsyncIterator[Backends | None]:
+    """Open what delivery needs, and answer probes meanwhile; None when told to stop before all is there.
 
     Raises:
-        StartupError: the identity is missing, or a port is taken.
+        StartupError: the health port is taken.
     """
-    signer, public_keys = identity(settings)
     store = Peer(settings.target("store"), "store", signer)
     accounts = Peer(settings.target("accounts"), "accounts", signer)
     guard = Peer(settings.target("junior-guard"), "junior-guard", signer)
-    bus: list[Client] = []
+    opened: list[Backends] = []
 
     async def bus_answers() -> bool:
-        return bool(bus) and bus[0].is_connected
+        return bool(opened) and opened[0].bus.is_connected
+
+    async def database_answers() -> bool:
+        return bool(opened) and await answers(opened[0].pool)
 
     async def store_answers() -> bool:
         return reachable(store)
@@ -104,25 +139,63 @@ async def run(settings: DeliverySettings, stop: asyncio.Event) -> None:
 
     # junior-guard is not among them: without it only children's mail waits.
     health = HealthServer(
-        {"nats": bus_answers, "store": store_answers, "accounts": accounts_answers},
+        {"nats": bus_answers, "postgresql": database_answers, "store": store_answers, "accounts": accounts_answers},
         settings.health_host, settings.health_port,
     )  # fmt: skip
     try:
         await health.start()
     except OSError as error:
         raise StartupError(f"cannot bind its health port ({type(error).__name__})") from None
-    client = await connect_patiently(settings, stop)
-    if client is None:
-        await health.stop()
-        return
-    bus.append(client)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(health.stop)
+        for peer in (store, accounts, guard):
+            stack.push_async_callback(peer.close)
+        pool = await open_database(settings, stop)
+        client = None
+        if pool is not None:
+            stack.push_async_callback(pool.close)
+            client = await connect_patiently(settings, stop)
+        if pool is None or client is None:
+            yield None
+            return
+        stack.push_async_callback(leave, client)
+        opened.append(Backends(settings, pool, client, store, accounts, guard, health))
+        yield opened[0]
 
+
+async def leave(client: Client) -> None:
+    """Leave the bus; what it does not answer in a second is not waited for."""
+    with contextlib.suppress(NatsError, OSError, TimeoutError):
+        await asyncio.wait_for(client.drain(), 1)
+
+
+async def run(settings: DeliverySettings, stop: asyncio.Event) -> None:
+    """Deliver until `stop` is set, then finish the list in hand.
+
+    Raises:
+        StartupError: the identity is missing, or a port is taken.
+    """
+    signer, public_keys = identity(settings)
+    async with backends(settings, signer, stop) as opened:
+        if opened is not None:
+            await serve(opened, public_keys, stop)
+    _log.info("delivery stopped")
+
+
+async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> None:
+    """Deliver and answer until `stop` is set.
+
+    Raises:
+        StartupError: the gRPC door is taken.
+    """
+    settings = opened.settings
+    client = opened.bus
     cache = RouteCache(settings.delivery_cache_entries, settings.delivery_cache_seconds)
     tally = Tally()
     rounds = Rounds(
-        StoreFiling(store, settings.delivery_call_seconds, settings.delivery_commit_seconds),
-        Router(AccountsDirectory(accounts, settings.delivery_call_seconds), cache),
-        Gate(JuniorGuard(guard, settings.delivery_guard_seconds)),
+        StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds),
+        Router(AccountsDirectory(opened.accounts, settings.delivery_call_seconds), cache),
+        Gate(JuniorGuard(opened.guard, settings.delivery_guard_seconds)),
         tally,
         settings.delivery_round_recipients,
     )
@@ -153,15 +226,10 @@ async def run(settings: DeliverySettings, stop: asyncio.Event) -> None:
     consuming = asyncio.create_task(consumer.run())
     async with background(forever("delivery.news", 1.0, news.watch)):
         await stop.wait()
-        health.draining = True
+        opened.health.draining = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(consumer.drain(), settings.delivery_drain_seconds)
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
     await server.stop(1)
-    await health.stop()
-    with contextlib.suppress(NatsError, OSError, TimeoutError):
-        await asyncio.wait_for(client.drain(), 1)
-    for peer in (store, accounts, guard):
-        await peer.close()
-    _log.info("delivery stopped", settled=tally.settled, in_flight=tally.in_flight)
+    _log.info("delivered", settled=tally.settled, in_flight=tally.in_flight)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from petitbleu_kit.config import ServiceSettings
+
+_SOURCE_TREE = Path(__file__).parents[2] / "migrations"
+_PACKAGE = Path(__file__).parent / "migrations"
 
 
 class DeliverySettings(ServiceSettings):
@@ -45,4 +50,7 @@ class DeliverySettings(ServiceSettings):
     )
     delivery_drain_seconds: float = Field(
         8, gt=0, description="At SIGTERM, seconds for the list in hand to be settled."
+    )
+    migrations_dir: Path = Field(
+        _SOURCE_TREE if _SOURCE_TREE.is_dir() else _PACKAGE, description="Where the migrations are."
     )

@@ -19,6 +19,106 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Origin:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Origin.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ORIGIN_UNSPECIFIED: _Origin.ValueType  # 0
+    """Not set: the same as a stranger's."""
+    ORIGIN_STRANGER: _Origin.ValueType  # 1
+    """A stranger's server brought it; it never leaves again as it is."""
+    ORIGIN_SUBMITTED: _Origin.ValueType  # 2
+    """Somebody of ours submitted it."""
+    ORIGIN_NOTICE: _Origin.ValueType  # 3
+    """A notice that delivery wrote: a delivery status notification, a warning."""
+    ORIGIN_RULE: _Origin.ValueType  # 4
+    """A rule of somebody of ours forwards or answers it."""
+
+class Origin(_Origin, metaclass=_OriginEnumTypeWrapper):
+    """Where a message comes from: it decides whether it may leave for another server."""
+
+ORIGIN_UNSPECIFIED: Origin.ValueType  # 0
+"""Not set: the same as a stranger's."""
+ORIGIN_STRANGER: Origin.ValueType  # 1
+"""A stranger's server brought it; it never leaves again as it is."""
+ORIGIN_SUBMITTED: Origin.ValueType  # 2
+"""Somebody of ours submitted it."""
+ORIGIN_NOTICE: Origin.ValueType  # 3
+"""A notice that delivery wrote: a delivery status notification, a warning."""
+ORIGIN_RULE: Origin.ValueType  # 4
+"""A rule of somebody of ours forwards or answers it."""
+Global___Origin: _TypeAlias = Origin  # noqa: Y015
+
+class _Verdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
+    """Not checked."""
+    VERDICT_NONE: _Verdict.ValueType  # 1
+    """none."""
+    VERDICT_PASS: _Verdict.ValueType  # 2
+    """pass."""
+    VERDICT_FAIL: _Verdict.ValueType  # 3
+    """fail."""
+    VERDICT_SOFTFAIL: _Verdict.ValueType  # 4
+    """softfail."""
+    VERDICT_NEUTRAL: _Verdict.ValueType  # 5
+    """neutral."""
+    VERDICT_TEMPERROR: _Verdict.ValueType  # 6
+    """temperror."""
+    VERDICT_PERMERROR: _Verdict.ValueType  # 7
+    """permerror."""
+    VERDICT_POLICY: _Verdict.ValueType  # 8
+    """policy."""
+
+class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
+    """Result of a check, as in Authentication-Results (RFC 8601 §2.7)."""
+
+VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
+"""Not checked."""
+VERDICT_NONE: Verdict.ValueType  # 1
+"""none."""
+VERDICT_PASS: Verdict.ValueType  # 2
+"""pass."""
+VERDICT_FAIL: Verdict.ValueType  # 3
+"""fail."""
+VERDICT_SOFTFAIL: Verdict.ValueType  # 4
+"""softfail."""
+VERDICT_NEUTRAL: Verdict.ValueType  # 5
+"""neutral."""
+VERDICT_TEMPERROR: Verdict.ValueType  # 6
+"""temperror."""
+VERDICT_PERMERROR: Verdict.ValueType  # 7
+"""permerror."""
+VERDICT_POLICY: Verdict.ValueType  # 8
+"""policy."""
+Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+
+class _Treatment:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TreatmentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Treatment.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TREATMENT_UNSPECIFIED: _Treatment.ValueType  # 0
+    """The inbox, or wherever the owner's rules put it."""
+    TREATMENT_JUNK: _Treatment.ValueType  # 1
+    """Junk, unless the owner's own rule says otherwise by name."""
+
+class Treatment(_Treatment, metaclass=_TreatmentEnumTypeWrapper):
+    """Where a message belongs."""
+
+TREATMENT_UNSPECIFIED: Treatment.ValueType  # 0
+"""The inbox, or wherever the owner's rules put it."""
+TREATMENT_JUNK: Treatment.ValueType  # 1
+"""Junk, unless the owner's own rule says otherwise by name."""
+Global___Treatment: _TypeAlias = Treatment  # noqa: Y015
+
 class _AcceptStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -99,6 +199,10 @@ class AcceptItem(_message.Message):
     HEADER_FROM_FIELD_NUMBER: _builtins.int
     VERDICTS_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    SUBMITTER_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SUBMITTER_TENANT_ID_FIELD_NUMBER: _builtins.int
+    HOLD_UNTIL_MS_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.bytes
     """HMAC-SHA-256 of envelope and SHA-256 of the received bytes, 32 octets."""
     mail_from: _builtins.str
@@ -113,6 +217,14 @@ class AcceptItem(_message.Message):
     """The single address of the From field, UTF-8; empty when missing, multiple or unparsable."""
     traceparent: _builtins.str
     """W3C traceparent, empty when tracing is off."""
+    origin: Global___Origin.ValueType
+    """Where the message comes from; unset means a stranger's server."""
+    submitter_account_id: _builtins.int
+    """The account that submitted it, or on whose behalf it is written or forwarded; 0 for a stranger's mail."""
+    submitter_tenant_id: _builtins.int
+    """The tenant of that account."""
+    hold_until_ms: _builtins.int
+    """Unix milliseconds before which nobody routes it (FUTURERELEASE, RFC 4865); 0 for at once."""
     @_builtins.property
     def recipients(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceptRecipient]:
         """Recipients as received, at least one."""
@@ -138,10 +250,14 @@ class AcceptItem(_message.Message):
         header_from: _builtins.str = ...,
         verdicts: Global___AuthenticationVerdicts | None = ...,
         traceparent: _builtins.str = ...,
+        origin: Global___Origin.ValueType = ...,
+        submitter_account_id: _builtins.int = ...,
+        submitter_tenant_id: _builtins.int = ...,
+        hold_until_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters", "verdicts", b"verdicts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "header_from", b"header_from", "idempotency_key", b"idempotency_key", "mail_from", b"mail_from", "parameters", b"parameters", "recipients", b"recipients", "staged_id", b"staged_id", "trace", b"trace", "traceparent", b"traceparent", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "header_from", b"header_from", "hold_until_ms", b"hold_until_ms", "idempotency_key", b"idempotency_key", "mail_from", b"mail_from", "origin", b"origin", "parameters", b"parameters", "recipients", b"recipients", "staged_id", b"staged_id", "submitter_account_id", b"submitter_account_id", "submitter_tenant_id", b"submitter_tenant_id", "trace", b"trace", "traceparent", b"traceparent", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -217,21 +333,49 @@ Global___EnvelopeParameters: _TypeAlias = EnvelopeParameters  # noqa: Y015
 
 @_typing.final
 class AuthenticationVerdicts(_message.Message):
-    """What is known of the sender's authenticity; all unset until ingest judges."""
+    """What is known of the sender's authenticity; unset where nothing judged."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FROM_AUTHENTICATED_FIELD_NUMBER: _builtins.int
+    SPF_FIELD_NUMBER: _builtins.int
+    DKIM_FIELD_NUMBER: _builtins.int
+    DMARC_FIELD_NUMBER: _builtins.int
+    ARC_FIELD_NUMBER: _builtins.int
+    ENVELOPE_AUTHENTICATED_FIELD_NUMBER: _builtins.int
+    TREATMENT_FIELD_NUMBER: _builtins.int
+    SPAM_SCORE_FIELD_NUMBER: _builtins.int
     from_authenticated: _builtins.bool
     """True when header_from is authenticated (aligned DKIM or SPF pass, or a local login)."""
+    spf: Global___Verdict.ValueType
+    """SPF of the envelope sender (RFC 7208)."""
+    dkim: Global___Verdict.ValueType
+    """The best DKIM signature (RFC 6376)."""
+    dmarc: Global___Verdict.ValueType
+    """DMARC of the From address (RFC 9989)."""
+    arc: Global___Verdict.ValueType
+    """The ARC chain (RFC 8617)."""
+    envelope_authenticated: _builtins.bool
+    """True when the envelope sender is authenticated (SPF pass, or DKIM aligned with its domain): a reply to it is no backscatter."""
+    treatment: Global___Treatment.ValueType
+    """Where the message belongs by what was found."""
+    spam_score: _builtins.int
+    """Spam score in hundredths; 0 when nothing scored it."""
     def __init__(
         self,
         *,
         from_authenticated: _builtins.bool = ...,
+        spf: Global___Verdict.ValueType = ...,
+        dkim: Global___Verdict.ValueType = ...,
+        dmarc: Global___Verdict.ValueType = ...,
+        arc: Global___Verdict.ValueType = ...,
+        envelope_authenticated: _builtins.bool = ...,
+        treatment: Global___Treatment.ValueType = ...,
+        spam_score: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_authenticated", b"from_authenticated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arc", b"arc", "dkim", b"dkim", "dmarc", b"dmarc", "envelope_authenticated", b"envelope_authenticated", "from_authenticated", b"from_authenticated", "spam_score", b"spam_score", "spf", b"spf", "treatment", b"treatment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from petitbleu.store.v1 import accept_pb2 as _accept_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -39,6 +40,10 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     """Discarded by a rule, or destroyed by a decision or expiry."""
     OUTCOME_PARKED: _Outcome.ValueType  # 6
     """Could not be delivered; an operator decides."""
+    OUTCOME_SENT: _Outcome.ValueType  # 7
+    """Was queued, and another server took it."""
+    OUTCOME_FAILED: _Outcome.ValueType  # 8
+    """Was queued, and was refused or expired; its sender was told where that is allowed."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
     """Where a recipient stands."""
@@ -57,6 +62,10 @@ OUTCOME_DISCARDED: Outcome.ValueType  # 5
 """Discarded by a rule, or destroyed by a decision or expiry."""
 OUTCOME_PARKED: Outcome.ValueType  # 6
 """Could not be delivered; an operator decides."""
+OUTCOME_SENT: Outcome.ValueType  # 7
+"""Was queued, and another server took it."""
+OUTCOME_FAILED: Outcome.ValueType  # 8
+"""Was queued, and was refused or expired; its sender was told where that is allowed."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 class _FileStatus:
@@ -183,6 +192,11 @@ class OpenMessage(_message.Message):
     RECEIVED_AT_MS_FIELD_NUMBER: _builtins.int
     RECIPIENTS_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    SUBMITTER_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SUBMITTER_TENANT_ID_FIELD_NUMBER: _builtins.int
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
     accepted_id: _builtins.bytes
     """The accepted message, 16 octets."""
     mail_from: _builtins.str
@@ -197,9 +211,23 @@ class OpenMessage(_message.Message):
     """Unix milliseconds of acceptance."""
     traceparent: _builtins.str
     """W3C traceparent, empty when tracing is off."""
+    origin: _accept_pb2.Origin.ValueType
+    """Where the message comes from."""
+    submitter_account_id: _builtins.int
+    """The account that submitted it, or on whose behalf it was written; 0 for a stranger's mail."""
+    submitter_tenant_id: _builtins.int
+    """The tenant of that account."""
     @_builtins.property
     def recipients(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpenRecipient]:
         """The open recipients."""
+
+    @_builtins.property
+    def verdicts(self) -> _accept_pb2.AuthenticationVerdicts:
+        """What ingest found out about the sender."""
+
+    @_builtins.property
+    def parameters(self) -> _accept_pb2.EnvelopeParameters:
+        """Envelope parameters."""
 
     def __init__(
         self,
@@ -212,10 +240,15 @@ class OpenMessage(_message.Message):
         received_at_ms: _builtins.int = ...,
         recipients: _abc.Iterable[Global___OpenRecipient] | None = ...,
         traceparent: _builtins.str = ...,
+        origin: _accept_pb2.Origin.ValueType = ...,
+        submitter_account_id: _builtins.int = ...,
+        submitter_tenant_id: _builtins.int = ...,
+        verdicts: _accept_pb2.AuthenticationVerdicts | None = ...,
+        parameters: _accept_pb2.EnvelopeParameters | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters", "verdicts", b"verdicts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "from_authenticated", b"from_authenticated", "header_from", b"header_from", "mail_from", b"mail_from", "received_at_ms", b"received_at_ms", "recipients", b"recipients", "size", b"size", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "from_authenticated", b"from_authenticated", "header_from", b"header_from", "mail_from", b"mail_from", "origin", b"origin", "parameters", b"parameters", "received_at_ms", b"received_at_ms", "recipients", b"recipients", "size", b"size", "submitter_account_id", b"submitter_account_id", "submitter_tenant_id", b"submitter_tenant_id", "traceparent", b"traceparent", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -230,22 +263,30 @@ class OpenRecipient(_message.Message):
     RECIPIENT_NO_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    NOTIFY_FIELD_NUMBER: _builtins.int
+    ORCPT_FIELD_NUMBER: _builtins.int
     recipient_no: _builtins.int
     """Number in the envelope, from 0."""
     address: _builtins.str
     """The mailbox as received."""
     attempts: _builtins.int
     """Attempts so far."""
+    notify: _builtins.str
+    """NOTIFY value (RFC 3461 §4.1), empty when not given."""
+    orcpt: _builtins.str
+    """ORCPT value (RFC 3461 §4.2), empty when not given."""
     def __init__(
         self,
         *,
         recipient_no: _builtins.int = ...,
         address: _builtins.str = ...,
         attempts: _builtins.int = ...,
+        notify: _builtins.str = ...,
+        orcpt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "attempts", b"attempts", "recipient_no", b"recipient_no"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "attempts", b"attempts", "notify", b"notify", "orcpt", b"orcpt", "recipient_no", b"recipient_no"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -102,7 +102,8 @@ class FilingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Settle(self, request, context):
-        """Settle records the outcome of recipients; settling a settled one is a no-op. At most 1,000 items.
+        """Settle records the outcome of recipients; settling a settled one is a no-op, but for a queued one that is sent or has failed.
+        At most 1,000 items.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,9 @@ class FilingServiceStub:
     FileMany: _grpc.StreamStreamMultiCallable[_filing_pb2.FileRequest, _filing_pb2.FileResponse]
     """FileMany is File as a conversation, as AcceptMany is of Accept."""
     Settle: _grpc.UnaryUnaryMultiCallable[_filing_pb2.SettleRequest, _filing_pb2.SettleResponse]
-    """Settle records the outcome of recipients; settling a settled one is a no-op. At most 1,000 items."""
+    """Settle records the outcome of recipients; settling a settled one is a no-op, but for a queued one that is sent or has failed.
+    At most 1,000 items.
+    """
     DecideHeld: _grpc.UnaryUnaryMultiCallable[_filing_pb2.DecideHeldRequest, _filing_pb2.DecideHeldResponse]
     """DecideHeld files or destroys a held message, with a token of junior-guard. Callers: junior-guard."""
 
@@ -68,7 +70,9 @@ class FilingServiceAsyncStub(FilingServiceStub):
     FileMany: _aio.StreamStreamMultiCallable[_filing_pb2.FileRequest, _filing_pb2.FileResponse]  # type: ignore[assignment]
     """FileMany is File as a conversation, as AcceptMany is of Accept."""
     Settle: _aio.UnaryUnaryMultiCallable[_filing_pb2.SettleRequest, _filing_pb2.SettleResponse]  # type: ignore[assignment]
-    """Settle records the outcome of recipients; settling a settled one is a no-op. At most 1,000 items."""
+    """Settle records the outcome of recipients; settling a settled one is a no-op, but for a queued one that is sent or has failed.
+    At most 1,000 items.
+    """
     DecideHeld: _aio.UnaryUnaryMultiCallable[_filing_pb2.DecideHeldRequest, _filing_pb2.DecideHeldResponse]  # type: ignore[assignment]
     """DecideHeld files or destroys a held message, with a token of junior-guard. Callers: junior-guard."""
 
@@ -117,7 +121,9 @@ class FilingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _filing_pb2.SettleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_filing_pb2.SettleResponse, _abc.Awaitable[_filing_pb2.SettleResponse]]:
-        """Settle records the outcome of recipients; settling a settled one is a no-op. At most 1,000 items."""
+        """Settle records the outcome of recipients; settling a settled one is a no-op, but for a queued one that is sent or has failed.
+        At most 1,000 items.
+        """
 
     @_abc_1.abstractmethod
     def DecideHeld(
