@@ -18,8 +18,10 @@ UNDO = "urn:uuid:f1894e8f-9abe-4383-9899-282ca330f7e4"
 QUOTA = "urn:ietf:params:jmap:quota"
 SUBMISSION = "urn:ietf:params:jmap:submission"
 MDN = "urn:ietf:params:jmap:mdn"
+SIEVE = "urn:ietf:params:jmap:sieve"
+VACATION = "urn:ietf:params:jmap:vacationresponse"
 
-USING = (CORE, MAIL, BLOB, QUOTA, SUBMISSION, MDN, UNDO)
+USING = (CORE, MAIL, BLOB, QUOTA, SUBMISSION, MDN, UNDO, SIEVE, VACATION)
 
 _numbers = itertools.count(1)
 

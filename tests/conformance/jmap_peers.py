@@ -22,14 +22,17 @@ import grpc
 import grpc.aio
 from tests.conformance.jmap_people import MemoryIdentities
 from tests.conformance.jmap_push_memory import ABOUT_PEOPLE, MemoryPush
+from tests.conformance.jmap_scripts import MemoryScripts
 from tests.conformance.jmap_shares import ABOUT_SHARES, Directory, NoShares
 from tests.conformance.jmap_store import MemoryStore
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc, push_pb2_grpc
+from petitbleu.delivery.v1 import scripts_pb2_grpc
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc, removed_pb2_grpc, sharing_pb2_grpc, uploads_pb2, uploads_pb2_grpc
 from petitbleu_accounts.grpc_api.identities import IdentityApi
 from petitbleu_accounts.service.identities import Identities
+from petitbleu_delivery.grpc_scripts import PERSON_SCRIPTS, ScriptServicer
 from petitbleu_dev import credentials
 from petitbleu_gateway.ports import Identity
 from petitbleu_kit.identity import OperatorToken, Principal, PrincipalVerifier, Signer, Verifier, principal_claims
@@ -252,7 +255,7 @@ class JmapPeers:
         self.directory = directory
         self.identity = directory / "identity"
         self.identity.mkdir()
-        for service in ("gateway", "store", "accounts"):
+        for service in ("gateway", "store", "accounts", "delivery"):
             credentials.identity(self.identity, service)
         self.store = MemoryStore()
         self.pictures_port = free_port()
@@ -307,6 +310,9 @@ class JmapPeers:
         removed_pb2_grpc.add_RemovedServiceServicer_to_server(Deleted(self.store, mail), server)
         sharing_pb2_grpc.add_SharingServiceServicer_to_server(NoShares(self.store), server)
         await server.start()
+        server = self._server("delivery", "petitbleu.delivery.v1.ScriptService")
+        scripts_pb2_grpc.add_ScriptServiceServicer_to_server(ScriptServicer(MemoryScripts()), server)
+        await server.start()
         self._ready.set()
 
     def _server(self, service: str, *names: str) -> grpc.aio.Server:
@@ -314,7 +320,7 @@ class JmapPeers:
             service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
             {f"/{name}/": frozenset({"gateway"}) for name in names},
             frozenset(
-                {"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/", *_ABOUT_PEOPLE, *_ABOUT_DELETED, *ABOUT_PEOPLE, *ABOUT_SHARES}
+                {"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/", *_ABOUT_PEOPLE, *_ABOUT_DELETED, *ABOUT_PEOPLE, *ABOUT_SHARES, *PERSON_SCRIPTS}
             ),
         )  # fmt: skip
         server = make_server(interceptor)
@@ -340,6 +346,7 @@ class JmapPeers:
             "PETITBLEU_IDENTITY_DIR": str(self.identity),
             "PETITBLEU_STORE_TARGET": self.address("store"),
             "PETITBLEU_ACCOUNTS_TARGET": self.address("accounts"),
+            "PETITBLEU_DELIVERY_TARGET": self.address("delivery"),
             "PETITBLEU_EGRESS_ALLOW": "127.0.0.0/8",
             "PETITBLEU_IMAGE_BURST": "40",
             "PETITBLEU_IMAGE_RATE": "0.1",

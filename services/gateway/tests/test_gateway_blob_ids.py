@@ -13,11 +13,12 @@ from petitbleu_gateway.jmap import ids
 
 
 def test_blob_names() -> None:
-    assert ids.blob_name("B12") == (12, 0, None, ())
-    assert ids.blob_name("B12-2_1") == (12, 0, "2.1", ())
-    assert ids.blob_name("B12-2_1-3-1_1") == (12, 0, "2.1", ("3", "1.1"))
-    assert ids.blob_name("U7") == (0, 7, None, ())
-    assert ids.blob_name("U7-1_2") == (0, 7, None, ("1.2",))
+    assert ids.blob_name("B12") == (12, 0, None, (), 0)
+    assert ids.blob_name("B12-2_1") == (12, 0, "2.1", (), 0)
+    assert ids.blob_name("B12-2_1-3-1_1") == (12, 0, "2.1", ("3", "1.1"), 0)
+    assert ids.blob_name("U7") == (0, 7, None, (), 0)
+    assert ids.blob_name("U7-1_2") == (0, 7, None, ("1.2",), 0)
+    assert ids.blob_name("C3") == (0, 0, None, (), 3)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_rfc8620_1_2_blob_ids_are_ids_and_come_back(number: int, section: list[i
     part = ".".join(map(str, section))
     text = ids.blob_id(number, part)
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,255}", text)
-    assert ids.blob_name(text) == (number, 0, part, ())
+    assert ids.blob_name(text) == (number, 0, part, (), 0)
 
 
 @given(st.text(max_size=300))

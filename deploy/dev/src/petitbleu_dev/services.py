@@ -26,10 +26,14 @@ CALLS = {
 
 USES_REDIS = ("ingest", "gateway", "accounts")
 USES_TLS = ("ingest", "gateway")
-KEY_FILES = {"ingest": "ingest.key", "junior-guard": "junior-guard.key"}
+KEY_FILES = {"ingest": "ingest.key", "junior-guard": "junior-guard.key", "delivery": "delivery.key"}
 """Keys of keyed hashes that a service needs and that no database of it keeps."""
 
-KEY_VARIABLES = {"ingest": "PETITBLEU_INGEST_SECRET_FILE", "junior-guard": "PETITBLEU_JUNIOR_GUARD_KEY_FILE"}
+KEY_VARIABLES = {
+    "ingest": "PETITBLEU_INGEST_SECRET_FILE",
+    "junior-guard": "PETITBLEU_JUNIOR_GUARD_KEY_FILE",
+    "delivery": "PETITBLEU_DELIVERY_KEY_FILE",
+}
 SECRET_SUFFIXES = ("_TOKEN", "_PASSWORD", "_SECRET_KEY", "_DSN")
 """Variables of the caller's own environment that are not handed to every service."""
 

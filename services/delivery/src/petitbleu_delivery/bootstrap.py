@@ -17,9 +17,11 @@ from petitbleu.delivery.v1 import delivery_pb2_grpc
 from petitbleu_delivery.adapters.accounts import AccountsDirectory
 from petitbleu_delivery.adapters.guard import JuniorGuard
 from petitbleu_delivery.adapters.store import StoreFiling
+from petitbleu_delivery.bootstrap_scripts import script_parts
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.consumers import ACCEPTED, AcceptedMail, DirectoryNews
 from petitbleu_delivery.grpc_api import ALLOWED, RoutingServicer
+from petitbleu_delivery.grpc_scripts import ALLOWED_SCRIPTS, PERSON_SCRIPTS
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.measures import Tally
@@ -192,6 +194,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     client = opened.bus
     cache = RouteCache(settings.delivery_cache_entries, settings.delivery_cache_seconds)
     tally = Tally()
+    scripts = script_parts(settings, opened.pool)
     rounds = Rounds(
         StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds),
         Router(AccountsDirectory(opened.accounts, settings.delivery_call_seconds), cache),
@@ -208,9 +211,10 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     server = make_server(
         IdentityInterceptor(
             NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
-            OperatorToken(settings.operator_token_file), ALLOWED,
+            OperatorToken(settings.operator_token_file), {**ALLOWED, **ALLOWED_SCRIPTS}, PERSON_SCRIPTS,
         )
     )  # fmt: skip
+    scripts.serve(server)
     delivery_pb2_grpc.add_RoutingServiceServicer_to_server(
         RoutingServicer(tally, cache, lambda: pending_events(client)), server
     )

@@ -51,6 +51,14 @@ class DeliverySettings(ServiceSettings):
     delivery_drain_seconds: float = Field(
         8, gt=0, description="At SIGTERM, seconds for the list in hand to be settled."
     )
+    delivery_key_file: Path | None = Field(
+        None, description="The file of the key (32 octets in base64) under which delivery seals what it keeps of people; "
+        "data/keys/delivery.key when it is not set. With another one nothing kept can be read.",
+    )  # fmt: skip
     migrations_dir: Path = Field(
         _SOURCE_TREE if _SOURCE_TREE.is_dir() else _PACKAGE, description="Where the migrations are."
     )
+
+    def key_file(self) -> Path:
+        """Return where the key is."""
+        return self.delivery_key_file or self.data / "keys" / "delivery.key"

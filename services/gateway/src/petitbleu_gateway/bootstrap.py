@@ -18,6 +18,7 @@ from petitbleu_gateway.adapters.probes import backend_answers, service_ready
 from petitbleu_gateway.adapters.push_grpc import GrpcPush
 from petitbleu_gateway.adapters.push_post import PostLimits, PushPoster
 from petitbleu_gateway.adapters.rendering_pool import RenderingLimits, RenderingPool
+from petitbleu_gateway.adapters.scripts_grpc import GrpcScripts
 from petitbleu_gateway.adapters.sharing_grpc import GrpcDirectory, GrpcSharing
 from petitbleu_gateway.adapters.states_grpc import GrpcStates
 from petitbleu_gateway.adapters.store_grpc import GrpcMailStore
@@ -283,7 +284,9 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     store_peer = Peer(settings.target("store"), "store", signer)
     accounts = GrpcAccounts(accounts_peer, settings.rpc_seconds)
     stream_peer = Peer(settings.target("store"), "store", signer, own_connection=True, window_octets=_WINDOW_OCTETS)
-    store = GrpcMailStore(store_peer, stream_peer, settings.rpc_seconds)
+    delivery_peer = Peer(settings.target("delivery"), "delivery", signer)
+    scripts = GrpcScripts(delivery_peer, settings.rpc_seconds)
+    store = GrpcMailStore(store_peer, stream_peer, settings.rpc_seconds, scripts)
     events = BusEvents(settings)
     authentication = Authentication(
         accounts,
@@ -339,7 +342,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     for egress in (showing.egress, web_push.egress):
         await egress.close()
     store.close()
-    for peer in (accounts_peer, store_peer, stream_peer):
+    for peer in (accounts_peer, store_peer, stream_peer, delivery_peer):
         await peer.close()
     failed = [task for task in running if task.done() and not task.cancelled() and task.exception() is not None]
     if failed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from petitbleu.accounts.v1 import accounts_pb2
+from petitbleu.delivery.v1 import scripts_pb2
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import removed_pb2, sharing_pb2, uploads_pb2
 
@@ -170,8 +171,41 @@ class Sharing(Protocol):
         """Destroy notifications."""
 
 
+class Scripts(Protocol):
+    """One person's rules, on that person's behalf. Raises grpc.aio.AioRpcError as delivery answered."""
+
+    most_octets: int
+    """Octets that a script may have."""
+
+    async def scripts(self, who: Identity) -> scripts_pb2.ListScriptsResponse:
+        """Give all scripts."""
+
+    async def content(self, who: Identity, content_id: int) -> bytes | None:
+        """Give a content, None when no script has it."""
+
+    async def update(
+        self, who: Identity, request: scripts_pb2.UpdateScriptsRequest
+    ) -> scripts_pb2.UpdateScriptsResponse:
+        """Change scripts in one commit."""
+
+    async def check(self, who: Identity, content: bytes) -> scripts_pb2.CheckScriptResponse:
+        """Say what is wrong with a script."""
+
+    async def vacation(self, who: Identity) -> scripts_pb2.GetVacationResponse:
+        """Give the answer while the person is away."""
+
+    async def set_vacation(
+        self, who: Identity, request: scripts_pb2.SetVacationRequest
+    ) -> scripts_pb2.SetVacationResponse:
+        """Replace it."""
+
+
 class MailStore(Protocol):
     """One person's mail, on that person's behalf. Raises grpc.aio.AioRpcError as store answered."""
+
+    @property
+    def scripts(self) -> Scripts:
+        """That person's rules, which delivery keeps."""
 
     @property
     def removed(self) -> RemovedMail:

@@ -122,4 +122,11 @@ _EXTENSIONS: Final = frozenset(
 
 CATALOG: Final = Catalog(MappingProxyType(_COMMANDS), MappingProxyType(_TESTS), _EXTENSIONS)
 EXTENSIONS: Final = tuple(sorted(_EXTENSIONS))
-"""What `require` may name, as ManageSieve's and JMAP's capabilities tell it (RFC 5804 §1.7, RFC 9661 §1.3)."""
+"""What `require` may name."""
+
+# Evaluated, but nobody carries it out yet: nobody sends notifications, and there are no address books to be lists.
+_NOT_CARRIED_OUT: Final = frozenset({"enotify", "extlists"})
+DELIVERED: Final = Catalog(CATALOG.commands, CATALOG.tests, _EXTENSIONS - _NOT_CARRIED_OUT)
+"""What scripts of mailboxes may use: delivery does all of it."""
+DELIVERED_EXTENSIONS: Final = tuple(sorted(DELIVERED.extensions))
+"""What `require` may name there, as ManageSieve's and JMAP's capabilities tell it (RFC 5804 §1.7, RFC 9661 §1.2.1)."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc, uploads_pb2, uploads_pb2_grpc
 from petitbleu_gateway.adapters.removed_grpc import GrpcRemovedMail
-from petitbleu_gateway.ports import Identity, RemovedMail
+from petitbleu_gateway.ports import Identity, RemovedMail, Scripts
 from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer
 from petitbleu_kit.telemetry import tracing_on
@@ -29,10 +29,12 @@ class GrpcMailStore:
         peer: Channel to store.
         streams: Another one, on which long reads hold up nobody's calls.
         seconds: Deadline of a call.
+        scripts: The person's rules, which delivery keeps.
         read_seconds: Deadline of a whole download.
     """
 
-    def __init__(self, peer: Peer, streams: Peer, seconds: float, read_seconds: float = 3600) -> None:
+    def __init__(self, peer: Peer, streams: Peer, seconds: float, scripts: Scripts, read_seconds: float = 3600) -> None:
+        self.scripts = scripts
         self.removed: RemovedMail = GrpcRemovedMail(peer, seconds)
         self._peer = peer
         self._streams = streams

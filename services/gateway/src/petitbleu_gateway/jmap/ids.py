@@ -15,7 +15,7 @@ from msgspec import Meta
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}")
 _SECTION: Final = r"-[1-9][0-9]{0,5}(?:_[1-9][0-9]{0,5}){0,99}"
-_BLOB: Final = re.compile(rf"([BU])([1-9][0-9]{{0,18}})((?:{_SECTION}){{0,5}})")
+_BLOB: Final = re.compile(rf"([BUC])([1-9][0-9]{{0,18}})((?:{_SECTION}){{0,5}})")
 _MAX: Final = (1 << 63) - 1
 _LONGEST: Final = 255
 _FORM: Final = r"[A-Za-z0-9_-]{1,255}"
@@ -27,9 +27,9 @@ _ID: Final = re.compile(_FORM)
 
 
 class BlobName(NamedTuple):
-    """What a blob id names: a whole message or upload, one of a message's parts, or a part of a message within one of these.
+    """What a blob id names: a whole message, upload or script, one of a message's parts, or a part of a message within one of these.
 
-    One of `message_id` and `upload_id` is 0. `part` is a section of the message that its record tells of; `within` are
+    All but one of `message_id`, `upload_id` and `content_id` are 0. `part` is a section of the message that its record tells of; `within` are
     sections of messages that stand in a blob, each in the one before.
     """
 
@@ -37,6 +37,7 @@ class BlobName(NamedTuple):
     upload_id: int
     part: str | None
     within: tuple[str, ...]
+    content_id: int = 0
 
 
 def is_id(text: str) -> bool:
@@ -85,6 +86,8 @@ def blob_name(text: object) -> BlobName | None:
     sections = tuple(found[3].replace("_", ".").split("-")[1:])
     if found[1] == "U":
         return BlobName(0, number, None, sections)
+    if found[1] == "C":
+        return BlobName(0, 0, None, sections, number)
     return BlobName(number, 0, sections[0] if sections else None, sections[1:])
 
 

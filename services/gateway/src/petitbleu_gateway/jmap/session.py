@@ -21,8 +21,10 @@ from petitbleu_gateway.jmap.envelope import (
     OWNER,
     PRINCIPALS,
     QUOTA,
+    SIEVE,
     SUBMISSION,
     UNDO,
+    VACATION,
     WEBPUSH,
     WEBSOCKET,
 )  # fmt: skip
@@ -30,6 +32,8 @@ from petitbleu_gateway.ports import Identity
 from petitbleu_gateway.service.shared_accounts import SharedAccount
 from petitbleu_mail.collations import COLLATIONS
 from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
+from petitbleu_mail.sieve.catalog import DELIVERED_EXTENSIONS
+from petitbleu_mail.sieve.faults import LIMITS
 
 API_PATH = "/jmap/api"
 SESSION_PATH = "/jmap/session"
@@ -41,6 +45,10 @@ WEB_SOCKET_PATH = "/jmap/ws"
 BLOB_TYPES = ("Mailbox", "Thread", "Email")
 DIGESTS = ("sha-256", "sha-512", "sha")
 MAX_DATA_SOURCES = 256
+MAX_SCRIPTS = 32
+"""Scripts that delivery keeps for an account."""
+MAX_SCRIPT_NAME = 512
+"""Octets of a script's name; RFC 9661 §1.2.1 wants no less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,19 @@ def submission_capability() -> dict[str, Any]:
     return {"maxDelayedSend": 0, "submissionExtensions": {}}
 
 
+def sieve_capability() -> dict[str, Any]:
+    """Return an account's value of `urn:ietf:params:jmap:sieve` (RFC 9661 §1.2.1): what delivery keeps to."""
+    return {
+        "maxSizeScriptName": MAX_SCRIPT_NAME,
+        "maxSizeScript": LIMITS.script_octets,
+        "maxNumberScripts": MAX_SCRIPTS,
+        "maxNumberRedirects": LIMITS.redirects,
+        "sieveExtensions": list(DELIVERED_EXTENSIONS),
+        "notificationMethods": None,
+        "externalLists": None,
+    }
+
+
 def websocket_capability(origin: str) -> dict[str, Any]:
     """Return the value of `urn:ietf:params:jmap:websocket` (RFC 8887 §3) for an origin of HTTP."""
     return {"url": f"ws{origin.removeprefix('http')}{WEB_SOCKET_PATH}", "supportsPush": True}
@@ -138,6 +159,8 @@ def own_account(who: Identity, limits: SessionLimits) -> dict[str, Any]:
             BLOB: blob_capability(limits),
             QUOTA: {},
             SUBMISSION: submission_capability(),
+            VACATION: {},  # RFC 8621 §1.3.3
+            SIEVE: sieve_capability(),
             MDN: {},
             UNDO: {},
             PRINCIPALS: {"currentUserPrincipalId": f"P{who.account_id}"},
@@ -159,6 +182,8 @@ def session_object(
             WEBSOCKET: websocket_capability(origin),
             QUOTA: {},  # RFC 9425 §2.1
             SUBMISSION: {},
+            VACATION: {},
+            SIEVE: {"implementation": "Petit Bleu"},  # RFC 9661 §1.2.1
             MDN: {},  # RFC 9007 §1.3
             UNDO: {},
             PRINCIPALS: {},  # RFC 9670 §1.5.1
@@ -172,7 +197,9 @@ def session_object(
             },
         },
         # core has no data of its own, and SHOULD NOT be present
-        "primaryAccounts": dict.fromkeys((MAIL, BLOB, QUOTA, SUBMISSION, MDN, UNDO, PRINCIPALS), account),
+        "primaryAccounts": dict.fromkeys(
+            (MAIL, BLOB, QUOTA, SUBMISSION, VACATION, SIEVE, MDN, UNDO, PRINCIPALS), account
+        ),
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",
         "downloadUrl": f"{origin}{DOWNLOAD_PATH}{{accountId}}/{{blobId}}/{{name}}?type={{type}}",
@@ -206,5 +233,6 @@ def _capabilities(limits: SessionLimits) -> bytes:
             limits.application_server_key,
             PRINCIPALS,
             submission_capability(),
+            sieve_capability(),
         ]
     )

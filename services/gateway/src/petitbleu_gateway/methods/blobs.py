@@ -58,7 +58,12 @@ async def find_blob(store: MailStore, who: Identity, text: str, take: Take) -> B
     name = ids.blob_name(text)
     if name is None:
         return None
-    blob = await (_find_upload(store, who, name.upload_id) if name.upload_id else _find_message(store, who, name, take))
+    if name.content_id:
+        blob = await _find_script(store, who, name.content_id)
+    elif name.upload_id:
+        blob = await _find_upload(store, who, name.upload_id)
+    else:
+        blob = await _find_message(store, who, name, take)
     for section in name.within:
         if blob is None:
             return None
@@ -69,6 +74,13 @@ async def find_blob(store: MailStore, who: Identity, text: str, take: Take) -> B
 async def _find_upload(store: MailStore, who: Identity, upload_id: int) -> Blob | None:
     found = await store.uploads(who, [upload_id])
     return Blob(0, 0, found[0].size, found[0].size, None, None, upload_id) if found else None
+
+
+async def _find_script(store: MailStore, who: Identity, content_id: int) -> Blob | None:
+    if who.own_account_id:  # rules are nobody's but their owner's
+        return None
+    content = await store.scripts.content(who, content_id)
+    return None if content is None else _held(content, "application/sieve")
 
 
 async def _find_message(store: MailStore, who: Identity, name: ids.BlobName, take: Take) -> Blob | None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from petitbleu_gateway.domain.small_lists import ListQuery, ListQueryChanges
 from petitbleu_gateway.jmap.calls import Method, Registry
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, PRINCIPALS, QUOTA, SUBMISSION, UNDO
+from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, PRINCIPALS, QUOTA, SIEVE, SUBMISSION, UNDO, VACATION
 from petitbleu_gateway.methods import (
     blob_copy,
     blob_get,
@@ -32,7 +32,10 @@ from petitbleu_gateway.methods import (
     principal,
     quota,
     search_snippet,
+    sieve_script,
+    sieve_script_set,
     thread,
+    vacation,
 )
 from petitbleu_gateway.methods import share_notification as notices
 from petitbleu_gateway.methods.changes import ChangesArguments, email_changes, thread_changes
@@ -77,6 +80,12 @@ def build_registry(push: PushSubscriptionMethods | None = None) -> Registry:
         "Identity/get": Method(SUBMISSION, identity.IdentityGet, identity.identity_get),
         "Identity/changes": Method(SUBMISSION, ChangesArguments, identity.identity_changes),
         "Identity/set": Method(SUBMISSION, identity_set.IdentitySet, identity_set.identity_set),
+        "VacationResponse/get": Method(VACATION, vacation.VacationGet, vacation.vacation_get),
+        "VacationResponse/set": Method(VACATION, vacation.VacationSet, vacation.vacation_set),
+        "SieveScript/get": Method(SIEVE, sieve_script.SieveScriptGet, sieve_script.sieve_script_get),
+        "SieveScript/set": Method(SIEVE, sieve_script_set.SieveScriptSet, sieve_script_set.sieve_script_set),
+        "SieveScript/query": Method(SIEVE, ListQuery, sieve_script.sieve_script_query),
+        "SieveScript/validate": Method(SIEVE, sieve_script.SieveScriptValidate, sieve_script.sieve_script_validate),
         "MDN/parse": Method(MDN, mdn.MdnParse, mdn.mdn_parse),
         "Quota/get": Method(QUOTA, quota.QuotaGet, quota.quota_get),
         "Quota/changes": Method(QUOTA, ChangesArguments, quota.quota_changes),
