@@ -20,7 +20,7 @@ from tests.conformance.jmap_removed import MemoryRemoved, Removed
 
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import uploads_pb2
-from petitbleu_gateway.ports import Identity
+from petitbleu_gateway.ports import Identity, Scripts
 from petitbleu_mail.structure import encode_meta, parse_message
 from petitbleu_mail.threading import thread_keys
 from petitbleu_store.domain.change_log import Op, fold
@@ -139,7 +139,9 @@ class Person:
 
 
 class MemoryStore:
-    """`petitbleu_gateway.ports.MailStore`, in memory."""
+    """`petitbleu_gateway.ports.MailStore`, in memory; rules are served apart (`jmap_scripts`)."""
+
+    scripts: Scripts
 
     def __init__(self) -> None:
         self.people: dict[int, Person] = {}

@@ -57,7 +57,7 @@ def test_ids_come_back(number: int) -> None:
     assert ids.account_number(ids.account_id_text(number)) == number
     assert ids.is_id(ids.account_id_text(number))
     assert ids.message_number(f"M{number}") == number
-    assert ids.blob_name(ids.blob_id(number, "1.2")) == (number, 0, "1.2", ())
+    assert ids.blob_name(ids.blob_id(number, "1.2")) == (number, 0, "1.2", (), 0)
     assert ids.state_number(ids.state_text(number)) == number
 
 
