@@ -23,6 +23,7 @@ from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.accounts import AccountService
 from petitbleu_store.service.erasure import Erasure
 from petitbleu_store.service.filing import FilingService
+from petitbleu_store.service.folders import Folders
 from petitbleu_store.service.full_accounts import FullAccounts
 from petitbleu_store.service.held import HeldService
 from petitbleu_store.service.keyword_names import KeywordNames
@@ -51,6 +52,7 @@ class Parts:
         self.uploads = Uploads(core, self.upload_staging)
         self.erasure = Erasure(core, self.book, names, self.uploads, self.cases.ends)
         self.filing = FilingService(core, self.book)
+        self.folders = Folders(core, self.book)
         self.held = HeldService(core, self.book, self.filing)
         self.full = FullAccounts(core.cold)
 
@@ -87,6 +89,10 @@ class Parts:
         response = await self.filing.file(request)
         self.search.index.note({item.account_id for item in request.items})
         return response
+
+    async def list_folders(self, request: filing_pb2.ListFoldersRequest) -> filing_pb2.ListFoldersResponse:
+        """FilingService.ListFolders."""
+        return await self.folders.listed(request)
 
     async def decide_held(self, request: filing_pb2.DecideHeldRequest) -> filing_pb2.DecideHeldResponse:
         """FilingService.DecideHeld."""

@@ -79,6 +79,9 @@ class MailboxParts(Protocol):
     async def file(self, request: filing_pb2.FileRequest) -> filing_pb2.FileResponse:
         """FilingService.File."""
 
+    async def list_folders(self, request: filing_pb2.ListFoldersRequest) -> filing_pb2.ListFoldersResponse:
+        """FilingService.ListFolders."""
+
     async def decide_held(self, request: filing_pb2.DecideHeldRequest) -> filing_pb2.DecideHeldResponse:
         """FilingService.DecideHeld."""
 

@@ -109,6 +109,13 @@ class FilingServicer(filing_pb2_grpc.FilingServiceServicer):
             yield await self._mailboxes.file(one)
 
     @answered
+    async def ListFolders(
+        self, request: filing_pb2.ListFoldersRequest, _context: Context
+    ) -> filing_pb2.ListFoldersResponse:
+        """Give the mailboxes of accounts."""
+        return await self._mailboxes.list_folders(request)
+
+    @answered
     async def Settle(self, request: filing_pb2.SettleRequest, _context: Context) -> filing_pb2.SettleResponse:
         """Record outcomes."""
         if len(request.items) > MAX_ITEMS:

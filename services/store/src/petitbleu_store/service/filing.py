@@ -23,8 +23,10 @@ from petitbleu_store.core import Core
 from petitbleu_store.domain import content, keywords
 from petitbleu_store.domain.content import Content
 from petitbleu_store.domain.description import Description, describe
+from petitbleu_store.domain.folders import Folder
+from petitbleu_store.domain.standard_mailboxes import INBOX
 from petitbleu_store.errors import Problem, StoreError
-from petitbleu_store.service import filing_commit, held_rows, joining
+from petitbleu_store.service import filing_commit, folders, held_rows, joining
 from petitbleu_store.service.account_book import AccountBook, KnownAccount
 from petitbleu_store.service.filing_commit import AccountBatch, Filing, GuardChangedError
 from petitbleu_store.service.filing_items import SETTLES, Wanted, outcomes, wanted_of
@@ -67,6 +69,7 @@ class FilingService:
     def __init__(self, core: Core, book: AccountBook) -> None:
         self._core = core
         self._book = book
+        self._folders = folders.Folders(core, book)
         self._large = asyncio.Semaphore(1)
         self._at_once = True
         self._whole = True
@@ -93,6 +96,7 @@ class FilingService:
 
     async def place(self, wanted: Sequence[Wanted], bodies: Bodies) -> None:
         """File or hold what is wanted; each one's status is set."""
+        await self._make_folders(wanted)
         for _ in range(_PLANS):
             accounts = await self._book.many(self._core.pool, {one.account_id for one in wanted})
             batches, holds = self._plan(wanted, accounts, bodies)
@@ -127,6 +131,18 @@ class FilingService:
             self._core.outbox.published_soon(events)
             return
         raise StoreError(Problem.BUSY, "the guard of an account keeps changing")
+
+    async def _make_folders(self, wanted: Sequence[Wanted]) -> None:
+        """Make the mailboxes that rules want to be made, before the transaction that files."""
+        missing: dict[int, list[Folder]] = {}
+        for one in wanted:
+            made = [folder for folder in one.folders if folder.create]
+            if made:
+                missing.setdefault(one.account_id, []).extend(made)
+        if missing:
+            accounts = await self._book.many(self._core.pool, set(missing))
+            for account_id, account in accounts.items():
+                await self._folders.make(account, missing[account_id])
 
     async def _read(self, ids: Iterable[BlobId]) -> Bodies:
         """Open and describe accepted messages."""
@@ -257,7 +273,9 @@ class FilingService:
         if not batches:
             return []
         _commits.labels(way="locked").inc()
-        events = await filing_commit.commit(connection, list(batches.values()), at_once=self._at_once)
+        events = await filing_commit.commit(
+            connection, list(batches.values()), at_once=self._at_once, prepare=folders.find
+        )
         for one in wanted:
             batch = batches.get(one.account_id)
             if batch is not None:
@@ -298,7 +316,7 @@ def _settle_status(one: Wanted, batch: AccountBatch) -> None:
 
 def _held_content(one: Wanted, message: AcceptedMessage) -> held_rows.HeldContent:
     return held_rows.HeldContent(
-        message.key, message.size, one.recipients, one.mailbox_ids, one.flags, sorted(one.keywords), one.prefix,
+        message.key, message.size, one.recipients, one.mailbox_ids or [INBOX], one.flags, sorted(one.keywords), one.prefix,
         message.envelope.traceparent,
     )  # fmt: skip
 
@@ -318,5 +336,6 @@ def filing_of(account: KnownAccount, one: Wanted, message: AcceptedMessage, desc
         refs=tuple(dict.fromkeys([cipher.hash64(b"thread", ref) for ref in described.refs])),
         sealed=content.seal(cipher, message.blob_id, Content(message.key, one.prefix, described.meta)),
         recipients=tuple(one.recipients),
+        folders=tuple(one.folders),
         traceparent=message.envelope.traceparent,
     )

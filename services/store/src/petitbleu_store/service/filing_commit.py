@@ -6,7 +6,7 @@ commits is the order of modseq. What turns out to be there already is given back
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -21,6 +21,7 @@ from petitbleu_store.adapters.filing_whole import Counters
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.domain import keywords
 from petitbleu_store.domain.change_log import Kind, Op
+from petitbleu_store.domain.folders import Folder
 from petitbleu_store.domain.threads import AccountThreads
 from petitbleu_store.service.account_book import KnownAccount
 
@@ -53,6 +54,7 @@ class Filing:
         recipients: Numbers of the envelope's recipients it is for; None when it was not accepted by SMTP.
         import_key: Idempotency key of what was not accepted by SMTP.
         traceparent: Of the SMTP session, or empty.
+        folders: More mailboxes, by what a rule calls them.
         message_id: Result: its id, 0 when the account is unknown.
         thread_id: Result: its thread.
         modseq: Result: its modseq.
@@ -74,6 +76,7 @@ class Filing:
     recipients: tuple[int, ...] | None = None
     import_key: UUID | None = None
     traceparent: str = ""
+    folders: tuple[Folder, ...] = ()
     message_id: int = 0
     thread_id: int = 0
     modseq: int = 0
@@ -110,6 +113,8 @@ async def plan(executor: Executor, batches: Sequence[AccountBatch]) -> Plan | No
     What it read holds for as long as the accounts' counters stand: whoever changes anything of an account raises them.
     """
     refs, blobs = _questions(batches)
+    if any(filing.folders for batch in batches for filing in batch.filings):
+        return None  # they are found under the lock alone
     plain = all(batch.filings and not batch.holds and not batch.account.guarded for batch in batches)
     if not plain or max(len(refs), len(blobs)) > CHUNK:
         return None
@@ -131,8 +136,16 @@ async def plan(executor: Executor, batches: Sequence[AccountBatch]) -> Plan | No
     return planned
 
 
-async def commit(connection: Connection, batches: Sequence[AccountBatch], *, at_once: bool = False) -> list[OutboxRow]:
+async def commit(
+    connection: Connection,
+    batches: Sequence[AccountBatch],
+    *,
+    at_once: bool = False,
+    prepare: Callable[[Connection, Sequence[AccountBatch]], Awaitable[None]] | None = None,
+) -> list[OutboxRow]:
     """File the batches in the caller's transaction; results are set in them. Return the events to put in the outbox.
+
+    `prepare` may change what is filed once the accounts are locked.
 
     Raises:
         asyncpg.FeatureNotSupportedError: the database does not take all rows `at_once`.
@@ -145,6 +158,8 @@ async def commit(connection: Connection, batches: Sequence[AccountBatch], *, at_
         batch.exists = True
         if locked[batch.account.account_id]["guarded"] != batch.account.guarded:
             raise GuardChangedError
+    if prepare is not None:
+        await prepare(connection, present)
     fresh, known_refs = _sorted_out(await filing_rows.look(connection, *_questions(present)), present)
     states = await _states(connection, present, known_refs)
     rows = Rows.empty()

@@ -10,6 +10,7 @@ from uuid import UUID
 from petitbleu.store.v1 import filing_pb2
 from petitbleu_kit.ids import BlobId
 from petitbleu_store.domain import keywords
+from petitbleu_store.domain.folders import MAX_FOLDERS, Folder, read_folder
 from petitbleu_store.domain.outcome import Outcome, Settlement
 from petitbleu_store.domain.standard_mailboxes import BY_ROLE, INBOX
 from petitbleu_store.errors import Problem, StoreError
@@ -36,6 +37,8 @@ class Wanted:
     # Recipients of which this is the only item: their outcome is recorded in the commit that files.
     sole: set[int] = field(default_factory=set)
     settled: bool = False
+    # Mailboxes that a rule names: they are found under the account's lock.
+    folders: list[Folder] = field(default_factory=list)
 
 
 def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[Wanted]]:
@@ -55,7 +58,8 @@ def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[
         key = (item.account_id, item.recipient.accepted_id)
         if len(key[1]) != 16:
             raise StoreError(Problem.INVALID, "an accepted id is 16 octets")
-        roles = {BY_ROLE.get(role, INBOX) for role in item.mailbox_roles} or {INBOX}
+        folders = folders_of(item)
+        roles = {BY_ROLE.get(role, INBOX) for role in item.mailbox_roles} or (set() if folders else {INBOX})
         try:
             flags, others = keywords.split(item.keywords)
         except keywords.BadKeywordError:
@@ -67,6 +71,7 @@ def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[
             )  # fmt: skip
         one.recipients.append(item.recipient.recipient_no)
         one.mailbox_ids = sorted(roles.union(one.mailbox_ids))
+        one.folders += [folder for folder in folders if folder not in one.folders]
         one.flags |= flags
         one.keywords |= others
         if item.sole:
@@ -75,6 +80,18 @@ def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[
             one.tokens.append(item.decision_token)
         of_item.append(one)
     return list(merged.values()), of_item
+
+
+def folders_of(item: filing_pb2.FileItem) -> list[Folder]:
+    """Return the mailboxes that rules name for an item; what can be no mailbox's name is left out.
+
+    Raises:
+        StoreError: INVALID for too many.
+    """
+    if len(item.folders) > MAX_FOLDERS:
+        raise StoreError(Problem.INVALID, "too many mailboxes")
+    found = (read_folder(one.path, one.role, create=one.create) for one in item.folders)
+    return [folder for folder in found if folder is not None]
 
 
 def outcomes(wanted: Sequence[Wanted]) -> tuple[list[Settlement], dict[tuple[BlobId, int], list[int]]]:

@@ -329,6 +329,7 @@ class FileItem(_message.Message):
     DECISION_TOKEN_FIELD_NUMBER: _builtins.int
     PREFIX_FIELD_NUMBER: _builtins.int
     SOLE_FIELD_NUMBER: _builtins.int
+    FOLDERS_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
     decision_token: _builtins.str
@@ -351,6 +352,12 @@ class FileItem(_message.Message):
     def keywords(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Keywords to set."""
 
+    @_builtins.property
+    def folders(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileFolder]:
+        """More mailboxes to put it in, by what a rule of the owner calls them; without any of both kinds it goes to the inbox, and so it does
+        when none of these is there. At most 32.
+        """
+
     def __init__(
         self,
         *,
@@ -361,14 +368,147 @@ class FileItem(_message.Message):
         decision_token: _builtins.str = ...,
         prefix: _builtins.bytes = ...,
         sole: _builtins.bool = ...,
+        folders: _abc.Iterable[Global___FileFolder] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recipient", b"recipient"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "decision_token", b"decision_token", "keywords", b"keywords", "mailbox_roles", b"mailbox_roles", "prefix", b"prefix", "recipient", b"recipient", "sole", b"sole"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "decision_token", b"decision_token", "folders", b"folders", "keywords", b"keywords", "mailbox_roles", b"mailbox_roles", "prefix", b"prefix", "recipient", b"recipient", "sole", b"sole"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FileItem: _TypeAlias = FileItem  # noqa: Y015
+
+@_typing.final
+class FileFolder(_message.Message):
+    """A mailbox by what a rule calls it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    CREATE_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Its name and those above it, parted by "/"."""
+    role: _builtins.str
+    """The role of RFC 8621 §2 that is looked for first; empty for none."""
+    create: _builtins.bool
+    """Make it, and what is missing above it, when it is not there."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        role: _builtins.str = ...,
+        create: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "path", b"path", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileFolder: _TypeAlias = FileFolder  # noqa: Y015
+
+@_typing.final
+class ListFoldersRequest(_message.Message):
+    """Which accounts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The accounts, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFoldersRequest: _TypeAlias = ListFoldersRequest  # noqa: Y015
+
+@_typing.final
+class ListFoldersResponse(_message.Message):
+    """The mailboxes of accounts, by their paths."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountFolders]:
+        """Those of the accounts that exist."""
+
+    def __init__(
+        self,
+        *,
+        accounts: _abc.Iterable[Global___AccountFolders] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFoldersResponse: _TypeAlias = ListFoldersResponse  # noqa: Y015
+
+@_typing.final
+class AccountFolders(_message.Message):
+    """One account's mailboxes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    FOLDERS_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    @_builtins.property
+    def folders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Folder]:
+        """All of them."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        folders: _abc.Iterable[Global___Folder] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "folders", b"folders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountFolders: _TypeAlias = AccountFolders  # noqa: Y015
+
+@_typing.final
+class Folder(_message.Message):
+    """A mailbox."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Its name and those above it, parted by "/"."""
+    role: _builtins.str
+    """Its role of RFC 8621 §2, or empty."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        role: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Folder: _TypeAlias = Folder  # noqa: Y015
 
 @_typing.final
 class FileResponse(_message.Message):

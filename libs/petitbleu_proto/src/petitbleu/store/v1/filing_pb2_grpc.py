@@ -55,6 +55,11 @@ class FilingServiceStub:
                 request_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileResponse.FromString,
                 _registered_method=True)
+        self.ListFolders = channel.unary_unary(
+                '/petitbleu.store.v1.FilingService/ListFolders',
+                request_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersResponse.FromString,
+                _registered_method=True)
         self.Settle = channel.unary_unary(
                 '/petitbleu.store.v1.FilingService/Settle',
                 request_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.SettleRequest.SerializeToString,
@@ -101,6 +106,13 @@ class FilingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFolders(self, request, context):
+        """ListFolders gives the mailboxes of accounts, for rules that ask whether there is one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Settle(self, request, context):
         """Settle records the outcome of recipients; settling a settled one is a no-op, but for a queued one that is sent or has failed.
         At most 1,000 items.
@@ -138,6 +150,11 @@ def add_FilingServiceServicer_to_server(servicer, server):
                     servicer.FileMany,
                     request_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileRequest.FromString,
                     response_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.FileResponse.SerializeToString,
+            ),
+            'ListFolders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFolders,
+                    request_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersRequest.FromString,
+                    response_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersResponse.SerializeToString,
             ),
             'Settle': grpc.unary_unary_rpc_method_handler(
                     servicer.Settle,
@@ -259,6 +276,33 @@ class FilingService:
             '/petitbleu.store.v1.FilingService/FileMany',
             petitbleu_dot_store_dot_v1_dot_filing__pb2.FileRequest.SerializeToString,
             petitbleu_dot_store_dot_v1_dot_filing__pb2.FileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFolders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.store.v1.FilingService/ListFolders',
+            petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersRequest.SerializeToString,
+            petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class FilingServiceStub:
     """ListOpenMany is ListOpen as a conversation, as AcceptMany is of Accept."""
     FileMany: _grpc.StreamStreamMultiCallable[_filing_pb2.FileRequest, _filing_pb2.FileResponse]
     """FileMany is File as a conversation, as AcceptMany is of Accept."""
+    ListFolders: _grpc.UnaryUnaryMultiCallable[_filing_pb2.ListFoldersRequest, _filing_pb2.ListFoldersResponse]
+    """ListFolders gives the mailboxes of accounts, for rules that ask whether there is one."""
     Settle: _grpc.UnaryUnaryMultiCallable[_filing_pb2.SettleRequest, _filing_pb2.SettleResponse]
     """Settle records the outcome of recipients; settling a settled one is a no-op, but for a queued one that is sent or has failed.
     At most 1,000 items.
@@ -69,6 +71,8 @@ class FilingServiceAsyncStub(FilingServiceStub):
     """ListOpenMany is ListOpen as a conversation, as AcceptMany is of Accept."""
     FileMany: _aio.StreamStreamMultiCallable[_filing_pb2.FileRequest, _filing_pb2.FileResponse]  # type: ignore[assignment]
     """FileMany is File as a conversation, as AcceptMany is of Accept."""
+    ListFolders: _aio.UnaryUnaryMultiCallable[_filing_pb2.ListFoldersRequest, _filing_pb2.ListFoldersResponse]  # type: ignore[assignment]
+    """ListFolders gives the mailboxes of accounts, for rules that ask whether there is one."""
     Settle: _aio.UnaryUnaryMultiCallable[_filing_pb2.SettleRequest, _filing_pb2.SettleResponse]  # type: ignore[assignment]
     """Settle records the outcome of recipients; settling a settled one is a no-op, but for a queued one that is sent or has failed.
     At most 1,000 items.
@@ -114,6 +118,14 @@ class FilingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_filing_pb2.FileResponse], _abc.AsyncIterator[_filing_pb2.FileResponse]]:
         """FileMany is File as a conversation, as AcceptMany is of Accept."""
+
+    @_abc_1.abstractmethod
+    def ListFolders(
+        self,
+        request: _filing_pb2.ListFoldersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_filing_pb2.ListFoldersResponse, _abc.Awaitable[_filing_pb2.ListFoldersResponse]]:
+        """ListFolders gives the mailboxes of accounts, for rules that ask whether there is one."""
 
     @_abc_1.abstractmethod
     def Settle(
