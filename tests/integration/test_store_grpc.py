@@ -13,7 +13,16 @@ import pytest
 from tests.integration.arriving import TRACE, text
 from tests.integration.conftest import Backends
 
-from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc, filing_pb2, filing_pb2_grpc, mailbox_pb2, mailbox_pb2_grpc
+from petitbleu.store.v1 import (
+    accept_pb2,
+    accept_pb2_grpc,
+    filing_pb2,
+    filing_pb2_grpc,
+    mailbox_pb2,
+    mailbox_pb2_grpc,
+    outgoing_pb2,
+    outgoing_pb2_grpc,
+)
 from petitbleu_kit.identity import Signer
 from petitbleu_kit.rpc import Peer
 from petitbleu_store.bootstrap import serve
@@ -184,7 +193,11 @@ async def test_who_is_not_on_the_list_is_refused(door: Door) -> None:
     accepts = accept_pb2_grpc.AcceptServiceStub(delivery.channel)
     admin = mailbox_pb2_grpc.AdminServiceStub(ingest.channel)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await delivery.call(accepts.Accept, accept_pb2.AcceptRequest(items=[item()]), timeout=20)
+        await delivery.call(accepts.CheckQuota, accept_pb2.CheckQuotaRequest(), timeout=20)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    outgoing = outgoing_pb2_grpc.OutgoingServiceStub(ingest.channel)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await ingest.call(outgoing.Submit, outgoing_pb2.SubmitRequest(), timeout=20)
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await delivery.call(accepts.ListOverQuota, accept_pb2.ListOverQuotaRequest(), timeout=20)

@@ -222,7 +222,7 @@ async def door(
         "store", Verifier("store", tmp_path), PrincipalVerifier(tmp_path), OperatorToken(None), ALLOWED, PERSON_METHODS
     )
     server = make_server(interceptor)
-    store.mailboxes.add_to(server)
+    store.mailboxes.add_to(server, store.acceptance)
     address = f"unix:{tmp_path}/s.sock"
     server.add_insecure_port(address)
     await server.start()

@@ -57,6 +57,10 @@ _KEEP_OUTBOX: Final = (
 
 ALLOWED: Final = {
     "/petitbleu.store.v1.AcceptService/": frozenset({"ingest"}),
+    "/petitbleu.store.v1.AcceptService/Accept": frozenset({"ingest", "delivery"}),
+    "/petitbleu.store.v1.AcceptService/AcceptMany": frozenset({"ingest", "delivery"}),
+    "/petitbleu.store.v1.AcceptService/Stage": frozenset({"ingest", "delivery"}),
+    "/petitbleu.store.v1.OutgoingService/": frozenset({"delivery"}),
     "/petitbleu.store.v1.FilingService/": frozenset({"delivery"}),
     "/petitbleu.store.v1.FilingService/DecideHeld": frozenset({"junior-guard"}),
     "/petitbleu.store.v1.ParkedService/": frozenset({OPERATOR}),
@@ -224,7 +228,7 @@ def _server(store: Store, settings: StoreSettings) -> grpc.aio.Server:
     mailbox_pb2_grpc.add_AdminServiceServicer_to_server(
         AdminServicer(core, store.mailboxes, store.packer, store.compaction, store.key_encryption), server
     )
-    store.mailboxes.add_to(server)
+    store.mailboxes.add_to(server, store.acceptance)
     address = settings.listen_address(SERVICE)
     remove_stale_socket(address)
     server.add_insecure_port(address)

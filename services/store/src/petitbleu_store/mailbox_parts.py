@@ -7,18 +7,27 @@ from collections.abc import AsyncIterator, Sequence
 
 import grpc.aio
 
-from petitbleu.store.v1 import filing_pb2, mailbox_pb2_grpc, removed_pb2_grpc, sharing_pb2_grpc, uploads_pb2_grpc
+from petitbleu.store.v1 import (
+    filing_pb2,
+    mailbox_pb2_grpc,
+    outgoing_pb2_grpc,
+    removed_pb2_grpc,
+    sharing_pb2_grpc,
+    uploads_pb2_grpc,
+)
 from petitbleu_kit.ids import BlobId
 from petitbleu_kit.lifecycle import forever
 from petitbleu_store.core import Core
 from petitbleu_store.grpc_api.accounts import AccountServicer
 from petitbleu_store.grpc_api.mailboxes import MailboxServicer
+from petitbleu_store.grpc_api.outgoing import OutgoingServicer
 from petitbleu_store.grpc_api.reads import ReadingServicer, Reads
 from petitbleu_store.grpc_api.removed import RemovedServicer
 from petitbleu_store.grpc_api.sharing import SharingServicer
 from petitbleu_store.grpc_api.uploads import UploadServicer
 from petitbleu_store.ports import MailboxCounts, OverQuota, VerifiedMessages
 from petitbleu_store.service import mailbox_upkeep, quota, references
+from petitbleu_store.service.acceptance import Acceptance
 from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.accounts import AccountService
 from petitbleu_store.service.erasure import Erasure
@@ -29,6 +38,7 @@ from petitbleu_store.service.held import HeldService
 from petitbleu_store.service.keyword_names import KeywordNames
 from petitbleu_store.service.mailbox_cases import MailboxCases
 from petitbleu_store.service.mailbox_verify import verify_accounts
+from petitbleu_store.service.outgoing import Outgoing
 from petitbleu_store.service.search import Search
 from petitbleu_store.service.staging import Staging
 from petitbleu_store.service.uploads import Uploads
@@ -56,8 +66,10 @@ class Parts:
         self.held = HeldService(core, self.book, self.filing)
         self.full = FullAccounts(core.cold)
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Add the servicers of MailboxService, UploadService, RemovedService, SharingService, ReadingService and AccountService."""
+    def add_to(self, server: grpc.aio.Server, acceptance: Acceptance) -> None:
+        """Add the servicers of OutgoingService, MailboxService, UploadService, RemovedService, SharingService, ReadingService and AccountService."""
+        outgoing = Outgoing(self._core, self.book, acceptance)
+        outgoing_pb2_grpc.add_OutgoingServiceServicer_to_server(OutgoingServicer(outgoing), server)
         mailbox_pb2_grpc.add_MailboxServiceServicer_to_server(MailboxServicer(self.cases), server)
         uploads_pb2_grpc.add_UploadServiceServicer_to_server(UploadServicer(Reads(self.cases), self.uploads), server)
         removed_pb2_grpc.add_RemovedServiceServicer_to_server(RemovedServicer(self.cases), server)

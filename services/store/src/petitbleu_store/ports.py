@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import grpc.aio
 
 from petitbleu.store.v1 import filing_pb2
 from petitbleu_kit.ids import BlobId
+
+if TYPE_CHECKING:
+    from petitbleu_store.service.acceptance import Acceptance
 
 
 class KeyEncryption(Protocol):
@@ -67,8 +70,8 @@ class MailboxCounts(NamedTuple):
 class MailboxParts(Protocol):
     """The mailbox half, as acceptance and administration see it (`mailbox_parts.make(core)` returns one)."""
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Add the servicers of MailboxService, ReadingService and AccountService."""
+    def add_to(self, server: grpc.aio.Server, acceptance: Acceptance) -> None:
+        """Add the servicers of OutgoingService, MailboxService, ReadingService and AccountService."""
 
     async def run(self) -> None:
         """Do background work until cancelled."""

@@ -105,8 +105,14 @@ _ACCEPTED: Final = (
 )
 _RECIPIENTS: Final = (
     "/* hot:store.recipient */ INSERT INTO recipient (partition, accepted_id, recipient_no, tenant_id, to_hash, next_attempt_at) "
-    "SELECT r.*, now() + make_interval(secs => $6) FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::bigint[], "
-    "$5::bigint[]) AS r (partition, accepted_id, recipient_no, tenant_id, to_hash)"
+    "SELECT r.partition, r.accepted_id, r.recipient_no, r.tenant_id, r.to_hash, now() + make_interval(secs => r.after) "
+    "FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[], $6::float8[]) "
+    "AS r (partition, accepted_id, recipient_no, tenant_id, to_hash, after)"
+)
+_KEEP: Final = (
+    "/* hot:store.accept_key_keep */ UPDATE accept_key k SET kept_until = now() + make_interval(days => w.days) "
+    "FROM unnest($1::smallint[], $2::bytea[], $3::integer[]) AS w (partition, key, days) "
+    "WHERE k.partition = w.partition AND k.key = w.key AND k.partition = ANY($1::smallint[])"
 )
 
 
@@ -211,8 +217,16 @@ async def known_keys(executor: Executor, keys: Sequence[bytes]) -> dict[bytes, B
     return {row["key"]: row["accepted_id"] for row in rows}
 
 
-async def insert_messages(connection: Any, rows: Sequence[MessageRow], retry_seconds: float) -> None:
-    """Insert the rows of messages and of their recipients."""
+async def keep_keys(connection: Any, keys: Sequence[tuple[bytes, int]]) -> None:
+    """Keep stored keys for days, in the transaction that inserts them."""
+    if keys:
+        await connection.execute(
+            _KEEP, [partition_of_key(key) for key, _ in keys], [key for key, _ in keys], [days for _, days in keys]
+        )
+
+
+async def insert_messages(connection: Any, rows: Sequence[MessageRow], after_seconds: Sequence[float]) -> None:
+    """Insert the rows of messages and of their recipients; `after_seconds` says when the sweep publishes each message again."""
     partitions = [partition_of_blob(row.blob_id) for row in rows]
     await connection.execute(
         _ACCEPTED,
@@ -225,8 +239,8 @@ async def insert_messages(connection: Any, rows: Sequence[MessageRow], retry_sec
         [row.from_hash for row in rows],
     )
     recipients = [
-        (partition, row.blob_id, recipient_no, *recipient)
-        for partition, row in zip(partitions, rows, strict=True)
+        (partition, row.blob_id, recipient_no, *recipient, after)
+        for partition, row, after in zip(partitions, rows, after_seconds, strict=True)
         for recipient_no, recipient in enumerate(row.recipients)
     ]
-    await connection.execute(_RECIPIENTS, *zip(*recipients, strict=True), retry_seconds)
+    await connection.execute(_RECIPIENTS, *zip(*recipients, strict=True))

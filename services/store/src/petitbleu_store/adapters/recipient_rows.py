@@ -8,7 +8,7 @@ from typing import Any, Final
 from petitbleu_kit.ids import BlobId, partition_of_blob
 from petitbleu_store.domain.outcome import Settlement
 
-# Open may become anything; held may become filed or discarded (a guardian's decision, or expiry).
+# Open may become anything; held may become filed or discarded (a guardian's decision, or expiry), queued sent or failed.
 SETTLE: Final = (
     "/* hot:store.settle */ UPDATE recipient r SET outcome = s.outcome, "
     "attempts = r.attempts + (s.outcome = 1)::int, "
@@ -19,7 +19,7 @@ SETTLE: Final = (
     "FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::text[], $7::float8[]) "
     "AS s (partition, accepted_id, recipient_no, outcome, account_ids, reason, retry_after) "
     "WHERE r.partition = s.partition AND r.accepted_id = s.accepted_id AND r.recipient_no = s.recipient_no "
-    "AND r.partition = ANY($1::smallint[]) AND (r.outcome = 1 OR r.outcome = 3 AND s.outcome IN (2, 5))"
+    "AND r.partition = ANY($1::smallint[]) AND (r.outcome = 1 OR r.outcome = 3 AND s.outcome IN (2, 5) OR r.outcome = 4 AND s.outcome IN (7, 8))"
 )
 SETTLE_ARRAYS: Final = 7
 # Whoever has a message is known from the commit that gave it, whatever outcome its recipient comes to.

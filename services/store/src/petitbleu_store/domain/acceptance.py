@@ -29,6 +29,8 @@ class Arriving:
         trace: Our trace lines, which come first in the blob.
         body: The message, unless it is staged.
         staged_id: The staged body.
+        hold_until: Unix seconds before which nobody is told of it; 0 for at once.
+        keep_key_days: Days for which its key makes a repeat harmless; 0 for the usual hours.
     """
 
     idempotency_key: bytes
@@ -37,6 +39,8 @@ class Arriving:
     trace: bytes = b""
     body: bytes = b""
     staged_id: BlobId | None = None
+    hold_until: float = 0.0
+    keep_key_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)

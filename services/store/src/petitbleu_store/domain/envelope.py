@@ -25,6 +25,12 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     ret: str = ""
     envid: str = ""
     traceparent: str = ""
+    origin: int = 0
+    submitter_account_id: int = 0
+    submitter_tenant_id: int = 0
+    verdicts: bytes = b""
+    """AuthenticationVerdicts of petitbleu.store.v1, as protobuf."""
+    require_tls: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()

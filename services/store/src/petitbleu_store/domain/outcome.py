@@ -18,6 +18,8 @@ class Outcome(enum.Enum):
     QUEUED = 4
     DISCARDED = 5
     PARKED = 6
+    SENT = 7
+    FAILED = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,30 @@ def arriving(item: accept_pb2.AcceptItem) -> Arriving:
         item.parameters.ret,
         item.parameters.envid,
         item.traceparent,
+        item.origin,
+        item.submitter_account_id,
+        item.submitter_tenant_id,
+        item.verdicts.SerializeToString() if item.HasField("verdicts") else b"",
+        item.parameters.require_tls,
     )
     staged_id = item.staged_id
     return Arriving(
         item.idempotency_key, envelope, tuple(one.tenant_id for one in item.recipients), item.trace, item.body,
-        BlobId(UUID(bytes=staged_id)) if len(staged_id) == 16 else None,
+        BlobId(UUID(bytes=staged_id)) if len(staged_id) == 16 else None, item.hold_until_ms / 1000,
     )  # fmt: skip
+
+
+def parameters_of(envelope: Envelope) -> accept_pb2.EnvelopeParameters:
+    """Return the parameters of an envelope."""
+    return accept_pb2.EnvelopeParameters(
+        eight_bit=envelope.eight_bit, smtputf8=envelope.smtputf8, ret=envelope.ret, envid=envelope.envid,
+        require_tls=envelope.require_tls,
+    )  # fmt: skip
+
+
+def verdicts_of(envelope: Envelope) -> accept_pb2.AuthenticationVerdicts:
+    """Return what was found out about the sender."""
+    return accept_pb2.AuthenticationVerdicts.FromString(envelope.verdicts)
 
 
 class AcceptServicer(accept_pb2_grpc.AcceptServiceServicer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from petitbleu.store.v1 import filing_pb2, filing_pb2_grpc
+from petitbleu.store.v1 import accept_pb2, filing_pb2, filing_pb2_grpc
 from petitbleu_kit.ids import BlobId
 from petitbleu_kit.postgres import in_transaction
 from petitbleu_kit.rpc import caller, while_allowed
@@ -13,9 +13,10 @@ from petitbleu_kit.telemetry import parent_of, span, tracing_on
 from petitbleu_store.adapters.postgres import Pool
 from petitbleu_store.domain.outcome import Outcome, Settlement
 from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.grpc_api.accept import parameters_of, verdicts_of
 from petitbleu_store.grpc_api.answers import Context, answered, streamed
 from petitbleu_store.ports import MailboxParts
-from petitbleu_store.service.recipients import OpenMessage, Recipients
+from petitbleu_store.service.recipients import MOVES_KEY, OpenMessage, Recipients
 
 MAX_ITEMS = 1000
 
@@ -57,10 +58,17 @@ def _open_message(found: OpenMessage) -> filing_pb2.OpenMessage:
                 recipient_no=one.recipient_no,
                 address=envelope.recipients[one.recipient_no].address,
                 attempts=one.attempts,
+                notify=envelope.recipients[one.recipient_no].notify,
+                orcpt=envelope.recipients[one.recipient_no].orcpt,
             )
             for one in found.recipients
         ],
         traceparent=envelope.traceparent,
+        origin=accept_pb2.Origin.ValueType(envelope.origin),
+        submitter_account_id=envelope.submitter_account_id,
+        submitter_tenant_id=envelope.submitter_tenant_id,
+        verdicts=verdicts_of(envelope),
+        parameters=parameters_of(envelope),
     )
 
 
@@ -121,7 +129,7 @@ class FilingServicer(filing_pb2_grpc.FilingServiceServicer):
         if len(request.items) > MAX_ITEMS:
             raise StoreError(Problem.INVALID, "too many items")
         items = [_settlement(item) for item in request.items]
-        if any(item.outcome is Outcome.PARKED for item in items):
+        if any(item.outcome in MOVES_KEY for item in items):
             await in_transaction(self._pool, lambda connection: self._recipients.settle(connection, items))
         else:
             await self._recipients.settle(self._pool, items)

@@ -134,6 +134,11 @@ class Acceptance:
         _batch.observe(len(items))
         return [results[number] for number in range(len(items))]
 
+    async def known(self, idempotency_key: bytes) -> BlobId | None:
+        """Return what was accepted under a key of 32 octets that is still kept; None when nothing was."""
+        stored = idempotency_key[:STORED_KEY_OCTETS]
+        return (await accept_rows.known_keys(self._pool, [stored])).get(stored)
+
     def _check_bounds(self) -> None:
         for bound, full in (("open-recipients", self._recipients.full), ("hot-octets", self._ring.full)):
             if full:
@@ -239,12 +244,22 @@ class Acceptance:
             await self._staging.claim(connection, [one.staged for one in new if one.staged is not None])
         except StagedGoneError:
             raise StoreError(Problem.AWAY, "staged body gone") from None
-        await accept_rows.insert_messages(connection, [one.row for one in new], self._retry_seconds)
+        now = done.at.timestamp()
+        await accept_rows.insert_messages(
+            connection, [one.row for one in new],
+            [max(self._retry_seconds, one.arriving.hold_until - now) for one in new],
+        )  # fmt: skip
+        await accept_rows.keep_keys(
+            connection, [(one.row.stored_key, one.arriving.keep_key_days) for one in new if one.arriving.keep_key_days]
+        )
         await self._bodies.insert_hot(connection, [one.hot for one in new if one.hot is not None])
         partitions: defaultdict[int, list[_Prepared]] = defaultdict(list)
         for one in new:
             partitions[partition_of_blob(one.row.blob_id)].append(one)
-        done.outbox = [accepted_event(partition, group) for partition, group in partitions.items()]
+        for partition, group in partitions.items():
+            due = [one for one in group if one.arriving.hold_until <= now]
+            if due:
+                done.outbox.append(accepted_event(partition, due))
         await self._outbox.insert(connection, done.outbox)
         return done
 
@@ -263,11 +278,15 @@ class Acceptance:
 
 
 def _is_plain(batch: Sequence[_Prepared]) -> bool:
-    """Whether one statement can take the batch: all hot, one table, one key."""
+    """Whether one statement can take the batch: all hot, one table, one key, nothing held back or remembered for long."""
     first = batch[0].row
     slot = slot_of_blob(first.blob_id)
     return all(
-        one.hot is not None and one.row.key_id == first.key_id and slot_of_blob(one.row.blob_id) == slot
+        one.hot is not None
+        and one.row.key_id == first.key_id
+        and slot_of_blob(one.row.blob_id) == slot
+        and not one.arriving.hold_until
+        and not one.arriving.keep_key_days
         for one in batch
     )
 

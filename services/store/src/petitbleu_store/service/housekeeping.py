@@ -82,7 +82,8 @@ class Housekeeping:
         """Forget old keys and looks, destroy spent intake keys, delete what was staged in vain."""
         settings = self._core.settings
         await self._core.cold.execute(
-            "/* cold:store.prune_keys */ DELETE FROM accept_key WHERE created_at < now() - make_interval(hours => $1)",
+            "/* cold:store.prune_keys */ DELETE FROM accept_key "
+            "WHERE created_at < now() - make_interval(hours => $1) AND (kept_until IS NULL OR kept_until < now())",
             settings.keep_key_hours,
         )
         await self._core.cold.execute(
@@ -104,7 +105,7 @@ class Housekeeping:
             "/* cold:store.prunable */ SELECT a.partition, a.accepted_id, (SELECT array_agg(DISTINCT one) FROM recipient r, "
             "unnest(r.account_ids) AS one WHERE r.partition = a.partition AND r.accepted_id = a.accepted_id) AS account_ids "
             "FROM accepted a WHERE a.received_at < now() - make_interval(days => $1) AND NOT EXISTS (SELECT 1 FROM recipient r "
-            "WHERE r.partition = a.partition AND r.accepted_id = a.accepted_id AND r.outcome IN (1, 3, 6)) "
+            "WHERE r.partition = a.partition AND r.accepted_id = a.accepted_id AND r.outcome IN (1, 3, 4, 6)) "
             f"AND NOT EXISTS (SELECT 1 FROM ({_HOT}) AS h WHERE h.partition = a.partition AND h.blob_id = a.accepted_id) LIMIT $2",
             self._core.settings.keep_accepted_days,
             _ROWS,

@@ -1,7 +1,8 @@
 """Keys and envelopes of accepted messages, until and while accounts have them.
 
 A blob's key is wrapped by the intake key of its day. An intake key is destroyed once its day is over and nothing of it is open,
-so that mail which nobody kept can be read by nobody. When a recipient is parked, the message moves to the operations key.
+so that mail which nobody kept can be read by nobody. When a recipient is parked, or queued for another server, the message moves to
+the operations key until that is over.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ class Intake:
         return found
 
     async def to_operations_key(self, executor: Executor, ids: Sequence[BlobId]) -> None:
-        """Wrap the keys of messages by the operations key, in the transaction that parks a recipient of theirs."""
+        """Wrap the keys of messages by the operations key, in the transaction that parks or queues a recipient of theirs."""
         messages = await self.load(executor, ids)
         wrapper = self._wrappers[OPERATIONS_KEY]
         kept = [blob_id for blob_id in dict.fromkeys(ids) if blob_id in messages]
@@ -195,8 +196,8 @@ class Intake:
     async def destroy_spent(self) -> int:
         """Destroy intake keys whose day is over by two hours and of whose mail no recipient is open; return how many.
 
-        Mail of theirs with a parked recipient is under the operations key by then, unless it could not be opened: what was
-        parked for that keeps its intake key. What is under the operations key and has neither open nor parked recipients any
+        Mail of theirs with a parked or queued recipient is under the operations key by then, unless it could not be opened: what was
+        parked for that keeps its intake key. What is under the operations key and has neither open nor queued nor parked recipients any
         more loses its key here too.
 
         A machine that slept, or a clock put right, lets days pass at once: so a key goes only when every process has had
@@ -208,7 +209,7 @@ class Intake:
             "/* cold:store.intake_spent */ UPDATE intake_key k SET wrapped_key = NULL, destroyed_at = now() "
             "WHERE wrapped_key IS NOT NULL AND date_trunc('day', created_at) + interval '26 hours' < now() "
             "AND NOT EXISTS (SELECT 1 FROM recipient r JOIN accepted a USING (partition, accepted_id) "
-            "WHERE r.outcome IN (1, 6) AND a.key_id = k.key_id) "
+            "WHERE r.outcome IN (1, 4, 6) AND a.key_id = k.key_id) "
             "AND NOT EXISTS (SELECT 1 FROM staged s WHERE s.key_id = k.key_id) "
             "AND EXISTS (SELECT 1 FROM intake_key n WHERE n.key_id > k.key_id AND n.created_at < now() - make_interval(secs => $1)) "
             "RETURNING key_id",
@@ -217,7 +218,7 @@ class Intake:
         await self._pool.execute(
             "/* cold:store.operations_spent */ UPDATE accepted a SET wrapped_key = '' WHERE key_id = 0 AND wrapped_key <> '' "
             "AND NOT EXISTS (SELECT 1 FROM recipient r WHERE r.partition = a.partition AND r.accepted_id = a.accepted_id "
-            "AND r.outcome IN (1, 6))"
+            "AND r.outcome IN (1, 4, 6))"
         )
         for row in spent:
             self._wrappers.pop(row["key_id"], None)

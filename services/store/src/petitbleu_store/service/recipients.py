@@ -23,6 +23,9 @@ _log = get_logger(__name__)
 _open = Gauge("petitbleu_store_open_recipients", "Recipients without an outcome")
 _open_limit = Gauge("petitbleu_store_open_recipients_limit", "Open recipients beyond which nothing is accepted")
 _settled = Counter("petitbleu_store_settled_total", "Outcomes recorded", ["outcome"])
+# What is parked or queued outlives the intake key of its day.
+MOVES_KEY: Final = frozenset({Outcome.PARKED, Outcome.QUEUED})
+_ENDS_QUEUED: Final = frozenset({Outcome.SENT, Outcome.FAILED})
 _COUNT_SECONDS: Final = 5.0
 # Messages kept at hand until they are listed, and how long: the bus delivers an event again later than that.
 _FRESH: Final = 4096
@@ -143,20 +146,20 @@ class Recipients:
     async def settle(self, executor: Executor, items: Sequence[Settlement]) -> None:
         """Record outcomes; settling a settled recipient is a no-op.
 
-        With a parked one among them, call it on a connection inside a transaction: the key moves with the outcome.
+        With a parked or queued one among them, call it on a connection inside a transaction: the key moves with the outcome.
         """
         rows = in_order(items)
         if not rows:
             return
-        parked = [item.accepted_id for item in rows if item.outcome is Outcome.PARKED]
-        if parked:
-            await self._intake.to_operations_key(executor, parked)
+        kept = [item.accepted_id for item in rows if item.outcome in MOVES_KEY]
+        if kept:
+            await self._intake.to_operations_key(executor, kept)
         status = await executor.execute(SETTLE, *settle_arrays(rows))
         self.settled(rows, int(status.rpartition(" ")[2]))
 
     def settled(self, rows: Sequence[Settlement], touched: int) -> None:
         """Count outcomes that a commit recorded, `touched` of them of recipients that were open."""
-        if all(item.outcome is not Outcome.OPEN for item in rows):
+        if all(item.outcome is not Outcome.OPEN and item.outcome not in _ENDS_QUEUED for item in rows):
             self._delta -= touched
         for item in rows:
             self._fresh.pop(item.accepted_id, None)

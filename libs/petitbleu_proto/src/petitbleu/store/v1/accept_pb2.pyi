@@ -307,6 +307,7 @@ class EnvelopeParameters(_message.Message):
     SMTPUTF8_FIELD_NUMBER: _builtins.int
     RET_FIELD_NUMBER: _builtins.int
     ENVID_FIELD_NUMBER: _builtins.int
+    REQUIRE_TLS_FIELD_NUMBER: _builtins.int
     eight_bit: _builtins.bool
     """BODY=8BITMIME was given (RFC 6152)."""
     smtputf8: _builtins.bool
@@ -315,6 +316,8 @@ class EnvelopeParameters(_message.Message):
     """RET: "FULL", "HDRS" or empty (RFC 3461 §4.3)."""
     envid: _builtins.str
     """ENVID, decoded xtext (RFC 3461 §4.4)."""
+    require_tls: _builtins.bool
+    """REQUIRETLS was given (RFC 8689)."""
     def __init__(
         self,
         *,
@@ -322,10 +325,11 @@ class EnvelopeParameters(_message.Message):
         smtputf8: _builtins.bool = ...,
         ret: _builtins.str = ...,
         envid: _builtins.str = ...,
+        require_tls: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["eight_bit", b"eight_bit", "envid", b"envid", "ret", b"ret", "smtputf8", b"smtputf8"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eight_bit", b"eight_bit", "envid", b"envid", "require_tls", b"require_tls", "ret", b"ret", "smtputf8", b"smtputf8"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

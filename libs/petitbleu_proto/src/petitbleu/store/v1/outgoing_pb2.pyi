@@ -223,6 +223,7 @@ class SubmitRequest(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     HOLD_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    HEADER_FROM_FIELD_NUMBER: _builtins.int
     submission_id: _builtins.bytes
     """Idempotency: 16 octets, the caller's id of this submission."""
     account_id: _builtins.int
@@ -237,6 +238,8 @@ class SubmitRequest(_message.Message):
     """Our trace lines, CRLF ended; they come before the message in the accepted blob, from which Bcc fields are removed."""
     hold_until_ms: _builtins.int
     """Unix milliseconds before which nobody routes it; 0 for at once."""
+    header_from: _builtins.str
+    """The single From address of the message, which the caller has seen to be the account's own."""
     @_builtins.property
     def recipients(self) -> _containers.RepeatedCompositeFieldContainer[_accept_pb2.AcceptRecipient]:
         """Recipients, at least one."""
@@ -257,10 +260,11 @@ class SubmitRequest(_message.Message):
         parameters: _accept_pb2.EnvelopeParameters | None = ...,
         trace: _builtins.bytes = ...,
         hold_until_ms: _builtins.int = ...,
+        header_from: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "hold_until_ms", b"hold_until_ms", "mail_from", b"mail_from", "message_id", b"message_id", "parameters", b"parameters", "recipients", b"recipients", "submission_id", b"submission_id", "tenant_id", b"tenant_id", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "header_from", b"header_from", "hold_until_ms", b"hold_until_ms", "mail_from", b"mail_from", "message_id", b"message_id", "parameters", b"parameters", "recipients", b"recipients", "submission_id", b"submission_id", "tenant_id", b"tenant_id", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,106 @@
+"""OutgoingService: translation only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from petitbleu.store.v1 import accept_pb2, outgoing_pb2, outgoing_pb2_grpc
+from petitbleu_store.domain.acceptance import AcceptedStatus
+from petitbleu_store.domain.envelope import Envelope, Recipient
+from petitbleu_store.grpc_api.accept import parameters_of
+from petitbleu_store.grpc_api.answers import Context, answered, streamed
+from petitbleu_store.grpc_api.filing import blob_id_of
+from petitbleu_store.service.intake import AcceptedMessage
+from petitbleu_store.service.outgoing import NoMessageError, Outgoing, Submission, UnreadableError
+
+_STATUS = {
+    AcceptedStatus.OK: outgoing_pb2.SUBMIT_STATUS_OK,
+    AcceptedStatus.REPEAT: outgoing_pb2.SUBMIT_STATUS_REPEAT,
+}
+
+
+def _header(message: AcceptedMessage) -> outgoing_pb2.AcceptedHeader:
+    envelope = message.envelope
+    return outgoing_pb2.AcceptedHeader(
+        accepted_id=message.blob_id.bytes,
+        found=True,
+        mail_from=envelope.mail_from,
+        recipients=[
+            accept_pb2.AcceptRecipient(address=one.address, notify=one.notify, orcpt=one.orcpt)
+            for one in envelope.recipients
+        ],
+        parameters=parameters_of(envelope),
+        origin=accept_pb2.Origin.ValueType(envelope.origin),
+        submitter_account_id=envelope.submitter_account_id,
+        submitter_tenant_id=envelope.submitter_tenant_id,
+        header_from=envelope.header_from,
+        size=message.size,
+        received_at_ms=int(message.received_at.timestamp() * 1000),
+    )
+
+
+def _submission(request: outgoing_pb2.SubmitRequest) -> Submission:
+    parameters = request.parameters
+    envelope = Envelope(
+        request.mail_from,
+        request.header_from,
+        True,
+        tuple(Recipient(one.address, one.notify, one.orcpt) for one in request.recipients),
+        parameters.eight_bit,
+        parameters.smtputf8,
+        parameters.ret,
+        parameters.envid,
+        "",
+        accept_pb2.ORIGIN_SUBMITTED,
+        request.account_id,
+        request.tenant_id,
+        accept_pb2.AuthenticationVerdicts(from_authenticated=True, envelope_authenticated=True).SerializeToString(),
+        parameters.require_tls,
+    )
+    return Submission(
+        request.submission_id, request.account_id, request.message_id, envelope,
+        tuple(one.tenant_id for one in request.recipients), request.trace, request.hold_until_ms / 1000,
+    )  # fmt: skip
+
+
+class OutgoingServicer(outgoing_pb2_grpc.OutgoingServiceServicer):
+    """The way out."""
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing = outgoing
+
+    @streamed
+    async def ReadAccepted(
+        self, request: outgoing_pb2.ReadAcceptedRequest, _context: Context
+    ) -> AsyncIterator[outgoing_pb2.ReadAcceptedResponse]:
+        """Stream accepted messages."""
+        ids = [blob_id_of(octets) for octets in request.accepted_ids]
+        found = await self._outgoing.find(ids)
+        for blob_id in ids:
+            message = found.get(blob_id)
+            if message is None:
+                header = outgoing_pb2.AcceptedHeader(accepted_id=blob_id.bytes)
+                yield outgoing_pb2.ReadAcceptedResponse(header=header)
+                continue
+            yield outgoing_pb2.ReadAcceptedResponse(header=_header(message))
+            octets, whole = 0, True
+            if request.max_octets >= 0:
+                try:
+                    async for piece in self._outgoing.read(message, request.max_octets):
+                        octets += len(piece)
+                        yield outgoing_pb2.ReadAcceptedResponse(data=piece)
+                except UnreadableError:
+                    whole = False
+            yield outgoing_pb2.ReadAcceptedResponse(end=outgoing_pb2.AcceptedEnd(octets=octets, whole=whole))
+
+    @answered
+    async def Submit(self, request: outgoing_pb2.SubmitRequest, _context: Context) -> outgoing_pb2.SubmitResponse:
+        """Accept a message of an account."""
+        try:
+            accepted = await self._outgoing.submit(_submission(request))
+        except NoMessageError:
+            return outgoing_pb2.SubmitResponse(status=outgoing_pb2.SUBMIT_STATUS_NO_MESSAGE)
+        except UnreadableError:
+            return outgoing_pb2.SubmitResponse(status=outgoing_pb2.SUBMIT_STATUS_UNREADABLE)
+        known = accepted.accepted_id
+        return outgoing_pb2.SubmitResponse(status=_STATUS[accepted.status], accepted_id=known.bytes if known else b"")

@@ -1,0 +1,178 @@
+"""Mail on its way out: accepted messages read for sending, and a message of an account accepted in order to be sent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from petitbleu_kit.ids import BlobId
+from petitbleu_kit.logs import get_logger
+from petitbleu_mail.submitted import BLIND, header_octets, without_fields
+from petitbleu_store.core import Core
+from petitbleu_store.domain.acceptance import Accepted, AcceptedStatus, Arriving
+from petitbleu_store.domain.account_cipher import SealBrokenError
+from petitbleu_store.domain.content import open_content
+from petitbleu_store.domain.envelope import Envelope
+from petitbleu_store.domain.frames import DamagedError
+from petitbleu_store.errors import Problem, StoreError
+from petitbleu_store.service.acceptance import Acceptance
+from petitbleu_store.service.account_book import AccountBook
+from petitbleu_store.service.bodies import BodyMissingError
+from petitbleu_store.service.intake import AcceptedMessage
+
+_log = get_logger(__name__)
+MAX_MESSAGES: Final = 64
+PIECE_OCTETS: Final = 256 << 10
+# A submission is tried for days by whoever hands it over; its key outlives every repeat.
+KEEP_KEY_DAYS: Final = 60
+# A header is looked through as a whole; what has a larger one is nobody's letter.
+MAX_HEADER_OCTETS: Final = 1 << 20
+# Up to here a body is accepted from memory; a larger one is staged.
+_INLINE_OCTETS: Final = 1 << 20
+
+_FIND: Final = """/* hot:store.submit_find */ SELECT m.blob_id, m.size, c.sealed FROM message m
+JOIN message_content c ON c.partition = $1 AND c.account_id = $2 AND c.message_id = m.message_id
+WHERE m.partition = $1 AND m.account_id = $2 AND m.message_id = $3"""
+
+
+class NoMessageError(Exception):
+    """The account has no such message."""
+
+
+class UnreadableError(Exception):
+    """The message is there, and its body cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A message of an account, to be sent.
+
+    Attributes:
+        submission_id: 16 octets; a repeat within `KEEP_KEY_DAYS` gives the same accepted message.
+        account_id: Whose message.
+        message_id: Which.
+        envelope: With whom it is accepted.
+        tenants: Tenant of each recipient.
+        trace: Our trace lines.
+        hold_until: Unix seconds before which nobody routes it; 0 for at once.
+    """
+
+    submission_id: bytes
+    account_id: int
+    message_id: int
+    envelope: Envelope
+    tenants: tuple[int, ...]
+    trace: bytes
+    hold_until: float
+
+
+class Outgoing:
+    """Reads accepted mail for who sends it, and accepts what an account sends."""
+
+    def __init__(self, core: Core, book: AccountBook, acceptance: Acceptance) -> None:
+        self._core = core
+        self._book = book
+        self._acceptance = acceptance
+
+    async def find(self, ids: Sequence[BlobId]) -> dict[BlobId, AcceptedMessage]:
+        """Return accepted messages that are known and open; the others are left out.
+
+        Raises:
+            StoreError: INVALID for more than `MAX_MESSAGES`.
+        """
+        if len(ids) > MAX_MESSAGES:
+            raise StoreError(Problem.INVALID, "too many messages")
+        return await self._core.intake.load(self._core.pool, list(dict.fromkeys(ids)))
+
+    async def read(self, message: AcceptedMessage, max_octets: int) -> AsyncIterator[bytes]:
+        """Yield the beginning of a message's blob (0: all of it) in pieces of at most 256 KiB.
+
+        Raises:
+            UnreadableError: it cannot be read to there.
+            ObjectsAwayError: S3 does not answer.
+        """
+        try:
+            async for piece in self._core.bodies.stream(message.blob_id, message.key, 0, max_octets or None):
+                for at in range(0, len(piece), PIECE_OCTETS):
+                    yield piece[at : at + PIECE_OCTETS]
+        except (DamagedError, BodyMissingError):
+            _log.error("body to send cannot be read", accepted_id=str(message.blob_id))
+            raise UnreadableError from None
+
+    async def submit(self, submission: Submission) -> Accepted:
+        """Accept a message that lies in an account, without its blind copies; when it returns, it is on stable storage.
+
+        Raises:
+            NoMessageError: the account, or the message in it, does not exist.
+            UnreadableError: its body cannot be read, or has a header without bounds.
+            StoreError: INVALID for an id that is none; BUSY at a bound; AWAY.
+        """
+        if len(submission.submission_id) != 16:
+            raise StoreError(Problem.INVALID, "a submission id is 16 octets")
+        key = hashlib.sha256(b"petitbleu submission" + submission.submission_id).digest()
+        known = await self._acceptance.known(key)
+        if known is not None:  # the message may be gone from the account by now
+            return Accepted(AcceptedStatus.REPEAT, known)
+        pieces = self._without_blind(submission)
+        body = bytearray()
+        staged_id = None
+        async for piece in pieces:
+            body += piece
+            if len(body) > _INLINE_OCTETS:
+                staged_id = await self._staged(submission.trace, bytes(body), pieces)
+                break
+        arriving = Arriving(
+            key, submission.envelope, submission.tenants,
+            submission.trace, b"" if staged_id else bytes(body), staged_id, submission.hold_until, KEEP_KEY_DAYS,
+        )  # fmt: skip
+        (accepted,) = await self._acceptance.accept([arriving])
+        if accepted.status not in {AcceptedStatus.OK, AcceptedStatus.REPEAT}:
+            raise StoreError(Problem.INVALID, "nothing to accept")
+        return accepted
+
+    async def _staged(self, trace: bytes, begun: bytes, rest: AsyncIterator[bytes]) -> BlobId:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield trace
+            yield begun
+            async for piece in rest:
+                yield piece
+
+        return (await self._core.staging.stage(pieces())).blob_id
+
+    async def _without_blind(self, submission: Submission) -> AsyncIterator[bytes]:
+        """Yield the message as the account keeps it, but for blind copies in its header (RFC 6409 §8.1, RFC 5322 §3.6.3)."""
+        header = b""
+        whole = False
+        async for piece in self._body(submission):
+            if whole:
+                yield piece
+                continue
+            header += piece
+            end = header_octets(header)
+            if end >= 0:
+                whole = True
+                yield without_fields(header[:end], BLIND) + header[end:]
+            elif len(header) > MAX_HEADER_OCTETS:
+                raise UnreadableError
+        if not whole:  # a message may have no body (RFC 5322 §2.1)
+            yield without_fields(header, BLIND)
+
+    async def _body(self, submission: Submission) -> AsyncIterator[bytes]:
+        try:
+            account = await self._book.one(self._core.pool, submission.account_id)
+        except StoreError as error:
+            if error.problem is Problem.NOT_FOUND:
+                raise NoMessageError from None
+            raise
+        row = await self._core.pool.fetchrow(_FIND, account.partition, account.account_id, submission.message_id)
+        if row is None:
+            raise NoMessageError
+        blob_id = BlobId(row["blob_id"])
+        try:
+            content = open_content(account.cipher, blob_id, row["sealed"])
+            async for piece in self._core.bodies.stream(blob_id, content.blob_key):
+                yield piece
+        except (SealBrokenError, DamagedError, BodyMissingError):
+            raise UnreadableError from None
