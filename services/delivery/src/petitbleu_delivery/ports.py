@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from petitbleu_delivery.domain.model import Filed, Placement, Recipient, Route, Settlement
+from petitbleu_delivery.domain.outbound import Answer as SentAnswer
+from petitbleu_delivery.domain.outbound import Letter, Reply, Verdict
 
 
 class Decided(NamedTuple):
@@ -51,3 +53,61 @@ class Guard(Protocol):
     async def check(self, placements: Sequence[Placement]) -> list[Decided]:
         """Decide on messages for guarded accounts; the answers in order. At most 1,000."""
         ...
+
+
+class Transport(Protocol):
+    """Carries letters to other servers, over connections that it keeps."""
+
+    async def deliver(self, destination: str, letter: Letter) -> list[SentAnswer]:
+        """Send a letter to a domain (A-labels) or to `[host]:port`; one answer for each recipient, in order.
+
+        It raises for nothing that a peer does: what a server refuses, breaks off or never answers is an answer.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the connections that are kept."""
+        ...
+
+
+class DomainSigner(Protocol):
+    """Signs messages by the keys of the domains that are hosted here (RFC 6376)."""
+
+    async def sign(self, body: bytes, domain: str, tenant_id: int) -> bytes:
+        """Return a message with our signatures in front; as it is when the domain is not the tenant's."""
+        ...
+
+
+class News(NamedTuple):
+    """What became of one recipient of a message that somebody submitted; `reply` is None for one who is hosted here."""
+
+    accepted_id: bytes
+    account_id: int
+    number: int
+    verdict: Verdict
+    reply: Reply | None
+
+
+class SubmissionNews(Protocol):
+    """Hears what became of submitted messages."""
+
+    async def record(self, news: Sequence[News]) -> None:
+        """Keep it; told twice, it is the same as once."""
+        ...
+
+
+class Unsigned:
+    """Signs nothing: a deployment without keys."""
+
+    async def sign(self, body: bytes, domain: str, tenant_id: int) -> bytes:
+        """Return the message as it is."""
+        del domain, tenant_id
+        return body
+
+
+class NoNews:
+    """Nobody asks what becomes of submitted messages."""
+
+    async def record(self, news: Sequence[News]) -> None:
+        """Forget it."""
+        del news

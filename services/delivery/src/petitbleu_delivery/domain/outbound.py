@@ -1,0 +1,104 @@
+"""Mail for other servers: a letter, what a server answered, and when a unit of the queue is tried again."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+import msgspec
+
+UNIT_SECONDS_FIRST: Final = 300.0
+UNIT_SECONDS_LONGEST: Final = 4 * 3600.0
+
+
+class LetterRecipient(NamedTuple):
+    """A recipient of a letter: its number in the envelope, its mailbox, NOTIFY and ORCPT (RFC 3461 §4.1, §4.2) or empty."""
+
+    number: int
+    address: str
+    notify: str = ""
+    orcpt: str = ""
+
+
+class Letter(msgspec.Struct, frozen=True, gc=False):
+    """A message for one destination, ready to be sent: `body` is all of it, signed, with CRLF lines, not yet dot-stuffed.
+
+    Attributes:
+        accepted_id: The accepted message, 16 octets.
+        mail_from: The envelope sender, empty for the null path.
+        recipients: Those at the destination.
+        body: The octets.
+        eight_bit: BODY=8BITMIME was given, or the body has octets above 127.
+        smtputf8: SMTPUTF8 is needed (RFC 6531).
+        ret: FULL, HDRS or empty (RFC 3461 §4.3).
+        envid: ENVID, decoded (RFC 3461 §4.4).
+        require_tls: REQUIRETLS was given (RFC 8689).
+    """
+
+    accepted_id: bytes
+    mail_from: str
+    recipients: tuple[LetterRecipient, ...]
+    body: bytes
+    eight_bit: bool = False
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+    require_tls: bool = False
+
+
+class Verdict(Enum):
+    """What became of one recipient at this attempt."""
+
+    SENT = 1
+    DEFERRED = 2
+    REFUSED = 3
+
+
+class Reply(NamedTuple):
+    """What was answered last.
+
+    Attributes:
+        code: The SMTP code; 0 when no server was reached, or it gave none.
+        enhanced: The enhanced status code (RFC 3463), the server's or ours; never empty.
+        text: What it said, of printable characters, at most 400; of our own words where there was no server.
+        host: The server's name, empty when none was reached.
+    """
+
+    code: int
+    enhanced: str
+    text: str
+    host: str = ""
+
+
+class Answer(NamedTuple):
+    """The answer for one recipient of a letter.
+
+    Attributes:
+        number: The recipient's number in the envelope.
+        verdict: What became of it.
+        reply: What was answered.
+        relayed_dsn: Whether the server took over the duty to notify (RFC 3461 §5.2.1): it announced DSN.
+        reached: False when the destination itself could not be reached, so that others for it need not be tried now.
+    """
+
+    number: int
+    verdict: Verdict
+    reply: Reply
+    relayed_dsn: bool = False
+    reached: bool = True
+
+
+class Priority(Enum):
+    """Which units go first where not all can."""
+
+    NOTICE = 0
+    PERSON = 1
+    BULK = 2
+
+
+def pause_before(attempts: int, first: float = UNIT_SECONDS_FIRST, longest: float = UNIT_SECONDS_LONGEST) -> float:
+    """Seconds until the next attempt after `attempts` that failed (1 or more): doubled by each, from `first` up to `longest`.
+
+    RFC 5321 §4.5.4.1 asks for 30 minutes between attempts in general and for faster ones at first where the reason calls for it.
+    """
+    return float(min(first * (1 << min(max(attempts - 1, 0), 20)), longest))
