@@ -67,6 +67,9 @@ class Directory(accounts_pb2_grpc.DirectoryServiceServicer):
     async def GetAccounts(self, request: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "ingest does not ask for it")
 
+    async def GetDomains(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "ingest does not ask for it")
+
     def _one(self, given: str) -> Any:
         local, _, domain = given.lower().rpartition("@")
         if not local:

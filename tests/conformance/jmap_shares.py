@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import grpc
 from tests.conformance.jmap_store import MemoryStore
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
@@ -55,6 +56,9 @@ class Directory(accounts_pb2_grpc.DirectoryServiceServicer):
                 if one in by_id
             ]
         )
+
+    async def GetDomains(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the gateway does not ask for it")
 
     async def Resolve(self, request: Any, context: Any) -> Any:
         found = accounts_pb2.ResolveResponse()

@@ -23,7 +23,7 @@ UNNAMED_ALLOWED = re.compile(
 )
 # The statements without which a message cannot be accepted and filed: when one is missing, nothing was looked at.
 MUST_HAVE_RUN = ("store.", "accounts.")
-# The directory's small, global tables, whole on every node of a distributed engine: the only ones without a partition.
+# Small, global tables of the directory and of hosted domains, whole on every node of a distributed engine: the only ones without a partition.
 REFERENCE_TABLES = {
     "tenant",
     "tenant_mark",
@@ -34,6 +34,9 @@ REFERENCE_TABLES = {
     "retired_address",
     "push_slice",
     "push_sender",
+    "dkim_key",
+    "key_check",
+    "sts_policy",
 }
 TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING)\s+(?!unnest\b)([a-z_]+)\b(?!\s*\()")
 LOCKING = re.compile(r"FOR\s+(UPDATE|SHARE|NO KEY UPDATE|KEY SHARE)", re.IGNORECASE)

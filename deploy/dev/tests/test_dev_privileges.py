@@ -60,6 +60,7 @@ def test_only_some_services_reach_some_backends(context: Context) -> None:
     assert {name for name, told in every.items() if "PETITBLEU_S3_SECRET_KEY" in told} == {"store"}
     assert {name for name, told in every.items() if "PETITBLEU_KEK_FILE" in told} == {"store"}
     assert {name for name, told in every.items() if "PETITBLEU_TLS_KEY" in told} == {"ingest", "gateway"}
+    assert {name for name, told in every.items() if "PETITBLEU_DELIVERY_KEY_FILE" in told} == {"delivery"}
     assert {name for name, told in every.items() if "PETITBLEU_OPERATOR_TOKEN_FILE" in told} == set(GRPC_SERVICES)
 
 

@@ -6,6 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
+from petitbleu_cli.commands import domains as domain_mail
 from petitbleu_cli.office import Office
 from petitbleu_cli.options import Commands
 from petitbleu_mail.addresses import unicode_domain
@@ -73,3 +74,4 @@ def add_to(commands: Commands) -> None:
     which = catch_all.add_mutually_exclusive_group(required=True)
     which.add_argument("--address", help="address of the account")
     which.add_argument("--clear", action="store_true", help="refuse unknown addresses")
+    domain_mail.add_to_domains(domains)

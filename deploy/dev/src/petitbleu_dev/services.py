@@ -27,7 +27,7 @@ CALLS = {
 USES_REDIS = ("ingest", "gateway", "accounts")
 USES_TLS = ("ingest", "gateway")
 KEY_FILES = {"ingest": "ingest.key", "junior-guard": "junior-guard.key", "delivery": "delivery.key"}
-"""Keys of keyed hashes that a service needs and that no database of it keeps."""
+"""Keys of keyed hashes and seals that a service needs and that no database of it keeps."""
 
 KEY_VARIABLES = {
     "ingest": "PETITBLEU_INGEST_SECRET_FILE",

@@ -17,10 +17,12 @@ from petitbleu.delivery.v1 import delivery_pb2_grpc
 from petitbleu_delivery.adapters.accounts import AccountsDirectory
 from petitbleu_delivery.adapters.guard import JuniorGuard
 from petitbleu_delivery.adapters.store import StoreFiling
+from petitbleu_delivery.bootstrap_domains import open_domains
 from petitbleu_delivery.bootstrap_scripts import script_parts
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.consumers import ACCEPTED, AcceptedMail, DirectoryNews
 from petitbleu_delivery.grpc_api import ALLOWED, RoutingServicer
+from petitbleu_delivery.grpc_domains import DOMAINS_ALLOWED
 from petitbleu_delivery.grpc_scripts import ALLOWED_SCRIPTS, PERSON_SCRIPTS
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
@@ -188,10 +190,11 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     """Deliver and answer until `stop` is set.
 
     Raises:
-        StartupError: the gRPC door is taken.
+        StartupError: the gRPC door is taken, or the service's key is not the right one.
     """
     settings = opened.settings
     client = opened.bus
+    domains = await open_domains(opened)
     cache = RouteCache(settings.delivery_cache_entries, settings.delivery_cache_seconds)
     tally = Tally()
     scripts = script_parts(settings, opened.pool)
@@ -211,13 +214,15 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     server = make_server(
         IdentityInterceptor(
             NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
-            OperatorToken(settings.operator_token_file), {**ALLOWED, **ALLOWED_SCRIPTS}, PERSON_SCRIPTS,
+            OperatorToken(settings.operator_token_file), {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED},
+            PERSON_SCRIPTS,
         )
     )  # fmt: skip
     scripts.serve(server)
     delivery_pb2_grpc.add_RoutingServiceServicer_to_server(
         RoutingServicer(tally, cache, lambda: pending_events(client)), server
     )
+    domains.add_to(server)
     address = settings.listen_address(NAME)
     remove_stale_socket(address)
     try:
@@ -228,7 +233,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     await news.start()
     _log.info("delivery runs")
     consuming = asyncio.create_task(consumer.run())
-    async with background(forever("delivery.news", 1.0, news.watch)):
+    async with background(forever("delivery.news", 1.0, news.watch), *domains.work()):
         await stop.wait()
         opened.health.draining = True
         with contextlib.suppress(TimeoutError):

@@ -52,9 +52,32 @@ class DeliverySettings(ServiceSettings):
         8, gt=0, description="At SIGTERM, seconds for the list in hand to be settled."
     )
     delivery_key_file: Path | None = Field(
-        None, description="The file of the key (32 octets in base64) under which delivery seals what it keeps of people; "
-        "data/keys/delivery.key when it is not set. With another one nothing kept can be read.",
+        None,
+        description="32 random bytes, base64: DKIM keys, and what delivery keeps of people, are sealed under it. "
+        "`{data}/keys/delivery.key` when unset; made at the very first start, never again. With another one nothing can be read.",
+    )
+    dkim_ed25519: bool = Field(
+        True, description="Whether messages have a second signature, by Ed25519 (RFC 8463); RSA-2048 is always there."
+    )
+    dkim_rotate_days: float = Field(
+        180,
+        gt=0,
+        description="Age of a key that signs at which its successor is made. M3AAWG: at least every six months.",
+    )
+    dkim_publish_days: float = Field(
+        2,
+        ge=0,
+        description="A new key signs so long after its record was first seen: what caches hold is gone by then.",
+    )
+    dkim_retire_days: float = Field(
+        14, ge=0,
+        description="A record stays so long after its key signed last: mail is on its way for 5 days, and looked at again later.",
     )  # fmt: skip
+    dkim_upkeep_seconds: float = Field(
+        900,
+        gt=0,
+        description="How often it is looked whether keys go on to their next state, their records in the DNS included.",
+    )
     migrations_dir: Path = Field(
         _SOURCE_TREE if _SOURCE_TREE.is_dir() else _PACKAGE, description="Where the migrations are."
     )

@@ -36,3 +36,7 @@ class PeerRefusedError(Exception):
         self.peer = peer
         self.code = code
         self.lasting = lasting
+
+
+class KeysUnavailableError(Exception):
+    """Whether and by which keys a message is to be signed is not known now: it must wait, not leave unsigned."""

@@ -111,3 +111,18 @@ class NoNews:
     async def record(self, news: Sequence[News]) -> None:
         """Forget it."""
         del news
+
+
+class Hosting(NamedTuple):
+    """A hosted domain: its name in lower case and A-labels, and its tenant."""
+
+    domain: str
+    tenant_id: int
+
+
+class HostedDomains(Protocol):
+    """accounts' DirectoryService, as far as domains go."""
+
+    async def hosting(self, domain: str) -> Hosting | None:
+        """Say for whom a domain (U- or A-labels) is hosted here, None when it is not."""
+        ...

@@ -86,3 +86,21 @@ class DirectoryApi(accounts_pb2_grpc.DirectoryServiceServicer):
             raise AccountsError(Fault.INVALID, f"at most {MAX_BATCH:,} accounts a call")
         found = await self._accounts.get(request.account_ids)
         return accounts_pb2.GetAccountsResponse(accounts=[account_message(account) for account in found])
+
+    @answered
+    async def GetDomains(
+        self, request: accounts_pb2.GetDomainsRequest, _context: Any
+    ) -> accounts_pb2.GetDomainsResponse:
+        """Say which domains are hosted here."""
+        if len(request.names) > MAX_BATCH:
+            raise AccountsError(Fault.INVALID, f"at most {MAX_BATCH:,} domains a call")
+        found = await self._resolver.domains(request.names)
+        return accounts_pb2.GetDomainsResponse(
+            domains=[
+                accounts_pb2.Domain(
+                    domain_id=one.domain_id, tenant_id=one.tenant_id, name=one.name,
+                    catch_all_account_id=one.catch_all_account_id or 0,
+                )
+                for one in found
+            ]
+        )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from petitbleu_accounts.adapters.postgres_directory import PostgresDirectory
-from petitbleu_accounts.domain.addresses import BARE_POSTMASTER, OFFICES, Wanted, wanted
+from petitbleu_accounts.domain.addresses import BARE_POSTMASTER, OFFICES, Wanted, hosted_domain, wanted
 from petitbleu_accounts.domain.people import State
 from petitbleu_accounts.domain.resolution import (
     NOWHERE,
@@ -52,6 +52,11 @@ class Resolver:
         if fallbacks:
             await self._fall_back(fallbacks, answers)
         return answers
+
+    async def domains(self, names: Sequence[str]) -> list[HostedDomain]:
+        """Return those of some domains that are hosted here; what is no name of a domain is hosted nowhere."""
+        asked = {name for name in map(hosted_domain, names) if name is not None}
+        return list((await self._directory.domains(asked)).values())
 
     async def _asked(self, addresses: Sequence[str]) -> list[Wanted | None]:
         """The addresses in the form for look-up; the bare postmaster is that of the first domain hosted here."""

@@ -50,6 +50,11 @@ class DirectoryServiceStub:
                 request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetAccountsRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetAccountsResponse.FromString,
                 _registered_method=True)
+        self.GetDomains = channel.unary_unary(
+                '/petitbleu.accounts.v1.DirectoryService/GetDomains',
+                request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetDomainsRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetDomainsResponse.FromString,
+                _registered_method=True)
 
 
 class DirectoryServiceServicer:
@@ -78,6 +83,13 @@ class DirectoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDomains(self, request, context):
+        """GetDomains says which of some domains are hosted here, and for whom. At most 1,000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DirectoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +107,11 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.GetAccounts,
                     request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetAccountsRequest.FromString,
                     response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetAccountsResponse.SerializeToString,
+            ),
+            'GetDomains': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDomains,
+                    request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetDomainsRequest.FromString,
+                    response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetDomainsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +196,33 @@ class DirectoryService:
             '/petitbleu.accounts.v1.DirectoryService/GetAccounts',
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetAccountsRequest.SerializeToString,
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDomains(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.accounts.v1.DirectoryService/GetDomains',
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetDomainsRequest.SerializeToString,
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetDomainsResponse.FromString,
             options,
             channel_credentials,
             insecure,

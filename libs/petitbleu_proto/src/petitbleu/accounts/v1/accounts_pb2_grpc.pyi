@@ -41,6 +41,8 @@ class DirectoryServiceStub:
     """
     GetAccounts: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetAccountsRequest, _accounts_pb2.GetAccountsResponse]
     """GetAccounts describes accounts by id. At most 1,000."""
+    GetDomains: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetDomainsRequest, _accounts_pb2.GetDomainsResponse]
+    """GetDomains says which of some domains are hosted here, and for whom. At most 1,000."""
 
 @_typing.type_check_only
 class DirectoryServiceAsyncStub(DirectoryServiceStub):
@@ -55,6 +57,8 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     """
     GetAccounts: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetAccountsRequest, _accounts_pb2.GetAccountsResponse]  # type: ignore[assignment]
     """GetAccounts describes accounts by id. At most 1,000."""
+    GetDomains: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetDomainsRequest, _accounts_pb2.GetDomainsResponse]  # type: ignore[assignment]
+    """GetDomains says which of some domains are hosted here, and for whom. At most 1,000."""
 
 class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """DirectoryService answers where mail goes and who somebody is. Callers: ingest, delivery, gateway, junior-guard, operator."""
@@ -84,6 +88,14 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.GetAccountsResponse, _abc.Awaitable[_accounts_pb2.GetAccountsResponse]]:
         """GetAccounts describes accounts by id. At most 1,000."""
+
+    @_abc_1.abstractmethod
+    def GetDomains(
+        self,
+        request: _accounts_pb2.GetDomainsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.GetDomainsResponse, _abc.Awaitable[_accounts_pb2.GetDomainsResponse]]:
+        """GetDomains says which of some domains are hosted here, and for whom. At most 1,000."""
 
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

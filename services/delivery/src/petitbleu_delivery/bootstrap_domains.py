@@ -1,0 +1,64 @@
+"""Wires what hosted domains need: their keys, who signs with them, and the operator's door."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import grpc.aio
+
+from petitbleu.delivery.v1 import domains_pb2_grpc
+from petitbleu_delivery.adapters.domain_rows import DomainRows
+from petitbleu_delivery.adapters.hosted import AccountsDomains
+from petitbleu_delivery.adapters.key_file import checked_key
+from petitbleu_delivery.adapters.records_dns import RecordLookups
+from petitbleu_delivery.config import DeliverySettings
+from petitbleu_delivery.domain.domain_keys import KeyTimes
+from petitbleu_delivery.domain.seal import Seal
+from petitbleu_delivery.grpc_domains import DomainServicer
+from petitbleu_delivery.service.domains.keeper import KeyKeeper
+from petitbleu_delivery.service.domains.signing import DomainKeys
+from petitbleu_kit.lifecycle import StartupError, forever
+
+if TYPE_CHECKING:
+    from petitbleu_delivery.bootstrap import Backends
+
+
+class Domains(NamedTuple):
+    """What hosted domains need, wired. `keys` signs."""
+
+    settings: DeliverySettings
+    keeper: KeyKeeper
+    keys: DomainKeys
+    servicer: DomainServicer
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Open the doors."""
+        domains_pb2_grpc.add_DomainServiceServicer_to_server(self.servicer, server)
+
+    def work(self) -> list[Awaitable[None]]:
+        """Return what goes on in the background."""
+        return [forever("delivery.dkim", self.settings.dkim_upkeep_seconds, self.keeper.upkeep)]
+
+
+async def open_domains(opened: Backends) -> Domains:
+    """Wire it.
+
+    Raises:
+        StartupError: the service's key is missing or another one, or `PETITBLEU_DNS` is no address.
+    """
+    settings = opened.settings
+    seal = Seal(await checked_key(opened.pool, settings.key_file()), "domains")
+    try:
+        lookups = RecordLookups(settings.dns)
+    except ValueError:
+        raise StartupError("PETITBLEU_DNS is no address:port") from None
+    times = KeyTimes(
+        timedelta(days=settings.dkim_rotate_days), timedelta(days=settings.dkim_publish_days),
+        timedelta(days=settings.dkim_retire_days),
+    )  # fmt: skip
+    keeper = KeyKeeper(DomainRows(opened.pool), seal, lookups, times)
+    hosted = AccountsDomains(opened.accounts, settings.delivery_call_seconds)
+    keys = DomainKeys(keeper, hosted, lookups, ed25519=settings.dkim_ed25519)
+    return Domains(settings, keeper, keys, DomainServicer(hosted, keeper, keys))

@@ -1,0 +1,1 @@
+"""What hosted domains say about their mail: keys and signatures, policies, records."""

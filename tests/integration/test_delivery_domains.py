@@ -1,0 +1,280 @@
+"""Hosted domains through real services: their keys, made once, sealed, rotated with overlap by the DNS; what they sign passes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+from tests.integration.delivery_world import DeliveryWorld
+from tests.integration.dns_server import NameServer, name_server
+from tests.ports import offset_of
+
+from petitbleu_delivery.adapters.domain_rows import DomainRows
+from petitbleu_delivery.adapters.hosted import AccountsDomains
+from petitbleu_delivery.adapters.key_file import checked_key, read_key
+from petitbleu_delivery.adapters.records_dns import RecordLookups
+from petitbleu_delivery.domain.domain_keys import Algorithm, KeyState, KeyTimes
+from petitbleu_delivery.domain.seal import Seal
+from petitbleu_delivery.service.domains.keeper import KeyKeeper
+from petitbleu_delivery.service.domains.signing import DomainKeys
+from petitbleu_dev.stack import Stack
+from petitbleu_kit.lifecycle import StartupError
+from petitbleu_kit.postgres import open_pool
+from petitbleu_mail.auth.dkim import verify_message
+from petitbleu_mail.auth.dkim_record import KeyRing, Result
+
+OFFSET = offset_of(500)
+TIMES = KeyTimes(timedelta(days=180), timedelta(days=2), timedelta(days=14))
+
+
+class Zone:
+    """A name server in a thread of its own, whose records tests change."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, list[str]] = {}
+        self.address = ""
+        self.server: NameServer | None = None
+        self._loop = asyncio.new_event_loop()
+        self._end = asyncio.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        async with name_server(self.names) as (server, address):
+            self.server, self.address = server, f"{address[0]}:{address[1]}"
+            self._ready.set()
+            await self._end.wait()
+
+    def txt(self, name: str, text: str) -> None:
+        pieces = [text[at : at + 255] for at in range(0, len(text), 255)]
+        self.names[name] = ["TXT " + " ".join(f'"{piece}"' for piece in pieces)]
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def zone() -> Iterator[Zone]:
+    made = Zone()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def domains_stack(tmp_path_factory: pytest.TempPathFactory, zone: Zone) -> Iterator[Stack]:
+    only = "backends,store,accounts,delivery,junior-guard"
+    stack = Stack(
+        tmp_path_factory.mktemp("domains") / "data", OFFSET, only=only,
+        environment={"PETITBLEU_DNS": zone.address, "PETITBLEU_LOG_LEVEL": "DEBUG"},
+    )  # fmt: skip
+    stack.start()
+    try:
+        stack.wait_ready()
+
+        async def prepare() -> None:
+            made = DeliveryWorld(stack)
+            await made.prepare()
+            await made.close()
+
+        asyncio.run(prepare())
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+async def world(domains_stack: Stack) -> AsyncIterator[DeliveryWorld]:
+    made = DeliveryWorld(domains_stack)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def pool(domains_stack: Stack) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
+    made = await open_pool(domains_stack.environment("delivery")["PETITBLEU_PG_DSN"], "delivery", 4)
+    yield made
+    await made.close()
+
+
+def key_file(stack: Stack) -> Path:
+    return Path(stack.environment("delivery")["PETITBLEU_DELIVERY_KEY_FILE"])
+
+
+def cli(stack: Stack, *arguments: str) -> tuple[int, Any]:
+    """Run the command line with --json; its exit status and its answer."""
+    environment = {**os.environ, "PETITBLEU_DATA": str(stack.layout.data)}
+    done = subprocess.run(
+        [sys.executable, "-m", "petitbleu_cli", *arguments, "--json"],
+        env=environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+async def keeper_of(
+    stack: Stack, pool: asyncpg.Pool[asyncpg.Record], zone: Zone, clock: Clock | None = None
+) -> KeyKeeper:
+    """A second process of delivery, as far as keys go."""
+    seal = Seal(await checked_key(pool, key_file(stack)), "domains")
+    return KeyKeeper(DomainRows(pool), seal, RecordLookups(zone.address), TIMES, clock or Clock())
+
+
+async def test_an_operator_sees_the_records_and_what_is_signed_passes_by_them(
+    world: DeliveryWorld, pool: asyncpg.Pool[asyncpg.Record], zone: Zone
+) -> None:
+    domain = await world.new_domain()
+    status, keys = await asyncio.to_thread(cli, world.stack, "domain", "keys", domain.upper())
+    assert status == 0
+    assert sorted((key["algorithm"], key["state"]) for key in keys) == [
+        ("ed25519-sha256", "active"), ("rsa-sha256", "active"),
+    ]  # fmt: skip
+    for key in keys:
+        zone.txt(key["name"], key["text"])
+    lookups = RecordLookups(zone.address)
+    signer = DomainKeys(
+        await keeper_of(world.stack, pool, zone), AccountsDomains(world.peer("accounts", "delivery"), 5), lookups
+    )
+    message = f"From: a@{domain}\r\nSubject: hello\r\n\r\nHello\r\n".encode()
+    signed = await signer.sign(message, domain)
+    verdicts = await verify_message(signed, KeyRing(lookups), int(datetime.now(UTC).timestamp()))
+    assert [(one.algorithm, one.result, one.domain) for one in verdicts] == [
+        ("rsa-sha256", Result.PASS, domain), ("ed25519-sha256", Result.PASS, domain),
+    ]  # fmt: skip
+    foreign = b"From: a@elsewhere.test\r\n\r\nHello\r\n"
+    assert await signer.sign(foreign, "elsewhere.test") == foreign
+    other_tenant = await signer.sign_submitted(message, 1)
+    assert other_tenant == message
+
+
+async def test_a_domain_that_is_not_hosted_here_is_told_so(world: DeliveryWorld) -> None:
+    for arguments in (("domain", "keys", "elsewhere.test"), ("domain", "keys", "elsewhere.test", "--rotate")):
+        status, answer = await asyncio.to_thread(cli, world.stack, *arguments)
+        assert (status, answer) == (1, {"error": "this domain is not hosted here"})
+
+
+async def test_processes_that_need_the_first_keys_at_the_same_time_make_one_of_each(
+    world: DeliveryWorld, pool: asyncpg.Pool[asyncpg.Record], zone: Zone
+) -> None:
+    domain = await world.new_domain()
+    keepers = [await keeper_of(world.stack, pool, zone) for _ in range(4)]
+    found = await asyncio.gather(*[keeper.signing_keys(domain) for keeper in keepers])
+    assert len({tuple(key.selector for key in keys) for keys in found}) == 1
+    assert len(await pool.fetch("/* cold:test.keys */ SELECT 1 FROM dkim_key WHERE domain = $1", domain)) == 2
+
+
+async def test_rotation_overlaps_whatever_several_processes_do(
+    world: DeliveryWorld, pool: asyncpg.Pool[asyncpg.Record], zone: Zone
+) -> None:
+    domain = await world.new_domain()
+    clock = Clock()
+    keepers = [await keeper_of(world.stack, pool, zone, clock) for _ in range(3)]
+
+    async def all_keep() -> dict[KeyState, set[Algorithm]]:
+        await asyncio.gather(*[keeper.upkeep() for keeper in keepers])
+        states: dict[KeyState, set[Algorithm]] = {}
+        for key in await keepers[0].keys(domain):
+            states.setdefault(key.state, set()).add(key.algorithm)
+        return states
+
+    both = set(Algorithm)
+    assert await keepers[0].signing_keys(domain)
+    clock.ahead = timedelta(days=181)
+    assert await all_keep() == {KeyState.ACTIVE: both, KeyState.MADE: both}
+    for key in await keepers[0].keys(domain):
+        zone.txt(key.record_name, key.record_text)
+    assert await all_keep() == {KeyState.ACTIVE: both, KeyState.PUBLISHED: both}
+    clock.ahead += timedelta(days=3)
+    assert await all_keep() == {KeyState.ACTIVE: both, KeyState.RETIRING: both}
+    clock.ahead += timedelta(days=15)
+    assert await all_keep() == {KeyState.ACTIVE: both, KeyState.RETIRED: both}
+    left = await pool.fetch(
+        "/* cold:test.private */ SELECT state FROM dkim_key WHERE domain = $1 AND private_key IS NOT NULL", domain
+    )
+    assert {row["state"] for row in left} == {KeyState.ACTIVE}
+
+
+async def test_without_its_key_delivery_says_so_and_does_not_start(
+    domains_stack: Stack, pool: asyncpg.Pool[asyncpg.Record], tmp_path: Path
+) -> None:
+    with pytest.raises(StartupError, match="the key of delivery cannot be read"):
+        await checked_key(pool, tmp_path / "lost.key")
+    read_key(tmp_path / "other.key", may_make=True)
+    with pytest.raises(StartupError, match="is not the one that its DKIM keys are sealed under"):
+        await checked_key(pool, tmp_path / "other.key")
+    environment = {**domains_stack.environment("delivery"), "PETITBLEU_DELIVERY_KEY_FILE": str(tmp_path / "lost.key")}
+    environment |= {"PETITBLEU_LISTEN": f"unix:{tmp_path}/d.sock", "PETITBLEU_HEALTH_PORT": "0"}
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "petitbleu_delivery"],
+        env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "delivery: the key of delivery cannot be read" in done.stderr
+
+
+def forms(octets: bytes) -> list[bytes]:
+    """Octets as they may stand somewhere: as they are, in hexadecimal, in base64 at any of its three beginnings."""
+    inner = [base64.b64encode(b"x" * lead + octets)[4 if lead else 0 : -4] for lead in range(3)]
+    return [octets, octets.hex().encode(), *inner]
+
+
+async def test_no_private_key_is_in_clear_in_the_database_or_in_any_file(
+    world: DeliveryWorld, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    domain = await world.new_domain()
+    status, keys = await asyncio.to_thread(cli, world.stack, "domain", "keys", domain)
+    assert status == 0
+    assert len(keys) == 2
+    seal = Seal(await checked_key(pool, key_file(world.stack)), "domains")
+    secrets = []
+    for row in await pool.fetch(
+        "/* cold:test.sealed */ SELECT domain, selector, private_key FROM dkim_key WHERE private_key IS NOT NULL"
+    ):
+        private = seal.open(0, f"{row['selector']}._domainkey.{row['domain']}".encode(), row["private_key"])
+        assert load_der_private_key(private, None)
+        # the last octets are of the secret: a prime's coefficient, or the 32 octets of Ed25519
+        secrets.append(private[-24:])
+    assert secrets
+    connection = await asyncpg.connect(
+        user="postgres", password=(world.stack.layout.secrets / "postgres-postgres").read_text().strip(),
+        database="petitbleu", host=str(world.stack.layout.run / "pg"),
+    )  # fmt: skip
+    await connection.execute("CHECKPOINT")
+    await connection.close()
+    looked_at, found = 0, []
+    for path in world.stack.layout.data.rglob("*"):
+        if path.is_file() and not path.is_socket():
+            try:
+                text = path.read_bytes()
+            except OSError:  # what ends while one looks
+                continue
+            looked_at += "pg_wal" in str(path) or "delivery.log" in path.name
+            found += [str(path) for secret in secrets for form in forms(secret) if form in text]
+    assert looked_at >= 2, "neither the log of the database nor that of delivery was read"
+    assert not found
