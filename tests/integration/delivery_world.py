@@ -90,6 +90,7 @@ class DeliveryWorld:
         authenticated: bool = False,
         count: int = 1,
         body: bytes = b"",
+        verdicts: accept_pb2.AuthenticationVerdicts | None = None,
     ) -> list[bytes]:
         """Accept messages in one commit; their ids."""
         items = []
@@ -105,7 +106,7 @@ class DeliveryWorld:
                     trace=b"Received: from peer by us; Sun, 22 Nov 2026 00:00:00 +0000\r\n",
                     body=text,
                     header_from=mail_from,
-                    verdicts=accept_pb2.AuthenticationVerdicts(from_authenticated=authenticated),
+                    verdicts=verdicts or accept_pb2.AuthenticationVerdicts(from_authenticated=authenticated),
                 )
             )
         request = accept_pb2.AcceptRequest(items=items)

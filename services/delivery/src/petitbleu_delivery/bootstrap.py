@@ -197,13 +197,14 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     domains = await open_domains(opened)
     cache = RouteCache(settings.delivery_cache_entries, settings.delivery_cache_seconds)
     tally = Tally()
-    scripts = script_parts(settings, opened.pool)
+    scripts = script_parts(settings, opened.pool, opened.store, opened.accounts)
     rounds = Rounds(
         StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds),
         Router(AccountsDirectory(opened.accounts, settings.delivery_call_seconds), cache),
         Gate(JuniorGuard(opened.guard, settings.delivery_guard_seconds)),
         tally,
         settings.delivery_round_recipients,
+        scripts.rulings,
     )
     consumer = Consumer(
         client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000).handle, subjects=[ACCEPTED],
@@ -233,7 +234,9 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     await news.start()
     _log.info("delivery runs")
     consuming = asyncio.create_task(consumer.run())
-    async with background(forever("delivery.news", 1.0, news.watch), *domains.work()):
+    async with background(
+        forever("delivery.news", 1.0, news.watch), forever("delivery.rules", 3600.0, scripts.upkeep), *domains.work()
+    ):
         await stop.wait()
         opened.health.draining = True
         with contextlib.suppress(TimeoutError):

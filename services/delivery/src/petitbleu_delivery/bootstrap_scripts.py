@@ -9,10 +9,15 @@ import grpc.aio
 
 from petitbleu.delivery.v1 import scripts_pb2_grpc
 from petitbleu_delivery.adapters.key_file import read_key
+from petitbleu_delivery.adapters.rule_peers import RulePeers
+from petitbleu_delivery.adapters.rule_rows import RuleMemory
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.grpc_scripts import ScriptServicer
 from petitbleu_delivery.service.scripts.keeping import ScriptKeeping
+from petitbleu_delivery.service.scripts.rulebook import Rulebook
+from petitbleu_delivery.service.scripts.rulings import Rulings
+from petitbleu_kit.rpc import Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +25,27 @@ class ScriptParts:
     """The rules, wired."""
 
     keeping: ScriptKeeping
-    seal: Seal
+    rulings: Rulings
+    memory: RuleMemory
+
+    async def upkeep(self) -> None:
+        """Forget what rules remembered and is over; called every hour."""
+        await self.memory.expire()
 
     def serve(self, server: grpc.aio.Server) -> None:
         """Answer people's requests."""
         scripts_pb2_grpc.add_ScriptServiceServicer_to_server(ScriptServicer(self.keeping), server)
 
 
-def script_parts(settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record]) -> ScriptParts:
+def script_parts(
+    settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], store: Peer, accounts: Peer
+) -> ScriptParts:
     """Return what keeps and carries out rules.
 
     Raises:
         StartupError: the key cannot be read.
     """
     seal = Seal(read_key(settings.key_file()), "scripts")
-    return ScriptParts(ScriptKeeping(pool, seal), seal)
+    peers = RulePeers(store, accounts, settings.delivery_call_seconds, settings.delivery_commit_seconds)
+    memory = RuleMemory(pool)
+    return ScriptParts(ScriptKeeping(pool, seal), Rulings(Rulebook(pool, seal), peers, memory, seal), memory)

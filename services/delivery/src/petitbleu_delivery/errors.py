@@ -6,11 +6,12 @@ from enum import StrEnum
 
 
 class Peer(StrEnum):
-    """The services that delivery asks."""
+    """Whom delivery asks."""
 
     STORE = "store"
     ACCOUNTS = "accounts"
     GUARD = "junior-guard"
+    DATABASE = "postgresql"
 
 
 class PeerUnavailableError(Exception):

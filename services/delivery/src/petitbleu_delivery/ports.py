@@ -39,6 +39,14 @@ class Filing(Protocol):
         ...
 
 
+class Rules(Protocol):
+    """The rules of mailboxes."""
+
+    async def apply(self, placements: Sequence[Placement]) -> None:
+        """Say of each placement where it is to be filed, or that it is discarded, and do what else the rules want."""
+        ...
+
+
 class Directory(Protocol):
     """accounts' DirectoryService."""
 

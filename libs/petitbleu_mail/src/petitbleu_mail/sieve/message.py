@@ -158,6 +158,10 @@ class HeaderView:
         self._texts: dict[bytes, str] = {}
         self.edits: list[HeaderEdit] = []
 
+    def names(self) -> list[str]:
+        """Return the names of all fields in lower case, from the top."""
+        return [known for known, _ in self._fields]
+
     def raw(self, name: str) -> list[bytes]:
         """Return the raw values of the fields of this name, from the top."""
         wanted = name.lower()

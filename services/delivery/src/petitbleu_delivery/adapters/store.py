@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from petitbleu.store.v1 import accept_pb2, filing_pb2_grpc
 from petitbleu.store.v1 import filing_pb2 as pb
-from petitbleu.store.v1 import filing_pb2_grpc
 from petitbleu_delivery.adapters.calls import ask, converse, same_length
 from petitbleu_delivery.domain.model import Filed, Message, Outcome, Placement, Recipient, Settlement
 from petitbleu_delivery.domain.prefix import prefix
@@ -26,6 +26,7 @@ _OUTCOME: Final = {
     Outcome.OPEN: pb.OUTCOME_OPEN,
     Outcome.FILED: pb.OUTCOME_FILED,
     Outcome.HELD: pb.OUTCOME_HELD,
+    Outcome.DISCARDED: pb.OUTCOME_DISCARDED,
     Outcome.PARKED: pb.OUTCOME_PARKED,
 }
 
@@ -55,14 +56,17 @@ class StoreFiling:
         response = await converse(self._list_open, Peer.STORE, request, self._call_seconds)
         recipients = []
         for found in response.messages:
+            verdicts = found.verdicts
             message = Message(
-                found.accepted_id, found.mail_from, found.header_from, found.from_authenticated, found.traceparent
-            )
+                found.accepted_id, found.mail_from, found.header_from, found.from_authenticated, found.traceparent, found.size,
+                verdicts.treatment == accept_pb2.TREATMENT_JUNK,
+                verdicts.envelope_authenticated or found.origin == accept_pb2.ORIGIN_SUBMITTED,
+            )  # fmt: skip
             recipients += [Recipient(message, r.recipient_no, r.address, r.attempts) for r in found.recipients]
         return recipients
 
     async def file(self, placements: Sequence[Placement]) -> list[Answer]:
-        """Put messages in accounts, in the inbox."""
+        """Put messages in accounts, where their rules say."""
         request = pb.FileRequest()
         add = request.items.add
         for placement in placements:
@@ -73,7 +77,11 @@ class StoreFiling:
                 decision_token=placement.token,
                 prefix=prefix(message.mail_from, recipient.address),
                 sole=placement.sole,
+                mailbox_roles=placement.roles,
+                keywords=placement.keywords,
             )
+            for folder in placement.folders:
+                item.folders.add(path=folder.path, role=folder.role, create=folder.create)
             item.recipient.accepted_id = message.accepted_id
             item.recipient.recipient_no = recipient.number
         response = await converse(self._file, Peer.STORE, request, self._commit_seconds)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from petitbleu_delivery.domain.rules import Folder
+
 
 class Reason(StrEnum):
     """Why a recipient is parked or waits: codes for operators and `petitbleu trace`; README lists what to do for each."""
@@ -25,6 +27,7 @@ class Reason(StrEnum):
     DELIVERY_FAILED = "delivery-failed"
     WAITS_FOR_GUARD = "waits-for-guard"
     PARTLY_HELD = "partly-held"
+    RULE = "rule"
 
 
 class Status(IntEnum):
@@ -62,6 +65,12 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     header_from: str
     authenticated: bool
     traceparent: str = ""
+    size: int = 0
+    """Octets of the blob."""
+    junk: bool = False
+    """Whether what ingest found out puts it in Junk."""
+    envelope_authenticated: bool = False
+    """Whether a reply to the envelope sender reaches who sent it, and no third party."""
 
 
 class Recipient(msgspec.Struct, frozen=True, gc=False):
@@ -84,6 +93,8 @@ class Filed(IntEnum):
     REFUSED = 6
     FAILED = 7
     GUARD_REFUSED = 8
+    DISCARDED = 9
+    """A rule of the account wants it nowhere; store is not asked."""
 
 
 class Placement(msgspec.Struct):
@@ -98,6 +109,12 @@ class Placement(msgspec.Struct):
     filed: Filed = Filed.DECISION_REQUIRED
     settled: bool = False
     """Whether store did record the outcome."""
+    roles: tuple[str, ...] = ()
+    """Roles of the mailboxes to file it in; with no folders either, the inbox."""
+    folders: tuple[Folder, ...] = ()
+    """More mailboxes, as the account's rules name them."""
+    keywords: tuple[str, ...] = ()
+    """Keywords to set."""
 
 
 class Outcome(IntEnum):
@@ -106,6 +123,7 @@ class Outcome(IntEnum):
     OPEN = 1
     FILED = 2
     HELD = 3
+    DISCARDED = 5
     PARKED = 6
 
 

@@ -76,6 +76,15 @@ def outcome_of(recipient: Recipient, placements: Sequence[Placement]) -> Settlem
     for state, reason in _TRIES_AGAIN:
         if state in states:
             return try_again(recipient, reason)
+    return _settled(recipient, placements)
+
+
+def _settled(recipient: Recipient, placements: Sequence[Placement]) -> Settlement:
+    """Return the outcome of a recipient of which each account has its answer: filed, held, or discarded by a rule of its owner."""
+    left = [placement for placement in placements if placement.filed is not Filed.DISCARDED]
+    states = {placement.filed for placement in left}
+    if not left:
+        return Settlement(recipient, Outcome.DISCARDED, Reason.RULE)
     outcome = Outcome.FILED if Filed.FILED in states else Outcome.HELD
-    reason = Reason.PARTLY_HELD if outcome is Outcome.FILED else Reason.NONE
-    return Settlement(recipient, outcome, reason, tuple(p.account_id for p in placements))
+    reason = Reason.PARTLY_HELD if len(states) > 1 else Reason.NONE
+    return Settlement(recipient, outcome, reason, tuple(p.account_id for p in left))

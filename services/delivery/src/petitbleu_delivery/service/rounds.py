@@ -11,7 +11,7 @@ from typing import Final
 from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason, Recipient, Settlement
 from petitbleu_delivery.domain.verdict import outcome_of, try_again, unroutable
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.ports import Filing
+from petitbleu_delivery.ports import Filing, Rules
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.halving import by_halves
@@ -25,7 +25,7 @@ _FILE_ITEMS: Final = 512
 """Items a File call: a group's thousands of members become several commits, each short."""
 
 _STAGES: Final = {
-    name: measures.STAGE_SECONDS.labels(stage=name) for name in ("list", "resolve", "guard", "file", "settle")
+    name: measures.STAGE_SECONDS.labels(stage=name) for name in ("list", "resolve", "guard", "rules", "file", "settle")
 }
 
 
@@ -47,9 +47,13 @@ class Rounds:
         gate: junior-guard.
         tally: Counts.
         most: Most recipients in a round.
+        rules: The rules of mailboxes; without, all goes to the inbox.
     """
 
-    def __init__(self, filing: Filing, router: Router, gate: Gate, tally: measures.Tally, most: int) -> None:
+    def __init__(
+        self, filing: Filing, router: Router, gate: Gate, tally: measures.Tally, most: int, rules: Rules | None = None
+    ) -> None:
+        self._rules = rules
         self._filing = filing
         self._router = router
         self._gate = gate
@@ -146,7 +150,10 @@ class Rounds:
             mine = [Placement(recipient, account_id, guarded, sole) for account_id, guarded in route.targets]
             placements += mine
             reached.append((recipient, mine))
-        await self._place(placements)
+        if self._rules is not None:
+            with _timed("rules"):
+                await self._rules.apply(placements)
+        await self._place([placement for placement in placements if placement.filed is not Filed.DISCARDED])
         recorded: list[Settlement] = []
         for recipient, mine in reached:
             settlement = outcome_of(recipient, mine)

@@ -1,0 +1,123 @@
+"""store and accounts, as the rules of mailboxes need them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import grpc
+import grpc.aio
+
+from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
+from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc, filing_pb2, filing_pb2_grpc, outgoing_pb2, outgoing_pb2_grpc
+from petitbleu_delivery.adapters.calls import ask
+from petitbleu_delivery.errors import Peer, PeerUnavailableError
+from petitbleu_kit.rpc import Peer as Channel
+
+_TAKEN: Final = frozenset({accept_pb2.ACCEPT_STATUS_OK, accept_pb2.ACCEPT_STATUS_REPEAT})
+
+
+class Letter(NamedTuple):
+    """A mail that a rule sends.
+
+    `key` (32 octets) makes a repeat a no-op. `notice` says that it is one of ours about a message, not a person's. `mail_from` is
+    empty for the null path. `header_from` and `authenticated` are what is known of the author of a message that is sent on.
+    """
+
+    key: bytes
+    mail_from: str
+    to: str
+    trace: bytes
+    body: bytes
+    account_id: int
+    tenant_id: int
+    notice: bool = False
+    header_from: str = ""
+    authenticated: bool = False
+
+
+class Person(NamedTuple):
+    """What accounts tells of an account."""
+
+    address: str
+    name: str
+    active: bool
+
+
+class RulePeers:
+    """Calls store and accounts.
+
+    Args:
+        store: The channel to store.
+        accounts: The channel to accounts.
+        call_seconds: Deadline of a look-up.
+        commit_seconds: Deadline of what commits, or reads a body.
+    """
+
+    def __init__(self, store: Channel, accounts: Channel, call_seconds: float, commit_seconds: float) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._outgoing = outgoing_pb2_grpc.OutgoingServiceStub(store.channel)
+        self._filing = filing_pb2_grpc.FilingServiceStub(store.channel)
+        self._accepting = accept_pb2_grpc.AcceptServiceStub(store.channel)
+        self._directory = accounts_pb2_grpc.DirectoryServiceStub(accounts.channel)
+        self._call_seconds = call_seconds
+        self._commit_seconds = commit_seconds
+
+    async def read(self, accepted_id: bytes, octets: int) -> bytes | None:
+        """Return the beginning of a message's blob, None when it cannot be read (any more).
+
+        Raises:
+            PeerUnavailableError: store does not answer.
+        """
+        request = outgoing_pb2.ReadAcceptedRequest(accepted_ids=[accepted_id], max_octets=octets)
+        pieces: list[bytes] = []
+        whole = False
+        call = self._outgoing.ReadAccepted(request, timeout=self._commit_seconds, metadata=self._store.metadata())
+        try:
+            async for part in call:
+                kind = part.WhichOneof("part")
+                if kind == "header" and not part.header.found:
+                    return None
+                if kind == "data":
+                    pieces.append(part.data)
+                elif kind == "end":
+                    whole = part.end.whole
+        except grpc.aio.AioRpcError as error:
+            raise PeerUnavailableError(Peer.STORE, error.code().name) from None
+        return b"".join(pieces) if whole else None
+
+    async def folders(self, account_id: int) -> list[tuple[str, str]]:
+        """Return path and role of an account's mailboxes."""
+        request = filing_pb2.ListFoldersRequest(account_ids=[account_id])
+        answer = await ask(self._store, Peer.STORE, self._filing.ListFolders, request, self._call_seconds)
+        return [(one.path, one.role) for found in answer.accounts for one in found.folders]
+
+    async def people(self, account_ids: Sequence[int]) -> dict[int, Person]:
+        """Return what is known of accounts, at most 1,000."""
+        request = accounts_pb2.GetAccountsRequest(account_ids=account_ids)
+        answer = await ask(self._accounts, Peer.ACCOUNTS, self._directory.GetAccounts, request, self._call_seconds)
+        return {
+            one.account_id: Person(one.address, one.display_name, one.state == accounts_pb2.ACCOUNT_STATE_ACTIVE)
+            for one in answer.accounts
+        }
+
+    async def accept(self, letters: Sequence[Letter]) -> bool:
+        """Hand mails to store; say whether all are durable."""
+        request = accept_pb2.AcceptRequest()
+        for letter in letters:
+            eight_bit = not (letter.body.isascii() and letter.trace.isascii())
+            header = letter.body.partition(b"\r\n\r\n")[0]
+            utf8 = not (header.isascii() and letter.to.isascii() and letter.mail_from.isascii())
+            item = request.items.add(
+                idempotency_key=letter.key, mail_from=letter.mail_from, trace=letter.trace, body=letter.body,
+                header_from=letter.header_from,
+                origin=accept_pb2.ORIGIN_NOTICE if letter.notice else accept_pb2.ORIGIN_RULE,
+                submitter_account_id=letter.account_id, submitter_tenant_id=letter.tenant_id,
+            )  # fmt: skip
+            item.recipients.add(address=letter.to, tenant_id=letter.tenant_id)
+            item.parameters.eight_bit = eight_bit
+            item.parameters.smtputf8 = utf8
+            item.verdicts.from_authenticated = letter.authenticated
+        answer = await ask(self._store, Peer.STORE, self._accepting.Accept, request, self._commit_seconds)
+        return all(result.status in _TAKEN for result in answer.results)

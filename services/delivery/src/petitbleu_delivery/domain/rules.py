@@ -1,0 +1,109 @@
+"""What a mailbox's rules make of a message: where it is filed, and what goes out for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from petitbleu_mail.sieve.actions import (
+    Action,
+    Discard,
+    FileInto,
+    Keep,
+    Redirect,
+    Reject,
+    Remember,
+    Vacation,
+)
+
+_SYSTEM_KEYWORDS: Final = {
+    "\\answered": "$answered", "\\flagged": "$flagged", "\\seen": "$seen", "\\draft": "$draft", "\\deleted": "$deleted",
+}  # fmt: skip
+INBOX: Final = "inbox"
+JUNK: Final = "junk"
+
+
+class Folder(NamedTuple):
+    """A mailbox as a rule names it: its path, the role that goes before it (empty for none), and whether to make it."""
+
+    path: str
+    role: str = ""
+    create: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What is to be done with one message in one account.
+
+    Attributes:
+        roles: Roles of mailboxes to file it in.
+        folders: More mailboxes, by the names that the script gives.
+        keywords: Keywords to set (RFC 5232).
+        redirects: Addresses to send it on to.
+        reject: The text with which it is refused; None when it is not.
+        answers: What the sender is answered; one of a script comes before the one that its owner set aside of it.
+        remember: Ids that the script saw, to be kept once all is done (RFC 7352).
+        fault: Why the script could not be carried on with; empty when it could.
+    """
+
+    roles: tuple[str, ...] = ()
+    folders: tuple[Folder, ...] = ()
+    keywords: tuple[str, ...] = ()
+    redirects: tuple[str, ...] = ()
+    reject: str | None = None
+    answers: tuple[Vacation, ...] = ()
+    remember: tuple[Remember, ...] = ()
+    fault: str = ""
+
+    @property
+    def files(self) -> bool:
+        """Whether the message is filed at all."""
+        return bool(self.roles or self.folders)
+
+
+def keyword_of(flag: str) -> str:
+    """Return the keyword that an IMAP flag is (RFC 8621 §4.1.1)."""
+    return _SYSTEM_KEYWORDS.get(flag.lower(), flag.lower())
+
+
+def role_of(attribute: str | None) -> str:
+    """Return the role that a special-use attribute stands for (RFC 6154, RFC 8621 §2)."""
+    return "" if attribute is None else attribute.removeprefix("\\").lower()
+
+
+def ruling_of(
+    actions: Sequence[Action], remember: Sequence[Remember] = (), fault: str = "", *, junk: bool = False
+) -> Ruling:
+    """Return what a script's actions are.
+
+    Args:
+        actions: What the script wants.
+        remember: Ids that it saw.
+        fault: Why the implicit keep took the place of all else.
+        junk: The message was found to be Junk: what is only kept goes there, what the script files by name goes where it says.
+    """
+    roles: dict[str, None] = {}
+    folders: dict[Folder, None] = {}
+    keywords: dict[str, None] = {}
+    redirects: dict[str, None] = {}
+    answers: list[Vacation] = []
+    reject: str | None = None
+    for action in actions:
+        if isinstance(action, Keep | FileInto):
+            keywords.update(dict.fromkeys(map(keyword_of, action.flags or ())))
+        if isinstance(action, Keep):
+            roles[JUNK if junk else INBOX] = None
+        elif isinstance(action, FileInto):
+            folders[Folder(action.mailbox, role_of(action.special_use), action.create)] = None
+        elif isinstance(action, Redirect):
+            redirects[action.address] = None
+        elif isinstance(action, Reject):
+            reject = action.reason
+        elif isinstance(action, Vacation):
+            answers.append(action)
+        else:
+            assert isinstance(action, Discard)  # noqa: S101 — scripts that notify do not compile here
+    return Ruling(
+        tuple(roles), tuple(folders), tuple(keywords), tuple(redirects), reject, tuple(answers), tuple(remember), fault
+    )
