@@ -192,3 +192,33 @@ async def test_what_is_not_held_is_not_decided_on(scene: Scene) -> None:
         await scene.guard.decide(7, mail(1).accepted_id, deliver=True, actor="operator")
     assert refused.value.fault is Fault.NOT_HELD
     assert scene.held.tokens == []
+
+
+async def test_a_child_writes_to_whom_may_write_to_it(scene: Scene) -> None:
+    await scene.guard.register_child(7, 1, [3], ["Mum@Home.test"])
+    await scene.guard.register_child(8, 1, [], [])
+    await scene.guard.approve(7, "aunt@else.test", "operator")
+    addresses = ("mum@home.test", "AUNT@else.test", "stranger@else.test", "", "no address")
+    items = [Item(7, bytes(16), "", address, True) for address in addresses]
+    items += [Item(8, bytes(16), "", "aunt@else.test", True), Item(9, bytes(16), "", "aunt@else.test", True)]
+    verdicts = await scene.guard.check_outgoing(items)
+    assert [verdict is Verdict.DELIVER for verdict in verdicts] == [True, True, False, False, False, False, False]
+    assert scene.records.decisions == {}
+
+
+async def test_no_decision_on_what_comes_in_lets_anything_out(scene: Scene) -> None:
+    await scene.guard.register_child(7, 1, [], [])
+    scene.records.decisions[7, bytes(16)] = (Verdict.DELIVER, True)
+    assert await scene.guard.check_outgoing([Item(7, bytes(16), "", "x@y.test", True)]) == [Verdict.HOLD]
+
+
+async def test_what_a_child_sends_waits_without_records(scene: Scene) -> None:
+    await scene.guard.register_child(7, 1, [3], ["mum@home.test"])
+    scene.records.away = True
+    with pytest.raises(GuardError) as refused:
+        await scene.guard.check_outgoing([Item(7, bytes(16), "", "mum@home.test", True)])
+    assert refused.value.fault is Fault.DATABASE_AWAY
+    scene.records.away = False
+    with pytest.raises(GuardError) as wrong:
+        await scene.guard.check_outgoing([Item(0, bytes(16), "", "mum@home.test", True)])
+    assert wrong.value.fault is Fault.BAD_REQUEST

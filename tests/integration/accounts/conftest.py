@@ -132,6 +132,9 @@ class _Guard(junior_guard_pb2_grpc.GuardServiceServicer):
     async def Check(self, request: junior_guard_pb2.CheckRequest, context: Any) -> Any:
         return junior_guard_pb2.CheckResponse()
 
+    async def CheckOutgoing(self, request: junior_guard_pb2.CheckOutgoingRequest, context: Any) -> Any:
+        return junior_guard_pb2.CheckOutgoingResponse()
+
     async def RegisterChild(self, request: junior_guard_pb2.RegisterChildRequest, context: Any) -> Any:
         if self.notes.guard_away:
             await context.abort(grpc.StatusCode.INTERNAL, "away")

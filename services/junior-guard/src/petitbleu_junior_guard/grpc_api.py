@@ -17,6 +17,7 @@ from petitbleu_kit.rpc import OPERATOR, caller
 _GUARD: Final = "/petitbleu.junior_guard.v1.GuardService/"
 ALLOWED: Final = {
     _GUARD + "Check": frozenset({"delivery", "ingest", "gateway"}),
+    _GUARD + "CheckOutgoing": frozenset({"delivery"}),
     _GUARD + "RegisterChild": frozenset({"accounts"}),
     "/petitbleu.junior_guard.v1.AdminService/": frozenset({OPERATOR}),
 }
@@ -60,6 +61,15 @@ class GuardServicer(junior_guard_pb2_grpc.GuardServiceServicer):
         return pb.CheckResponse(
             decisions=[pb.Decision(verdict=_VERDICTS[verdict], token=token) for verdict, token in decisions]
         )
+
+    async def CheckOutgoing(self, request: pb.CheckOutgoingRequest, context: _Context) -> pb.CheckOutgoingResponse:
+        """Decide on what guarded accounts send."""
+        items = [Item(item.account_id, item.accepted_id, "", item.address, True) for item in request.items]
+        try:
+            verdicts = await self._guard.check_outgoing(items)
+        except GuardError as error:
+            await _refuse(context, error)
+        return pb.CheckOutgoingResponse(verdicts=[_VERDICTS[verdict] for verdict in verdicts])
 
     async def RegisterChild(self, request: pb.RegisterChildRequest, context: _Context) -> pb.RegisterChildResponse:
         """Register a child and its guardians."""

@@ -1,4 +1,4 @@
-"""The rules: who may write to a child. Everything that is not clearly allowed waits for a guardian."""
+"""The rules: who may write to a child, and to whom a child may write. Everything that is not clearly allowed waits for a guardian."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Reason(StrEnum):
     NO_FROM = "no-from"
     NOT_AUTHENTICATED = "not-authenticated"
     NOT_APPROVED = "not-approved"
+    NO_ADDRESS = "no-address"
     PERSON = "person"
 
 
@@ -77,4 +78,20 @@ def judge(item: Item, known: Knowledge, sender: str | None) -> tuple[Verdict, Re
     for applies, reason in holds:
         if applies:
             return Verdict.HOLD, reason
+    return Verdict.DELIVER, Reason.APPROVED
+
+
+def judge_outgoing(known: Knowledge, recipient: str | None) -> tuple[Verdict, Reason]:
+    """Decide whether a child's message may go to a recipient: to whom may write to the child, guardians included.
+
+    Args:
+        known: What is known of the child and of this correspondent.
+        recipient: Canonical form of the address, None for what is no address.
+    """
+    if not known.is_child:
+        return Verdict.HOLD, Reason.NOT_A_CHILD
+    if recipient is None:
+        return Verdict.HOLD, Reason.NO_ADDRESS
+    if not known.is_approved:
+        return Verdict.HOLD, Reason.NOT_APPROVED
     return Verdict.DELIVER, Reason.APPROVED

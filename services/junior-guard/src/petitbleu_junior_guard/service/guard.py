@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from petitbleu_junior_guard.domain.rules import Item, Reason, Verdict, canonical, judge
+from petitbleu_junior_guard.domain.rules import Item, Reason, Verdict, canonical, judge, judge_outgoing
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.ports import Correspondent, HeldMail, Records, Ruling
@@ -16,6 +16,9 @@ from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
 _checked = Counter("petitbleu_junior_guard_checks_total", "Messages decided on by rule", ["verdict", "reason"])
+_outgoing = Counter(
+    "petitbleu_junior_guard_outgoing_checks_total", "Recipients of children's mail decided on", ["verdict", "reason"]
+)
 _decided = Counter("petitbleu_junior_guard_decisions_total", "Held messages decided on by a person", ["verdict"])
 
 MAX_ITEMS: Final = 1000
@@ -72,6 +75,31 @@ class Guard:
                 _log.error("guarded account is not registered: its mail is held", account_id=item.account_id)
         await self._records.record(rulings)
         return [(r.verdict, self._token(r.account_id, r.accepted_id, r.verdict)) for r in rulings]
+
+    async def check_outgoing(self, items: Sequence[Item]) -> list[Verdict]:
+        """Decide whether what children send may go; `header_from` of an item is the recipient's address here. Answers in order.
+
+        Nothing is recorded: what waits is asked about again, and goes once its recipient is approved.
+
+        Raises:
+            GuardError: BAD_REQUEST, or DATABASE_AWAY: without its records the guard lets nothing go.
+        """
+        if len(items) > MAX_ITEMS or any(len(item.accepted_id) != 16 or item.account_id <= 0 for item in items):
+            raise GuardError(Fault.BAD_REQUEST)
+        recipients = [canonical(item.header_from) for item in items]
+        hashes = [
+            self._seal.hash(item.account_id, recipient) if recipient is not None else b""
+            for item, recipient in zip(items, recipients, strict=True)
+        ]
+        known = await self._records.knowledge(items, hashes)
+        verdicts = []
+        for item, knowledge, recipient in zip(items, known, recipients, strict=True):
+            verdict, reason = judge_outgoing(knowledge, recipient)
+            verdicts.append(verdict)
+            _outgoing.labels(verdict=_WORD[verdict], reason=reason.value).inc()
+            if reason is Reason.NOT_A_CHILD:
+                _log.error("guarded account is not registered: what it sends waits", account_id=item.account_id)
+        return verdicts
 
     def _correspondent(self, account_id: int, address: str) -> Correspondent:
         known = canonical(address)

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,petitbleu/junior_guard/v1/junior_guard.proto\x12\x19petitbleu.junior_guard.v1\"C\n\x0c\x43heckRequest\x12\x33\n\x05items\x18\x01 \x03(\x0b\x32$.petitbleu.junior_guard.v1.CheckItem\"s\n\tCheckItem\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\x12\x11\n\tmail_from\x18\x03 \x01(\t\x12\x13\n\x0bheader_from\x18\x04 \x01(\t\x12\x15\n\rauthenticated\x18\x05 \x01(\x08\"G\n\rCheckResponse\x12\x36\n\tdecisions\x18\x01 \x03(\x0b\x32#.petitbleu.junior_guard.v1.Decision\"N\n\x08\x44\x65\x63ision\x12\x33\n\x07verdict\x18\x01 \x01(\x0e\x32\".petitbleu.junior_guard.v1.Verdict\x12\r\n\x05token\x18\x02 \x01(\t\"w\n\x14RegisterChildRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x1c\n\x14guardian_account_ids\x18\x03 \x03(\x03\x12\x1a\n\x12guardian_addresses\x18\x04 \x03(\t\"\x17\n\x15RegisterChildResponse\"5\n\x0e\x41pproveRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\x11\n\x0f\x41pproveResponse\"I\n\rDecideRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\x12\x0f\n\x07\x64\x65liver\x18\x03 \x01(\x08\"\x10\n\x0e\x44\x65\x63ideResponse*I\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_DELIVER\x10\x01\x12\x10\n\x0cVERDICT_HOLD\x10\x02\x32\xde\x01\n\x0cGuardService\x12Z\n\x05\x43heck\x12\'.petitbleu.junior_guard.v1.CheckRequest\x1a(.petitbleu.junior_guard.v1.CheckResponse\x12r\n\rRegisterChild\x12/.petitbleu.junior_guard.v1.RegisterChildRequest\x1a\x30.petitbleu.junior_guard.v1.RegisterChildResponse2\xcf\x01\n\x0c\x41\x64minService\x12`\n\x07\x41pprove\x12).petitbleu.junior_guard.v1.ApproveRequest\x1a*.petitbleu.junior_guard.v1.ApproveResponse\x12]\n\x06\x44\x65\x63ide\x12(.petitbleu.junior_guard.v1.DecideRequest\x1a).petitbleu.junior_guard.v1.DecideResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,petitbleu/junior_guard/v1/junior_guard.proto\x12\x19petitbleu.junior_guard.v1\"C\n\x0c\x43heckRequest\x12\x33\n\x05items\x18\x01 \x03(\x0b\x32$.petitbleu.junior_guard.v1.CheckItem\"s\n\tCheckItem\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\x12\x11\n\tmail_from\x18\x03 \x01(\t\x12\x13\n\x0bheader_from\x18\x04 \x01(\t\x12\x15\n\rauthenticated\x18\x05 \x01(\x08\"G\n\rCheckResponse\x12\x36\n\tdecisions\x18\x01 \x03(\x0b\x32#.petitbleu.junior_guard.v1.Decision\"N\n\x08\x44\x65\x63ision\x12\x33\n\x07verdict\x18\x01 \x01(\x0e\x32\".petitbleu.junior_guard.v1.Verdict\x12\r\n\x05token\x18\x02 \x01(\t\"N\n\x14\x43heckOutgoingRequest\x12\x36\n\x05items\x18\x01 \x03(\x0b\x32\'.petitbleu.junior_guard.v1.OutgoingItem\"H\n\x0cOutgoingItem\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\"M\n\x15\x43heckOutgoingResponse\x12\x34\n\x08verdicts\x18\x01 \x03(\x0e\x32\".petitbleu.junior_guard.v1.Verdict\"w\n\x14RegisterChildRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x1c\n\x14guardian_account_ids\x18\x03 \x03(\x03\x12\x1a\n\x12guardian_addresses\x18\x04 \x03(\t\"\x17\n\x15RegisterChildResponse\"5\n\x0e\x41pproveRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\x11\n\x0f\x41pproveResponse\"I\n\rDecideRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\x12\x0f\n\x07\x64\x65liver\x18\x03 \x01(\x08\"\x10\n\x0e\x44\x65\x63ideResponse*I\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_DELIVER\x10\x01\x12\x10\n\x0cVERDICT_HOLD\x10\x02\x32\xd2\x02\n\x0cGuardService\x12Z\n\x05\x43heck\x12\'.petitbleu.junior_guard.v1.CheckRequest\x1a(.petitbleu.junior_guard.v1.CheckResponse\x12r\n\rCheckOutgoing\x12/.petitbleu.junior_guard.v1.CheckOutgoingRequest\x1a\x30.petitbleu.junior_guard.v1.CheckOutgoingResponse\x12r\n\rRegisterChild\x12/.petitbleu.junior_guard.v1.RegisterChildRequest\x1a\x30.petitbleu.junior_guard.v1.RegisterChildResponse2\xcf\x01\n\x0c\x41\x64minService\x12`\n\x07\x41pprove\x12).petitbleu.junior_guard.v1.ApproveRequest\x1a*.petitbleu.junior_guard.v1.ApproveResponse\x12]\n\x06\x44\x65\x63ide\x12(.petitbleu.junior_guard.v1.DecideRequest\x1a).petitbleu.junior_guard.v1.DecideResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petitbleu.junior_guard.v1.junior_guard_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERDICT']._serialized_start=727
-  _globals['_VERDICT']._serialized_end=800
+  _globals['_VERDICT']._serialized_start=960
+  _globals['_VERDICT']._serialized_end=1033
   _globals['_CHECKREQUEST']._serialized_start=75
   _globals['_CHECKREQUEST']._serialized_end=142
   _globals['_CHECKITEM']._serialized_start=144
@@ -41,20 +41,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKRESPONSE']._serialized_end=332
   _globals['_DECISION']._serialized_start=334
   _globals['_DECISION']._serialized_end=412
-  _globals['_REGISTERCHILDREQUEST']._serialized_start=414
-  _globals['_REGISTERCHILDREQUEST']._serialized_end=533
-  _globals['_REGISTERCHILDRESPONSE']._serialized_start=535
-  _globals['_REGISTERCHILDRESPONSE']._serialized_end=558
-  _globals['_APPROVEREQUEST']._serialized_start=560
-  _globals['_APPROVEREQUEST']._serialized_end=613
-  _globals['_APPROVERESPONSE']._serialized_start=615
-  _globals['_APPROVERESPONSE']._serialized_end=632
-  _globals['_DECIDEREQUEST']._serialized_start=634
-  _globals['_DECIDEREQUEST']._serialized_end=707
-  _globals['_DECIDERESPONSE']._serialized_start=709
-  _globals['_DECIDERESPONSE']._serialized_end=725
-  _globals['_GUARDSERVICE']._serialized_start=803
-  _globals['_GUARDSERVICE']._serialized_end=1025
-  _globals['_ADMINSERVICE']._serialized_start=1028
-  _globals['_ADMINSERVICE']._serialized_end=1235
+  _globals['_CHECKOUTGOINGREQUEST']._serialized_start=414
+  _globals['_CHECKOUTGOINGREQUEST']._serialized_end=492
+  _globals['_OUTGOINGITEM']._serialized_start=494
+  _globals['_OUTGOINGITEM']._serialized_end=566
+  _globals['_CHECKOUTGOINGRESPONSE']._serialized_start=568
+  _globals['_CHECKOUTGOINGRESPONSE']._serialized_end=645
+  _globals['_REGISTERCHILDREQUEST']._serialized_start=647
+  _globals['_REGISTERCHILDREQUEST']._serialized_end=766
+  _globals['_REGISTERCHILDRESPONSE']._serialized_start=768
+  _globals['_REGISTERCHILDRESPONSE']._serialized_end=791
+  _globals['_APPROVEREQUEST']._serialized_start=793
+  _globals['_APPROVEREQUEST']._serialized_end=846
+  _globals['_APPROVERESPONSE']._serialized_start=848
+  _globals['_APPROVERESPONSE']._serialized_end=865
+  _globals['_DECIDEREQUEST']._serialized_start=867
+  _globals['_DECIDEREQUEST']._serialized_end=940
+  _globals['_DECIDERESPONSE']._serialized_start=942
+  _globals['_DECIDERESPONSE']._serialized_end=958
+  _globals['_GUARDSERVICE']._serialized_start=1036
+  _globals['_GUARDSERVICE']._serialized_end=1374
+  _globals['_ADMINSERVICE']._serialized_start=1377
+  _globals['_ADMINSERVICE']._serialized_end=1584
 # @@protoc_insertion_point(module_scope)

@@ -156,6 +156,84 @@ class Decision(_message.Message):
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
 
 @_typing.final
+class CheckOutgoingRequest(_message.Message):
+    """What children send."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutgoingItem]:
+        """The items."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___OutgoingItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckOutgoingRequest: _TypeAlias = CheckOutgoingRequest  # noqa: Y015
+
+@_typing.final
+class OutgoingItem(_message.Message):
+    """One recipient of one message that a guarded account sends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ACCEPTED_ID_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The guarded account."""
+    accepted_id: _builtins.bytes
+    """The accepted message, 16 bytes."""
+    address: _builtins.str
+    """The recipient's address."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        accepted_id: _builtins.bytes = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "account_id", b"account_id", "address", b"address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutgoingItem: _TypeAlias = OutgoingItem  # noqa: Y015
+
+@_typing.final
+class CheckOutgoingResponse(_message.Message):
+    """One verdict an item, same order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedScalarFieldContainer[Global___Verdict.ValueType]:
+        """DELIVER: it may go. HOLD: it waits, until the correspondent is approved."""
+
+    def __init__(
+        self,
+        *,
+        verdicts: _abc.Iterable[Global___Verdict.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verdicts", b"verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckOutgoingResponse: _TypeAlias = CheckOutgoingResponse  # noqa: Y015
+
+@_typing.final
 class RegisterChildRequest(_message.Message):
     """A child's account."""
 

@@ -40,6 +40,11 @@ class GuardServiceStub:
                 request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckResponse.FromString,
                 _registered_method=True)
+        self.CheckOutgoing = channel.unary_unary(
+                '/petitbleu.junior_guard.v1.GuardService/CheckOutgoing',
+                request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckOutgoingRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckOutgoingResponse.FromString,
+                _registered_method=True)
         self.RegisterChild = channel.unary_unary(
                 '/petitbleu.junior_guard.v1.GuardService/RegisterChild',
                 request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.RegisterChildRequest.SerializeToString,
@@ -59,6 +64,14 @@ class GuardServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckOutgoing(self, request, context):
+        """CheckOutgoing decides whether a message that a guarded account sends may go to a recipient, ours or not. Nothing that a child sends
+        goes anywhere without its answer. At most 1,000 items. Callers: delivery.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RegisterChild(self, request, context):
         """RegisterChild says that an account is a child's, and who its guardians are. Idempotent.
         """
@@ -73,6 +86,11 @@ def add_GuardServiceServicer_to_server(servicer, server):
                     servicer.Check,
                     request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckRequest.FromString,
                     response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckResponse.SerializeToString,
+            ),
+            'CheckOutgoing': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckOutgoing,
+                    request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckOutgoingRequest.FromString,
+                    response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckOutgoingResponse.SerializeToString,
             ),
             'RegisterChild': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterChild,
@@ -108,6 +126,33 @@ class GuardService:
             '/petitbleu.junior_guard.v1.GuardService/Check',
             petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckRequest.SerializeToString,
             petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckOutgoing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.junior_guard.v1.GuardService/CheckOutgoing',
+            petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckOutgoingRequest.SerializeToString,
+            petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.CheckOutgoingResponse.FromString,
             options,
             channel_credentials,
             insecure,

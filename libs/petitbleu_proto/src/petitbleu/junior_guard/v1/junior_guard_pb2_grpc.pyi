@@ -37,6 +37,10 @@ class GuardServiceStub:
     """Check decides for each message and guarded account; the answer carries a token signed by junior-guard that store verifies.
     At most 1,000 items.
     """
+    CheckOutgoing: _grpc.UnaryUnaryMultiCallable[_junior_guard_pb2.CheckOutgoingRequest, _junior_guard_pb2.CheckOutgoingResponse]
+    """CheckOutgoing decides whether a message that a guarded account sends may go to a recipient, ours or not. Nothing that a child sends
+    goes anywhere without its answer. At most 1,000 items. Callers: delivery.
+    """
     RegisterChild: _grpc.UnaryUnaryMultiCallable[_junior_guard_pb2.RegisterChildRequest, _junior_guard_pb2.RegisterChildResponse]
     """RegisterChild says that an account is a child's, and who its guardians are. Idempotent."""
 
@@ -48,6 +52,10 @@ class GuardServiceAsyncStub(GuardServiceStub):
     Check: _aio.UnaryUnaryMultiCallable[_junior_guard_pb2.CheckRequest, _junior_guard_pb2.CheckResponse]  # type: ignore[assignment]
     """Check decides for each message and guarded account; the answer carries a token signed by junior-guard that store verifies.
     At most 1,000 items.
+    """
+    CheckOutgoing: _aio.UnaryUnaryMultiCallable[_junior_guard_pb2.CheckOutgoingRequest, _junior_guard_pb2.CheckOutgoingResponse]  # type: ignore[assignment]
+    """CheckOutgoing decides whether a message that a guarded account sends may go to a recipient, ours or not. Nothing that a child sends
+    goes anywhere without its answer. At most 1,000 items. Callers: delivery.
     """
     RegisterChild: _aio.UnaryUnaryMultiCallable[_junior_guard_pb2.RegisterChildRequest, _junior_guard_pb2.RegisterChildResponse]  # type: ignore[assignment]
     """RegisterChild says that an account is a child's, and who its guardians are. Idempotent."""
@@ -63,6 +71,16 @@ class GuardServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_junior_guard_pb2.CheckResponse, _abc.Awaitable[_junior_guard_pb2.CheckResponse]]:
         """Check decides for each message and guarded account; the answer carries a token signed by junior-guard that store verifies.
         At most 1,000 items.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckOutgoing(
+        self,
+        request: _junior_guard_pb2.CheckOutgoingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_junior_guard_pb2.CheckOutgoingResponse, _abc.Awaitable[_junior_guard_pb2.CheckOutgoingResponse]]:
+        """CheckOutgoing decides whether a message that a guarded account sends may go to a recipient, ours or not. Nothing that a child sends
+        goes anywhere without its answer. At most 1,000 items. Callers: delivery.
         """
 
     @_abc_1.abstractmethod
