@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from petitbleu_ingest import consumers, metrics
 from petitbleu_ingest.adapters.accounts import GrpcDirectory
+from petitbleu_ingest.adapters.dns import DnsLimits, DnsResolver
 from petitbleu_ingest.adapters.store import GrpcStore
 from petitbleu_ingest.config import IngestSettings, networks
 from petitbleu_ingest.domain.message import KeyMaker
+from petitbleu_ingest.judging.judge import Judge
 from petitbleu_ingest.service.acceptance import Acceptance
 from petitbleu_ingest.service.admission import Admission
 from petitbleu_ingest.service.full_accounts import POLL_SECONDS, FullAccounts
@@ -25,12 +27,14 @@ from petitbleu_ingest.smtp.exchanger import MailExchanger
 from petitbleu_ingest.smtp.message_log import MessageLog
 from petitbleu_ingest.smtp.tls import Certificate
 from petitbleu_ingest.smtp.wire import Wire
+from petitbleu_kit.egress_names import server_of
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import Signer
 from petitbleu_kit.lifecycle import StartupError, background, forever
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.rpc import Peer
 from petitbleu_kit.telemetry import tracing_on
+from petitbleu_mail.auth.forged import OwnNames
 
 _log = get_logger(__name__)
 _BACKLOG = 1024
@@ -65,6 +69,12 @@ def _reachable(peer: Peer) -> Callable[[], Awaitable[bool]]:
     return check
 
 
+def make_judge(settings: IngestSettings) -> Judge:
+    """Put together what judges mail."""
+    resolver = DnsResolver(server_of(settings.dns), DnsLimits(message=settings.judge_seconds))
+    return Judge(resolver, settings.own_names[0], settings.hostname, settings.rules)
+
+
 def make_door(
     settings: IngestSettings, directory: GrpcDirectory, store: GrpcStore, secret: bytes, log: MessageLog | None = None
 ) -> Door:
@@ -92,6 +102,8 @@ def make_door(
         keys=KeyMaker(secret),
         loop=asyncio.get_running_loop(),
         hostname=settings.hostname,
+        own_names=OwnNames(settings.own_names),
+        judge=make_judge(settings) if settings.judges else None,
         tracing=tracing_on(),
     )  # fmt: skip
 
@@ -186,6 +198,8 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
         _log.info("draining", sessions=len(door.sessions))
         await drain(door, server)
     await health.stop()
+    if door.judge is not None:
+        await door.judge.close()
     for peer in (accounts, store_peer, stage_peer):
         await peer.close()
     _log.info("stopped")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from petitbleu_ingest.judging.findings import Measure, PolicyRules
 from petitbleu_kit.config import ServiceSettings
+from petitbleu_mail.auth.resolver import ascii_domain
 
 SMTP_PORT = 2525
 HEALTH_PORT = 2801
@@ -21,6 +23,11 @@ MIB = 1 << 20
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """Read a comma-separated list of networks; raises ValueError for what is none."""
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def names(text: str) -> list[str]:
+    """Read a comma-separated list of names."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 class IngestSettings(ServiceSettings):
@@ -48,6 +55,11 @@ class IngestSettings(ServiceSettings):
         description="Longest line in DATA, CRLF included. RFC 5321 §4.5.3.1.6 obliges us to take 1,000 and §4.5.3.1 asks "
         "for no limit where possible; mail with longer lines is common, and refusing it loses mail. Postfix's "
         "smtpd takes any length. This one only bounds what a reader of lines must hold. Answered by 550 5.6.0.",
+    )  # fmt: skip
+    smtp_header_size: int = Field(
+        256 << 10, ge=64 << 10, le=512 << 10,
+        description="Largest header. RFC 5321 has no figure; real ones have a few KiB. Postfix header_size_limit 102400, which cuts; "
+        "here nothing is cut and all of it is read, so more is answered by 552 5.3.4.",
     )  # fmt: skip
     smtp_recipients: int = Field(
         1000, ge=MIN_RECIPIENTS,
@@ -129,6 +141,21 @@ class IngestSettings(ServiceSettings):
     ingest_cache_entries: int = Field(100_000, ge=1, description="Answers remembered; the oldest go first.")
     ingest_secret_file: Path | None = Field(None, description="Key of the idempotency HMAC, 32 octets or more, the same for all workers and hosts; derived from `identity_key` when unset.")  # fmt: skip
 
+    ingest_judge: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether the senders of mail are judged (SPF, DKIM, DMARC, ARC); `auto`: when `dns` is set."
+    )
+    authserv_id: str = Field(
+        "", description="Our name in Authentication-Results (RFC 8601 §2.5); `smtp_hostname` when empty."
+    )
+    authserv_ids: str = Field(
+        "",
+        description="Names, comma separated, of all other hosts of ours that write such fields: those of strangers in their name go.",
+    )
+    judge_seconds: float = Field(20, gt=0, le=120, description="Time for the DNS about one message, its transfer not counted. RFC 7208 §4.6.4: at least 20.")  # fmt: skip
+    judge_reject: Measure = Field(Measure.REFUSE, description="What is done with a message that fails DMARC where the owner's policy is `reject`: refuse (550 5.7.1), junk, none.")  # fmt: skip
+    judge_quarantine: Measure = Field(Measure.JUNK, description="The same where it is `quarantine`.")
+    arc_trusted: str = Field("", description="Domains, comma separated, whose ARC seals (RFC 8617) are believed: a whole chain of theirs overrides DMARC.")  # fmt: skip
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -147,6 +174,23 @@ class IngestSettings(ServiceSettings):
         """Health port of this worker: ten apart, so that every worker has its own."""
         base = self.health_port or HEALTH_PORT + self.port_offset
         return base + 10 * max(self.ingest_worker, 0)
+
+    @property
+    def judges(self) -> bool:
+        """Whether mail is judged."""
+        return self.ingest_judge == "on" or (self.ingest_judge == "auto" and bool(self.dns))
+
+    @property
+    def rules(self) -> PolicyRules:
+        """What follows from DMARC."""
+        return PolicyRules(
+            self.judge_reject, self.judge_quarantine, frozenset(map(ascii_domain, names(self.arc_trusted)))
+        )
+
+    @property
+    def own_names(self) -> list[str]:
+        """The authserv-ids that are ours, the one that this worker writes first."""
+        return [self.authserv_id or self.hostname, *names(self.authserv_ids)]
 
     @property
     def hostname(self) -> str:

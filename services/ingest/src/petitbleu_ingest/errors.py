@@ -49,6 +49,8 @@ class Refusal(Enum):
     # message
     BARE_LINE_END = Reply(550, Status.CONTENT_REFUSED, "Bare CR or LF in message")  # RFC 5321 §2.3.8
     TEXT_LINE_TOO_LONG = Reply(550, Status.CONTENT_REFUSED, "Line too long in message")
+    HEADER_TOO_BIG = Reply(552, Status.MESSAGE_TOO_BIG, "Header too big")  # RFC 5321 §4.5.3.1.9: X.3.4 of RFC 3463 §3.4
+    DMARC = Reply(550, Status.POLICY, "Refused as the author's domain asks for (DMARC)")  # RFC 9989 §5.4
     LOOP = Reply(554, Status.ROUTING_LOOP, "Too many hops")  # RFC 5321 §6.3
     SYSTEM_TROUBLE = Reply(451, Status.SYSTEM_TROUBLE, "Cannot take the message now, try again")
     SYSTEM_FULL = Reply(452, Status.SYSTEM_FULL, "Too much mail in transfer, try again")

@@ -22,6 +22,15 @@ batch_items = Histogram("petitbleu_ingest_batch_items", "Messages in one Accept"
 accept_failures = Counter("petitbleu_ingest_accept_failures_total", "Accept calls that failed")
 accept_queued = Gauge("petitbleu_ingest_accept_queued", "Messages waiting for a batch")
 staged = Counter("petitbleu_ingest_staged_total", "Messages streamed to storage")
+judged = Counter(
+    "petitbleu_ingest_judged_total", "Messages judged, by DMARC and by what it asks for", ["dmarc", "measure"]
+)
+judge_seconds = Histogram(
+    "petitbleu_ingest_judge_seconds",
+    "From the last octet of a message to what is known of its sender",
+    buckets=_LATENCIES,
+)
+forged = Counter("petitbleu_ingest_forged_results_total", "Authentication-Results in our name that were cut out")
 lookup_failures = Counter("petitbleu_ingest_lookup_failures_total", "Batches of recipient look-ups that failed")
 quota_answers = Counter(
     "petitbleu_ingest_quota_answers_total", "Accounts of recipients looked up, by who told of their quota", ["by"]

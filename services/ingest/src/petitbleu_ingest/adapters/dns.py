@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -56,6 +56,8 @@ class DnsLimits(msgspec.Struct, frozen=True):
 Records = tuple[Any, ...]
 # Records, or which of the two errors it is
 _Outcome = Records | type[Exception]
+# Of a name that nothing is remembered of
+_NOTHING: tuple[float, int, _Outcome] = (0.0, 0, TemporaryDnsError)
 
 
 class _Asking:
@@ -121,7 +123,7 @@ class DnsResolver(_Asking):
         if not askable(name):
             raise NoSuchNameError
         key = (name, int(kind))
-        until, _, outcome = self._known.get(key, (0.0, 0, TemporaryDnsError))
+        until, _, outcome = self._known.get(key, _NOTHING)
         if until <= self._clock():
             task = self._asked.get(key)
             if task is None:
@@ -133,6 +135,26 @@ class DnsResolver(_Asking):
         if isinstance(outcome, type):
             raise outcome
         return outcome
+
+    def known(self, name: str, kind: RdataType) -> Records | None:
+        """Return the records of a name that are remembered, None when it must be asked for. Raises as `ask` does."""
+        until, _, outcome = self._known.get((name, int(kind)), _NOTHING)
+        if until <= self._clock():
+            return None
+        if isinstance(outcome, type):
+            raise outcome
+        return outcome
+
+    def prefetch(self, name: str, kind: RdataType) -> None:
+        """Begin to ask for a name, unless it is remembered, asked for already, or too much is."""
+        name = name.lower()
+        key = (name, int(kind))
+        if key in self._asked or len(self._asked) >= self.limits.at_once or not askable(name):
+            return
+        if self._known.get(key, _NOTHING)[0] <= self._clock():
+            task = self._asked[key] = asyncio.create_task(self._answer(name, kind))
+            # whoever needs the answer awaits it as well
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def close(self) -> None:
         """Give up what is being asked."""
@@ -197,10 +219,24 @@ class MessageResolver(_Asking):
         if self._left < 0:
             raise TemporaryDnsError
         try:
+            known = self._resolver.known(name, kind)
+            if known is not None:
+                return known
             async with asyncio.timeout_at(self._until):
                 return await self._resolver.ask(name, kind)
         except TimeoutError:  # RFC 7208 §4.6.4: what takes too long is a temporary error
             raise TemporaryDnsError from None
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """Begin to ask for TXT records that will be wanted; each counts as a question."""
+        for name in names:
+            if self._left > 0:
+                self._left -= 1
+                self._resolver.prefetch(name, dns.rdatatype.TXT)
+
+    def renew(self) -> None:
+        """Begin the time anew: what is asked at the end of a message must not lack what its transfer took."""
+        self._until = asyncio.get_running_loop().time() + self._resolver.limits.message
 
 
 def _made(server: tuple[str, int] | None, limits: DnsLimits) -> dns.asyncresolver.Resolver:

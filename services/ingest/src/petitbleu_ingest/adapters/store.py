@@ -12,6 +12,7 @@ import grpc.aio
 
 from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc
 from petitbleu_ingest.domain.message import Incoming
+from petitbleu_ingest.domain.verdicts import Verdicts
 from petitbleu_ingest.ports import Accepted, FullList, StoreAwayError, StoreFullError
 from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer
@@ -23,6 +24,18 @@ _MAX_PIECE: Final = 64 << 10
 # Pieces up to this size are queued as one: an object for each of a few octets would take many times as many
 _SMALL_PIECE: Final = 1 << 10
 _DURABLE: Final = {accept_pb2.ACCEPT_STATUS_OK, accept_pb2.ACCEPT_STATUS_REPEAT}
+
+_VERDICTS: Final = {
+    "": accept_pb2.VERDICT_UNSPECIFIED,
+    "none": accept_pb2.VERDICT_NONE,
+    "pass": accept_pb2.VERDICT_PASS,
+    "fail": accept_pb2.VERDICT_FAIL,
+    "softfail": accept_pb2.VERDICT_SOFTFAIL,
+    "neutral": accept_pb2.VERDICT_NEUTRAL,
+    "temperror": accept_pb2.VERDICT_TEMPERROR,
+    "permerror": accept_pb2.VERDICT_PERMERROR,
+    "policy": accept_pb2.VERDICT_POLICY,
+}
 
 
 def _raise(error: BaseException) -> NoReturn:
@@ -50,8 +63,22 @@ def _fill(item: accept_pb2.AcceptItem, message: Incoming) -> None:
         parameters.smtputf8 = mail.smtputf8
         parameters.ret = mail.ret.value if mail.ret else ""
         parameters.envid = mail.envid or ""
+    if message.verdicts is not None:
+        _fill_verdicts(item.verdicts, message.verdicts)
     for one in message.recipients:
         item.recipients.add(address=one.address, notify=one.notify, orcpt=one.orcpt, tenant_id=one.tenant_id)
+
+
+def _fill_verdicts(item: accept_pb2.AuthenticationVerdicts, verdicts: Verdicts) -> None:
+    item.from_authenticated = verdicts.from_authenticated
+    item.envelope_authenticated = verdicts.envelope_authenticated
+    item.spf = _VERDICTS[verdicts.spf]
+    item.dkim = _VERDICTS[verdicts.dkim]
+    item.dmarc = _VERDICTS[verdicts.dmarc]
+    item.arc = _VERDICTS[verdicts.arc]
+    if verdicts.junk:
+        item.treatment = accept_pb2.TREATMENT_JUNK
+    item.spam_score = verdicts.spam_score
 
 
 class GrpcStore:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
 import msgspec
 
+from petitbleu_ingest.domain.verdicts import Verdicts
 from petitbleu_mail.address_list import as_addresses
 from petitbleu_mail.addresses import Mailbox
-from petitbleu_mail.headers import scan_headers
+from petitbleu_mail.auth.author import Author, author_of, author_of_field
+from petitbleu_mail.headers import MAX_FIELDS, Headers, scan_headers
 from petitbleu_mail.smtp_grammar import Mail, Notify, Rcpt
 from petitbleu_mail.smtp_parameters import encode_xtext
 
-# Octets of a header that are looked at for loops and for the author; real ones have a few KiB.
-MAX_HEADER_SCAN: Final = 256 << 10
+# Octets of a header that are looked at for loops and for the author; a setting refuses headers that are longer.
+MAX_HEADER_SCAN: Final = 512 << 10
 _MAX_REMEMBERED_VALUE: Final = 200
 _BLOCK: Final = 64
+_BLANK_LINE: Final = re.compile(rb"\A\r?\n|\n\r?\n")
 _NOTIFY_WORDS: Final = (
     (Notify.NEVER, "NEVER"),
     (Notify.SUCCESS, "SUCCESS"),
@@ -60,6 +64,7 @@ class Incoming(msgspec.Struct):
     staged_id: bytes
     header_from: str
     traceparent: str
+    verdicts: Verdicts | None = None
 
     @property
     def mail_from(self) -> str:
@@ -100,6 +105,14 @@ class Head(msgspec.Struct, frozen=True):
 
     received: int
     header_from: str
+    headers: Headers
+
+    def author(self) -> Author:
+        """Return the author domain, or what is wrong with it (RFC 9989 §5.3.1)."""
+        values = self.headers.all(b"from") if len(self.headers.fields) < MAX_FIELDS else []
+        if len(values) == 1 and len(values[0]) < _MAX_REMEMBERED_VALUE:
+            return _author_remembered(values[0])
+        return author_of(self.headers)
 
 
 def read_head(message: bytes) -> Head:
@@ -107,7 +120,19 @@ def read_head(message: bytes) -> Head:
     headers = scan_headers(message if len(message) <= MAX_HEADER_SCAN else message[:MAX_HEADER_SCAN])
     # RFC 5322 §3.6: one From field; RFC 7489 §6.6.1: with several there is no author to speak of
     fields = headers.all(b"from")
-    return Head(headers.count(b"received"), _only_address(fields[0]) if len(fields) == 1 else "")
+    return Head(headers.count(b"received"), _only_address(fields[0]) if len(fields) == 1 else "", headers)
+
+
+def blank_line(message: bytes) -> int:
+    """Return where the first blank line ends (RFC 5322 §2.1), -1 where there is none yet; a bare LF ends a line for some."""
+    found = _BLANK_LINE.search(message)
+    return found.end() if found is not None else -1
+
+
+def header_whole(message: bytes) -> bool:
+    """Whether the header of a message that is still coming is here: behind it there is a blank line, or text that is none."""
+    # two whole lines that are no field: of a single one the next decides (`petitbleu_mail.headers`)
+    return blank_line(message) >= 0 or message.count(b"\n", scan_headers(message).body_start) > 1
 
 
 def _only_address(value: bytes) -> str:
@@ -121,3 +146,4 @@ def _only_address_read(value: bytes) -> str:
 
 
 _only_address_remembered = lru_cache(maxsize=1024)(_only_address_read)
+_author_remembered = lru_cache(maxsize=1024)(author_of_field)

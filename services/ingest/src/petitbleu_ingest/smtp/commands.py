@@ -82,6 +82,7 @@ def _helo(smtp: MailExchanger, command: Helo) -> None:
     reset(smtp)
     session = smtp.mx
     session.host_name = command.name
+    session.about_client = None  # what is known is of the other name
     session.extended_smtp = command.extended
     smtp.reply(smtp.door.ehlo_reply(tls=session.cipher is not None) if command.extended else smtp.door.helo_reply)
 
@@ -165,6 +166,9 @@ def _answered(smtp: MailExchanger, command: Rcpt, address: str, answer: Answer) 
         transaction = smtp.transaction
         if transaction is not None:
             transaction.add(recipient_of(command, address, answer.tenant_id))
+            # nothing is asked for somebody who names nobody here
+            if transaction.judgement is None and smtp.door.judge is not None:
+                transaction.judgement = smtp.door.judge.begin(transaction.session, transaction.mail_from or "")
         smtp.reply(_RECIPIENT_OK)
         return
     wire = _VERDICTS[answer.verdict]

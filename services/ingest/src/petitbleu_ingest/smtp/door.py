@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from petitbleu_ingest.config import IngestSettings, networks
 from petitbleu_ingest.domain.message import KeyMaker
+from petitbleu_ingest.judging.judge import Judge
 from petitbleu_ingest.ports import Store
 from petitbleu_ingest.service.acceptance import Acceptance
 from petitbleu_ingest.service.admission import Admission
@@ -18,6 +19,7 @@ from petitbleu_ingest.service.recipients import RecipientBook
 from petitbleu_ingest.smtp.instant import Instant
 from petitbleu_ingest.smtp.message_log import MessageLog
 from petitbleu_ingest.smtp.tls import Certificate
+from petitbleu_mail.auth.forged import OwnNames
 
 if TYPE_CHECKING:
     from petitbleu_ingest.smtp.exchanger import MailExchanger
@@ -41,6 +43,8 @@ class Door:
     keys: KeyMaker
     loop: asyncio.AbstractEventLoop
     hostname: str
+    own_names: OwnNames
+    judge: Judge | None = None
     tracing: bool = False
     draining: bool = False
     sessions: set[MailExchanger] = field(default_factory=set)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from petitbleu_ingest import metrics
-from petitbleu_ingest.domain.message import read_head
+from petitbleu_ingest.domain.message import MAX_HEADER_SCAN, Head, blank_line, header_whole, read_head
 from petitbleu_ingest.errors import Refusal
 from petitbleu_ingest.ports import Upload
 from petitbleu_ingest.smtp.door import Door
+from petitbleu_mail.auth.forged import without_forged_results
 from petitbleu_mail.dotstuff import DotDecoder
 from petitbleu_mail.received import protocol, received_line
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # Beyond, pieces are joined: one of two octets takes fifty, which the budget does not see
 _MAX_PIECES: Final = 512
+# A header that goes on and on is looked through for its end after so many octets more
+_HEADER_STEP: Final = 16 << 10
+_RESULTS: Final = b"authentication-results"
 
 
 class Reception:
@@ -32,8 +36,8 @@ class Reception:
     """
 
     __slots__ = (
-        "_digest", "_door", "_pieces", "_progress", "_transaction", "decoder", "header_from", "octets", "refusal", "size", "trace",
-        "upload",
+        "_digest", "_door", "_look_again", "_pieces", "_progress", "_transaction", "decoder", "header_from", "octets", "refusal",
+        "size", "trace", "upload",
     )  # fmt: skip
 
     def __init__(self, door: Door, transaction: Transaction, *, dotted: bool, progress: Callable[[], None]) -> None:
@@ -42,6 +46,7 @@ class Reception:
         self._progress = progress
         self._pieces: list[bytes] = []
         self._digest = hashlib.sha256()
+        self._look_again = 0
         self.decoder = DotDecoder(door.settings.smtp_text_line) if dotted else None
         self.octets = 0  # held here
         self.size = 0  # received
@@ -55,6 +60,12 @@ class Reception:
         """Octets in memory."""
         return self.octets if self.upload is None else self.upload.pending
 
+    @property
+    def kept(self) -> int:
+        """Octets that stay in memory to the end of a message that is streamed: its header, for its signatures."""
+        judgement = self._transaction.judgement
+        return judgement.kept if judgement is not None and self.upload is not None else 0
+
     def add(self, piece: bytes) -> None:
         """Take the next octets of the message."""
         self.size += len(piece)
@@ -66,6 +77,8 @@ class Reception:
             return
         if self.upload is not None:
             self._digest.update(piece)
+            if self._transaction.judgement is not None:
+                self._transaction.judgement.update(piece)
             self.upload.put(piece)
             return
         self._pieces.append(piece)
@@ -93,12 +106,20 @@ class Reception:
             self.upload = None
 
     def _spill(self) -> None:
+        if self.octets < self._look_again:
+            return
         body = self._take()
-        if not self._read_head(body):
+        if len(body) <= self._door.settings.smtp_header_size and not header_whole(body):
+            # its header is still coming, and is looked at as a whole
+            self._look_again = len(body) + _HEADER_STEP
+            self._pieces = [body]
+            return
+        kept = self._begin(body)
+        if self.refusal is not None:
             return
         self._digest.update(body)
         self.upload = self._door.store.stage(self.trace, self._progress)
-        self.upload.put(body)
+        self.upload.put(kept)
         self.octets = 0
         metrics.staged.inc()
 
@@ -122,17 +143,38 @@ class Reception:
         if self.refusal is None and self.upload is None:
             body = self._take()
             self._digest.update(body)
-            self._read_head(body)
+            body = self._begin(body)
         return body, self._digest.digest()
 
-    def _read_head(self, message: bytes) -> bool:
+    def _begin(self, message: bytes) -> bytes:
+        """Read the header, which is here as a whole; return the message as it is kept, or refuse it."""
+        settings = self._door.settings
+        if len(message) > settings.smtp_header_size and not header_whole(message[: settings.smtp_header_size]):
+            self.refuse(Refusal.HEADER_TOO_BIG)
+            return b""
         head = read_head(message)
-        if head.received > self._door.settings.smtp_received:  # RFC 5321 §6.3
+        if head.received > settings.smtp_received:  # RFC 5321 §6.3
             self.refuse(Refusal.LOOP)
-            return False
+            return b""
         self.header_from = head.header_from
         self.trace = self.trace_lines()
-        return True
+        judgement = self._transaction.judgement
+        if judgement is not None:
+            judgement.begin_message(message, head.author())
+        return self._unforged(message, head)
+
+    def _unforged(self, message: bytes, head: Head) -> bytes:
+        """Return the message without Authentication-Results in our name (RFC 8601 §5)."""
+        # a header may end here for one reader and there for another
+        end = max(head.headers.body_start, blank_line(message))
+        if _RESULTS not in message[:end].lower():
+            return message
+        kept = without_forged_results(head.headers, self._door.own_names)
+        if len(message) > MAX_HEADER_SCAN:
+            kept += message[MAX_HEADER_SCAN:]
+        if len(kept) < len(message):
+            metrics.forged.inc()
+        return kept
 
     def trace_lines(self) -> bytes:
         """Return our Received field (RFC 5321 §4.4), without `for` when there are several recipients (§7.2)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from typing import TYPE_CHECKING
 
 from aiosmtpd.smtp import Envelope, Session
 from opentelemetry.trace import Span, SpanKind
@@ -12,6 +13,10 @@ from opentelemetry.trace import Span, SpanKind
 from petitbleu_ingest.domain.message import Recipient
 from petitbleu_kit.telemetry import tracer
 from petitbleu_mail.smtp_grammar import Mail
+
+if TYPE_CHECKING:
+    from petitbleu_ingest.judging.findings import ClientFindings
+    from petitbleu_ingest.judging.judgement import Judgement
 
 
 class MxSession(Session):
@@ -22,6 +27,7 @@ class MxSession(Session):
         self.id = os.urandom(8).hex()
         self.address = ""
         self.cipher: str | None = None
+        self.about_client: asyncio.Task[ClientFindings] | None = None
 
     def forget(self) -> None:
         """Forget what the client said before TLS (RFC 3207 §4.2)."""
@@ -41,6 +47,7 @@ class Transaction(Envelope):
         self.recipients: list[Recipient] = []
         self.queue_id = os.urandom(8).hex()
         self.begun = time.monotonic()
+        self.judgement: Judgement | None = None
         self.span: Span | None = tracer().start_span("smtp.message", kind=SpanKind.SERVER) if tracing else None
 
     def add(self, recipient: Recipient) -> None:
@@ -63,7 +70,9 @@ class Transaction(Envelope):
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
     def end(self, verdict: str, octets: int) -> None:
-        """End the span."""
+        """End the span, and ask nothing more."""
+        if self.judgement is not None:
+            self.judgement.cancel()
         if self.span is not None:
             self.span.set_attributes({"petitbleu.verdict": verdict, "petitbleu.octets": octets})
             self.span.end()

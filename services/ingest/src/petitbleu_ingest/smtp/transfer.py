@@ -127,8 +127,8 @@ def _weigh(smtp: MailExchanger, reception: Reception) -> None:
     """Account for what is held; stop reading when it is enough."""
     door = smtp.door
     held = reception.held
-    if held != smtp.held:
-        door.budget.charge(smtp, held, smtp.loop.time())
+    if held + reception.kept != smtp.held:
+        door.budget.charge(smtp, held + reception.kept, smtp.loop.time())
     if reception.upload is not None and held > door.settings.ingest_session_memory - _RESERVE:
         smtp.pause(modes.UPLOAD)
 
@@ -138,7 +138,7 @@ def _progress(smtp: MailExchanger) -> None:
     reception = smtp.reception
     if reception is None or smtp.ended:
         return
-    smtp.door.budget.charge(smtp, reception.held, smtp.loop.time())
+    smtp.door.budget.charge(smtp, reception.held + reception.kept, smtp.loop.time())
     if reception.held < smtp.door.settings.ingest_session_memory // 4:
         smtp.resume(modes.UPLOAD)
 
@@ -180,14 +180,38 @@ def _complete(smtp: MailExchanger, reception: Reception) -> None:
         transaction.traceparent,
     )  # fmt: skip
     smtp.wait()
-    if reception.upload is not None:
-        task = smtp.loop.create_task(_finish_upload(smtp, transaction, reception, message, arrived))
+    if reception.upload is None:
+        # what waits for its sentence or in the batch is still this session's
+        smtp.door.budget.charge(smtp, len(body), smtp.loop.time())
+    if transaction.judgement is not None or reception.upload is not None:
+        task = smtp.loop.create_task(_finish_message(smtp, transaction, reception, message, arrived))
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
         return
-    # what waits in the batch is still this session's
-    smtp.door.budget.charge(smtp, len(body), smtp.loop.time())
     _submit(smtp, transaction, reception, message, arrived)
+
+
+async def _finish_message(
+    smtp: MailExchanger, transaction: Transaction, reception: Reception, message: Incoming, arrived: float
+) -> None:
+    """Judge it, if anybody does, and hand it over."""
+    door = smtp.door
+    if door.judge is not None and transaction.judgement is not None:
+        sentence = await door.judge.sentence(transaction.judgement)
+        refusal = sentence.refusal
+        if smtp.ended or refusal is not None:
+            wire = REFUSAL_WIRE[refusal] if refusal is not None else b""
+            _finish(
+                smtp, transaction, reception, arrived, wire, refusal.name.lower() if refusal is not None else "dropped"
+            )
+            smtp.proceed()
+            return
+        message.trace = sentence.field + message.trace  # RFC 8601 §4.1: above what it speaks of
+        message.verdicts = sentence.verdicts
+    if reception.upload is None:
+        _submit(smtp, transaction, reception, message, arrived)
+    else:
+        await _finish_upload(smtp, transaction, reception, message, arrived)
 
 
 async def _finish_upload(

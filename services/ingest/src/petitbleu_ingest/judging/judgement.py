@@ -1,0 +1,114 @@
+"""One message while it is judged: the sender is asked for while the octets come, the signatures are verified at their end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from petitbleu_ingest.adapters.dns import MessageResolver
+from petitbleu_ingest.judging.findings import ClientFindings, Findings, identifiers
+from petitbleu_mail.auth.arc import ArcCheck
+from petitbleu_mail.auth.author import Author
+from petitbleu_mail.auth.canonical import BodyHashes
+from petitbleu_mail.auth.dkim import DkimCheck
+from petitbleu_mail.auth.dkim_record import KeyRing
+from petitbleu_mail.auth.dmarc import check_dmarc
+from petitbleu_mail.auth.fields import Fields, split_message
+from petitbleu_mail.auth.spf import SpfOutcome, check_mail_from
+
+# The body is put into its canonical forms this much at a time, so that a large one is not copied whole.
+_PIECE = 64 << 10
+
+
+def taken(task: asyncio.Task[Any]) -> None:
+    """Take a task's error, which whoever awaits it sees; of a message that is given up nobody does."""
+    if not task.cancelled():
+        task.exception()
+
+
+class Judgement:
+    """What is known so far of one message.
+
+    Call `begin_message` once its whole header is there, `update` for what comes behind, `findings` at its end; or `cancel`.
+
+    Args:
+        resolver: For this message's questions.
+        client: Where it comes from, None when that is no address.
+        about_client: What the session found out of the client.
+        helo: The name that the client gave.
+        mail_from: The reverse-path, empty for the null one.
+        receiver: Our name.
+    """
+
+    __slots__ = (
+        "_arc",
+        "_author",
+        "_client",
+        "_dkim",
+        "_ending",
+        "_hashes",
+        "_resolver",
+        "_sender",
+        "_spf",
+        "kept",
+        "mail_from",
+    )
+
+    def __init__(
+        self, resolver: MessageResolver, client: IPv4Address | IPv6Address | None,
+        about_client: asyncio.Task[ClientFindings] | None, helo: str, mail_from: str, receiver: str,
+    ) -> None:  # fmt: skip
+        self.mail_from = mail_from
+        self.kept = 0  # octets of the header, kept to the end
+        self._resolver = resolver
+        self._client = about_client
+        self._sender: asyncio.Task[SpfOutcome] | None = None
+        if client is not None:
+            check = check_mail_from(resolver, client, mail_from, helo, receiver=receiver, now=int(time.time()))
+            self._sender = asyncio.create_task(check)
+            self._sender.add_done_callback(taken)
+        self._ending = False
+        self._hashes = BodyHashes()
+        self._author = Author(())
+        self._dkim: DkimCheck | None = None
+        self._arc: ArcCheck | None = None
+
+    def begin_message(self, message: bytes, author: Author) -> None:
+        """Take the message as far as it came, its whole header included; its author is read already."""
+        header, start = split_message(message)
+        fields = Fields(header)
+        self.kept = len(header)
+        self._author = author
+        self._dkim = DkimCheck(fields, self._hashes)
+        self._arc = ArcCheck(fields, self._hashes)
+        # they are asked for at the end only, and answered by then
+        self._resolver.prefetch([*self._dkim.key_names(), *self._arc.key_names()[:4]])
+        self._resolver.prefetch([f"_dmarc.{domain}" for domain in author.domains])
+        for at in range(start, len(message), _PIECE):
+            self._hashes.update(message[at : at + _PIECE])
+
+    def update(self, piece: bytes) -> None:
+        """Take the next octets."""
+        self._hashes.update(piece)
+
+    async def findings(self) -> Findings:
+        """Finish: the message is here as a whole. Ends within the time that a message's questions have."""
+        self._ending = True
+        self._resolver.renew()
+        self._hashes.finish()
+        keys = KeyRing(self._resolver)
+        # made by begin_message
+        dkim = await self._dkim.verdicts(keys, int(time.time())) if self._dkim is not None else []
+        arc = await (self._arc or ArcCheck(Fields(b""), self._hashes)).verdict(keys)
+        spf = await self._sender if self._sender is not None else None
+        dmarc = await check_dmarc(self._resolver, self._author, identifiers(spf, dkim))
+        # the session's, which other messages wait for as well
+        client = await asyncio.shield(self._client) if self._client is not None else None
+        return Findings(self.mail_from, self._author, client, spf, dkim, arc, dmarc)
+
+    def cancel(self) -> None:
+        """Ask nothing more, unless the end of the message is being waited for."""
+        if self._sender is not None and not self._ending:
+            self._sender.cancel()
