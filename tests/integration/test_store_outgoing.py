@@ -18,6 +18,7 @@ from petitbleu_store.domain.outcome import Outcome
 from petitbleu_store.grpc_api.accept import arriving
 from petitbleu_store.grpc_api.filing import FilingServicer
 from petitbleu_store.grpc_api.outgoing import OutgoingServicer
+from petitbleu_store.service import queued
 from petitbleu_store.service.housekeeping import Housekeeping
 from petitbleu_store.service.outgoing import Outgoing
 
@@ -61,13 +62,14 @@ async def submit(store: Store, request: outgoing_pb2.SubmitRequest) -> tuple[int
 
 
 async def test_what_ingest_says_of_a_message_comes_back_to_delivery(store: Store) -> None:
+    account = await new_account(store)
     verdicts = accept_pb2.AuthenticationVerdicts(
         from_authenticated=True, spf=accept_pb2.VERDICT_PASS, dmarc=accept_pb2.VERDICT_FAIL, spam_score=-120,
         treatment=accept_pb2.TREATMENT_JUNK,
     )  # fmt: skip
     told = accept_pb2.AcceptItem(
         idempotency_key=os.urandom(32), mail_from="zoe@demo.test", body=b"Subject: x\r\n\r\n", verdicts=verdicts,
-        origin=accept_pb2.ORIGIN_SUBMITTED, submitter_account_id=77, submitter_tenant_id=TENANT,
+        origin=accept_pb2.ORIGIN_SUBMITTED, submitter_account_id=account, submitter_tenant_id=TENANT,
         parameters=accept_pb2.EnvelopeParameters(ret="HDRS", envid="id 1", smtputf8=True, require_tls=True),
         recipients=[accept_pb2.AcceptRecipient(address="far@else.test", notify="NEVER", orcpt="rfc822;far@else.test")],
     )  # fmt: skip
@@ -76,7 +78,7 @@ async def test_what_ingest_says_of_a_message_comes_back_to_delivery(store: Store
     for _ in range(2):  # from memory, and from its row
         opened = await filing.ListOpen(filing_pb2.ListOpenRequest(accepted_ids=[accepted_id.bytes]), CONTEXT)
         (found,) = opened.messages
-        assert (found.origin, found.submitter_account_id, found.submitter_tenant_id) == (2, 77, TENANT)
+        assert (found.origin, found.submitter_account_id, found.submitter_tenant_id) == (2, account, TENANT)
         assert (found.verdicts, found.parameters) == (verdicts, told.parameters)
         (recipient,) = found.recipients
         assert (recipient.notify, recipient.orcpt) == ("NEVER", "rfc822;far@else.test")
@@ -140,7 +142,7 @@ async def test_a_queued_message_outlives_its_intake_key_until_it_is_sent(open_st
         assert {(row["accepted_id"], row["recipient_no"]): row["outcome"] for row in rows} == {
             (sent, 0): 7, (both, 0): 2, (both, 1): 8,
         }  # fmt: skip
-        await store.core.intake.destroy_spent()
+        await queued.destroy_spent(store.core.cold, 0)
     async with open_store() as store:
         assert await store.core.intake.load(store.core.cold, [sent, both]) == {}
 

@@ -32,6 +32,7 @@ from petitbleu_store.grpc_api.filing import FilingServicer
 from petitbleu_store.grpc_api.parked import ParkedServicer
 from petitbleu_store.ports import KeyEncryption, MailboxParts
 from petitbleu_store.service.acceptance import Acceptance
+from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.account_keys import AccountKeys
 from petitbleu_store.service.bodies import Bodies
 from petitbleu_store.service.compaction import Compaction
@@ -39,6 +40,7 @@ from petitbleu_store.service.housekeeping import Housekeeping
 from petitbleu_store.service.intake import Intake
 from petitbleu_store.service.packer import Packer
 from petitbleu_store.service.parked import ParkedRecipients
+from petitbleu_store.service.queued import QueuedKeys
 from petitbleu_store.service.recipients import Recipients
 from petitbleu_store.service.ring import Ring
 from petitbleu_store.service.segments import Segments
@@ -52,7 +54,9 @@ _DRAIN_SECONDS: Final = 8.0
 # Kept beyond 48 hours (architecture, promise 2): events of mail of which a recipient is open.
 _KEEP_OUTBOX: Final = (
     "(o.subject LIKE 'mail.message.accepted.%' "
-    "AND EXISTS (SELECT 1 FROM recipient r WHERE r.outcome = 1 AND r.partition = o.partition))"
+    "AND EXISTS (SELECT 1 FROM recipient r WHERE r.outcome = 1 AND r.partition = o.partition "
+    # what is held back for longer has no event here (RFC 4865), and the sweep publishes what is open anyway
+    "AND r.next_attempt_at < now() + interval '2 days'))"
 )
 
 ALLOWED: Final = {
@@ -123,7 +127,9 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Store]:
         stack.push_async_callback(client.close)
         connecting = asyncio.create_task(_bus(settings, client))
         stack.callback(connecting.cancel)
-        intake = Intake(cold, key_encryption)
+        account_keys = AccountKeys(key_encryption)
+        book = AccountBook(account_keys)
+        intake = Intake(cold, key_encryption, QueuedKeys(book))
         await intake.start()
         ring = Ring(cold, settings.max_hot_octets)
         await ring.refresh()
@@ -138,7 +144,7 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Store]:
         staging.start()
         core = Core(
             settings=settings, pool=pool, cold=cold, reads=reads, outbox=outbox, bus=client, objects=objects, intake=intake,
-            account_keys=AccountKeys(key_encryption), bodies=bodies, ring=ring, staging=staging, recipients=recipients,
+            account_keys=account_keys, book=book, bodies=bodies, ring=ring, staging=staging, recipients=recipients,
             decisions=Verifier(SERVICE, settings.identity_dir),
         )  # fmt: skip
         acceptance = Acceptance(

@@ -104,6 +104,9 @@ class StoreSettings(ServiceSettings):
     retry_open_seconds: int = Field(600, description="A recipient open this long is published again.")
     keep_accepted_days: int = Field(30, description="How long rows of settled mail stay for tracing.")
     keep_key_hours: int = Field(24, description="How long an idempotency key is known (architecture, promise 1).")
+    keep_sent_hours: int = Field(
+        24, description="How long mail can be read for a report after its last recipient left the outbound queue."
+    )
     keep_audit_days: int = Field(365, description="How long looks by Trace stay in the audit table.")
 
     def spool(self) -> Path:

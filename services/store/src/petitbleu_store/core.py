@@ -13,6 +13,7 @@ from petitbleu_kit.kept_connections import KeptConnections
 from petitbleu_kit.outbox import Outbox
 from petitbleu_store.adapters.s3 import Objects
 from petitbleu_store.config import StoreSettings
+from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.account_keys import AccountKeys
 from petitbleu_store.service.bodies import Bodies
 from petitbleu_store.service.intake import Intake
@@ -35,6 +36,7 @@ class Core:
         objects: S3.
         intake: Keys and envelopes of accepted messages: `intake.load(connection, ids)`.
         account_keys: Account keys: `generate`, `unwrap`, `forget`.
+        book: Accounts read lately.
         bodies: Reading sealed bodies (`read_many`, `stream`) and writing hot ones (`insert_hot`).
         ring: The hot tables; `ring.slot` is where to write now.
         staging: Large bodies on their way to S3: `put`, and `claim(connection, staged)` in the transaction.
@@ -51,6 +53,7 @@ class Core:
     objects: Objects
     intake: Intake
     account_keys: AccountKeys
+    book: AccountBook
     bodies: Bodies
     ring: Ring
     staging: Staging

@@ -28,7 +28,6 @@ from petitbleu_store.grpc_api.uploads import UploadServicer
 from petitbleu_store.ports import MailboxCounts, OverQuota, VerifiedMessages
 from petitbleu_store.service import mailbox_upkeep, quota, references
 from petitbleu_store.service.acceptance import Acceptance
-from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.accounts import AccountService
 from petitbleu_store.service.erasure import Erasure
 from petitbleu_store.service.filing import FilingService
@@ -49,7 +48,7 @@ class Parts:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self.book = AccountBook(core.account_keys)
+        self.book = core.book
         names = KeywordNames()
         self.search = Search.make(core, self.book)
         self.cases = MailboxCases.make(core, self.book, names, self.search)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from petitbleu_kit.ids import BlobId, partition_of_blob
 from petitbleu_kit.outbox import OutboxRow
 from petitbleu_store.adapters.postgres import Executor, of_one_row
+from petitbleu_store.domain.provenance import COLUMNS, UNPACKED
 from petitbleu_store.service.ring import HOT_SLOTS, hot_table
 
 STORED_KEY_OCTETS: Final = 16  # what is kept of an idempotency key: 128 bits of an HMAC leave no accident
@@ -32,6 +33,9 @@ class MessageRow:
         envelope: Its envelope, sealed.
         from_hash: Keyed hash of the sender.
         recipients: Tenant and keyed hash of each recipient.
+        told: Origin and verdicts, `provenance.packed`.
+        submitter: The account that submitted it and its tenant, None for a stranger's mail.
+        hold_until: Unix seconds before which nobody is told of it; 0 for at once.
     """
 
     blob_id: BlobId
@@ -42,6 +46,9 @@ class MessageRow:
     envelope: bytes
     from_hash: int
     recipients: Sequence[tuple[int, int]]
+    told: int
+    submitter: tuple[int | None, int | None]
+    hold_until: float = 0.0
 
 
 # What deletes and what inserts a key in one statement see the same snapshot; should that be one key, the insert fails and the
@@ -60,10 +67,10 @@ def _all_at_once(slot: int) -> tuple[str, str]:
             "keyed AS (INSERT INTO accept_key (partition, key, accepted_id) "
             "SELECT get_byte(k.key, 0) * 4 + get_byte(k.key, 1) / 64, k.key, k.accepted_id "
             "FROM unnest($5::bytea[], $4::uuid[]) AS k (key, accepted_id)), "
-            "message AS (INSERT INTO accepted (partition, accepted_id, received_at, size, key_id, wrapped_key, envelope, from_hash) "
-            "SELECT $3::smallint, a.accepted_id, now(), a.size, $6::integer, a.wrapped_key, a.envelope, a.from_hash "
-            "FROM unnest($4::uuid[], $7::bigint[], $8::bytea[], $9::bytea[], $10::bigint[]) "
-            "AS a (accepted_id, size, wrapped_key, envelope, from_hash)), "
+            "message AS (INSERT INTO accepted (partition, accepted_id, received_at, size, key_id, wrapped_key, envelope, from_hash, "
+            f"{COLUMNS}) SELECT $3::smallint, a.accepted_id, now(), a.size, $6::integer, a.wrapped_key, a.envelope, a.from_hash, "
+            f"{UNPACKED} FROM unnest($4::uuid[], $7::bigint[], $8::bytea[], $9::bytea[], $10::bigint[], $20::bigint[], "
+            "$21::bigint[], $22::bigint[]) AS a (accepted_id, size, wrapped_key, envelope, from_hash, told, submitter, tenant)), "
             "addressed AS (INSERT INTO recipient (partition, accepted_id, recipient_no, tenant_id, to_hash, next_attempt_at) "
             "SELECT $3::smallint, ($4::uuid[])[r.message], r.recipient_no, r.tenant_id, r.to_hash, now() + make_interval(secs => $15) "
             "FROM unnest($11::smallint[], $12::smallint[], $13::bigint[], $14::bigint[]) "
@@ -99,9 +106,11 @@ _KNOWN: Final = (
 )
 _ACCEPTED: Final = (
     "/* hot:store.accepted */ INSERT INTO accepted (partition, accepted_id, received_at, size, key_id, wrapped_key, envelope, "
-    "from_hash) SELECT a.partition, a.accepted_id, now(), a.size, a.key_id, a.wrapped_key, a.envelope, a.from_hash "
-    "FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::integer[], $5::bytea[], $6::bytea[], $7::bigint[]) "
-    "AS a (partition, accepted_id, size, key_id, wrapped_key, envelope, from_hash)"
+    f"from_hash, hold_until, {COLUMNS}) SELECT a.partition, a.accepted_id, now(), a.size, a.key_id, a.wrapped_key, a.envelope, "
+    f"a.from_hash, CASE WHEN a.held > 0 THEN to_timestamp(a.held) END, {UNPACKED} "
+    "FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::integer[], $5::bytea[], $6::bytea[], $7::bigint[], $8::bigint[], "
+    "$9::bigint[], $10::bigint[], $11::float8[]) "
+    "AS a (partition, accepted_id, size, key_id, wrapped_key, envelope, from_hash, told, submitter, tenant, held)"
 )
 _RECIPIENTS: Final = (
     "/* hot:store.recipient */ INSERT INTO recipient (partition, accepted_id, recipient_no, tenant_id, to_hash, next_attempt_at) "
@@ -169,8 +178,17 @@ async def insert_all_at_once(
         event.subject,
         event.payload,
         bodies,
+        *_told(rows),
     )
     return at
+
+
+def _told(rows: Sequence[MessageRow]) -> tuple[list[int], list[int | None], list[int | None]]:
+    """Return origins and verdicts, submitters, and their tenants; an empty array stands for one of nulls, and is cheaper."""
+    told = [row.told for row in rows]
+    if all(row.submitter == (None, None) for row in rows):
+        return told, [], []
+    return told, [row.submitter[0] for row in rows], [row.submitter[1] for row in rows]
 
 
 async def _insert_one(
@@ -188,6 +206,7 @@ async def _insert_one(
     at: datetime = await executor.fetchval(
         _ONE[one_seen][slot], *forget, event.partition, row.blob_id, row.stored_key, row.key_id, row.size, row.wrapped_key,
         row.envelope, row.from_hash, 1, 0, *row.recipients[0], retry_seconds, event.event_id, event.subject, event.payload, body,
+        row.told, *row.submitter,
     )  # fmt: skip
     return at
 
@@ -237,6 +256,8 @@ async def insert_messages(connection: Any, rows: Sequence[MessageRow], after_sec
         [row.wrapped_key for row in rows],
         [row.envelope for row in rows],
         [row.from_hash for row in rows],
+        *_told(rows),
+        [row.hold_until for row in rows],
     )
     recipients = [
         (partition, row.blob_id, recipient_no, *recipient, after)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from petitbleu_kit.ids import BlobId, partition_of_blob
 from petitbleu_store.domain.outcome import Settlement
 
-# Open may become anything; held may become filed or discarded (a guardian's decision, or expiry), queued sent or failed.
+# Open may become anything (sent too: who crashed before it said queued may know already); held may become filed or discarded (a guardian's decision, or expiry), queued sent or failed.
 SETTLE: Final = (
     "/* hot:store.settle */ UPDATE recipient r SET outcome = s.outcome, "
     "attempts = r.attempts + (s.outcome = 1)::int, "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from petitbleu_kit.ids import BlobId
 from petitbleu_store.domain.envelope import Envelope
+from petitbleu_store.domain.provenance import UNTOLD
 
 
 class AcceptedStatus(enum.Enum):
@@ -31,6 +32,7 @@ class Arriving:
         staged_id: The staged body.
         hold_until: Unix seconds before which nobody is told of it; 0 for at once.
         keep_key_days: Days for which its key makes a repeat harmless; 0 for the usual hours.
+        told: Origin and verdicts (`provenance.packed`), for the columns of its row.
     """
 
     idempotency_key: bytes
@@ -41,6 +43,7 @@ class Arriving:
     staged_id: BlobId | None = None
     hold_until: float = 0.0
     keep_key_days: int = 0
+    told: int = UNTOLD
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
+from typing import Final
 from uuid import UUID
 
 from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc
@@ -12,6 +13,7 @@ from petitbleu_kit.rpc import caller, while_allowed
 from petitbleu_kit.telemetry import parent_of, span, tracing_on
 from petitbleu_store.domain.acceptance import Arriving
 from petitbleu_store.domain.envelope import Envelope, Recipient
+from petitbleu_store.domain.provenance import UNTOLD, packed
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.grpc_api.answers import Context, answered, streamed
 from petitbleu_store.ports import MailboxParts
@@ -19,6 +21,7 @@ from petitbleu_store.service.acceptance import Acceptance
 from petitbleu_store.service.staging import Staging
 
 MAX_QUOTA_ACCOUNTS = 1000
+_LAST_MS: Final = 253_402_300_799_000  # the end of the year 9999
 
 
 def arriving(item: accept_pb2.AcceptItem) -> Arriving:
@@ -42,7 +45,24 @@ def arriving(item: accept_pb2.AcceptItem) -> Arriving:
     staged_id = item.staged_id
     return Arriving(
         item.idempotency_key, envelope, tuple(one.tenant_id for one in item.recipients), item.trace, item.body,
-        BlobId(UUID(bytes=staged_id)) if len(staged_id) == 16 else None, item.hold_until_ms / 1000,
+        BlobId(UUID(bytes=staged_id)) if len(staged_id) == 16 else None, hold_until(item.hold_until_ms),
+        told=told(item),
+    )  # fmt: skip
+
+
+def hold_until(milliseconds: int) -> float:
+    """Return Unix seconds of a time before which nobody is told, 0 for none; one beyond the calendar is at its end."""
+    return min(max(milliseconds, 0), _LAST_MS) / 1000
+
+
+def told(item: accept_pb2.AcceptItem) -> int:
+    """Return what an item says of its origin, and what judging found, for the columns of its row."""
+    if not item.HasField("verdicts"):
+        return packed(origin=item.origin) if item.origin else UNTOLD
+    found = item.verdicts
+    return packed(
+        origin=item.origin, from_authenticated=found.from_authenticated, envelope_authenticated=found.envelope_authenticated,
+        spf=found.spf, dkim=found.dkim, dmarc=found.dmarc, arc=found.arc, treatment=found.treatment, spam_score=found.spam_score,
     )  # fmt: skip
 
 

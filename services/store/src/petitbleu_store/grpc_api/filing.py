@@ -7,7 +7,6 @@ from uuid import UUID
 
 from petitbleu.store.v1 import accept_pb2, filing_pb2, filing_pb2_grpc
 from petitbleu_kit.ids import BlobId
-from petitbleu_kit.postgres import in_transaction
 from petitbleu_kit.rpc import caller, while_allowed
 from petitbleu_kit.telemetry import parent_of, span, tracing_on
 from petitbleu_store.adapters.postgres import Pool
@@ -16,7 +15,7 @@ from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.grpc_api.accept import parameters_of, verdicts_of
 from petitbleu_store.grpc_api.answers import Context, answered, streamed
 from petitbleu_store.ports import MailboxParts
-from petitbleu_store.service.recipients import MOVES_KEY, OpenMessage, Recipients
+from petitbleu_store.service.recipients import OpenMessage, Recipients
 
 MAX_ITEMS = 1000
 
@@ -129,10 +128,7 @@ class FilingServicer(filing_pb2_grpc.FilingServiceServicer):
         if len(request.items) > MAX_ITEMS:
             raise StoreError(Problem.INVALID, "too many items")
         items = [_settlement(item) for item in request.items]
-        if any(item.outcome in MOVES_KEY for item in items):
-            await in_transaction(self._pool, lambda connection: self._recipients.settle(connection, items))
-        else:
-            await self._recipients.settle(self._pool, items)
+        await self._recipients.record(self._pool, items)
         return filing_pb2.SettleResponse()
 
     @answered

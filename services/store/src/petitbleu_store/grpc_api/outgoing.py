@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from petitbleu.store.v1 import accept_pb2, outgoing_pb2, outgoing_pb2_grpc
 from petitbleu_store.domain.acceptance import AcceptedStatus
 from petitbleu_store.domain.envelope import Envelope, Recipient
-from petitbleu_store.grpc_api.accept import parameters_of
+from petitbleu_store.grpc_api.accept import hold_until, parameters_of
 from petitbleu_store.grpc_api.answers import Context, answered, streamed
 from petitbleu_store.grpc_api.filing import blob_id_of
-from petitbleu_store.service.intake import AcceptedMessage
+from petitbleu_store.service.accepted_reading import Begin, End
 from petitbleu_store.service.outgoing import NoMessageError, Outgoing, Submission, UnreadableError
 
 _STATUS = {
@@ -19,7 +19,10 @@ _STATUS = {
 }
 
 
-def _header(message: AcceptedMessage) -> outgoing_pb2.AcceptedHeader:
+def _header(begin: Begin) -> outgoing_pb2.AcceptedHeader:
+    message = begin.message
+    if message is None:
+        return outgoing_pb2.AcceptedHeader(accepted_id=begin.accepted_id.bytes)
     envelope = message.envelope
     return outgoing_pb2.AcceptedHeader(
         accepted_id=message.blob_id.bytes,
@@ -59,7 +62,7 @@ def _submission(request: outgoing_pb2.SubmitRequest) -> Submission:
     )
     return Submission(
         request.submission_id, request.account_id, request.message_id, envelope,
-        tuple(one.tenant_id for one in request.recipients), request.trace, request.hold_until_ms / 1000,
+        tuple(one.tenant_id for one in request.recipients), request.trace, hold_until(request.hold_until_ms),
     )  # fmt: skip
 
 
@@ -75,23 +78,15 @@ class OutgoingServicer(outgoing_pb2_grpc.OutgoingServiceServicer):
     ) -> AsyncIterator[outgoing_pb2.ReadAcceptedResponse]:
         """Stream accepted messages."""
         ids = [blob_id_of(octets) for octets in request.accepted_ids]
-        found = await self._outgoing.find(ids)
-        for blob_id in ids:
-            message = found.get(blob_id)
-            if message is None:
-                header = outgoing_pb2.AcceptedHeader(accepted_id=blob_id.bytes)
-                yield outgoing_pb2.ReadAcceptedResponse(header=header)
-                continue
-            yield outgoing_pb2.ReadAcceptedResponse(header=_header(message))
-            octets, whole = 0, True
-            if request.max_octets >= 0:
-                try:
-                    async for piece in self._outgoing.read(message, request.max_octets):
-                        octets += len(piece)
-                        yield outgoing_pb2.ReadAcceptedResponse(data=piece)
-                except UnreadableError:
-                    whole = False
-            yield outgoing_pb2.ReadAcceptedResponse(end=outgoing_pb2.AcceptedEnd(octets=octets, whole=whole))
+        async for part in self._outgoing.reading.read(ids, request.max_octets):
+            match part:
+                case Begin():
+                    yield outgoing_pb2.ReadAcceptedResponse(header=_header(part))
+                case End(octets, whole):
+                    end = outgoing_pb2.AcceptedEnd(octets=octets, whole=whole)
+                    yield outgoing_pb2.ReadAcceptedResponse(end=end)
+                case _:
+                    yield outgoing_pb2.ReadAcceptedResponse(data=part)
 
     @answered
     async def Submit(self, request: outgoing_pb2.SubmitRequest, _context: Context) -> outgoing_pb2.SubmitResponse:

@@ -207,6 +207,9 @@ class Acceptance:
                 (tenant_id, hashed(recipient.address))
                 for recipient, tenant_id in zip(envelope.recipients, item.recipients, strict=True)
             ],
+            item.told,
+            (envelope.submitter_account_id or None, envelope.submitter_tenant_id or None),
+            item.hold_until,
         )
 
     async def _commit(self, batch: Sequence[_Prepared], seen: Sequence[bytes]) -> _Committed:
@@ -247,7 +250,7 @@ class Acceptance:
         now = done.at.timestamp()
         await accept_rows.insert_messages(
             connection, [one.row for one in new],
-            [max(self._retry_seconds, one.arriving.hold_until - now) for one in new],
+            [one.row.hold_until - now if one.row.hold_until > now else self._retry_seconds for one in new],
         )  # fmt: skip
         await accept_rows.keep_keys(
             connection, [(one.row.stored_key, one.arriving.keep_key_days) for one in new if one.arriving.keep_key_days]

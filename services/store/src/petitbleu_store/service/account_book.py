@@ -135,6 +135,11 @@ class AccountBook:
             raise StoreError(Problem.NOT_FOUND)
         return known
 
+    def forget_all(self) -> None:
+        """Forget every account: what was read of them may be of before a restore."""
+        self._known.clear()
+        self._noted.clear()
+
     def forget(self, account_id: int) -> None:
         """Forget an account: something of it changed, or it was erased."""
         self._known.pop(account_id, None)

@@ -81,12 +81,14 @@ class Erasure:
         await in_transaction(self._core.cold, destroy_key)
         self._book.forget(account_id)
         self._core.account_keys.forget(AccountId(account_id))
+        self._core.intake.forget_account(account_id)
         self._names.forget(account_id)
         await self._rows(partition, account_id)
 
     async def replay(self) -> None:
         """Destroy the keys of accounts that a restored back-up brought back; before any door opens (architecture, promise 6)."""
         await self._core.cold.execute(_REPLAY)
+        self._book.forget_all()
 
     async def resume(self) -> int:
         """Finish erasures that a crash, or a restore of a back-up, left unfinished; return how many."""

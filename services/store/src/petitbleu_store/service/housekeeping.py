@@ -14,6 +14,7 @@ from petitbleu_kit.bus import publish_all
 from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.logs import get_logger
 from petitbleu_store.core import Core
+from petitbleu_store.service import queued
 from petitbleu_store.service.ring import HOT_SLOTS, hot_table
 from petitbleu_store.service.staging import Staging
 
@@ -93,6 +94,7 @@ class Housekeeping:
         while await self.prune_accepted() == _ROWS:
             pass
         await self._core.intake.destroy_spent()
+        await queued.destroy_spent(self._core.cold, settings.keep_sent_hours)
         await self._staging.sweep(settings.staged_seconds)
 
     async def prune_accepted(self) -> int:

@@ -1,8 +1,8 @@
 """Keys and envelopes of accepted messages, until and while accounts have them.
 
 A blob's key is wrapped by the intake key of its day. An intake key is destroyed once its day is over and nothing of it is open,
-so that mail which nobody kept can be read by nobody. When a recipient is parked, or queued for another server, the message moves to
-the operations key until that is over.
+so that mail which nobody kept can be read by nobody. When a recipient is parked, the message moves to the operations key; while one is
+queued for another server, the account of whoever submitted it opens it too (`service/queued`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from petitbleu_kit.ids import BlobId, partition_of_blob
@@ -23,6 +23,8 @@ from petitbleu_store.domain import frames
 from petitbleu_store.domain.envelope import Envelope
 from petitbleu_store.domain.keys import AddressHash, Wrapper, WrongKeyError, derive, new_key
 from petitbleu_store.ports import KeyEncryption
+from petitbleu_store.service import queued
+from petitbleu_store.service.queued import QueuedKeys
 
 _log = get_logger(__name__)
 OPERATIONS_KEY: Final = 0
@@ -30,7 +32,8 @@ _REFRESH_SECONDS: Final = 300
 _REMEMBERED: Final = 8192
 
 _LOAD: Final = (
-    "/* hot:store.accepted_load */ SELECT a.partition, a.accepted_id, a.received_at, a.size, a.key_id, a.wrapped_key, a.envelope "
+    "/* hot:store.accepted_load */ SELECT a.partition, a.accepted_id, a.received_at, a.size, a.key_id, a.wrapped_key, a.envelope, "
+    "a.queued_key, a.submitter_account_id "
     "FROM unnest($1::smallint[], $2::uuid[]) AS want (partition, accepted_id) JOIN accepted a "
     "ON a.partition = want.partition AND a.accepted_id = want.accepted_id AND a.partition = ANY($1::smallint[])"
 )
@@ -62,8 +65,9 @@ def _purpose(key_id: int) -> bytes:
 class Intake:
     """The intake keys, the operations key, and what they open."""
 
-    def __init__(self, pool: Pool, key_encryption: KeyEncryption) -> None:
+    def __init__(self, pool: Pool, key_encryption: KeyEncryption, queued_keys: QueuedKeys) -> None:
         self._pool = pool
+        self.queued_keys = queued_keys
         self._key_encryption = key_encryption
         self._wrappers: dict[int, Wrapper] = {}
         self._current: tuple[int, Wrapper] | None = None
@@ -171,7 +175,7 @@ class Intake:
             for row in rows:
                 blob_id = BlobId(UUID(int=row["accepted_id"].int))
                 try:
-                    key = (await self.wrapper(row["key_id"])).unwrap(row["wrapped_key"], blob_id.bytes)
+                    key = await self._key_of(executor, blob_id, row)
                     envelope = envelopes.decode(frames.open_envelope(key, blob_id, row["envelope"]))
                 except (WrongKeyError, frames.DamagedError, ValueError):
                     _log.error("accepted message does not open", accepted_id=str(blob_id))
@@ -180,8 +184,37 @@ class Intake:
             self.remember([found[blob_id] for blob_id in missing if blob_id in found])
         return found
 
+    async def _key_of(self, executor: Executor, blob_id: BlobId, row: Any) -> bytes:
+        """Return a message's key: by what queued mail is read with, or as it was accepted, until the key of that day is destroyed.
+
+        Raises:
+            WrongKeyError: both are gone.
+        """
+        if row["queued_key"] is not None:
+            key = await self.queued_keys.open(
+                executor, self._wrappers[OPERATIONS_KEY], blob_id, row["queued_key"], row["submitter_account_id"] or 0
+            )
+            if key is not None:
+                return key
+        return (await self.wrapper(row["key_id"])).unwrap(row["wrapped_key"], blob_id.bytes)
+
+    async def to_queued(self, executor: Executor, ids: Sequence[BlobId]) -> list[Sequence[Any]]:
+        """Return the arrays of `queued.KEYS` for messages that are to be queued; those that do not open are left out."""
+        messages = await self.load(executor, list(dict.fromkeys(ids)))
+        kept = [blob_id for blob_id in dict.fromkeys(ids) if blob_id in messages]
+        sealed = await self.queued_keys.seal(
+            executor, self._wrappers[OPERATIONS_KEY],
+            [(one, messages[one].key, messages[one].envelope.submitter_account_id) for one in kept],
+        )  # fmt: skip
+        return queued.key_arrays(kept, sealed)
+
+    def forget_account(self, account_id: int) -> None:
+        """Forget what an account submitted: it was erased."""
+        for blob_id in [one for one, known in self._known.items() if known.envelope.submitter_account_id == account_id]:
+            del self._known[blob_id]
+
     async def to_operations_key(self, executor: Executor, ids: Sequence[BlobId]) -> None:
-        """Wrap the keys of messages by the operations key, in the transaction that parks or queues a recipient of theirs."""
+        """Wrap the keys of messages by the operations key, in the transaction that parks a recipient of theirs."""
         messages = await self.load(executor, ids)
         wrapper = self._wrappers[OPERATIONS_KEY]
         kept = [blob_id for blob_id in dict.fromkeys(ids) if blob_id in messages]
@@ -196,8 +229,8 @@ class Intake:
     async def destroy_spent(self) -> int:
         """Destroy intake keys whose day is over by two hours and of whose mail no recipient is open; return how many.
 
-        Mail of theirs with a parked or queued recipient is under the operations key by then, unless it could not be opened: what was
-        parked for that keeps its intake key. What is under the operations key and has neither open nor queued nor parked recipients any
+        Mail of theirs with a parked recipient is under the operations key by then, unless it could not be opened: what was
+        parked for that keeps its intake key. Queued mail has a key of its own. What is under the operations key and has neither open nor queued nor parked recipients any
         more loses its key here too.
 
         A machine that slept, or a clock put right, lets days pass at once: so a key goes only when every process has had
@@ -209,7 +242,7 @@ class Intake:
             "/* cold:store.intake_spent */ UPDATE intake_key k SET wrapped_key = NULL, destroyed_at = now() "
             "WHERE wrapped_key IS NOT NULL AND date_trunc('day', created_at) + interval '26 hours' < now() "
             "AND NOT EXISTS (SELECT 1 FROM recipient r JOIN accepted a USING (partition, accepted_id) "
-            "WHERE r.outcome IN (1, 4, 6) AND a.key_id = k.key_id) "
+            "WHERE (r.outcome IN (1, 6) OR r.outcome = 4 AND a.queued_key IS NULL) AND a.key_id = k.key_id) "
             "AND NOT EXISTS (SELECT 1 FROM staged s WHERE s.key_id = k.key_id) "
             "AND EXISTS (SELECT 1 FROM intake_key n WHERE n.key_id > k.key_id AND n.created_at < now() - make_interval(secs => $1)) "
             "RETURNING key_id",

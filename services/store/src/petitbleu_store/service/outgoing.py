@@ -1,14 +1,13 @@
-"""Mail on its way out: accepted messages read for sending, and a message of an account accepted in order to be sent."""
+"""Mail on its way out: a message of an account is accepted in order to be sent."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
 from petitbleu_kit.ids import BlobId
-from petitbleu_kit.logs import get_logger
 from petitbleu_mail.submitted import BLIND, header_octets, without_fields
 from petitbleu_store.core import Core
 from petitbleu_store.domain.acceptance import Accepted, AcceptedStatus, Arriving
@@ -16,17 +15,17 @@ from petitbleu_store.domain.account_cipher import SealBrokenError
 from petitbleu_store.domain.content import open_content
 from petitbleu_store.domain.envelope import Envelope
 from petitbleu_store.domain.frames import DamagedError
+from petitbleu_store.domain.provenance import SUBMITTED, packed
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.acceptance import Acceptance
+from petitbleu_store.service.accepted_reading import AcceptedReading
 from petitbleu_store.service.account_book import AccountBook
 from petitbleu_store.service.bodies import BodyMissingError
-from petitbleu_store.service.intake import AcceptedMessage
 
-_log = get_logger(__name__)
-MAX_MESSAGES: Final = 64
-PIECE_OCTETS: Final = 256 << 10
 # A submission is tried for days by whoever hands it over; its key outlives every repeat.
 KEEP_KEY_DAYS: Final = 60
+# Whoever hands it over has seen to it that the account may write in this name (RFC 6409 §6.1).
+TOLD: Final = packed(origin=SUBMITTED, from_authenticated=True, envelope_authenticated=True)
 # A header is looked through as a whole; what has a larger one is nobody's letter.
 MAX_HEADER_OCTETS: Final = 1 << 20
 # Up to here a body is accepted from memory; a larger one is staged.
@@ -69,37 +68,13 @@ class Submission:
 
 
 class Outgoing:
-    """Reads accepted mail for who sends it, and accepts what an account sends."""
+    """Accepts what an account sends, and reads accepted mail for who sends it (`reading`)."""
 
     def __init__(self, core: Core, book: AccountBook, acceptance: Acceptance) -> None:
         self._core = core
         self._book = book
         self._acceptance = acceptance
-
-    async def find(self, ids: Sequence[BlobId]) -> dict[BlobId, AcceptedMessage]:
-        """Return accepted messages that are known and open; the others are left out.
-
-        Raises:
-            StoreError: INVALID for more than `MAX_MESSAGES`.
-        """
-        if len(ids) > MAX_MESSAGES:
-            raise StoreError(Problem.INVALID, "too many messages")
-        return await self._core.intake.load(self._core.pool, list(dict.fromkeys(ids)))
-
-    async def read(self, message: AcceptedMessage, max_octets: int) -> AsyncIterator[bytes]:
-        """Yield the beginning of a message's blob (0: all of it) in pieces of at most 256 KiB.
-
-        Raises:
-            UnreadableError: it cannot be read to there.
-            ObjectsAwayError: S3 does not answer.
-        """
-        try:
-            async for piece in self._core.bodies.stream(message.blob_id, message.key, 0, max_octets or None):
-                for at in range(0, len(piece), PIECE_OCTETS):
-                    yield piece[at : at + PIECE_OCTETS]
-        except (DamagedError, BodyMissingError):
-            _log.error("body to send cannot be read", accepted_id=str(message.blob_id))
-            raise UnreadableError from None
+        self.reading = AcceptedReading(core)
 
     async def submit(self, submission: Submission) -> Accepted:
         """Accept a message that lies in an account, without its blind copies; when it returns, it is on stable storage.
@@ -125,7 +100,7 @@ class Outgoing:
                 break
         arriving = Arriving(
             key, submission.envelope, submission.tenants,
-            submission.trace, b"" if staged_id else bytes(body), staged_id, submission.hold_until, KEEP_KEY_DAYS,
+            submission.trace, b"" if staged_id else bytes(body), staged_id, submission.hold_until, KEEP_KEY_DAYS, TOLD,
         )  # fmt: skip
         (accepted,) = await self._acceptance.accept([arriving])
         if accepted.status not in {AcceptedStatus.OK, AcceptedStatus.REPEAT}:
@@ -166,6 +141,8 @@ class Outgoing:
             if error.problem is Problem.NOT_FOUND:
                 raise NoMessageError from None
             raise
+        if account.tenant_id != submission.envelope.submitter_tenant_id:
+            raise NoMessageError
         row = await self._core.pool.fetchrow(_FIND, account.partition, account.account_id, submission.message_id)
         if row is None:
             raise NoMessageError

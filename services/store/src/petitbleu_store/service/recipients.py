@@ -9,22 +9,25 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 from prometheus_client import Counter, Gauge
 
 from petitbleu_kit.ids import BlobId, partition_of_blob
 from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.logs import get_logger
+from petitbleu_kit.postgres import in_transaction
 from petitbleu_store.adapters.postgres import Executor, Pool
 from petitbleu_store.adapters.recipient_rows import REACHED, SETTLE, in_order, reached_arrays, settle_arrays
 from petitbleu_store.domain.outcome import Outcome, Settlement
 from petitbleu_store.service.intake import AcceptedMessage, Intake
+from petitbleu_store.service.queued import KEYS, KEYS_AND_SETTLE
 
 _log = get_logger(__name__)
 _open = Gauge("petitbleu_store_open_recipients", "Recipients without an outcome")
 _open_limit = Gauge("petitbleu_store_open_recipients_limit", "Open recipients beyond which nothing is accepted")
 _settled = Counter("petitbleu_store_settled_total", "Outcomes recorded", ["outcome"])
 # What is parked or queued outlives the intake key of its day.
-MOVES_KEY: Final = frozenset({Outcome.PARKED, Outcome.QUEUED})
+_MOVES_KEY: Final = frozenset({Outcome.PARKED, Outcome.QUEUED})
 _ENDS_QUEUED: Final = frozenset({Outcome.SENT, Outcome.FAILED})
 _COUNT_SECONDS: Final = 5.0
 # Messages kept at hand until they are listed, and how long: the bus delivers an event again later than that.
@@ -64,6 +67,7 @@ class Recipients:
         self._max_open = max_open
         self._open = 0
         self._delta = 0
+        self._at_once = True
         self._fresh: OrderedDict[UUID, tuple[AcceptedMessage, float]] = OrderedDict()
         _open_limit.set(max_open)
 
@@ -151,11 +155,36 @@ class Recipients:
         rows = in_order(items)
         if not rows:
             return
-        kept = [item.accepted_id for item in rows if item.outcome in MOVES_KEY]
-        if kept:
-            await self._intake.to_operations_key(executor, kept)
+        parked = [item.accepted_id for item in rows if item.outcome is Outcome.PARKED]
+        if parked:
+            await self._intake.to_operations_key(executor, parked)
+        queued = [item.accepted_id for item in rows if item.outcome is Outcome.QUEUED]
+        if queued:
+            await executor.execute(KEYS, *await self._intake.to_queued(executor, queued))
         status = await executor.execute(SETTLE, *settle_arrays(rows))
         self.settled(rows, int(status.rpartition(" ")[2]))
+
+    async def record(self, pool: Pool, items: Sequence[Settlement]) -> None:
+        """Record outcomes in one commit; settling a settled recipient is a no-op, but for a queued one that is sent or has failed."""
+        outcomes = {item.outcome for item in items}
+        if Outcome.PARKED not in outcomes and Outcome.QUEUED in outcomes and self._at_once:
+            rows = in_order(items)
+            keys = await self._intake.to_queued(
+                pool, [item.accepted_id for item in rows if item.outcome is Outcome.QUEUED]
+            )
+            try:
+                status = await pool.execute(KEYS_AND_SETTLE, *keys, *settle_arrays(rows))
+            except asyncpg.FeatureNotSupportedError:
+                # A distributed engine that does not take it as one statement.
+                _log.warning("queued mail is settled step by step on this database")
+                self._at_once = False
+            else:
+                self.settled(rows, int(status.rpartition(" ")[2]))
+                return
+        if outcomes & _MOVES_KEY:
+            await in_transaction(pool, lambda connection: self.settle(connection, items))
+        else:
+            await self.settle(pool, items)
 
     def settled(self, rows: Sequence[Settlement], touched: int) -> None:
         """Count outcomes that a commit recorded, `touched` of them of recipients that were open."""
