@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import grpc
+import grpc.aio
+import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from tests.integration.delivery_world import DeliveryWorld
 from tests.integration.dns_server import NameServer, name_server
 from tests.ports import offset_of
 
+from petitbleu.delivery.v1 import domains_pb2, domains_pb2_grpc
 from petitbleu_delivery.adapters.domain_rows import DomainRows
 from petitbleu_delivery.adapters.hosted import AccountsDomains
 from petitbleu_delivery.adapters.key_file import checked_key, read_key
@@ -34,6 +38,7 @@ from petitbleu_kit.lifecycle import StartupError
 from petitbleu_kit.postgres import open_pool
 from petitbleu_mail.auth.dkim import verify_message
 from petitbleu_mail.auth.dkim_record import KeyRing, Result
+from petitbleu_mail.mta_sts import StsMode, parse_policy
 
 OFFSET = offset_of(500)
 TIMES = KeyTimes(timedelta(days=180), timedelta(days=2), timedelta(days=14))
@@ -81,9 +86,8 @@ def zone() -> Iterator[Zone]:
 
 @pytest.fixture(scope="module")
 def domains_stack(tmp_path_factory: pytest.TempPathFactory, zone: Zone) -> Iterator[Stack]:
-    only = "backends,store,accounts,delivery,junior-guard"
     stack = Stack(
-        tmp_path_factory.mktemp("domains") / "data", OFFSET, only=only,
+        tmp_path_factory.mktemp("domains") / "data", OFFSET,
         environment={"PETITBLEU_DNS": zone.address, "PETITBLEU_LOG_LEVEL": "DEBUG"},
     )  # fmt: skip
     stack.start()
@@ -236,6 +240,42 @@ async def test_without_its_key_delivery_says_so_and_does_not_start(
     )  # fmt: skip
     assert done.returncode == 1
     assert "delivery: the key of delivery cannot be read" in done.stderr
+
+
+async def test_a_policy_is_set_served_and_changes_its_id(world: DeliveryWorld) -> None:
+    domain = await world.new_domain()
+    peer = world.peer("delivery", "gateway")
+    ask = domains_pb2_grpc.StsPolicyServiceStub(peer.channel).GetStsPolicy
+
+    async def served(name: str) -> domains_pb2.StsPolicy:
+        return (await peer.call(ask, domains_pb2.GetStsPolicyRequest(domain=name), timeout=10)).policy
+
+    with pytest.raises(grpc.aio.AioRpcError) as none_yet:
+        await served(domain)
+    assert none_yet.value.code() is grpc.StatusCode.NOT_FOUND
+    mode = ("domain", "sts", domain, "--mode")
+    status, answer = await asyncio.to_thread(cli, world.stack, *mode, "testing")
+    assert (status, answer) == (1, {"error": "there is no mx"})
+    status, first = await asyncio.to_thread(
+        cli, world.stack, *mode, "testing", "--mx", "MX.example.", "--max-age", "600"
+    )
+    assert (status, first["mode"], first["mx"], first["max_age"]) == (0, "testing", ["mx.example"], 600)
+    policy = parse_policy((await served(domain.upper())).text.encode())
+    assert (policy.mode, policy.mx, policy.max_age, policy.id) == (StsMode.TESTING, ("mx.example",), 600, first["id"])
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{world.stack.port('http')}") as outside:
+        for host, expected in ((f"mta-sts.{domain}", 200), (domain, 404), ("mta-sts.elsewhere.test", 404)):
+            answer = await outside.get("/.well-known/mta-sts.txt", headers={"Host": host})
+            assert answer.status_code == expected
+            if expected == 200:
+                assert answer.text == first["text"]
+    status, second = await asyncio.to_thread(cli, world.stack, *mode, "enforce", "--mx", "mx.example")
+    assert (await served(domain)).id == second["id"] != first["id"]
+    assert f'_mta-sts.{domain}. IN TXT "v=STSv1; id={second["id"]}"' == second["record"]
+    assert (await asyncio.to_thread(cli, world.stack, *mode, "off"))[0] == 0
+    with pytest.raises(grpc.aio.AioRpcError):
+        await served(domain)
+    status, answer = await asyncio.to_thread(cli, world.stack, "domain", "sts", "elsewhere.test", "--mode", "none")
+    assert (status, answer) == (1, {"error": "this domain is not hosted here"})
 
 
 def forms(octets: bytes) -> list[bytes]:

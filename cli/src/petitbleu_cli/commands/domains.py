@@ -1,15 +1,18 @@
-"""`petitbleu domain keys`: what hosted domains say about their mail, which is delivery's."""
+"""`petitbleu domain keys` and `petitbleu domain sts`: what hosted domains say about their mail, which is delivery's."""
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from datetime import UTC, datetime
 from typing import Any
 
 from petitbleu.delivery.v1 import domains_pb2 as pb
 from petitbleu.delivery.v1 import domains_pb2_grpc
+from petitbleu_cli.failure import Failure
 from petitbleu_cli.office import Office
 from petitbleu_cli.options import Commands
+from petitbleu_mail.addresses import canonical_domain
+from petitbleu_mail.mta_sts import MAX_AGE
 
 _TXT_OCTETS = 255
 
@@ -56,6 +59,48 @@ async def _keys(office: Office, options: Namespace) -> None:
             office.answer(None, [zone_line(row["name"], row["text"])])
 
 
+def _policy(domain: str, policy: pb.StsPolicy) -> dict[str, Any]:
+    return {
+        "domain": domain, "mode": pb.StsMode.Name(policy.mode).removeprefix("STS_MODE_").lower(), "mx": list(policy.mx),
+        "max_age": policy.max_age_seconds, "id": policy.id, "text": policy.text,
+    }  # fmt: skip
+
+
+async def _sts(office: Office, options: Namespace) -> None:
+    if not options.mode:
+        if options.mx or options.max_age:
+            raise Failure("name the mode too: --mode")
+        stub = domains_pb2_grpc.StsPolicyServiceStub(office.peer("delivery").channel)
+        found = await office.call("delivery", stub.GetStsPolicy, pb.GetStsPolicyRequest(domain=options.domain))
+        policy = found.policy
+    else:
+        mode = (
+            pb.STS_MODE_UNSPECIFIED if options.mode == "off" else pb.StsMode.Value(f"STS_MODE_{options.mode.upper()}")
+        )
+        wanted = pb.StsPolicy(mode=mode, mx=options.mx, max_age_seconds=options.max_age)
+        request = pb.SetStsPolicyRequest(domain=options.domain, policy=wanted)
+        policy = (await office.call("delivery", _stub(office).SetStsPolicy, request)).policy
+    if policy.mode == pb.STS_MODE_UNSPECIFIED:
+        office.answer({"domain": options.domain, "mode": None}, [f"{options.domain} has no MTA-STS policy"])
+        return
+    name = canonical_domain(options.domain)
+    record = zone_line(f"_mta-sts.{name}", f"v=STSv1; id={policy.id}")
+    said = [
+        f"served at https://mta-sts.{name}/.well-known/mta-sts.txt:",
+        *policy.text.splitlines(),
+        "",
+        "record to publish:",
+        record,
+    ]
+    office.answer({**_policy(options.domain, policy), "record": record}, said)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_AGE:
+        raise ArgumentTypeError(f"seconds from 1 to {MAX_AGE} are needed")
+    return int(text)
+
+
 def add_to_domains(domains: Commands) -> None:
     """Add the commands to the group `domain`."""
     keys = domains.add("keys", "show a domain's DKIM keys and their records", _keys)
@@ -63,4 +108,14 @@ def add_to_domains(domains: Commands) -> None:
     keys.add_argument("--rotate", action="store_true", help="make the next keys, which sign once they are published")
     keys.add_argument(
         "--now", action="store_true", help="rotate and sign with the next keys at once: for keys that were stolen"
+    )
+    sts = domains.add("sts", "show or set the MTA-STS policy that is served for a domain (RFC 8461)", _sts)
+    sts.add_argument("domain")
+    sts.add_argument(
+        "--mode", choices=["testing", "enforce", "none", "off"],
+        help="none: senders are to forget the last one; off: serve nothing, some time after none",
+    )  # fmt: skip
+    sts.add_argument("--mx", action="append", default=[], help="an MX host, or *.name; the platform's own unless given")
+    sts.add_argument(
+        "--max-age", type=_seconds, default=0, help="seconds that senders remember it; a month, a day for testing"
     )

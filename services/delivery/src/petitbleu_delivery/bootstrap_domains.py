@@ -13,10 +13,11 @@ from petitbleu_delivery.adapters.domain_rows import DomainRows
 from petitbleu_delivery.adapters.hosted import AccountsDomains
 from petitbleu_delivery.adapters.key_file import checked_key
 from petitbleu_delivery.adapters.records_dns import RecordLookups
+from petitbleu_delivery.adapters.sts_rows import StsRows
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.domain.domain_keys import KeyTimes
 from petitbleu_delivery.domain.seal import Seal
-from petitbleu_delivery.grpc_domains import DomainServicer
+from petitbleu_delivery.grpc_domains import DomainServicer, StsPolicyServicer
 from petitbleu_delivery.service.domains.keeper import KeyKeeper
 from petitbleu_delivery.service.domains.signing import DomainKeys
 from petitbleu_kit.lifecycle import StartupError, forever
@@ -32,10 +33,12 @@ class Domains(NamedTuple):
     keeper: KeyKeeper
     keys: DomainKeys
     servicer: DomainServicer
+    policies: StsPolicyServicer
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Open the doors."""
         domains_pb2_grpc.add_DomainServiceServicer_to_server(self.servicer, server)
+        domains_pb2_grpc.add_StsPolicyServiceServicer_to_server(self.policies, server)
 
     def work(self) -> list[Awaitable[None]]:
         """Return what goes on in the background."""
@@ -61,4 +64,6 @@ async def open_domains(opened: Backends) -> Domains:
     keeper = KeyKeeper(DomainRows(opened.pool), seal, lookups, times)
     hosted = AccountsDomains(opened.accounts, settings.delivery_call_seconds)
     keys = DomainKeys(keeper, hosted, lookups, ed25519=settings.dkim_ed25519)
-    return Domains(settings, keeper, keys, DomainServicer(hosted, keeper, keys))
+    policies = StsRows(opened.pool)
+    servicer = DomainServicer(hosted, keeper, keys, policies, settings.own_mx())
+    return Domains(settings, keeper, keys, servicer, StsPolicyServicer(hosted, policies))

@@ -73,6 +73,10 @@ class DeliverySettings(ServiceSettings):
         14, ge=0,
         description="A record stays so long after its key signed last: mail is on its way for 5 days, and looked at again later.",
     )  # fmt: skip
+    mx_names: str = Field(
+        "",
+        description="Names of this platform's MX hosts, comma separated: what MX records and MTA-STS policies of hosted domains name.",
+    )
     dkim_upkeep_seconds: float = Field(
         900,
         gt=0,
@@ -85,3 +89,7 @@ class DeliverySettings(ServiceSettings):
     def key_file(self) -> Path:
         """Return where the key is."""
         return self.delivery_key_file or self.data / "keys" / "delivery.key"
+
+    def own_mx(self) -> tuple[str, ...]:
+        """Names of the platform's MX hosts, in lower case."""
+        return tuple(name.strip().lower().removesuffix(".") for name in self.mx_names.split(",") if name.strip())

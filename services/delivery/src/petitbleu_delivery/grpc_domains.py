@@ -1,7 +1,8 @@
-"""The operator's door to hosted domains: DomainService."""
+"""The operator's door to hosted domains: DomainService; and the gateway's to their policies: StsPolicyService."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import grpc
@@ -9,16 +10,22 @@ import grpc.aio
 
 from petitbleu.delivery.v1 import domains_pb2 as pb
 from petitbleu.delivery.v1 import domains_pb2_grpc
+from petitbleu_delivery.adapters.sts_rows import StsRows
 from petitbleu_delivery.domain.domain_keys import DomainKey
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import HostedDomains
 from petitbleu_delivery.service.domains.keeper import KeyKeeper
 from petitbleu_delivery.service.domains.signing import DomainKeys
 from petitbleu_kit.rpc import OPERATOR
+from petitbleu_mail.mta_sts import StsError, StsMode, StsPolicy, make_policy
 
 DOMAINS_ALLOWED: Final = {
     "/petitbleu.delivery.v1.DomainService/": frozenset({OPERATOR}),
+    "/petitbleu.delivery.v1.StsPolicyService/": frozenset({"gateway", OPERATOR}),
 }
+
+# RFC 8461 §3.2 wants weeks where a policy holds; while it is tried out, it should be gone soon.
+_MAX_AGE: Final = {StsMode.NONE: 86_400, StsMode.TESTING: 86_400, StsMode.ENFORCE: 30 * 86_400}
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -41,12 +48,18 @@ class DomainServicer(domains_pb2_grpc.DomainServiceServicer):
         hosted: Says which domains are hosted.
         keeper: Has the keys.
         signer: Forgets what it knew of keys that change.
+        policies: The MTA-STS policies.
+        mx: Names of the platform's own MX hosts.
     """
 
-    def __init__(self, hosted: HostedDomains, keeper: KeyKeeper, signer: DomainKeys) -> None:
+    def __init__(
+        self, hosted: HostedDomains, keeper: KeyKeeper, signer: DomainKeys, policies: StsRows, mx: Sequence[str]
+    ) -> None:
         self._hosted = hosted
         self._keeper = keeper
         self._signer = signer
+        self._policies = policies
+        self._mx = tuple(mx)
 
     async def GetDomainKeys(self, request: pb.GetDomainKeysRequest, context: _Context) -> pb.GetDomainKeysResponse:
         """List the keys."""
@@ -62,6 +75,21 @@ class DomainServicer(domains_pb2_grpc.DomainServiceServicer):
         self._signer.forget(domain)
         return pb.RotateDomainKeysResponse(keys=map(_key, keys))
 
+    async def SetStsPolicy(self, request: pb.SetStsPolicyRequest, context: _Context) -> pb.SetStsPolicyResponse:
+        """Set, change or remove the policy."""
+        domain = await hosted_or_abort(self._hosted, request.domain, context)
+        wanted = request.policy
+        mode = _BY_NUMBER.get(wanted.mode)
+        if mode is None:
+            await self._policies.put(domain, None)
+            return pb.SetStsPolicyResponse()
+        try:
+            policy = make_policy(mode.value, wanted.mx or self._mx, wanted.max_age_seconds or _MAX_AGE[mode])
+        except StsError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        await self._policies.put(domain, policy)
+        return pb.SetStsPolicyResponse(policy=policy_message(policy))
+
 
 def _key(key: DomainKey) -> pb.DomainKey:
     return pb.DomainKey(
@@ -69,3 +97,39 @@ def _key(key: DomainKey) -> pb.DomainKey:
         record_name=key.record_name, record_text=key.record_text,
         made_at_ms=int(key.made.timestamp() * 1000), since_ms=int(key.since.timestamp() * 1000),
     )  # fmt: skip
+
+
+class StsPolicyServicer(domains_pb2_grpc.StsPolicyServiceServicer):
+    """Answers the gateway.
+
+    Args:
+        hosted: Says which domains are hosted.
+        rows: The policies.
+    """
+
+    def __init__(self, hosted: HostedDomains, rows: StsRows) -> None:
+        self._hosted = hosted
+        self._rows = rows
+
+    async def GetStsPolicy(self, request: pb.GetStsPolicyRequest, context: _Context) -> pb.GetStsPolicyResponse:
+        """Give the policy of a domain."""
+        domain = await hosted_or_abort(self._hosted, request.domain, context)
+        policy = await self._rows.get(domain)
+        if policy is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "this domain has no MTA-STS policy")
+        return pb.GetStsPolicyResponse(policy=policy_message(policy))
+
+
+_MODES: Final = {
+    StsMode.NONE: pb.STS_MODE_NONE,
+    StsMode.TESTING: pb.STS_MODE_TESTING,
+    StsMode.ENFORCE: pb.STS_MODE_ENFORCE,
+}
+_BY_NUMBER: Final = {number: mode for mode, number in _MODES.items()}
+
+
+def policy_message(policy: StsPolicy) -> pb.StsPolicy:
+    """Return a policy as the contract has it."""
+    return pb.StsPolicy(
+        mode=_MODES[policy.mode], mx=policy.mx, max_age_seconds=policy.max_age, id=policy.id, text=policy.text
+    )

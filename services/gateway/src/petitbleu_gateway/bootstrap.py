@@ -14,6 +14,7 @@ import grpc
 from petitbleu_gateway.adapters.accounts_grpc import GrpcAccounts
 from petitbleu_gateway.adapters.bus_events import BusEvents
 from petitbleu_gateway.adapters.identities_grpc import GrpcIdentities
+from petitbleu_gateway.adapters.policies_grpc import GrpcPolicies
 from petitbleu_gateway.adapters.probes import backend_answers, service_ready
 from petitbleu_gateway.adapters.push_grpc import GrpcPush
 from petitbleu_gateway.adapters.push_post import PostLimits, PushPoster
@@ -32,6 +33,7 @@ from petitbleu_gateway.http.event_source_door import EventSourceDoor
 from petitbleu_gateway.http.exchange import OctetBudget
 from petitbleu_gateway.http.image_door import ImageDoor
 from petitbleu_gateway.http.jmap_doors import JmapDoors
+from petitbleu_gateway.http.policy_door import STS_PATH, PolicyDoor
 from petitbleu_gateway.http.probe_doors import ProbeDoors
 from petitbleu_gateway.http.protocol import ConnectionLimits
 from petitbleu_gateway.http.push_opening import PushOpening
@@ -95,7 +97,7 @@ class WebPush:
 def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, people: People, authentication: Authentication,
     readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush, proxies: Sequence[Network],
-    shared: SharedAccounts,
+    shared: SharedAccounts, policies: PolicyDoor,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight, settings.http_octets_account)
@@ -147,6 +149,7 @@ def build_application(
         Route("readyz", "/readyz", {"GET": probes.ready, "HEAD": probes.ready}),
         Route("livez", "/livez", {"GET": probes.live, "HEAD": probes.live}),
         Route("session", "/.well-known/jmap", describe),  # RFC 8620 §2.2
+        Route("mta-sts", STS_PATH, {"GET": policies.policy, "HEAD": policies.policy}),
         Route("session", SESSION_PATH, describe),
         Route("api", API_PATH, {"POST": jmap.api}),
         Route("events", EVENT_PATH, {"GET": events.events}),
@@ -318,6 +321,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         web_push,
         proxies,
         shared,
+        PolicyDoor(GrpcPolicies(delivery_peer, settings.rpc_seconds)),
     )
     doors, certificates = _doors(settings, application, proxies)
     await health.start()

@@ -259,3 +259,15 @@ class MailStore(Protocol):
 
     def read(self, who: Identity, message_id: int, offset: int, length: int) -> AsyncIterator[bytes]:
         """Stream octets of a message as served; `length` 0 means to its end."""
+
+
+class Policies(Protocol):
+    """What hosted domains have us say to the world."""
+
+    async def sts_policy(self, domain: str) -> str | None:
+        """Give the text of a domain's MTA-STS policy (lower case, A-labels), None when there is none.
+
+        Raises:
+            AwayError: nobody answers.
+        """
+        ...

@@ -45,6 +45,11 @@ class DomainServiceStub:
                 request_serializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysResponse.FromString,
                 _registered_method=True)
+        self.SetStsPolicy = channel.unary_unary(
+                '/petitbleu.delivery.v1.DomainService/SetStsPolicy',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.SetStsPolicyRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.SetStsPolicyResponse.FromString,
+                _registered_method=True)
 
 
 class DomainServiceServicer:
@@ -65,6 +70,13 @@ class DomainServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetStsPolicy(self, request, context):
+        """SetStsPolicy sets, changes or removes the MTA-STS policy that is served for a domain (RFC 8461).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DomainServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_DomainServiceServicer_to_server(servicer, server):
                     servicer.RotateDomainKeys,
                     request_deserializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysRequest.FromString,
                     response_serializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysResponse.SerializeToString,
+            ),
+            'SetStsPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetStsPolicy,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.SetStsPolicyRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.SetStsPolicyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,109 @@ class DomainService:
             '/petitbleu.delivery.v1.DomainService/RotateDomainKeys',
             petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysRequest.SerializeToString,
             petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetStsPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.DomainService/SetStsPolicy',
+            petitbleu_dot_delivery_dot_v1_dot_domains__pb2.SetStsPolicyRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_domains__pb2.SetStsPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class StsPolicyServiceStub:
+    """StsPolicyService tells which MTA-STS policy is served for a domain. Callers: gateway, operator.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetStsPolicy = channel.unary_unary(
+                '/petitbleu.delivery.v1.StsPolicyService/GetStsPolicy',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.GetStsPolicyRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.GetStsPolicyResponse.FromString,
+                _registered_method=True)
+
+
+class StsPolicyServiceServicer:
+    """StsPolicyService tells which MTA-STS policy is served for a domain. Callers: gateway, operator.
+    """
+
+    def GetStsPolicy(self, request, context):
+        """GetStsPolicy gives the policy of a hosted domain; NOT_FOUND when it has none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_StsPolicyServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetStsPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStsPolicy,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.GetStsPolicyRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.GetStsPolicyResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'petitbleu.delivery.v1.StsPolicyService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('petitbleu.delivery.v1.StsPolicyService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class StsPolicyService:
+    """StsPolicyService tells which MTA-STS policy is served for a domain. Callers: gateway, operator.
+    """
+
+    @staticmethod
+    def GetStsPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.StsPolicyService/GetStsPolicy',
+            petitbleu_dot_delivery_dot_v1_dot_domains__pb2.GetStsPolicyRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_domains__pb2.GetStsPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,
