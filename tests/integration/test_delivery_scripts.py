@@ -15,9 +15,13 @@ import pytest
 from tests.integration.delivery_world import DeliveryWorld
 from tests.ports import offset_of
 
+from petitbleu.accounts.v1 import accounts_pb2
 from petitbleu.delivery.v1 import scripts_pb2, scripts_pb2_grpc
 from petitbleu.store.v1 import accept_pb2
+from petitbleu_delivery.adapters.rule_peers import RulePeers
+from petitbleu_delivery.service.scripts.erasure import erase_closed
 from petitbleu_dev.stack import Stack
+from petitbleu_kit.postgres import open_pool
 
 OFFSET = offset_of(500)
 
@@ -148,6 +152,7 @@ async def test_rfc5228_4_2_redirect_to_a_local_account(world: DeliveryWorld) -> 
     await delivered(world, address, header="X-Mark: sent on\r\n")
     (mail,) = await arrived(world, two)
     assert mail["X-Mark"] == "sent on"
+    assert {"i=1", "cv=none", "d=route.test"} <= {one.strip() for one in mail["ARC-Seal"].split(";")}  # RFC 8617 §5.1
     assert mail["Return-Path"] == f"<{address}>"
     assert [one.strip("<>") for one in mail.get_all("Delivered-To", [])] == [other, address]
     assert await world.messages(account) == []
@@ -260,6 +265,28 @@ async def test_nothing_goes_out_of_a_childs_account_for_a_rule(world: DeliveryWo
     await world.settled(ids)
     await world.quiet()
     assert await world.messages(two) == []
+
+
+async def test_the_rules_of_a_closed_account_are_erased_and_those_of_others_stay(
+    world: DeliveryWorld, scripts_stack: Stack
+) -> None:
+    address, account = await world.person()
+    _, other = await world.person()
+    for number in (account, other):
+        await activate(world, number, "if false { discard; }")
+        await ask(world, number, "SetVacation", vacation=scripts_pb2.Vacation(enabled=True, text_body="away"))
+    await world.admin("CloseAccount", accounts_pb2.CloseAccountRequest(address=address))
+    pool = await open_pool(scripts_stack.environment("delivery")["PETITBLEU_PG_DSN"], "delivery", 2)
+    try:
+        peers = RulePeers(world.peer("store", "delivery"), world.peer("accounts", "delivery"), 5, 5)
+        await erase_closed(pool, peers)
+        left = await pool.fetch(
+            "/* cold:test.books */ SELECT b.account_id FROM script_book b JOIN script s ON s.account_id = b.account_id"
+        )
+        assert account not in {row["account_id"] for row in left}
+        assert other in {row["account_id"] for row in left}
+    finally:
+        await pool.close()
 
 
 async def test_junk_goes_to_junk_unless_the_owner_says_otherwise_by_name(world: DeliveryWorld) -> None:

@@ -197,7 +197,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     domains = await open_domains(opened)
     cache = RouteCache(settings.delivery_cache_entries, settings.delivery_cache_seconds)
     tally = Tally()
-    scripts = script_parts(settings, opened.pool, opened.store, opened.accounts)
+    scripts = script_parts(settings, opened.pool, opened.store, opened.accounts, domains.keys)
     rounds = Rounds(
         StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds),
         Router(AccountsDirectory(opened.accounts, settings.delivery_call_seconds), cache),

@@ -14,6 +14,9 @@ from petitbleu_delivery.adapters.rule_rows import RuleMemory
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.grpc_scripts import ScriptServicer
+from petitbleu_delivery.service.domains.signing import DomainKeys
+from petitbleu_delivery.service.scripts.erasure import erase_closed
+from petitbleu_delivery.service.scripts.forwarding import sealer
 from petitbleu_delivery.service.scripts.keeping import ScriptKeeping
 from petitbleu_delivery.service.scripts.rulebook import Rulebook
 from petitbleu_delivery.service.scripts.rulings import Rulings
@@ -27,10 +30,13 @@ class ScriptParts:
     keeping: ScriptKeeping
     rulings: Rulings
     memory: RuleMemory
+    peers: RulePeers
+    pool: asyncpg.Pool[asyncpg.Record]
 
     async def upkeep(self) -> None:
-        """Forget what rules remembered and is over; called every hour."""
+        """Forget what is over, and what closed accounts left; called every hour."""
         await self.memory.expire()
+        await erase_closed(self.pool, self.peers)
 
     def serve(self, server: grpc.aio.Server) -> None:
         """Answer people's requests."""
@@ -38,7 +44,7 @@ class ScriptParts:
 
 
 def script_parts(
-    settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], store: Peer, accounts: Peer
+    settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], store: Peer, accounts: Peer, keys: DomainKeys
 ) -> ScriptParts:
     """Return what keeps and carries out rules.
 
@@ -48,4 +54,6 @@ def script_parts(
     seal = Seal(read_key(settings.key_file()), "scripts")
     peers = RulePeers(store, accounts, settings.delivery_call_seconds, settings.delivery_commit_seconds)
     memory = RuleMemory(pool)
-    return ScriptParts(ScriptKeeping(pool, seal), Rulings(Rulebook(pool, seal), peers, memory, seal), memory)
+    forward = sealer(keys, settings.own_name)
+    rulings = Rulings(Rulebook(pool, seal), peers, memory, seal, forward, settings.hostname)
+    return ScriptParts(ScriptKeeping(pool, seal), rulings, memory, peers, pool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from pydantic import Field
@@ -51,6 +52,11 @@ class DeliverySettings(ServiceSettings):
     delivery_drain_seconds: float = Field(
         8, gt=0, description="At SIGTERM, seconds for the list in hand to be settled."
     )
+    smtp_hostname: str = Field("", description="Our name in what we write and send; this host's name when empty.")
+    authserv_id: str = Field(
+        "",
+        description="Our name in Authentication-Results (RFC 8601 §2.5), as ingest has it; `smtp_hostname` when empty.",
+    )
     delivery_key_file: Path | None = Field(
         None,
         description="32 random bytes, base64: DKIM keys, and what delivery keeps of people, are sealed under it. "
@@ -93,3 +99,13 @@ class DeliverySettings(ServiceSettings):
     def own_mx(self) -> tuple[str, ...]:
         """Names of the platform's MX hosts, in lower case."""
         return tuple(name.strip().lower().removesuffix(".") for name in self.mx_names.split(",") if name.strip())
+
+    @property
+    def hostname(self) -> str:
+        """Return our name."""
+        return self.smtp_hostname or socket.getfqdn() or "localhost"
+
+    @property
+    def own_name(self) -> str:
+        """Return our name in Authentication-Results."""
+        return self.authserv_id or self.hostname

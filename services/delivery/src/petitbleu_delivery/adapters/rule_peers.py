@@ -37,11 +37,10 @@ class Letter(NamedTuple):
 
 
 class Person(NamedTuple):
-    """What accounts tells of an account."""
+    """What accounts tells of an account that is not being erased."""
 
     address: str
     name: str
-    active: bool
 
 
 class RulePeers:
@@ -94,12 +93,13 @@ class RulePeers:
         return [(one.path, one.role) for found in answer.accounts for one in found.folders]
 
     async def people(self, account_ids: Sequence[int]) -> dict[int, Person]:
-        """Return what is known of accounts, at most 1,000."""
+        """Return what is known of accounts, at most 1,000; those that are not there, or are being erased, are left out."""
         request = accounts_pb2.GetAccountsRequest(account_ids=account_ids)
         answer = await ask(self._accounts, Peer.ACCOUNTS, self._directory.GetAccounts, request, self._call_seconds)
         return {
-            one.account_id: Person(one.address, one.display_name, one.state == accounts_pb2.ACCOUNT_STATE_ACTIVE)
+            one.account_id: Person(one.address, one.display_name)
             for one in answer.accounts
+            if one.state != accounts_pb2.ACCOUNT_STATE_CLOSING
         }
 
     async def accept(self, letters: Sequence[Letter]) -> bool:

@@ -41,6 +41,24 @@ _RULES: Final = """/* hot:delivery.script_rules */ SELECT b.modseq, b.tenant_id,
     s.name_sealed, s.content_sealed FROM script_book b LEFT JOIN script s ON s.partition = b.partition AND s.account_id = b.account_id
     WHERE b.partition = $1 AND b.account_id = $2"""
 
+_BOOKS: Final = """/* cold:delivery.script_books */ SELECT partition, account_id FROM script_book WHERE partition = ANY($1::smallint[])"""
+_ERASE: Final = tuple(
+    f"/* cold:delivery.{table}_erase */ DELETE FROM {table} WHERE partition = $1 AND account_id = $2"
+    for table in ("rule_memory", "script", "script_book")
+)
+
+
+async def books(connection: Connection, partitions: Iterable[int]) -> list[tuple[int, int]]:
+    """Tell which accounts (partition, account) have a book."""
+    rows = await connection.fetch(_BOOKS, list(partitions))
+    return [(row["partition"], row["account_id"]) for row in rows]
+
+
+async def erase(connection: Connection, partition: int, account_id: int) -> None:
+    """Delete all that is kept for an account."""
+    for statement in _ERASE:
+        await connection.execute(statement, partition, account_id)
+
 
 async def lock(connection: Connection, partition: int, account_id: int, tenant_id: int) -> asyncpg.Record:
     """Lock an account's book, made where there is none."""

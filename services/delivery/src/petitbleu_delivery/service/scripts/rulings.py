@@ -8,7 +8,6 @@ message is kept in the inbox.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
@@ -34,6 +33,7 @@ from petitbleu_delivery.domain.rules import INBOX, JUNK, Ruling, ruling_of
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.errors import Peer, PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.service.scripts.evaluation import View, ruled
+from petitbleu_delivery.service.scripts.forwarding import SealForward
 from petitbleu_delivery.service.scripts.rulebook import Rulebook, Rules
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.sieve.actions import Keep, Vacation
@@ -64,15 +64,20 @@ class Rulings:
         peers: store and accounts.
         memory: What rules remember.
         seal: Makes keyed hashes.
+        forward: Seals what is sent on.
+        host: Our name, in notices.
     """
 
-    def __init__(self, rulebook: Rulebook, peers: RulePeers, memory: RuleMemory, seal: Seal) -> None:
+    def __init__(
+        self, rulebook: Rulebook, peers: RulePeers, memory: RuleMemory, seal: Seal, forward: SealForward, host: str
+    ) -> None:
+        self._forward = forward
         self._rulebook = rulebook
         self._peers = peers
         self._memory = memory
         self._seal = seal
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._host = socket.getfqdn() or "localhost"
+        self._host = host
 
     async def apply(self, placements: Sequence[Placement]) -> None:
         """Say of each placement where it is to be filed, or that it is discarded; do what else the rules want.
@@ -148,6 +153,11 @@ class Rulings:
         return self._peers
 
     @property
+    def forward(self) -> SealForward:
+        """Seals what is sent on."""
+        return self._forward
+
+    @property
     def memory(self) -> RuleMemory:
         """What rules remember."""
         return self._memory
@@ -215,6 +225,7 @@ class _Case:
             if read is None:
                 return False
             whole = read
+        whole = await self._rulings.forward(whole, self._owner.address)
         # a bounce comes to whoever redirects, who alone can change it, and goes no further: it has the null path (ADR 28)
         sender = self._owner.address if self._message.mail_from else ""
         trace = prefix("", self._owner.recipient).partition(b"\r\n")[2]
