@@ -61,6 +61,7 @@ class StoreFiling:
                 found.accepted_id, found.mail_from, found.header_from, found.from_authenticated, found.traceparent, found.size,
                 verdicts.treatment == accept_pb2.TREATMENT_JUNK,
                 verdicts.envelope_authenticated or found.origin == accept_pb2.ORIGIN_SUBMITTED,
+                late_results=verdicts.late_results,
             )  # fmt: skip
             recipients += [Recipient(message, r.recipient_no, r.address, r.attempts) for r in found.recipients]
         return recipients
@@ -75,7 +76,7 @@ class StoreFiling:
             item = add(
                 account_id=placement.account_id,
                 decision_token=placement.token,
-                prefix=prefix(message.mail_from, recipient.address),
+                prefix=prefix(message.mail_from, recipient.address, message.late_results),
                 sole=placement.sole,
                 mailbox_roles=placement.roles,
                 keywords=placement.keywords,

@@ -71,6 +71,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """Whether what ingest found out puts it in Junk."""
     envelope_authenticated: bool = False
     """Whether a reply to the envelope sender reaches who sent it, and no third party."""
+    late_results: bytes = b""
+    """Our Authentication-Results where it is not in the blob."""
 
 
 class Recipient(msgspec.Struct, frozen=True, gc=False):

@@ -28,6 +28,9 @@ def _delivered_to(address: str) -> bytes:
     return delivered_to(_mailbox(address))
 
 
-def prefix(mail_from: str, address: str) -> bytes:
-    """Return the prefix for a recipient, CRLF ended; both addresses as received, `mail_from` empty for the null path."""
-    return _return_path(mail_from) + _delivered_to(address)
+def prefix(mail_from: str, address: str, results: bytes = b"") -> bytes:
+    """Return the prefix for a recipient, CRLF ended; both addresses as received, `mail_from` empty for the null path.
+
+    `results` is our Authentication-Results where ingest could not put it into the trace lines any more (RFC 8601 §4.1).
+    """
+    return _return_path(mail_from) + _delivered_to(address) + results

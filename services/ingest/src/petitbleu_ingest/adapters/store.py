@@ -79,6 +79,7 @@ def _fill_verdicts(item: accept_pb2.AuthenticationVerdicts, verdicts: Verdicts) 
     if verdicts.junk:
         item.treatment = accept_pb2.TREATMENT_JUNK
     item.spam_score = verdicts.spam_score
+    item.late_results = verdicts.late_results
 
 
 class GrpcStore:

@@ -9,7 +9,7 @@ class Verdicts(msgspec.Struct, frozen=True):
     """Results are in the words of RFC 8601 §2.7, "" for what was not checked; `spam_score` is in hundredths.
 
     `from_authenticated` says that the one author in From is who it says, `envelope_authenticated` that a reply to the envelope
-    sender hits nobody else; `junk` where the message belongs.
+    sender hits nobody else; `junk` where the message belongs. `late_results` is our field where it could not stand in the trace lines any more.
     """
 
     from_authenticated: bool = False
@@ -20,3 +20,4 @@ class Verdicts(msgspec.Struct, frozen=True):
     arc: str = ""
     junk: bool = False
     spam_score: int = 0
+    late_results: bytes = b""

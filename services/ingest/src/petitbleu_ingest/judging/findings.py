@@ -71,7 +71,10 @@ def from_authenticated(found: Findings) -> bool:
 
 
 def envelope_authenticated(found: Findings) -> bool:
-    """Whether the envelope sender is who it says: SPF passes, or a signature of its domain holds."""
+    """Whether the envelope sender is who it says: SPF passes, or a signature of its domain holds.
+
+    A signature of the author's says nothing of who replays the message (RFC 6376 §8.6).
+    """
     if not found.mail_from:
         return False
     if found.spf is not None and found.spf.result is SpfResult.PASS:

@@ -7,6 +7,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from petitbleu_ingest import metrics
 from petitbleu_ingest.domain.message import Incoming
 from petitbleu_ingest.errors import REFUSAL_WIRE, Refusal
@@ -206,8 +208,12 @@ async def _finish_message(
             )
             smtp.proceed()
             return
-        message.trace = sentence.field + message.trace  # RFC 8601 §4.1: above what it speaks of
         message.verdicts = sentence.verdicts
+        if reception.upload is None:
+            message.trace = sentence.field + message.trace  # RFC 8601 §4.1: above what it speaks of
+        elif sentence.verdicts is not None:
+            # the trace lines of a body that was streamed are stored already: delivery puts it above them
+            message.verdicts = msgspec.structs.replace(sentence.verdicts, late_results=sentence.field)
     if reception.upload is None:
         _submit(smtp, transaction, reception, message, arrived)
     else:

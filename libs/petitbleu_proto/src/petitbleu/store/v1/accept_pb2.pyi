@@ -349,6 +349,7 @@ class AuthenticationVerdicts(_message.Message):
     ENVELOPE_AUTHENTICATED_FIELD_NUMBER: _builtins.int
     TREATMENT_FIELD_NUMBER: _builtins.int
     SPAM_SCORE_FIELD_NUMBER: _builtins.int
+    LATE_RESULTS_FIELD_NUMBER: _builtins.int
     from_authenticated: _builtins.bool
     """True when header_from is authenticated (aligned DKIM or SPF pass, or a local login)."""
     spf: Global___Verdict.ValueType
@@ -365,6 +366,10 @@ class AuthenticationVerdicts(_message.Message):
     """Where the message belongs by what was found."""
     spam_score: _builtins.int
     """Spam score in hundredths; 0 when nothing scored it."""
+    late_results: _builtins.bytes
+    """Our Authentication-Results field, CRLF ended, of a staged message, whose trace lines are stored before it is known; else empty.
+    It belongs in the prefix of each recipient.
+    """
     def __init__(
         self,
         *,
@@ -376,10 +381,11 @@ class AuthenticationVerdicts(_message.Message):
         envelope_authenticated: _builtins.bool = ...,
         treatment: Global___Treatment.ValueType = ...,
         spam_score: _builtins.int = ...,
+        late_results: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arc", b"arc", "dkim", b"dkim", "dmarc", b"dmarc", "envelope_authenticated", b"envelope_authenticated", "from_authenticated", b"from_authenticated", "spam_score", b"spam_score", "spf", b"spf", "treatment", b"treatment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arc", b"arc", "dkim", b"dkim", "dmarc", b"dmarc", "envelope_authenticated", b"envelope_authenticated", "from_authenticated", b"from_authenticated", "late_results", b"late_results", "spam_score", b"spam_score", "spf", b"spf", "treatment", b"treatment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

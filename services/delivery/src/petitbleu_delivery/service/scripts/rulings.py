@@ -122,7 +122,7 @@ class Rulings:
             if octets is None:  # store will say so of the filing
                 return
             # a script sees what its owner will see: the lines of final delivery stand on top
-            lines = prefix(message.mail_from, placement.recipient.address)
+            lines = prefix(message.mail_from, placement.recipient.address, message.late_results)
             view = View(lines + octets, len(lines) + message.size)
             owner = Owner(person.address, person.name, placement.recipient.address)
             ruling = await self._ruling(placement, rules, view)
