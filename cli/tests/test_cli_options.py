@@ -33,6 +33,7 @@ from petitbleu_kit.config import ServiceSettings
         "domain create b.test",
         "domain catch-all b.test",
         "domain keys",
+        "domain check",
         "domain sts b.test --mode maybe",
         "domain sts b.test --mode none --max-age 99999999999",
         "junior decide a@b.test not-a-uuid --deliver",

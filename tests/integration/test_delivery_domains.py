@@ -88,7 +88,10 @@ def zone() -> Iterator[Zone]:
 def domains_stack(tmp_path_factory: pytest.TempPathFactory, zone: Zone) -> Iterator[Stack]:
     stack = Stack(
         tmp_path_factory.mktemp("domains") / "data", OFFSET,
-        environment={"PETITBLEU_DNS": zone.address, "PETITBLEU_LOG_LEVEL": "DEBUG"},
+        environment={
+            "PETITBLEU_DNS": zone.address, "PETITBLEU_LOG_LEVEL": "DEBUG", "PETITBLEU_SENDING_ADDRESSES": "192.0.2.7,2001:db8::7",
+            "PETITBLEU_MAIL_HOST": "mail.us.test",
+        },
     )  # fmt: skip
     stack.start()
     try:
@@ -275,6 +278,52 @@ async def test_a_policy_is_set_served_and_changes_its_id(world: DeliveryWorld) -
     with pytest.raises(grpc.aio.AioRpcError):
         await served(domain)
     status, answer = await asyncio.to_thread(cli, world.stack, "domain", "sts", "elsewhere.test", "--mode", "none")
+    assert (status, answer) == (1, {"error": "this domain is not hosted here"})
+
+
+def states(answer: Any) -> dict[str, str]:
+    """Record → the worst that is said of one of its kind."""
+    order = ("right", "unknown", "missing", "wrong")
+    found: dict[str, str] = {}
+    for row in answer["records"]:
+        found[row["record"]] = max(found.get(row["record"], "right"), row["state"], key=order.index)
+    return found
+
+
+async def test_a_domain_is_checked_and_what_is_to_be_pasted_makes_it_right(world: DeliveryWorld, zone: Zone) -> None:
+    domain = await world.new_domain()
+    status, bare = await asyncio.to_thread(cli, world.stack, "domain", "check", domain)
+    assert (status, bare["right"]) == (1, False)
+    assert states(bare) == {
+        "mx": "missing", "spf": "missing", "dkim": "missing", "dmarc": "missing", "mta-sts": "missing", "mta-sts-policy": "missing",
+        "tls-rpt": "missing", "srv": "missing", "bimi": "missing",
+    }  # fmt: skip
+    for row in bare["records"]:
+        for line in row["paste"]:
+            name, _, record = line.partition(". IN ")
+            zone.names.setdefault(name, []).append(record)
+    zone.names[domain].append("MX 10 mx.us.test.")
+    zone.names["mx.us.test"] = ["A 192.0.2.7", "AAAA 2001:db8::7"]
+    zone.names["_25._tcp.mx.us.test"] = ["TLSA 3 1 1 " + "ab" * 32]
+    status, full = await asyncio.to_thread(cli, world.stack, "domain", "check", domain)
+    assert states(full) == {
+        "mx": "right", "spf": "right", "dkim": "right", "dmarc": "right", "mta-sts": "missing", "mta-sts-policy": "missing",
+        "tls-rpt": "right", "dane": "unknown", "srv": "right", "bimi": "missing",
+    }  # fmt: skip
+    assert (status, full["right"]) == (0, True)
+    zone.names[domain] = [record for record in zone.names[domain] if "spf1" not in record]
+    zone.txt(f"_dmarc.{domain}", "v=DMARC1; p=quarantine")
+    zone.names[domain].append('TXT "v=spf1 a:elsewhere.test -all"')
+    zone.names["_mta-sts." + domain] = ["SERVFAIL"]
+    assert (await asyncio.to_thread(cli, world.stack, "domain", "sts", domain, "--mode", "none"))[0] == 0
+    status, broken = await asyncio.to_thread(cli, world.stack, "domain", "check", domain)
+    assert status == 1
+    found = states(broken)
+    assert (found["spf"], found["mta-sts"], found["mta-sts-policy"]) == ("wrong", "unknown", "wrong")
+    (spf,) = [row for row in broken["records"] if row["record"] == "spf"]
+    assert spf["paste"] == [f'{domain}. IN TXT "v=spf1 mx a:elsewhere.test -all"']
+    assert "192.0.2.7 (fail)" in spf["note"]
+    status, answer = await asyncio.to_thread(cli, world.stack, "domain", "check", "elsewhere.test")
     assert (status, answer) == (1, {"error": "this domain is not hosted here"})
 
 

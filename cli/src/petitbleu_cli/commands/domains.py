@@ -1,4 +1,4 @@
-"""`petitbleu domain keys` and `petitbleu domain sts`: what hosted domains say about their mail, which is delivery's."""
+"""`petitbleu domain check`, `keys` and `sts`: what hosted domains say about their mail, which is delivery's."""
 
 from __future__ import annotations
 
@@ -59,6 +59,34 @@ async def _keys(office: Office, options: Namespace) -> None:
             office.answer(None, [zone_line(row["name"], row["text"])])
 
 
+def _state(state: int) -> str:
+    return pb.RecordState.Name(pb.RecordState.ValueType(state)).removeprefix("RECORD_STATE_").lower()
+
+
+async def _check(office: Office, options: Namespace) -> int:
+    request = pb.CheckDomainRequest(domain=options.domain)
+    checked = await office.call("delivery", _stub(office).CheckDomain, request, seconds=60)
+    rows: list[dict[str, Any]] = [
+        {
+            "record": one.kind, "name": one.name, "type": one.type, "state": _state(one.state), "required": one.required,
+            "found": list(one.found), "paste": list(one.wanted), "note": one.note,
+        }
+        for one in checked.findings
+    ]  # fmt: skip
+    is_right = all(one.state == pb.RECORD_STATE_RIGHT for one in checked.findings if one.required)
+    is_right &= not any(one.state == pb.RECORD_STATE_WRONG for one in checked.findings)
+    lines = []
+    for row in rows:
+        optional = "" if row["required"] or row["state"] == "right" else "  (good to have)"
+        lines.append(f"{row['state']:8} {row['record']:15} {row['name']}{optional}")
+        lines += [f"           {row['note']}"] if row["note"] else []
+        if row["state"] in {"wrong", "unknown"}:
+            lines += [f"           found: {line}" for line in row["found"]]
+        lines += [f"           paste: {line}" for line in row["paste"]]
+    office.answer({"domain": checked.domain, "right": is_right, "records": rows}, lines)
+    return 0 if is_right else 1
+
+
 def _policy(domain: str, policy: pb.StsPolicy) -> dict[str, Any]:
     return {
         "domain": domain, "mode": pb.StsMode.Name(policy.mode).removeprefix("STS_MODE_").lower(), "mx": list(policy.mx),
@@ -103,6 +131,8 @@ def _seconds(text: str) -> int:
 
 def add_to_domains(domains: Commands) -> None:
     """Add the commands to the group `domain`."""
+    check = domains.add("check", "show which of a domain's records are right, wrong or missing", _check)
+    check.add_argument("domain")
     keys = domains.add("keys", "show a domain's DKIM keys and their records", _keys)
     keys.add_argument("domain")
     keys.add_argument("--rotate", action="store_true", help="make the next keys, which sign once they are published")

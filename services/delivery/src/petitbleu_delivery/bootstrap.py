@@ -244,4 +244,5 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
     await server.stop(1)
+    await domains.close()
     _log.info("delivered", settled=tally.settled, in_flight=tally.in_flight)

@@ -83,6 +83,22 @@ class DeliverySettings(ServiceSettings):
         "",
         description="Names of this platform's MX hosts, comma separated: what MX records and MTA-STS policies of hosted domains name.",
     )
+    mx_cert: Path | None = Field(
+        None, description="Certificate (PEM) of the MX hosts: `domain check` tells the TLSA record that fits it (DANE)."
+    )
+    mail_host: str = Field(
+        "", description="Name under which clients reach the platform: what SRV records of hosted domains name."
+    )
+    policy_host: str = Field(
+        "", description="Name of the host that serves `mta-sts.` names of hosted domains; `mail_host` when unset."
+    )
+    spf_mechanism: str = Field(
+        "mx",
+        description="What an SPF record of a hosted domain contains so that the platform may send for it, as `include:_spf.example.net`.",
+    )
+    sending_addresses: str = Field(
+        "", description="Addresses from which the platform sends, comma separated: `domain check` tries SPF with them."
+    )
     dkim_upkeep_seconds: float = Field(
         900,
         gt=0,

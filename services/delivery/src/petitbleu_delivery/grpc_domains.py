@@ -12,8 +12,10 @@ from petitbleu.delivery.v1 import domains_pb2 as pb
 from petitbleu.delivery.v1 import domains_pb2_grpc
 from petitbleu_delivery.adapters.sts_rows import StsRows
 from petitbleu_delivery.domain.domain_keys import DomainKey
+from petitbleu_delivery.domain.records import Finding
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import HostedDomains
+from petitbleu_delivery.service.domains.check import DomainCheck
 from petitbleu_delivery.service.domains.keeper import KeyKeeper
 from petitbleu_delivery.service.domains.signing import DomainKeys
 from petitbleu_kit.rpc import OPERATOR
@@ -50,16 +52,24 @@ class DomainServicer(domains_pb2_grpc.DomainServiceServicer):
         signer: Forgets what it knew of keys that change.
         policies: The MTA-STS policies.
         mx: Names of the platform's own MX hosts.
+        check: Looks at records.
     """
 
     def __init__(
-        self, hosted: HostedDomains, keeper: KeyKeeper, signer: DomainKeys, policies: StsRows, mx: Sequence[str]
+        self,
+        hosted: HostedDomains,
+        keeper: KeyKeeper,
+        signer: DomainKeys,
+        policies: StsRows,
+        mx: Sequence[str],
+        check: DomainCheck,
     ) -> None:
         self._hosted = hosted
         self._keeper = keeper
         self._signer = signer
         self._policies = policies
         self._mx = tuple(mx)
+        self._check = check
 
     async def GetDomainKeys(self, request: pb.GetDomainKeysRequest, context: _Context) -> pb.GetDomainKeysResponse:
         """List the keys."""
@@ -74,6 +84,12 @@ class DomainServicer(domains_pb2_grpc.DomainServiceServicer):
         keys = await self._keeper.rotate(domain, now=request.now)
         self._signer.forget(domain)
         return pb.RotateDomainKeysResponse(keys=map(_key, keys))
+
+    async def CheckDomain(self, request: pb.CheckDomainRequest, context: _Context) -> pb.CheckDomainResponse:
+        """Look at every record."""
+        domain = await hosted_or_abort(self._hosted, request.domain, context)
+        findings = await self._check.check(domain)
+        return pb.CheckDomainResponse(domain=domain, findings=map(_finding, findings))
 
     async def SetStsPolicy(self, request: pb.SetStsPolicyRequest, context: _Context) -> pb.SetStsPolicyResponse:
         """Set, change or remove the policy."""
@@ -96,6 +112,13 @@ def _key(key: DomainKey) -> pb.DomainKey:
         selector=key.selector, algorithm=key.algorithm.tag, state=pb.DomainKeyState.ValueType(int(key.state)),
         record_name=key.record_name, record_text=key.record_text,
         made_at_ms=int(key.made.timestamp() * 1000), since_ms=int(key.since.timestamp() * 1000),
+    )  # fmt: skip
+
+
+def _finding(finding: Finding) -> pb.RecordFinding:
+    return pb.RecordFinding(
+        kind=finding.kind, name=finding.name, type=finding.type, state=pb.RecordState.ValueType(int(finding.state)),
+        required=finding.required, found=finding.found, wanted=finding.wanted, note=finding.note,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import dns.asyncbackend
 import dns.asyncresolver
@@ -16,6 +16,8 @@ import dns.rdatatype
 import dns.resolver
 from dns.rdatatype import RdataType
 
+from petitbleu_delivery.domain.records_client import Service
+from petitbleu_delivery.domain.records_transport import Association
 from petitbleu_kit.egress_names import server_of
 from petitbleu_mail.auth.resolver import MailExchanger, NoSuchNameError, TemporaryDnsError, askable
 
@@ -24,24 +26,6 @@ _UDP_OCTETS: Final = 1232
 _TRY_SECONDS: Final = 2.0
 _SECONDS: Final = 5.0
 _AT_ONCE: Final = 32
-
-
-class Service(NamedTuple):
-    """One SRV record (RFC 2782); the target is "" where the service is not offered."""
-
-    priority: int
-    weight: int
-    port: int
-    target: str
-
-
-class Association(NamedTuple):
-    """One TLSA record (RFC 6698 §2.1)."""
-
-    usage: int
-    selector: int
-    matching: int
-    data: bytes
 
 
 class RecordLookups:

@@ -24,17 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#petitbleu/delivery/v1/domains.proto\x12\x15petitbleu.delivery.v1\"\xb6\x01\n\tDomainKey\x12\x10\n\x08selector\x18\x01 \x01(\t\x12\x11\n\talgorithm\x18\x02 \x01(\t\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.petitbleu.delivery.v1.DomainKeyState\x12\x13\n\x0brecord_name\x18\x04 \x01(\t\x12\x13\n\x0brecord_text\x18\x05 \x01(\t\x12\x12\n\nmade_at_ms\x18\x06 \x01(\x03\x12\x10\n\x08since_ms\x18\x07 \x01(\x03\"&\n\x14GetDomainKeysRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\"G\n\x15GetDomainKeysResponse\x12.\n\x04keys\x18\x01 \x03(\x0b\x32 .petitbleu.delivery.v1.DomainKey\"6\n\x17RotateDomainKeysRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x0b\n\x03now\x18\x02 \x01(\x08\"J\n\x18RotateDomainKeysResponse\x12.\n\x04keys\x18\x01 \x03(\x0b\x32 .petitbleu.delivery.v1.DomainKey\"x\n\tStsPolicy\x12,\n\x04mode\x18\x01 \x01(\x0e\x32\x1e.petitbleu.delivery.v1.StsMode\x12\n\n\x02mx\x18\x02 \x03(\t\x12\x17\n\x0fmax_age_seconds\x18\x03 \x01(\x03\x12\n\n\x02id\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\"W\n\x13SetStsPolicyRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x30\n\x06policy\x18\x02 \x01(\x0b\x32 .petitbleu.delivery.v1.StsPolicy\"H\n\x14SetStsPolicyResponse\x12\x30\n\x06policy\x18\x01 \x01(\x0b\x32 .petitbleu.delivery.v1.StsPolicy\"%\n\x13GetStsPolicyRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\"H\n\x14GetStsPolicyResponse\x12\x30\n\x06policy\x18\x01 \x01(\x0b\x32 .petitbleu.delivery.v1.StsPolicy*\xc7\x01\n\x0e\x44omainKeyState\x12 \n\x1c\x44OMAIN_KEY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44OMAIN_KEY_STATE_MADE\x10\x01\x12\x1e\n\x1a\x44OMAIN_KEY_STATE_PUBLISHED\x10\x02\x12\x1b\n\x17\x44OMAIN_KEY_STATE_ACTIVE\x10\x03\x12\x1d\n\x19\x44OMAIN_KEY_STATE_RETIRING\x10\x04\x12\x1c\n\x18\x44OMAIN_KEY_STATE_RETIRED\x10\x05*b\n\x07StsMode\x12\x18\n\x14STS_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rSTS_MODE_NONE\x10\x01\x12\x14\n\x10STS_MODE_TESTING\x10\x02\x12\x14\n\x10STS_MODE_ENFORCE\x10\x03\x32\xd9\x02\n\rDomainService\x12j\n\rGetDomainKeys\x12+.petitbleu.delivery.v1.GetDomainKeysRequest\x1a,.petitbleu.delivery.v1.GetDomainKeysResponse\x12s\n\x10RotateDomainKeys\x12..petitbleu.delivery.v1.RotateDomainKeysRequest\x1a/.petitbleu.delivery.v1.RotateDomainKeysResponse\x12g\n\x0cSetStsPolicy\x12*.petitbleu.delivery.v1.SetStsPolicyRequest\x1a+.petitbleu.delivery.v1.SetStsPolicyResponse2{\n\x10StsPolicyService\x12g\n\x0cGetStsPolicy\x12*.petitbleu.delivery.v1.GetStsPolicyRequest\x1a+.petitbleu.delivery.v1.GetStsPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#petitbleu/delivery/v1/domains.proto\x12\x15petitbleu.delivery.v1\"\xb6\x01\n\tDomainKey\x12\x10\n\x08selector\x18\x01 \x01(\t\x12\x11\n\talgorithm\x18\x02 \x01(\t\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.petitbleu.delivery.v1.DomainKeyState\x12\x13\n\x0brecord_name\x18\x04 \x01(\t\x12\x13\n\x0brecord_text\x18\x05 \x01(\t\x12\x12\n\nmade_at_ms\x18\x06 \x01(\x03\x12\x10\n\x08since_ms\x18\x07 \x01(\x03\"&\n\x14GetDomainKeysRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\"G\n\x15GetDomainKeysResponse\x12.\n\x04keys\x18\x01 \x03(\x0b\x32 .petitbleu.delivery.v1.DomainKey\"6\n\x17RotateDomainKeysRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x0b\n\x03now\x18\x02 \x01(\x08\"J\n\x18RotateDomainKeysResponse\x12.\n\x04keys\x18\x01 \x03(\x0b\x32 .petitbleu.delivery.v1.DomainKey\"$\n\x12\x43heckDomainRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\"\xab\x01\n\rRecordFinding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x31\n\x05state\x18\x04 \x01(\x0e\x32\".petitbleu.delivery.v1.RecordState\x12\x10\n\x08required\x18\x05 \x01(\x08\x12\r\n\x05\x66ound\x18\x06 \x03(\t\x12\x0e\n\x06wanted\x18\x07 \x03(\t\x12\x0c\n\x04note\x18\x08 \x01(\t\"]\n\x13\x43heckDomainResponse\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x36\n\x08\x66indings\x18\x02 \x03(\x0b\x32$.petitbleu.delivery.v1.RecordFinding\"x\n\tStsPolicy\x12,\n\x04mode\x18\x01 \x01(\x0e\x32\x1e.petitbleu.delivery.v1.StsMode\x12\n\n\x02mx\x18\x02 \x03(\t\x12\x17\n\x0fmax_age_seconds\x18\x03 \x01(\x03\x12\n\n\x02id\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\"W\n\x13SetStsPolicyRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x30\n\x06policy\x18\x02 \x01(\x0b\x32 .petitbleu.delivery.v1.StsPolicy\"H\n\x14SetStsPolicyResponse\x12\x30\n\x06policy\x18\x01 \x01(\x0b\x32 .petitbleu.delivery.v1.StsPolicy\"%\n\x13GetStsPolicyRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\"H\n\x14GetStsPolicyResponse\x12\x30\n\x06policy\x18\x01 \x01(\x0b\x32 .petitbleu.delivery.v1.StsPolicy*\xc7\x01\n\x0e\x44omainKeyState\x12 \n\x1c\x44OMAIN_KEY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44OMAIN_KEY_STATE_MADE\x10\x01\x12\x1e\n\x1a\x44OMAIN_KEY_STATE_PUBLISHED\x10\x02\x12\x1b\n\x17\x44OMAIN_KEY_STATE_ACTIVE\x10\x03\x12\x1d\n\x19\x44OMAIN_KEY_STATE_RETIRING\x10\x04\x12\x1c\n\x18\x44OMAIN_KEY_STATE_RETIRED\x10\x05*\x8f\x01\n\x0bRecordState\x12\x1c\n\x18RECORD_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12RECORD_STATE_RIGHT\x10\x01\x12\x16\n\x12RECORD_STATE_WRONG\x10\x02\x12\x18\n\x14RECORD_STATE_MISSING\x10\x03\x12\x18\n\x14RECORD_STATE_UNKNOWN\x10\x04*b\n\x07StsMode\x12\x18\n\x14STS_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rSTS_MODE_NONE\x10\x01\x12\x14\n\x10STS_MODE_TESTING\x10\x02\x12\x14\n\x10STS_MODE_ENFORCE\x10\x03\x32\xbf\x03\n\rDomainService\x12j\n\rGetDomainKeys\x12+.petitbleu.delivery.v1.GetDomainKeysRequest\x1a,.petitbleu.delivery.v1.GetDomainKeysResponse\x12s\n\x10RotateDomainKeys\x12..petitbleu.delivery.v1.RotateDomainKeysRequest\x1a/.petitbleu.delivery.v1.RotateDomainKeysResponse\x12\x64\n\x0b\x43heckDomain\x12).petitbleu.delivery.v1.CheckDomainRequest\x1a*.petitbleu.delivery.v1.CheckDomainResponse\x12g\n\x0cSetStsPolicy\x12*.petitbleu.delivery.v1.SetStsPolicyRequest\x1a+.petitbleu.delivery.v1.SetStsPolicyResponse2{\n\x10StsPolicyService\x12g\n\x0cGetStsPolicy\x12*.petitbleu.delivery.v1.GetStsPolicyRequest\x1a+.petitbleu.delivery.v1.GetStsPolicyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petitbleu.delivery.v1.domains_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DOMAINKEYSTATE']._serialized_start=891
-  _globals['_DOMAINKEYSTATE']._serialized_end=1090
-  _globals['_STSMODE']._serialized_start=1092
-  _globals['_STSMODE']._serialized_end=1190
+  _globals['_DOMAINKEYSTATE']._serialized_start=1198
+  _globals['_DOMAINKEYSTATE']._serialized_end=1397
+  _globals['_RECORDSTATE']._serialized_start=1400
+  _globals['_RECORDSTATE']._serialized_end=1543
+  _globals['_STSMODE']._serialized_start=1545
+  _globals['_STSMODE']._serialized_end=1643
   _globals['_DOMAINKEY']._serialized_start=63
   _globals['_DOMAINKEY']._serialized_end=245
   _globals['_GETDOMAINKEYSREQUEST']._serialized_start=247
@@ -45,18 +47,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROTATEDOMAINKEYSREQUEST']._serialized_end=414
   _globals['_ROTATEDOMAINKEYSRESPONSE']._serialized_start=416
   _globals['_ROTATEDOMAINKEYSRESPONSE']._serialized_end=490
-  _globals['_STSPOLICY']._serialized_start=492
-  _globals['_STSPOLICY']._serialized_end=612
-  _globals['_SETSTSPOLICYREQUEST']._serialized_start=614
-  _globals['_SETSTSPOLICYREQUEST']._serialized_end=701
-  _globals['_SETSTSPOLICYRESPONSE']._serialized_start=703
-  _globals['_SETSTSPOLICYRESPONSE']._serialized_end=775
-  _globals['_GETSTSPOLICYREQUEST']._serialized_start=777
-  _globals['_GETSTSPOLICYREQUEST']._serialized_end=814
-  _globals['_GETSTSPOLICYRESPONSE']._serialized_start=816
-  _globals['_GETSTSPOLICYRESPONSE']._serialized_end=888
-  _globals['_DOMAINSERVICE']._serialized_start=1193
-  _globals['_DOMAINSERVICE']._serialized_end=1538
-  _globals['_STSPOLICYSERVICE']._serialized_start=1540
-  _globals['_STSPOLICYSERVICE']._serialized_end=1663
+  _globals['_CHECKDOMAINREQUEST']._serialized_start=492
+  _globals['_CHECKDOMAINREQUEST']._serialized_end=528
+  _globals['_RECORDFINDING']._serialized_start=531
+  _globals['_RECORDFINDING']._serialized_end=702
+  _globals['_CHECKDOMAINRESPONSE']._serialized_start=704
+  _globals['_CHECKDOMAINRESPONSE']._serialized_end=797
+  _globals['_STSPOLICY']._serialized_start=799
+  _globals['_STSPOLICY']._serialized_end=919
+  _globals['_SETSTSPOLICYREQUEST']._serialized_start=921
+  _globals['_SETSTSPOLICYREQUEST']._serialized_end=1008
+  _globals['_SETSTSPOLICYRESPONSE']._serialized_start=1010
+  _globals['_SETSTSPOLICYRESPONSE']._serialized_end=1082
+  _globals['_GETSTSPOLICYREQUEST']._serialized_start=1084
+  _globals['_GETSTSPOLICYREQUEST']._serialized_end=1121
+  _globals['_GETSTSPOLICYRESPONSE']._serialized_start=1123
+  _globals['_GETSTSPOLICYRESPONSE']._serialized_end=1195
+  _globals['_DOMAINSERVICE']._serialized_start=1646
+  _globals['_DOMAINSERVICE']._serialized_end=2093
+  _globals['_STSPOLICYSERVICE']._serialized_start=2095
+  _globals['_STSPOLICYSERVICE']._serialized_end=2218
 # @@protoc_insertion_point(module_scope)

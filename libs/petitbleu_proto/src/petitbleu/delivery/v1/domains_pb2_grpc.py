@@ -45,6 +45,11 @@ class DomainServiceStub:
                 request_serializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysResponse.FromString,
                 _registered_method=True)
+        self.CheckDomain = channel.unary_unary(
+                '/petitbleu.delivery.v1.DomainService/CheckDomain',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.CheckDomainRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.CheckDomainResponse.FromString,
+                _registered_method=True)
         self.SetStsPolicy = channel.unary_unary(
                 '/petitbleu.delivery.v1.DomainService/SetStsPolicy',
                 request_serializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.SetStsPolicyRequest.SerializeToString,
@@ -70,6 +75,13 @@ class DomainServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckDomain(self, request, context):
+        """CheckDomain looks every record of a domain up and says which are right, wrong or missing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetStsPolicy(self, request, context):
         """SetStsPolicy sets, changes or removes the MTA-STS policy that is served for a domain (RFC 8461).
         """
@@ -89,6 +101,11 @@ def add_DomainServiceServicer_to_server(servicer, server):
                     servicer.RotateDomainKeys,
                     request_deserializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysRequest.FromString,
                     response_serializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysResponse.SerializeToString,
+            ),
+            'CheckDomain': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckDomain,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.CheckDomainRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_domains__pb2.CheckDomainResponse.SerializeToString,
             ),
             'SetStsPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.SetStsPolicy,
@@ -151,6 +168,33 @@ class DomainService:
             '/petitbleu.delivery.v1.DomainService/RotateDomainKeys',
             petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysRequest.SerializeToString,
             petitbleu_dot_delivery_dot_v1_dot_domains__pb2.RotateDomainKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckDomain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.DomainService/CheckDomain',
+            petitbleu_dot_delivery_dot_v1_dot_domains__pb2.CheckDomainRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_domains__pb2.CheckDomainResponse.FromString,
             options,
             channel_credentials,
             insecure,
