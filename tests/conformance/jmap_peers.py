@@ -25,14 +25,16 @@ from tests.conformance.jmap_push_memory import ABOUT_PEOPLE, MemoryPush
 from tests.conformance.jmap_scripts import MemoryScripts
 from tests.conformance.jmap_shares import ABOUT_SHARES, Directory, NoShares
 from tests.conformance.jmap_store import MemoryStore
+from tests.conformance.jmap_submissions import MemorySubmissions, memory_servicer
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc, push_pb2_grpc
-from petitbleu.delivery.v1 import scripts_pb2_grpc
+from petitbleu.delivery.v1 import scripts_pb2_grpc, submission_pb2_grpc
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import mailbox_pb2_grpc, removed_pb2_grpc, sharing_pb2_grpc, uploads_pb2, uploads_pb2_grpc
 from petitbleu_accounts.grpc_api.identities import IdentityApi
 from petitbleu_accounts.service.identities import Identities
 from petitbleu_delivery.grpc_scripts import PERSON_SCRIPTS, ScriptServicer
+from petitbleu_delivery.grpc_submissions import PERSON_SUBMISSIONS
 from petitbleu_dev import credentials
 from petitbleu_gateway.ports import Identity
 from petitbleu_kit.identity import OperatorToken, Principal, PrincipalVerifier, Signer, Verifier, principal_claims
@@ -260,6 +262,7 @@ class JmapPeers:
         self.store = MemoryStore()
         self.pictures_port = free_port()
         self.identities = MemoryIdentities()
+        self.submissions = MemorySubmissions()
         self.push = MemoryPush()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -310,7 +313,12 @@ class JmapPeers:
         removed_pb2_grpc.add_RemovedServiceServicer_to_server(Deleted(self.store, mail), server)
         sharing_pb2_grpc.add_SharingServiceServicer_to_server(NoShares(self.store), server)
         await server.start()
-        server = self._server("delivery", "petitbleu.delivery.v1.ScriptService")
+        server = self._server(
+            "delivery", "petitbleu.delivery.v1.ScriptService", "petitbleu.delivery.v1.SubmissionService"
+        )
+        submission_pb2_grpc.add_SubmissionServiceServicer_to_server(
+            memory_servicer(self.submissions, self.store), server
+        )
         scripts_pb2_grpc.add_ScriptServiceServicer_to_server(ScriptServicer(MemoryScripts()), server)
         await server.start()
         self._ready.set()
@@ -320,7 +328,7 @@ class JmapPeers:
             service, Verifier(service, self.identity), PrincipalVerifier(self.identity), OperatorToken(None),
             {f"/{name}/": frozenset({"gateway"}) for name in names},
             frozenset(
-                {"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/", *_ABOUT_PEOPLE, *_ABOUT_DELETED, *ABOUT_PEOPLE, *ABOUT_SHARES, *PERSON_SCRIPTS}
+                {"/petitbleu.store.v1.MailboxService/", "/petitbleu.store.v1.UploadService/", *_ABOUT_PEOPLE, *_ABOUT_DELETED, *ABOUT_PEOPLE, *ABOUT_SHARES, *PERSON_SCRIPTS, *PERSON_SUBMISSIONS}
             ),
         )  # fmt: skip
         server = make_server(interceptor)

@@ -38,7 +38,8 @@ def detail(jmap: JmapClient, text: str = "shop") -> str:
 def test_rfc8621_1_3_2_submission_capability(jmap: JmapClient) -> None:
     assert jmap.session["capabilities"][SUBMISSION] == {}
     found = jmap.session["accounts"][jmap.account]["accountCapabilities"][SUBMISSION]
-    assert found == {"maxDelayedSend": 0, "submissionExtensions": {}}
+    assert found["maxDelayedSend"] == 30 * 86_400
+    assert found["submissionExtensions"]["FUTURERELEASE"][0] == str(found["maxDelayedSend"])
     assert jmap.session["primaryAccounts"][SUBMISSION] == jmap.account
     answer = jmap.responses(["Identity/get", {"accountId": jmap.account}, "c"], using=(CORE, MAIL))
     assert answer[0][1]["type"] == "unknownMethod"

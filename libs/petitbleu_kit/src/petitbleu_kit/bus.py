@@ -27,7 +27,7 @@ _log = get_logger(__name__)
 _handled = Counter("petitbleu_bus_events_total", "Events handled", ["stream", "outcome"])
 _waiting = Gauge("petitbleu_bus_events_waiting", "Events fetched and not yet handled", ["stream"])
 
-STREAMS: Final = {"MAIL": ["mail.>"], "ACCOUNTS": ["accounts.>"]}
+STREAMS: Final = {"MAIL": ["mail.>"], "ACCOUNTS": ["accounts.>"], "DELIVERY": ["delivery.>"]}
 _DAY: Final = 86_400
 _PULL_SECONDS: Final = 30
 _ERROR_LOG_SECONDS: Final = 10

@@ -19,11 +19,13 @@ from petitbleu_delivery.adapters.guard import JuniorGuard
 from petitbleu_delivery.adapters.store import StoreFiling
 from petitbleu_delivery.bootstrap_domains import open_domains
 from petitbleu_delivery.bootstrap_scripts import script_parts
+from petitbleu_delivery.bootstrap_submissions import submission_parts
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.consumers import ACCEPTED, AcceptedMail, DirectoryNews
 from petitbleu_delivery.grpc_api import ALLOWED, RoutingServicer
 from petitbleu_delivery.grpc_domains import DOMAINS_ALLOWED
 from petitbleu_delivery.grpc_scripts import ALLOWED_SCRIPTS, PERSON_SCRIPTS
+from petitbleu_delivery.grpc_submissions import ALLOWED_SUBMISSIONS, PERSON_SUBMISSIONS
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.measures import Tally
@@ -211,15 +213,17 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         max_events=settings.delivery_events, ack_seconds=settings.delivery_ack_seconds,
     )  # fmt: skip
     news = DirectoryNews(client, cache)
+    submissions = submission_parts(settings, opened.pool, client, opened.store)
 
     server = make_server(
         IdentityInterceptor(
             NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
-            OperatorToken(settings.operator_token_file), {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED},
-            PERSON_SCRIPTS,
+            OperatorToken(settings.operator_token_file),
+            {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **ALLOWED_SUBMISSIONS}, PERSON_SCRIPTS | PERSON_SUBMISSIONS,
         )
     )  # fmt: skip
     scripts.serve(server)
+    submissions.serve(server)
     delivery_pb2_grpc.add_RoutingServiceServicer_to_server(
         RoutingServicer(tally, cache, lambda: pending_events(client)), server
     )
@@ -235,8 +239,9 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     _log.info("delivery runs")
     consuming = asyncio.create_task(consumer.run())
     async with background(
-        forever("delivery.news", 1.0, news.watch), forever("delivery.rules", 3600.0, scripts.upkeep), *domains.work()
-    ):
+        forever("delivery.news", 1.0, news.watch), forever("delivery.rules", 3600.0, scripts.upkeep), *domains.work(),
+        *submissions.tasks(),
+    ):  # fmt: skip
         await stop.wait()
         opened.health.draining = True
         with contextlib.suppress(TimeoutError):
@@ -244,5 +249,6 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
     await server.stop(1)
+    await submissions.end()
     await domains.close()
     _log.info("delivered", settled=tally.settled, in_flight=tally.in_flight)

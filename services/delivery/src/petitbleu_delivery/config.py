@@ -104,6 +104,12 @@ class DeliverySettings(ServiceSettings):
         gt=0,
         description="How often it is looked whether keys go on to their next state, their records in the DNS included.",
     )
+    submission_keep_days: int = Field(
+        30,
+        ge=1,
+        le=365,
+        description="Days for which a submission is shown once nothing is to be done for it (RFC 8621 §7).",
+    )
     migrations_dir: Path = Field(
         _SOURCE_TREE if _SOURCE_TREE.is_dir() else _PACKAGE, description="Where the migrations are."
     )

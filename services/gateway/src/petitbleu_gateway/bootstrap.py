@@ -23,6 +23,7 @@ from petitbleu_gateway.adapters.scripts_grpc import GrpcScripts
 from petitbleu_gateway.adapters.sharing_grpc import GrpcDirectory, GrpcSharing
 from petitbleu_gateway.adapters.states_grpc import GrpcStates
 from petitbleu_gateway.adapters.store_grpc import GrpcMailStore
+from petitbleu_gateway.adapters.submissions_grpc import GrpcSubmissions
 from petitbleu_gateway.config import GatewaySettings
 from petitbleu_gateway.domain.image_urls import IMAGE_PATH, ImageKeys
 from petitbleu_gateway.domain.web_push import Vapid
@@ -52,6 +53,7 @@ from petitbleu_gateway.jmap.session import (
     WEB_SOCKET_PATH,
     SessionLimits,
 )
+from petitbleu_gateway.methods.email_submission import Submissions
 from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
 from petitbleu_gateway.ports import Accounts, MailStore, People
@@ -97,7 +99,7 @@ class WebPush:
 def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, people: People, authentication: Authentication,
     readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush, proxies: Sequence[Network],
-    shared: SharedAccounts, policies: PolicyDoor,
+    shared: SharedAccounts, policies: PolicyDoor, submissions: Submissions,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight, settings.http_octets_account)
@@ -116,7 +118,8 @@ def build_application(
     )  # fmt: skip
     sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget, shared)
     jmap = JmapDoors(
-        authentication, store, people, build_registry(web_push.methods), limits, method_limits,
+        authentication, store, people, build_registry(web_push.methods, submissions, settings.jmap_max_submission_octets),
+        limits, method_limits,
         settings.http_body_seconds, budget,
         Turns(settings.jmap_turns, settings.jmap_turns_account),
         Pace(settings.jmap_rate, settings.jmap_burst, settings.jmap_patience), shared,
@@ -295,7 +298,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         accounts,
         lambda: settings.credential_seconds if events.heard else settings.credential_seconds_without_bus,
     )
-    states = GrpcStates(store_peer, accounts_peer, settings.rpc_seconds)
+    states = GrpcStates(store_peer, accounts_peer, delivery_peer, settings.rpc_seconds)
     push = PushHub(states, PushLimits(settings.push_streams_account, settings.push_streams))
     web_push = _web_push(settings, GrpcPush(accounts_peer, settings.rpc_seconds), states, lambda: events.connections)
     shared = SharedAccounts(
@@ -322,6 +325,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         proxies,
         shared,
         PolicyDoor(GrpcPolicies(delivery_peer, settings.rpc_seconds)),
+        GrpcSubmissions(delivery_peer, settings.rpc_seconds),
     )
     doors, certificates = _doors(settings, application, proxies)
     await health.start()

@@ -91,6 +91,9 @@ class GatewaySettings(ServiceSettings):
         ge=1 << 16,
         description="Octets of a request's answer: a call whose response has no room gets an error.",
     )
+    jmap_max_submission_octets: int = Field(
+        50 << 20, description="Largest message that is sent (RFC 8621 §7.5); what ingest takes by SMTP."
+    )
     jmap_max_draft_octets: int = Field(25_000_000, description="maxSizeAttachmentsPerEmail, before encoding.")
 
     rendering_workers: int = Field(2, ge=1, description="Processes that render messages at once; some 30 MiB each.")

@@ -109,7 +109,7 @@ class MethodError(Exception):
 
 
 class SetFault(StrEnum):
-    """Why one object of a /set was not made, changed or destroyed (RFC 8620 §5.3, RFC 8621 §2.5, §4.6, §6.3, RFC 9661 §2.4)."""
+    """Why one object of a /set was not made, changed or destroyed (RFC 8620 §5.3, RFC 8621 §2.5, §4.6, §6.3, §7.5, RFC 9661 §2.4)."""
 
     FORBIDDEN = "forbidden"
     OVER_QUOTA = "overQuota"
@@ -127,6 +127,12 @@ class SetFault(StrEnum):
     MAILBOX_HAS_CHILD = "mailboxHasChild"
     MAILBOX_HAS_EMAIL = "mailboxHasEmail"
     FORBIDDEN_FROM = "forbiddenFrom"
+    TOO_MANY_RECIPIENTS = "tooManyRecipients"
+    NO_RECIPIENTS = "noRecipients"
+    INVALID_RECIPIENTS = "invalidRecipients"
+    FORBIDDEN_MAIL_FROM = "forbiddenMailFrom"
+    FORBIDDEN_TO_SEND = "forbiddenToSend"
+    CANNOT_UNSEND = "cannotUnsend"
     SINGLETON = "singleton"
     INVALID_SIEVE = "invalidSieve"
     SIEVE_IS_ACTIVE = "sieveIsActive"

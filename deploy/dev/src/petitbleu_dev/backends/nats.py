@@ -14,10 +14,10 @@ from petitbleu_dev import binaries, credentials
 from petitbleu_dev.backends.context import Context
 from petitbleu_dev.process import Program
 
-STREAM_OWNERS = {"MAIL": "store", "ACCOUNTS": "accounts"}
+STREAM_OWNERS = {"MAIL": "store", "ACCOUNTS": "accounts", "DELIVERY": "delivery"}
 """Who publishes in a stream."""
 
-STREAM_SUBJECTS = {"MAIL": "mail.>", "ACCOUNTS": "accounts.>"}
+STREAM_SUBJECTS = {"MAIL": "mail.>", "ACCOUNTS": "accounts.>", "DELIVERY": "delivery.>"}
 
 ADMINISTRATOR = "operator"
 """User with every right, for the operator's tools and for tests."""
@@ -44,7 +44,7 @@ ACCESS = {
     "delivery": Access(pulls=("MAIL", "ACCOUNTS"), listens=("accounts.>",)),
     "junior-guard": Access(pulls=("MAIL", "ACCOUNTS")),
     "accounts": Access(pulls=("MAIL",), listens=("accounts.>",)),
-    "gateway": Access(listens=("accounts.>", "mail.>")),
+    "gateway": Access(listens=("accounts.>", "mail.>", "delivery.>")),
 }
 
 MEMORY_LIMIT = "192MiB"

@@ -38,6 +38,7 @@ class Told(NamedTuple):
     modseq: int
     last_id: int
     identities: int
+    submissions: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def _change(update: pb.PushSubscriptionUpdate) -> Change:
 
 
 def _told(told: pb.PushTold) -> Told:
-    return Told(told.modseq, told.last_id, told.identities)
+    return Told(told.modseq, told.last_id, told.identities, told.submissions)
 
 
 def _target(row: asyncpg.Record) -> pb.PushTarget:
@@ -54,7 +54,8 @@ def _target(row: asyncpg.Record) -> pb.PushTarget:
         failures=row["failures"],
         next_try_at=row["next_try"],
         told=pb.PushTold(
-            modseq=row["told_modseq"], last_id=row["told_last_id"], identities=row["told_identities"]
+            modseq=row["told_modseq"], last_id=row["told_last_id"], identities=row["told_identities"],
+            submissions=row["told_submissions"],
         ),
     )  # fmt: skip
 
@@ -111,7 +112,7 @@ class PushApi(push_pb2_grpc.PushServiceServicer):
             told = (
                 None
                 if row["modseq"] is None
-                else pb.PushTold(**dict(zip(Told._fields, list(row.values())[1:4], strict=True)))
+                else pb.PushTold(**dict(zip(Told._fields, list(row.values())[1:5], strict=True)))
             )
             answer.accounts.add(account_id=row["account_id"], told=told, unverified=row["unverified"])
         return answer

@@ -28,6 +28,7 @@ _DIRECTORY = "accounts.directory.changed.v1.*"
 _FILED = "mail.message.filed.v1.*"
 _CHANGED = "mail.account.changed.v1.*"
 _IDENTITY = "accounts.identity.changed.v1.*"
+_SUBMISSION = "delivery.submission.changed.v1.*"
 _SUBSCRIBED = "accounts.push.changed.v1.*"
 _SHARES = "mail.share.changed.v1.*"
 
@@ -48,6 +49,11 @@ def _changed(data: bytes) -> tuple[int, AccountState]:
 def _identity(data: bytes) -> tuple[int, AccountState]:
     event = events_pb2.IdentityChanged.FromString(data)
     return event.account_id, AccountState(0, 0, event.modseq)
+
+
+def _submission(data: bytes) -> tuple[int, AccountState]:
+    event = events_pb2.SubmissionChanged.FromString(data)
+    return event.account_id, AccountState(0, 0, 0, event.modseq)
 
 
 def _pushed(push: PushHub, sender: PushSender | None, upkeep: PushUpkeep) -> list[tuple[str, Handler]]:
@@ -71,7 +77,7 @@ def _pushed(push: PushHub, sender: PushSender | None, upkeep: PushUpkeep) -> lis
     async def shares(message: Msg) -> None:
         upkeep.shares_changed(events_pb2.AccountChanged.FromString(message.data).account_id)
 
-    readers = ((_FILED, _filed), (_CHANGED, _changed), (_IDENTITY, _identity))
+    readers = ((_FILED, _filed), (_CHANGED, _changed), (_IDENTITY, _identity), (_SUBMISSION, _submission))
     return [*((subject, listener(read)) for subject, read in readers), (_SUBSCRIBED, subscribed), (_SHARES, shares)]
 
 

@@ -40,12 +40,14 @@ def subscription_number(text: str) -> int | None:
 
 def told_state(told: pb.PushTold) -> AccountState:
     """Return how far an account was when a subscription was told of it."""
-    return AccountState(told.modseq, told.last_id, told.identities)
+    return AccountState(told.modseq, told.last_id, told.identities, told.submissions)
 
 
 def told_message(state: AccountState) -> pb.PushTold:
     """Return how far an account is, as accounts keeps it."""
-    return pb.PushTold(modseq=state.modseq, last_id=state.last_id, identities=state.identities)
+    return pb.PushTold(
+        modseq=state.modseq, last_id=state.last_id, identities=state.identities, submissions=state.submissions
+    )
 
 
 def _expires(value: Any, now: int) -> int:

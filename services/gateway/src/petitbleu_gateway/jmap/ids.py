@@ -72,6 +72,11 @@ def principal_number(text: object) -> int | None:
     return _number(text, "P")
 
 
+def submission_number(text: object) -> int | None:
+    """Return the submission that an EmailSubmission id names."""
+    return _number(text, "E")
+
+
 def notification_number(text: object) -> int | None:
     """Return the notification that a ShareNotification id names."""
     return _number(text, "N")

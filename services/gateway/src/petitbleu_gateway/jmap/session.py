@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from petitbleu_gateway.domain.email_sorts import SORTS
+from petitbleu_gateway.domain.submission_envelope import MAX_HOLD_SECONDS
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.envelope import (
     BLOB,
@@ -109,8 +110,18 @@ def blob_capability(limits: SessionLimits) -> dict[str, Any]:
 
 
 def submission_capability() -> dict[str, Any]:
-    """Return an account's value of `urn:ietf:params:jmap:submission` (RFC 8621 §1.3.2): of it there are identities (ADR 16)."""
-    return {"maxDelayedSend": 0, "submissionExtensions": {}}
+    """Return an account's value of `urn:ietf:params:jmap:submission` (RFC 8621 §1.3.2).
+
+    It says how long mail is held at most, and the SMTP extensions of which an envelope may have parameters.
+    """
+    return {
+        "maxDelayedSend": MAX_HOLD_SECONDS,
+        "submissionExtensions": {
+            # RFC 4865 §3: the interval and the date; the interval rules
+            "FUTURERELEASE": [str(MAX_HOLD_SECONDS), "9999-12-31T23:59:59Z"],
+            "DSN": [], "8BITMIME": [], "SMTPUTF8": [], "SIZE": [],
+        },
+    }  # fmt: skip
 
 
 def sieve_capability() -> dict[str, Any]:

@@ -39,6 +39,8 @@ from petitbleu_gateway.methods import (
 )
 from petitbleu_gateway.methods import share_notification as notices
 from petitbleu_gateway.methods.changes import ChangesArguments, email_changes, thread_changes
+from petitbleu_gateway.methods.email_submission import SubmissionGet, SubmissionReading, Submissions
+from petitbleu_gateway.methods.email_submission_set import SubmissionSet, SubmissionSetting
 from petitbleu_gateway.methods.push_subscription import (
     PushSubscriptionGet,
     PushSubscriptionMethods,
@@ -55,8 +57,10 @@ _SHARED: Final = frozenset(
 )  # fmt: skip
 
 
-def build_registry(push: PushSubscriptionMethods | None = None) -> Registry:
-    """Return method name → method; those of push subscriptions when there is who keeps them."""
+def build_registry(
+    push: PushSubscriptionMethods | None = None, submissions: Submissions | None = None, most_octets: int = 0
+) -> Registry:
+    """Return method name → method; those of push subscriptions and of submissions when there is who keeps them."""
     methods: dict[str, Method[Any]] = {
         "Core/echo": Method(CORE, dict, core.echo),
         "Mailbox/get": Method(MAIL, mailbox.MailboxGet, mailbox.mailbox_get),
@@ -122,6 +126,17 @@ def build_registry(push: PushSubscriptionMethods | None = None) -> Registry:
             "ShareNotification/set": Method(PRINCIPALS, notices.NotificationSet, notices.notification_set),
         }
     )
+    if submissions is not None:
+        reading, setting = SubmissionReading(submissions), SubmissionSetting(submissions, most_octets)
+        methods.update(
+            {
+                "EmailSubmission/get": Method(SUBMISSION, SubmissionGet, reading.get),
+                "EmailSubmission/changes": Method(SUBMISSION, ChangesArguments, reading.changes),
+                "EmailSubmission/query": Method(SUBMISSION, ListQuery, reading.query),
+                "EmailSubmission/queryChanges": Method(SUBMISSION, ListQueryChanges, reading.query_changes),
+                "EmailSubmission/set": Method(SUBMISSION, SubmissionSet, setting.set),
+            }
+        )
     if push is not None:
         methods["PushSubscription/get"] = Method(CORE, PushSubscriptionGet, push.get)
         methods["PushSubscription/set"] = Method(CORE, PushSubscriptionSet, push.set)

@@ -64,22 +64,26 @@ class PushTold(_message.Message):
     MODSEQ_FIELD_NUMBER: _builtins.int
     LAST_ID_FIELD_NUMBER: _builtins.int
     IDENTITIES_FIELD_NUMBER: _builtins.int
+    SUBMISSIONS_FIELD_NUMBER: _builtins.int
     modseq: _builtins.int
     """Modseq of the account."""
     last_id: _builtins.int
     """Last id that the account gave."""
     identities: _builtins.int
     """State of its identities."""
+    submissions: _builtins.int
+    """State of its submissions."""
     def __init__(
         self,
         *,
         modseq: _builtins.int = ...,
         last_id: _builtins.int = ...,
         identities: _builtins.int = ...,
+        submissions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identities", b"identities", "last_id", b"last_id", "modseq", b"modseq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identities", b"identities", "last_id", b"last_id", "modseq", b"modseq", "submissions", b"submissions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -253,3 +253,31 @@ class PushSubscriptionsChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PushSubscriptionsChanged: _TypeAlias = PushSubscriptionsChanged  # noqa: Y015
+
+@_typing.final
+class SubmissionChanged(_message.Message):
+    """Submissions of a person (RFC 8621 §7) changed.
+    Subject: delivery.submission.changed.v1.<partition of the account>. Published by delivery.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    MODSEQ_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    modseq: _builtins.int
+    """State of its submissions after the commit."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        modseq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "modseq", b"modseq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmissionChanged: _TypeAlias = SubmissionChanged  # noqa: Y015

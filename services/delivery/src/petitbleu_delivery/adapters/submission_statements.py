@@ -1,0 +1,70 @@
+"""The statements of submissions. `$1` is the partition, or the list of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KEPT_GONE: Final = 1_000
+"""Destroyed submissions that stay in the log of changes; further ones are forgotten, the oldest first."""
+
+LIGHT: Final = """number, submission_id, tenant_id, identity_id, message_id, thread_id, state, created_modseq, modseq, gone,
+    send_at_ms, next_try_ms, tries, finished_ms, accepted_id, recipients"""
+OPEN: Final = """/* hot:delivery.submission_open */ INSERT INTO submission_book (partition, account_id) VALUES ($1, $2)
+ON CONFLICT DO NOTHING"""
+BOOK: Final = """/* hot:delivery.submission_book */ SELECT modseq, last_number, pruned_modseq, live FROM submission_book
+WHERE partition = $1 AND account_id = $2"""
+LOCK: Final = f"{BOOK.replace('submission_book */', 'submission_lock */')} FOR UPDATE"
+ALL: Final = f"""/* hot:delivery.submissions */ SELECT {LIGHT} FROM submission
+WHERE partition = $1 AND account_id = $2 AND NOT gone ORDER BY number"""
+SOME: Final = f"""/* hot:delivery.submissions_of */ SELECT {LIGHT}, envelope FROM submission
+WHERE partition = $1 AND account_id = $2 AND number = ANY($3::bigint[]) ORDER BY number"""
+MADE: Final = """/* hot:delivery.submissions_made */ SELECT number FROM submission
+WHERE partition = $1 AND account_id = $2 AND submission_id = ANY($3::bytea[])"""
+OLDEST: Final = f"""/* hot:delivery.submissions_oldest */ SELECT {LIGHT}, ''::bytea AS envelope FROM submission
+WHERE partition = $1 AND account_id = $2 AND NOT gone AND state > 2 ORDER BY number LIMIT $3"""
+NEWS: Final = """/* hot:delivery.submission_recipients */ SELECT number, recipient_no, delivered, reply FROM submission_recipient
+WHERE partition = $1 AND account_id = $2 AND number = ANY($3::bigint[])"""
+STEPS: Final = """/* hot:delivery.submission_steps */ SELECT number, created_modseq, modseq, gone FROM submission
+WHERE partition = $1 AND account_id = $2 AND modseq > $3"""
+STATES: Final = """/* hot:delivery.submission_states */ SELECT account_id, modseq FROM submission_book
+WHERE partition = ANY($1::smallint[]) AND account_id = ANY($2::bigint[])"""
+
+PUT: Final = """/* hot:delivery.submission_put */ INSERT INTO submission AS s (partition, account_id, number, submission_id, tenant_id,
+    identity_id, message_id, thread_id, state, created_modseq, modseq, gone, send_at_ms, next_try_ms, tries, finished_ms,
+    accepted_id, recipients, envelope)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+ON CONFLICT (partition, account_id, number) DO UPDATE SET state = excluded.state, modseq = excluded.modseq, gone = excluded.gone,
+    next_try_ms = excluded.next_try_ms, tries = excluded.tries, finished_ms = excluded.finished_ms,
+    accepted_id = excluded.accepted_id, envelope = CASE WHEN length(excluded.envelope) = 0 THEN excluded.envelope ELSE s.envelope END
+WHERE s.partition = $1"""
+HEAR: Final = """/* hot:delivery.submission_hear */ INSERT INTO submission_recipient AS r (partition, account_id, number, recipient_no,
+    delivered, reply) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (partition, account_id, number, recipient_no) DO UPDATE SET delivered = excluded.delivered, reply = excluded.reply
+WHERE r.partition = $1"""
+FORGET: Final = """/* hot:delivery.submission_forget */ DELETE FROM submission_recipient
+WHERE partition = $1 AND account_id = $2 AND number = ANY($3::bigint[])"""
+CLOSE: Final = """/* hot:delivery.submission_close */ UPDATE submission_book SET modseq = $3, last_number = $4, live = $5
+WHERE partition = $1 AND account_id = $2"""
+PRUNE: Final = f"""/* cold:delivery.submission_prune */ WITH old AS (
+    SELECT modseq FROM submission WHERE partition = $1 AND account_id = $2 AND gone AND state > 2
+    ORDER BY modseq DESC OFFSET {KEPT_GONE} LIMIT 1
+), dropped AS (
+    DELETE FROM submission WHERE partition = $1 AND account_id = $2 AND gone AND state > 2 AND modseq <= (SELECT modseq FROM old)
+) UPDATE submission_book SET pruned_modseq = greatest(pruned_modseq, (SELECT modseq FROM old))
+WHERE partition = $1 AND account_id = $2 AND EXISTS (SELECT 1 FROM old)"""
+
+CONCERNED: Final = """/* hot:delivery.submissions_concerned */ SELECT number FROM submission
+WHERE partition = $1 AND account_id = $2 AND (accepted_id = ANY($3::bytea[]) OR state = 2)"""
+EARLY: Final = """/* hot:delivery.submission_early */ INSERT INTO submission_news AS n (partition, account_id, accepted_id, recipient_no,
+    delivered, reply, heard_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (partition, account_id, accepted_id, recipient_no) DO UPDATE SET delivered = excluded.delivered, reply = excluded.reply
+WHERE n.partition = $1"""
+TAKE_EARLY: Final = """/* hot:delivery.submission_take_early */ DELETE FROM submission_news
+WHERE partition = $1 AND account_id = $2 AND accepted_id = $3 RETURNING recipient_no, delivered, reply"""
+
+# Over all partitions, each by an index that holds only what waits: nearly always nothing.
+DUE: Final = """/* cold:delivery.submissions_due */ SELECT account_id, number FROM submission
+WHERE state IN (1, 2) AND next_try_ms <= $1 ORDER BY next_try_ms LIMIT $2"""
+STALE: Final = """/* cold:delivery.submissions_stale */ SELECT account_id, array_agg(number) AS numbers FROM (
+    SELECT account_id, number FROM submission WHERE state > 2 AND NOT gone AND finished_ms < $1 LIMIT 1000) old GROUP BY account_id"""
+DROP_NEWS: Final = "/* cold:delivery.submission_news_drop */ DELETE FROM submission_news WHERE heard_ms < $1"

@@ -1,0 +1,82 @@
+"""Wires submissions together (RFC 8621 §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+import asyncpg
+import grpc.aio
+from nats.aio.client import Client
+
+from petitbleu.delivery.v1 import submission_pb2_grpc
+from petitbleu_delivery.adapters.key_file import read_key
+from petitbleu_delivery.adapters.outgoing import StoreOutgoing
+from petitbleu_delivery.adapters.submission_rows import PostgresSubmissions
+from petitbleu_delivery.config import DeliverySettings
+from petitbleu_delivery.domain.seal import Seal
+from petitbleu_delivery.grpc_submissions import SubmissionServicer
+from petitbleu_delivery.service.submissions.handover import HandOver
+from petitbleu_delivery.service.submissions.news import Reported
+from petitbleu_delivery.service.submissions.submissions import AnyoneMaySend, Submissions
+from petitbleu_kit.lifecycle import forever
+from petitbleu_kit.outbox import Outbox
+from petitbleu_kit.rpc import Peer
+
+_DAY_MS = 86_400_000
+
+
+class SubmissionParts:
+    """What submissions consist of.
+
+    Attributes:
+        news: Takes what rounds and the outbound queue report.
+
+    Args:
+        settings: Settings.
+        pool: The database.
+        bus: The bus.
+        store: The channel to store.
+        seal: Seals what submissions say.
+    """
+
+    def __init__(
+        self, settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], bus: Client, store: Peer, seal: Seal
+    ) -> None:  # fmt: skip
+        self._outbox = Outbox(pool, bus, "delivery", "DELIVERY")
+        self._table = PostgresSubmissions(pool, self._outbox, seal)
+        outgoing = StoreOutgoing(store, settings.delivery_commit_seconds, settings.hostname)
+        self._handover = HandOver(self._table, outgoing)
+        self._submissions = Submissions(self._table, self._handover, AnyoneMaySend())
+        self._keep_ms = settings.submission_keep_days * _DAY_MS
+        self.news = Reported(self._table)
+
+    def serve(self, server: grpc.aio.Server) -> None:
+        """Answer people's requests."""
+        submission_pb2_grpc.add_SubmissionServiceServicer_to_server(SubmissionServicer(self._submissions), server)
+
+    def tasks(self) -> list[Awaitable[None]]:
+        """Return what runs beside."""
+        return [
+            self._outbox.run(),
+            forever("delivery.submissions", 1.0, self._handover.sweep),
+            forever("delivery.submissions_prune", 600.0, self._prune),
+        ]
+
+    async def _prune(self) -> None:
+        await self._table.prune(self._keep_ms)
+
+    async def end(self) -> None:
+        """Let what is under way end."""
+        await self._handover.end()
+        await self._outbox.drain()
+
+
+def submission_parts(
+    settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], bus: Client, store: Peer
+) -> SubmissionParts:
+    """Put submissions together.
+
+    Raises:
+        StartupError: the key cannot be read.
+    """
+    return SubmissionParts(settings, pool, bus, store, Seal(read_key(settings.key_file()), "submissions"))
