@@ -299,3 +299,19 @@ async def test_only_so_many_octets_of_so_many_messages(store: Store) -> None:
         assert one[1] == TRACE + text(150_000 + number, number)
     with pytest.raises(StoreError):
         await read(store, *[ids[0]] * (MAX_MESSAGES + 1))
+
+
+async def test_verification_misses_a_queued_message_that_does_not_open(store: Store, open_store: Opener) -> None:
+    account_id, closed = await new_account(store), await new_account(store)
+    lost, kept, gone = await accept(store, submitted(account_id), submitted(account_id), submitted(closed))
+    for blob_id in (lost, kept, gone):
+        await record(store, blob_id, Outcome.QUEUED, 0, 1)
+    await parts_of(store).erasure.erase(closed)
+    await destroy_intake_keys(store)
+    async with open_store() as other:
+        assert await findings(other) == []
+    await store.core.cold.execute(
+        "/* cold:test */ UPDATE accepted SET queued_key = 'broken' WHERE accepted_id = $1", lost
+    )
+    async with open_store() as other:
+        assert await findings(other) == [f"accepted {lost}: it does not open"]

@@ -21,5 +21,5 @@ ALTER TABLE accepted
     ADD COLUMN submitter_tenant_id bigint,
     ADD COLUMN hold_until timestamptz,
     ADD COLUMN queued_key bytea;
--- Few: mail that waits in the outbound queue, and some that lately did.
-CREATE INDEX accepted_queued ON accepted (partition, accepted_id) WHERE queued_key IS NOT NULL;
+-- Few: mail that waits in the outbound queue, and what left it in the last day; the oldest first, for what empties the column.
+CREATE INDEX accepted_queued ON accepted (received_at) WHERE queued_key IS NOT NULL;

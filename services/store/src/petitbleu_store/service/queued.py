@@ -5,7 +5,7 @@ The key is written in the commit that queues the first recipient, beside the int
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from petitbleu_kit.ids import BlobId, partition_of_blob
@@ -29,7 +29,8 @@ KEYS: Final = f"/* hot:store.accepted_queued */ {_KEYS}"
 KEYS_AND_SETTLE: Final = f"/* hot:store.settle_queued */ WITH keyed AS ({_KEYS}) " + shifted(SETTLE, 3)
 
 _SPENT: Final = """/* cold:store.queued_spent */ WITH spent AS (
-    SELECT a.partition, a.accepted_id FROM accepted a WHERE a.queued_key IS NOT NULL AND NOT EXISTS (
+    SELECT a.partition, a.accepted_id FROM accepted a WHERE a.queued_key IS NOT NULL
+    AND a.received_at <= now() - make_interval(hours => $1) AND NOT EXISTS (
         SELECT 1 FROM recipient r WHERE r.partition = a.partition AND r.accepted_id = a.accepted_id
         AND (r.outcome IN (1, 4) OR r.settled_at > now() - make_interval(hours => $1))) LIMIT $2),
 released AS (INSERT INTO blob_release (partition, blob_id) SELECT partition, accepted_id FROM spent ON CONFLICT DO NOTHING)
@@ -85,7 +86,7 @@ class QueuedKeys:
         except SealBrokenError:
             return None
 
-    async def alive(self, executor: Executor, submitters: set[int]) -> set[int]:
+    async def alive(self, executor: Executor, submitters: Collection[int]) -> set[int]:
         """Return those of the accounts that exist."""
         return set(await self._book.many(executor, submitters)) if submitters else set()
 

@@ -173,16 +173,22 @@ class Verification:
             rows = await self._core.cold.fetch(
                 "/* cold:store.verify_accepted */ SELECT a.partition, a.accepted_id, count(r.recipient_no) AS recipients, "
                 f"bool_or(r.outcome IN {_NEEDED}) AS needed, "
-                "bool_or(r.outcome = 1) AS open FROM (SELECT partition, accepted_id FROM accepted "
+                "bool_or(r.outcome = 1) AS open, bool_or(r.outcome = 4) AS queued, a.submitter_account_id AS submitter "
+                "FROM (SELECT partition, accepted_id, submitter_account_id FROM accepted "
                 "WHERE (partition, accepted_id) > ($1, $2) ORDER BY partition, accepted_id LIMIT $3) a "
-                "LEFT JOIN recipient r USING (partition, accepted_id) GROUP BY a.partition, a.accepted_id "
+                "LEFT JOIN recipient r USING (partition, accepted_id) GROUP BY a.partition, a.accepted_id, a.submitter_account_id "
                 "ORDER BY a.partition, a.accepted_id", *after, _ROWS,
             )  # fmt: skip
             for row in rows:
                 if row["recipients"] == 0:
                     yield self._found(f"accepted {row['accepted_id']}: it has no recipient")
             needed = [row["accepted_id"] for row in rows if row["needed"]]
-            waiting = {row["accepted_id"] for row in rows if row["open"]}
+            # What is queued opens too, unless its submitter's account was closed.
+            submitters = {row["submitter"] for row in rows if row["queued"]} - {None}
+            alive = {None, *await self._core.intake.queued_keys.alive(self._core.cold, submitters)}
+            waiting = {
+                row["accepted_id"] for row in rows if row["open"] or (row["queued"] and row["submitter"] in alive)
+            }
             for finding in await self._needed(needed, waiting, bodies=bodies):
                 yield self._found(finding)
             yield self._so_far()
@@ -205,7 +211,7 @@ class Verification:
             if message is None:
                 if blob_id in waiting:
                     findings.append(f"accepted {blob_id}: it does not open")
-                continue  # held or queued: its key is with an account by now; parked: its reason says that it does not open
+                continue  # held: its key is with an account by now; parked: its reason says that it does not open
             try:
                 octets = 0
                 async for piece in self._core.bodies.stream(blob_id, message.key, recent=False):
