@@ -99,6 +99,8 @@ def environment(context: Context, service: str) -> dict[str, str]:
         certificates = Certificates(layout.tls)
         told["PETITBLEU_TLS_CERT"] = str(certificates.server)
         told["PETITBLEU_TLS_KEY"] = str(certificates.server_key)
+    if service == "delivery":
+        told["PETITBLEU_MX_CERT"] = str(Certificates(layout.tls).server)
     if service == "store":
         told |= {
             "PETITBLEU_S3_ENDPOINT": seaweedfs.endpoint(context),
