@@ -354,6 +354,7 @@ class JmapPeers:
             "PETITBLEU_IDENTITY_DIR": str(self.identity),
             "PETITBLEU_STORE_TARGET": self.address("store"),
             "PETITBLEU_ACCOUNTS_TARGET": self.address("accounts"),
+            "PETITBLEU_MANAGESIEVE_PORT": "0",
             "PETITBLEU_DELIVERY_TARGET": self.address("delivery"),
             "PETITBLEU_EGRESS_ALLOW": "127.0.0.0/8",
             "PETITBLEU_IMAGE_BURST": "40",

@@ -44,6 +44,7 @@ class Ports:
             "http": 8080,
             "https": 8443,
             "smtp": 2525,
+            "managesieve": 2190,
             "nats": 24222,
             "seaweedfs s3": 28333,
             "seaweedfs s3 grpc": 28334,

@@ -53,10 +53,12 @@ from petitbleu_gateway.jmap.session import (
     WEB_SOCKET_PATH,
     SessionLimits,
 )
+from petitbleu_gateway.managesieve.server import ManageSieveDoor
+from petitbleu_gateway.managesieve.session import ManageSieve
 from petitbleu_gateway.methods.email_submission import Submissions
 from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
-from petitbleu_gateway.ports import Accounts, MailStore, People
+from petitbleu_gateway.ports import Accounts, MailStore, People, Scripts
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.fairness import Pace, Turns
 from petitbleu_gateway.service.fetch_limits import Buckets
@@ -230,6 +232,23 @@ def _doors(
     return doors, certificates
 
 
+def _managesieve(
+    settings: GatewaySettings, authentication: Authentication, scripts: Scripts, certificates: Certificates | None
+) -> ManageSieveDoor:
+    """Return the door of ManageSieve."""
+
+    def make(client_ip: str) -> ManageSieve:
+        return ManageSieve(authentication, scripts, client_ip, may_start_tls=True, secure=False)
+
+    clients = ClientBook(settings.http_connections_client, _networks("PETITBLEU_HTTP_EXEMPT", settings.http_exempt))
+    # without a certificate nobody may log in, so nobody needs the door
+    port = settings.port(settings.managesieve_port) if settings.managesieve_port and certificates is not None else 0
+    return ManageSieveDoor(
+        make, settings.http_host, port, None if certificates is None else certificates.context, clients,
+        connections=settings.managesieve_connections, idle_seconds=settings.managesieve_idle_seconds,
+    )  # fmt: skip
+
+
 def _rendering_pool(settings: GatewaySettings) -> RenderingPool:
     limits = RenderingLimits(settings.rendering_memory_octets, settings.rendering_cpu_seconds)
     return RenderingPool(limits, settings.rendering_workers)
@@ -328,6 +347,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         GrpcSubmissions(delivery_peer, settings.rpc_seconds),
     )
     doors, certificates = _doors(settings, application, proxies)
+    managesieve = _managesieve(settings, authentication, scripts, certificates)
+    await managesieve.start()
     await health.start()
     periodic: list[Awaitable[None]] = [events.run(authentication, push, web_push.sender, upkeep), upkeep.run()]
     if web_push.sender is not None:
@@ -343,6 +364,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         push.end_all()
         for door in doors:
             door.stop()
+        await managesieve.stop()
         await asyncio.wait(running, timeout=_DRAIN_SECONDS)
         stopping.cancel()
     await health.stop()

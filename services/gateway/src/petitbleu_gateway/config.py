@@ -20,6 +20,14 @@ class GatewaySettings(ServiceSettings):
     tls_cert: Path | None = Field(None, description="Certificate chain (PEM) of the HTTPS door; without it, no HTTPS.")
     tls_key: Path | None = Field(None, description="Private key (PEM) of the HTTPS door.")
     tls_reload_seconds: float = Field(5.0, description="How often the certificate's files are looked at for a change.")
+    managesieve_port: int = Field(
+        2190,
+        description="Port of ManageSieve (RFC 5804) at `http_host`, before `port_offset`; 0 for none. It needs a certificate.",
+    )
+    managesieve_connections: int = Field(500, description="Connections of ManageSieve at once; beyond, BYE.")
+    managesieve_idle_seconds: float = Field(
+        1800.0, description="Time that an idle client of ManageSieve is kept; RFC 5804 §1.2 wants at least 30 minutes."
+    )
     public_url: str = Field(
         "", description="Origin that clients use, as https://mail.example.org; the Host when unset."
     )
