@@ -46,6 +46,23 @@ async def test_an_internationalised_domain_is_the_same_in_both_spellings(world: 
     assert ids(answers[1]) == [made.account.account_id]
 
 
+async def test_hosted_domains_are_told_with_their_tenants(world: Any) -> None:
+    made = (await world.admin("CreateDomain", tenant="one", name="Straße.example")).domain
+    stub = accounts_pb2_grpc.DirectoryServiceStub(world.peer("delivery").channel)
+
+    async def ask(*names: str) -> list[Any]:
+        request = accounts_pb2.GetDomainsRequest(names=names)
+        return list((await world.peer("delivery").call(stub.GetDomains, request, timeout=10)).domains)
+
+    found = await ask("STRASSE.example", "straße.example.", "elsewhere.example", "not a domain", "[192.0.2.1]", "")
+    assert [(one.name, one.tenant_id, one.domain_id) for one in found] == [
+        ("xn--strae-oqa.example", made.tenant_id, made.domain_id)
+    ]
+    with pytest.raises(grpc.aio.AioRpcError) as too_many:
+        await ask(*[f"d{number}.example" for number in range(1001)])
+    assert too_many.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_an_exact_address_wins_over_the_split_of_a_detail(world: Any) -> None:
     plain = (await world.create(address="sam@one.test")).account
     exact = (await world.create(address="sam+work@one.test")).account
