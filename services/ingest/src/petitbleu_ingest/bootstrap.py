@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hmac
+import time
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -12,11 +13,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from petitbleu_ingest import consumers, metrics
 from petitbleu_ingest.adapters.accounts import GrpcDirectory
+from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.dns import DnsLimits, DnsResolver
+from petitbleu_ingest.adapters.rspamd import Rspamd
 from petitbleu_ingest.adapters.store import GrpcStore
 from petitbleu_ingest.config import IngestSettings, networks
 from petitbleu_ingest.domain.message import KeyMaker
-from petitbleu_ingest.judging.judge import Judge
+from petitbleu_ingest.judging.judge import Judge, ScanRules
+from petitbleu_ingest.judging.scanning import Scanner, Scanners
 from petitbleu_ingest.service.acceptance import Acceptance
 from petitbleu_ingest.service.admission import Admission
 from petitbleu_ingest.service.full_accounts import POLL_SECONDS, FullAccounts
@@ -71,8 +75,19 @@ def _reachable(peer: Peer) -> Callable[[], Awaitable[bool]]:
 
 def make_judge(settings: IngestSettings) -> Judge:
     """Put together what judges mail."""
-    resolver = DnsResolver(server_of(settings.dns), DnsLimits(message=settings.judge_seconds))
-    return Judge(resolver, settings.own_names[0], settings.hostname, settings.rules)
+    resolver = None
+    if settings.judges:
+        resolver = DnsResolver(server_of(settings.dns), DnsLimits(message=settings.judge_seconds))
+    scanners: list[Scanner] = []
+    if settings.clamd:
+        scanners.append(Clamd(settings.clamd))
+    if settings.rspamd_url:
+        scanners.append(Rspamd(settings.rspamd_url))
+    return Judge(
+        resolver, settings.own_names[0], settings.hostname, settings.rules,
+        Scanners(scanners, settings.scan_seconds, time.monotonic),
+        ScanRules(settings.scan_spam == "refuse", settings.clamd_down == "tempfail"),
+    )  # fmt: skip
 
 
 def make_door(
@@ -103,7 +118,7 @@ def make_door(
         loop=asyncio.get_running_loop(),
         hostname=settings.hostname,
         own_names=OwnNames(settings.own_names),
-        judge=make_judge(settings) if settings.judges else None,
+        judge=make_judge(settings) if settings.judges or settings.rspamd_url or settings.clamd else None,
         tracing=tracing_on(),
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from petitbleu_ingest.adapters.rspamd import Rspamd
 from petitbleu_ingest.judging.findings import Measure, PolicyRules
 from petitbleu_kit.config import ServiceSettings
 from petitbleu_mail.auth.resolver import ascii_domain
@@ -156,12 +157,22 @@ class IngestSettings(ServiceSettings):
     judge_quarantine: Measure = Field(Measure.JUNK, description="The same where it is `quarantine`.")
     arc_trusted: str = Field("", description="Domains, comma separated, whose ARC seals (RFC 8617) are believed: a whole chain of theirs overrides DMARC.")  # fmt: skip
 
+    rspamd_url: str = Field("", description="rspamd, `http://host:port` of its normal worker or its proxy; mail is sent to it when set.")  # fmt: skip
+    clamd: str = Field("", description="clamd, `host:port` or `unix:/path`; mail is sent to it when set.")
+    scan_seconds: float = Field(10, gt=0, description="Time for each step with a scanner: connection, each piece, its answer.")  # fmt: skip
+    scan_spam: Literal["refuse", "junk"] = Field("refuse", description="What is done with what rspamd rejects: refuse (550 5.7.1), junk.")  # fmt: skip
+    clamd_down: Literal["open", "tempfail"] = Field("open", description="What is done with mail while clamd does not answer: taken, or 451 4.7.0.")  # fmt: skip
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together")
         networks(self.smtp_exempt)
         networks(self.proxy_trusted)
+        if self.rspamd_url:
+            Rspamd(self.rspamd_url)
+        if self.clamd and not self.clamd.startswith("unix:") and not self.clamd.rpartition(":")[2].isdecimal():
+            raise ValueError("clamd is host:port or unix:/path")
         return self
 
     @property

@@ -51,6 +51,10 @@ class Refusal(Enum):
     TEXT_LINE_TOO_LONG = Reply(550, Status.CONTENT_REFUSED, "Line too long in message")
     HEADER_TOO_BIG = Reply(552, Status.MESSAGE_TOO_BIG, "Header too big")  # RFC 5321 §4.5.3.1.9: X.3.4 of RFC 3463 §3.4
     DMARC = Reply(550, Status.POLICY, "Refused as the author's domain asks for (DMARC)")  # RFC 9989 §5.4
+    SPAM = Reply(550, Status.POLICY, "Refused as spam")
+    VIRUS = Reply(550, Status("5.7.0"), "Refused: malicious content")
+    LATER = Reply(451, Status("4.7.1"), "Try again later")
+    NOT_SCANNED = Reply(451, _LATER_POLICY, "Cannot be looked through now, try again")
     LOOP = Reply(554, Status.ROUTING_LOOP, "Too many hops")  # RFC 5321 §6.3
     SYSTEM_TROUBLE = Reply(451, Status.SYSTEM_TROUBLE, "Cannot take the message now, try again")
     SYSTEM_FULL = Reply(452, Status.SYSTEM_FULL, "Too much mail in transfer, try again")

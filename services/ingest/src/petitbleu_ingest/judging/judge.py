@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import msgspec
 
 from petitbleu_ingest import metrics
+from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.dns import DnsResolver, MessageResolver
 from petitbleu_ingest.domain.verdicts import Verdicts
 from petitbleu_ingest.errors import Refusal
 from petitbleu_ingest.judging.findings import ClientFindings, Measure, PolicyRules, measure_of, verdicts_of
 from petitbleu_ingest.judging.judgement import Judgement, taken
 from petitbleu_ingest.judging.report import results_field
+from petitbleu_ingest.judging.scanning import Advice, Scanned, Scanners
 from petitbleu_ingest.smtp.transaction import MxSession
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.auth.client import check_helo_name, check_iprev
@@ -31,31 +34,58 @@ class Sentence(msgspec.Struct, frozen=True):
     verdicts: Verdicts | None = None
 
 
+class ScanRules(msgspec.Struct, frozen=True):
+    """What this house does with what scanners say."""
+
+    refuse_spam: bool = True
+    virus_scanner_must_answer: bool = False
+
+
+def refusal_of(scanned: Mapping[str, Scanned], rules: ScanRules) -> Refusal | None:
+    """Return the refusal that scanners ask for, the worst first."""
+    said = {one.advice for one in scanned.values()}
+    if Advice.VIRUS in said:
+        return Refusal.VIRUS
+    if Advice.SPAM in said and rules.refuse_spam:
+        return Refusal.SPAM
+    clamd = scanned.get(Clamd.name)
+    if clamd is not None and clamd.advice is Advice.DOWN and rules.virus_scanner_must_answer:
+        return Refusal.NOT_SCANNED
+    return Refusal.LATER if Advice.LATER in said else None
+
+
 class Judge:
     """Judges messages.
 
     Args:
-        resolver: The DNS.
+        resolver: The DNS, None where senders are not judged and mail is only scanned.
         authserv_id: Who says it in Authentication-Results (RFC 8601 §2.5).
         receiver: Our host's name.
         rules: What follows from DMARC.
+        scanners: Who looks mail through.
+        scan_rules: What follows from what they say.
     """
 
-    def __init__(self, resolver: DnsResolver, authserv_id: str, receiver: str, rules: PolicyRules) -> None:
+    def __init__(
+        self, resolver: DnsResolver | None, authserv_id: str, receiver: str, rules: PolicyRules,
+        scanners: Scanners | None = None, scan_rules: ScanRules | None = None,
+    ) -> None:  # fmt: skip
         self.resolver = resolver
         self._authserv_id = authserv_id
         self._receiver = receiver
         self._rules = rules
+        self._scanners = scanners
+        self._scan_rules = scan_rules or ScanRules()
 
     def begin(self, session: MxSession, mail_from: str) -> Judgement:
         """Begin to ask for the sender of a message; the client itself is asked for once a session and name."""
         client = client_address(session.address)
         helo = session.host_name or ""
-        resolver = self.resolver.for_message()
-        if client is not None and session.about_client is None:
+        resolver = self.resolver.for_message() if self.resolver is not None else None
+        if client is not None and resolver is not None and session.about_client is None:
             session.about_client = asyncio.create_task(self._about_client(resolver, client, helo))
             session.about_client.add_done_callback(taken)
-        return Judgement(resolver, client, session.about_client, helo, mail_from, self._receiver)
+        return Judgement(resolver, client, session.about_client, helo, mail_from, self._receiver, self._scanners)
 
     async def _about_client(
         self, resolver: MessageResolver, client: IPv4Address | IPv6Address, helo: str
@@ -72,12 +102,20 @@ class Judge:
         begun = time.monotonic()
         try:
             found = await judgement.findings()
+            scanned = await judgement.scanned()
+            refusal = refusal_of(scanned, self._scan_rules)
+            score = sum([one.score for one in scanned.values()])
+            junk = any(one.advice in {Advice.JUNK, Advice.SPAM} for one in scanned.values())
+            if found is None:
+                return Sentence(refusal, b"", Verdicts(junk=junk, spam_score=score))
             measure = measure_of(found, self._rules)
             metrics.judged.labels(found.dmarc.result.value, measure.value).inc()
             if measure is Measure.REFUSE:
                 return Sentence(Refusal.DMARC)
+            if refusal is not None:
+                return Sentence(refusal)
             field = results_field(self._authserv_id, found, self._rules)
-            return Sentence(None, field, verdicts_of(found, junk=measure is Measure.JUNK))
+            return Sentence(None, field, verdicts_of(found, junk=junk or measure is Measure.JUNK, spam_score=score))
         except Exception as error:  # noqa: BLE001 - mail is not refused for our faults
             _log.exception("a message was not judged", error_type=type(error).__qualname__)
             metrics.judged.labels("error", Measure.NONE.value).inc()
@@ -87,7 +125,8 @@ class Judge:
 
     async def close(self) -> None:
         """Ask nothing more."""
-        await self.resolver.close()
+        if self.resolver is not None:
+            await self.resolver.close()
 
 
 def client_address(text: str) -> IPv4Address | IPv6Address | None:

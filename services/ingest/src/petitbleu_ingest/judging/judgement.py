@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from petitbleu_ingest.adapters.dns import MessageResolver
 from petitbleu_ingest.judging.findings import ClientFindings, Findings, identifiers
+from petitbleu_ingest.judging.scanning import Letter, Scan, Scanned, Scanners
 from petitbleu_mail.auth.arc import ArcCheck
 from petitbleu_mail.auth.author import Author
 from petitbleu_mail.auth.canonical import BodyHashes
@@ -34,12 +36,13 @@ class Judgement:
     Call `begin_message` once its whole header is there, `update` for what comes behind, `findings` at its end; or `cancel`.
 
     Args:
-        resolver: For this message's questions.
+        resolver: For this message's questions, None where senders are not judged.
         client: Where it comes from, None when that is no address.
         about_client: What the session found out of the client.
         helo: The name that the client gave.
         mail_from: The reverse-path, empty for the null one.
         receiver: Our name.
+        scanners: Who looks through it, and what they are told once the message is whole enough to begin.
     """
 
     __slots__ = (
@@ -50,6 +53,8 @@ class Judgement:
         "_ending",
         "_hashes",
         "_resolver",
+        "_scanners",
+        "_scans",
         "_sender",
         "_spf",
         "kept",
@@ -57,26 +62,45 @@ class Judgement:
     )
 
     def __init__(
-        self, resolver: MessageResolver, client: IPv4Address | IPv6Address | None,
+        self, resolver: MessageResolver | None, client: IPv4Address | IPv6Address | None,
         about_client: asyncio.Task[ClientFindings] | None, helo: str, mail_from: str, receiver: str,
+        scanners: Scanners | None = None,
     ) -> None:  # fmt: skip
         self.mail_from = mail_from
         self.kept = 0  # octets of the header, kept to the end
         self._resolver = resolver
         self._client = about_client
         self._sender: asyncio.Task[SpfOutcome] | None = None
-        if client is not None:
+        if client is not None and resolver is not None:
             check = check_mail_from(resolver, client, mail_from, helo, receiver=receiver, now=int(time.time()))
             self._sender = asyncio.create_task(check)
             self._sender.add_done_callback(taken)
         self._ending = False
+        self._scanners = scanners
+        self._scans: list[Scan] = []
         self._hashes = BodyHashes()
         self._author = Author(())
         self._dkim: DkimCheck | None = None
         self._arc: ArcCheck | None = None
 
-    def begin_message(self, message: bytes, author: Author) -> None:
-        """Take the message as far as it came, its whole header included; its author is read already."""
+    @property
+    def pending(self) -> int:
+        """Octets that wait for a scanner."""
+        return max([one.pending for one in self._scans], default=0)
+
+    def begin_message(
+        self, message: bytes, author: Author, letter: Letter, progress: Callable[[], None], *, whole: bool
+    ) -> None:
+        """Take the message as far as it came, its whole header included; its author is read already.
+
+        `progress` is called when `pending` fell.
+        """
+        if self._scanners:
+            self._scans = self._scanners.begin(letter, len(message) if whole else None, progress)
+            for scan in self._scans:
+                scan.feed(message)
+        if self._resolver is None:
+            return
         header, start = split_message(message)
         fields = Fields(header)
         self.kept = len(header)
@@ -91,11 +115,22 @@ class Judgement:
 
     def update(self, piece: bytes) -> None:
         """Take the next octets."""
-        self._hashes.update(piece)
+        for scan in self._scans:
+            scan.feed(piece)
+        if self._resolver is not None:
+            self._hashes.update(piece)
 
-    async def findings(self) -> Findings:
-        """Finish: the message is here as a whole. Ends within the time that a message's questions have."""
+    async def scanned(self) -> dict[str, Scanned]:
+        """Return what the scanners say, by their names, after `findings`."""
+        return {one.name: await one.result() for one in self._scans}
+
+    async def findings(self) -> Findings | None:
+        """Finish: the message is here as a whole; None where senders are not judged. Ends within the time of its questions."""
         self._ending = True
+        for scan in self._scans:
+            scan.end()
+        if self._resolver is None:
+            return None
         self._resolver.renew()
         self._hashes.finish()
         keys = KeyRing(self._resolver)
@@ -110,5 +145,8 @@ class Judgement:
 
     def cancel(self) -> None:
         """Ask nothing more, unless the end of the message is being waited for."""
+        if not self._ending:
+            for scan in self._scans:
+                scan.cancel()
         if self._sender is not None and not self._ending:
             self._sender.cancel()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from petitbleu_ingest import metrics
 from petitbleu_ingest.domain.message import MAX_HEADER_SCAN, Head, blank_line, header_whole, read_head
 from petitbleu_ingest.errors import Refusal
+from petitbleu_ingest.judging.scanning import Letter
 from petitbleu_ingest.ports import Upload
 from petitbleu_ingest.smtp.door import Door
 from petitbleu_mail.auth.forged import without_forged_results
@@ -58,7 +59,10 @@ class Reception:
     @property
     def held(self) -> int:
         """Octets in memory."""
-        return self.octets if self.upload is None else self.upload.pending
+        if self.upload is None:
+            return self.octets
+        judgement = self._transaction.judgement
+        return max(self.upload.pending, judgement.pending if judgement is not None else 0)
 
     @property
     def kept(self) -> int:
@@ -114,7 +118,7 @@ class Reception:
             self._look_again = len(body) + _HEADER_STEP
             self._pieces = [body]
             return
-        kept = self._begin(body)
+        kept = self._begin(body, whole=False)
         if self.refusal is not None:
             return
         self._digest.update(body)
@@ -143,10 +147,10 @@ class Reception:
         if self.refusal is None and self.upload is None:
             body = self._take()
             self._digest.update(body)
-            body = self._begin(body)
+            body = self._begin(body, whole=True)
         return body, self._digest.digest()
 
-    def _begin(self, message: bytes) -> bytes:
+    def _begin(self, message: bytes, *, whole: bool) -> bytes:
         """Read the header, which is here as a whole; return the message as it is kept, or refuse it."""
         settings = self._door.settings
         if len(message) > settings.smtp_header_size and not header_whole(message[: settings.smtp_header_size]):
@@ -160,7 +164,12 @@ class Reception:
         self.trace = self.trace_lines()
         judgement = self._transaction.judgement
         if judgement is not None:
-            judgement.begin_message(message, head.author())
+            session = self._transaction.session
+            letter = Letter(
+                session.address, session.host_name or "", self._transaction.mail_from or "",
+                [one.address for one in self._transaction.recipients], self._transaction.queue_id,
+            )  # fmt: skip
+            judgement.begin_message(message, head.author(), letter, self._progress, whole=whole)
         return self._unforged(message, head)
 
     def _unforged(self, message: bytes, head: Head) -> bytes:
