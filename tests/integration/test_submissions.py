@@ -1,0 +1,250 @@
+"""Submissions on real services: each goes out once, or not at all when it was held back in time, whatever dies in between."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+from tests.integration.delivery_world import DeliveryWorld
+from tests.ports import offset_of
+
+from petitbleu.delivery.v1 import submission_pb2 as pb
+from petitbleu.delivery.v1 import submission_pb2_grpc
+from petitbleu_dev.backends import postgres
+from petitbleu_dev.backends.context import Context
+from petitbleu_dev.stack import Stack
+from petitbleu_kit.ids import partition_of_account
+
+OFFSET = offset_of(520)
+ON_THE_WAY = {pb.SUBMISSION_STATE_PENDING, pb.SUBMISSION_STATE_SENDING}
+
+
+@pytest.fixture(scope="module")
+def submission_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    only = "backends,store,accounts,delivery,junior-guard"
+    stack = Stack(tmp_path_factory.mktemp("submissions") / "data", OFFSET, only=only)
+    stack.start()
+    try:
+        stack.wait_ready()
+
+        async def prepare() -> None:
+            made = DeliveryWorld(stack)
+            await made.prepare()
+            await made.close()
+
+        asyncio.run(prepare())
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+async def world(submission_stack: Stack) -> AsyncIterator[DeliveryWorld]:
+    made = DeliveryWorld(submission_stack)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def database(submission_stack: Stack) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    context = Context(submission_stack.layout, submission_stack.ports, None, print)  # type: ignore[arg-type]
+    connection = await asyncpg.connect(postgres.dsn(context, postgres.SUPERUSER))
+    yield connection
+    await connection.close()
+
+
+class Sender:
+    """A person who submits mail to another."""
+
+    def __init__(self, world: DeliveryWorld, address: str, account: int, to: str, other: int) -> None:
+        self.world, self.address, self.account, self.to, self.other = world, address, account, to, other
+
+    async def ask(self, method: str, **fields: Any) -> Any:
+        """Call delivery as the gateway does, again and again while it is away: what is asked is the same each time."""
+        request = getattr(pb, f"{method}Request")(account_id=self.account, **fields)
+        stub = submission_pb2_grpc.SubmissionServiceStub
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                principal = self.world.principal(self.account)
+                return await self.world.call("delivery", "gateway", stub, method, request, principal)
+            except grpc.aio.AioRpcError as error:
+                assert time.monotonic() < deadline, error  # noqa: PT017
+                await asyncio.sleep(0.2)
+
+    async def letter(self, subject: str) -> int:
+        boxes = await self.world.mailbox("ListMailboxes", self.account)
+        drafts = next(box.mailbox_id for box in boxes.mailboxes if box.role == "drafts")
+        body = (
+            f"From: <{self.address}>\r\nTo: <{self.to}>\r\nBcc: <{self.to}>\r\nSubject: {subject}\r\n"
+            f"Message-ID: <{os.urandom(8).hex()}@x.test>\r\nDate: Tue, 1 Jul 2025 10:00:00 +0200\r\n\r\nHello\r\n"
+        )
+        made = await self.world.mailbox(
+            "ImportMessage", self.account, body=body.encode(), mailbox_ids=[drafts], idempotency_key=os.urandom(16)
+        )
+        return int(made.message.message_id)
+
+    async def submit(self, message_id: int, *to: str, hold_until_ms: int = 0) -> Any:
+        envelope = pb.SubmissionEnvelope(
+            mail_from=pb.EnvelopeAddress(address=self.address),
+            recipients=[pb.EnvelopeAddress(address=one) for one in to or (self.to,)],
+        )
+        update = pb.SubmissionUpdate(
+            create=pb.NewSubmission(
+                submission_id=os.urandom(16), identity_id=1, message_id=message_id, thread_id=1, envelope=envelope,
+                hold_until_ms=hold_until_ms,
+            )
+        )  # fmt: skip
+        done = await self.ask("UpdateSubmissions", updates=[update])
+        assert done.results[0].status == pb.SUBMISSION_STATUS_OK
+        return done.results[0].submission
+
+    async def cancel(self, number: int) -> int:
+        done = await self.ask("UpdateSubmissions", updates=[pb.SubmissionUpdate(number=number, cancel=True)])
+        return int(done.results[0].status)
+
+    async def whole(self, number: int) -> Any:
+        (found,) = (await self.ask("GetSubmissions", numbers=[number])).submissions
+        return found
+
+    async def over(self, seconds: float = 150) -> dict[int, int]:
+        """Wait until nothing is on its way; submission → state."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = {one.number: one.state for one in (await self.ask("ListSubmissions")).submissions}
+            if not ON_THE_WAY & set(found.values()):
+                return found
+            assert time.monotonic() < deadline, found
+            await asyncio.sleep(0.5)
+
+    async def arrived(self, wanted: int) -> Counter[str]:
+        """Wait until so many messages are with the other; subject → how often."""
+        deadline = time.monotonic() + 90
+        while len(ids := await self.world.messages(self.other)) < wanted:
+            assert time.monotonic() < deadline, f"{len(ids)} of {wanted} arrived"
+            await asyncio.sleep(0.3)
+        await self.world.quiet()
+        texts = [await self.world.text(self.other, one) for one in await self.world.messages(self.other)]
+        assert not any(b"Bcc" in text for text in texts)
+        return Counter(re.findall(r"Subject: (\S+)", b"".join(texts).decode()))
+
+
+@pytest.fixture
+async def sender(world: DeliveryWorld) -> Sender:
+    address, account = await world.person()
+    to, other = await world.person()
+    return Sender(world, address, account, to, other)
+
+
+async def test_killed_processes_lose_and_double_no_submission(sender: Sender) -> None:
+    letters = {f"s{number}": await sender.letter(f"s{number}") for number in range(24)}
+    chooser = random.Random(8621)
+    stack = sender.world.stack
+
+    async def kill() -> None:
+        for service in ("delivery", "store", "delivery", "store"):
+            await asyncio.sleep(chooser.uniform(0.3, 1.5))
+            await asyncio.to_thread(stack.wait_ready, name=service)
+            await asyncio.to_thread(stack.kill, service, signal.SIGKILL)
+        for service in ("delivery", "store"):
+            await asyncio.to_thread(stack.wait_ready, name=service)
+
+    async def send() -> None:
+        for message_id in letters.values():
+            await asyncio.sleep(chooser.uniform(0, 0.4))
+            await sender.submit(message_id)
+
+    await asyncio.gather(kill(), send())
+    assert set((await sender.over()).values()) == {pb.SUBMISSION_STATE_DONE}
+    assert await sender.arrived(len(letters)) == dict.fromkeys(letters, 1)
+
+
+async def test_a_submission_that_store_has_and_nobody_recorded_goes_out_once(
+    sender: Sender, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """As after `kill -9` between store's commit and ours."""
+    made = await sender.submit(await sender.letter("once"))
+    assert await sender.arrived(1) == {"once": 1}
+    place = (partition_of_account(sender.account), sender.account)
+    known = await database.fetchval(
+        "/* cold:test.forget */ UPDATE delivery.submission s SET state = 2, accepted_id = NULL, next_try_ms = 0 FROM delivery.submission o "
+        "WHERE s.partition = $1 AND s.account_id = $2 AND o.partition = $1 AND o.account_id = $2 AND o.number = s.number "
+        "RETURNING o.accepted_id", *place,
+    )  # fmt: skip
+    assert (await sender.over())[made.number] == pb.SUBMISSION_STATE_DONE
+    again = "/* cold:test.again */ SELECT accepted_id FROM delivery.submission WHERE partition = $1 AND account_id = $2"
+    assert await database.fetchval(again, *place) == known
+    await sender.world.settled([known])
+    assert await sender.arrived(1) == {"once": 1}
+
+
+async def test_what_is_canceled_does_not_go_out_and_what_goes_out_was_not_canceled(sender: Sender) -> None:
+    chooser = random.Random(7)
+    due = int(time.time() * 1000) + 4000
+    letters = {f"r{number}": await sender.letter(f"r{number}") for number in range(16)}
+    numbers = {
+        subject: (await sender.submit(message_id, hold_until_ms=due)).number for subject, message_id in letters.items()
+    }
+
+    async def cancel(number: int) -> int:
+        await asyncio.sleep(max(0.0, due / 1000 - time.time()) + chooser.uniform(-0.3, 1.5))
+        return await sender.cancel(number)
+
+    told = dict(zip(numbers, await asyncio.gather(*map(cancel, numbers.values())), strict=True))
+    states = await sender.over()
+    for subject, number in numbers.items():
+        canceled = told[subject] == pb.SUBMISSION_STATUS_OK
+        assert canceled or told[subject] == pb.SUBMISSION_STATUS_CANNOT_UNSEND
+        assert states[number] == (pb.SUBMISSION_STATE_CANCELED if canceled else pb.SUBMISSION_STATE_DONE)
+    sent = [subject for subject, status in told.items() if status != pb.SUBMISSION_STATUS_OK]
+    assert await sender.arrived(len(sent)) == dict.fromkeys(sent, 1)
+
+
+async def test_a_store_that_is_away_delays_a_submission_and_loses_none(sender: Sender) -> None:
+    message_id = await sender.letter("patient")
+    sender.world.stack.stop_process("store")
+    try:
+        made = await sender.submit(message_id)
+        assert made.state == pb.SUBMISSION_STATE_SENDING
+        assert not made.handed_over
+        assert await sender.cancel(made.number) == pb.SUBMISSION_STATUS_CANNOT_UNSEND
+        sender.world.stack.kill("delivery", signal.SIGKILL)
+    finally:
+        sender.world.stack.start_process("store")
+    sender.world.stack.wait_ready(name="store")
+    assert (await sender.over())[made.number] == pb.SUBMISSION_STATE_DONE
+    assert await sender.arrived(1) == {"patient": 1}
+
+
+async def test_no_address_stands_in_the_tables(
+    sender: Sender, database: asyncpg.Connection[asyncpg.Record]
+) -> None:  # fmt: skip
+    await sender.submit(await sender.letter("sealed"), hold_until_ms=int(time.time() * 1000) + 3_600_000)
+    made = await sender.submit(await sender.letter("sealed2"))
+    assert (await sender.whole(made.number)).envelope.recipients[0].address == sender.to
+    for table in ("submission", "submission_recipient", "submission_news", "submission_book", "outbox"):
+        rows = await database.fetch(f"/* cold:test.look */ SELECT t::text AS text FROM delivery.{table} t")
+        text = "".join(row["text"] for row in rows)
+        for word in (sender.address, sender.to, sender.to.partition("@")[0]):
+            assert word not in text
+            assert word.encode().hex() not in text
+
+
+async def test_nobody_reaches_the_submissions_of_another(sender: Sender) -> None:
+    await sender.submit(await sender.letter("mine"))
+    request = pb.ListSubmissionsRequest(account_id=sender.account)
+    stub = submission_pb2_grpc.SubmissionServiceStub
+    for caller, principal in (("gateway", sender.world.principal(sender.other)), ("gateway", ""), ("ingest", "")):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await sender.world.call("delivery", caller, stub, "ListSubmissions", request, principal)
+        assert refused.value.code() in {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
