@@ -188,6 +188,33 @@ async def test_a_stage_that_does_not_add_up_is_refused(door: Door, ends: list[in
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_delivery_accepts_what_it_writes_and_reads_it_to_send_it(door: Door) -> None:
+    delivery, ingest = door.peer("delivery"), door.peer("ingest")
+    accepts = accept_pb2_grpc.AcceptServiceStub(delivery.channel)
+    body = text(700_000)
+    notice = item(body, origin=accept_pb2.ORIGIN_NOTICE)
+    done = await delivery.call(accepts.Accept, accept_pb2.AcceptRequest(items=[notice, item()]), timeout=20)
+    ids = [result.accepted_id for result in done.results]
+    request = outgoing_pb2.ReadAcceptedRequest(accepted_ids=[ids[1], os.urandom(16), ids[0]])
+    call = outgoing_pb2_grpc.OutgoingServiceStub(delivery.channel).ReadAccepted
+    headers, bodies, ends = [], [b"", b"", b""], []
+    async for part in call(request, timeout=20, metadata=delivery.metadata()):
+        match part.WhichOneof("part"):
+            case "header":
+                headers.append(part.header)
+            case "data":
+                bodies[len(headers) - 1] += part.data
+            case _:
+                ends.append(part.end)
+    assert [(header.found, header.origin) for header in headers] == [(True, 0), (False, 0), (True, 3)]
+    assert (bodies[1], bodies[2]) == (b"", TRACE + body)
+    assert [(end.octets, end.whole) for end in ends] == [(len(bodies[0]), True), (len(bodies[2]), True)]
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        outsider = outgoing_pb2_grpc.OutgoingServiceStub(ingest.channel).ReadAccepted
+        _ = [part async for part in outsider(request, timeout=20, metadata=ingest.metadata())]
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
 async def test_who_is_not_on_the_list_is_refused(door: Door) -> None:
     delivery, ingest = door.peer("delivery"), door.peer("ingest")
     accepts = accept_pb2_grpc.AcceptServiceStub(delivery.channel)

@@ -117,7 +117,7 @@ class Outgoing:
         return (await self._core.staging.stage(pieces())).blob_id
 
     async def _without_blind(self, submission: Submission) -> AsyncIterator[bytes]:
-        """Yield the message as the account keeps it, but for blind copies in its header (RFC 6409 §8.1, RFC 5322 §3.6.3)."""
+        """Yield the message as the account keeps it, but for blind copies in its header (RFC 5322 §3.6.3)."""
         header = b""
         whole = False
         async for piece in self._body(submission):

@@ -136,7 +136,9 @@ class AcceptedHeader(_message.Message):
     accepted_id: _builtins.bytes
     """The accepted message, 16 octets."""
     found: _builtins.bool
-    """False when it is unknown or its envelope cannot be opened any more: then nothing else is set, and no data follows."""
+    """False when it is unknown, when its envelope cannot be opened any more, or when the account that submitted it is closed: then nothing
+    else is set, and no data follows.
+    """
     mail_from: _builtins.str
     """Envelope sender, empty for the null path."""
     origin: _accept_pb2.Origin.ValueType
