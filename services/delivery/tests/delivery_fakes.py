@@ -126,6 +126,10 @@ class FakeDirectory:
         self.calls: list[list[str]] = []
         self.down = False
         self.refuses: set[str] = set()
+        self.children: set[int] = set()
+
+    async def guarded(self, account_ids: Sequence[int]) -> frozenset[int]:
+        return frozenset(account_ids) & self.children
 
     def add(
         self, address: str, *account_ids: int, guarded: Sequence[int] = (), domain_id: int = 1, via: bool = False

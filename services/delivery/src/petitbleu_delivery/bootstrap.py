@@ -18,6 +18,7 @@ from petitbleu_delivery.adapters.accounts import AccountsDirectory
 from petitbleu_delivery.adapters.guard import JuniorGuard
 from petitbleu_delivery.adapters.store import StoreFiling
 from petitbleu_delivery.bootstrap_domains import open_domains
+from petitbleu_delivery.bootstrap_outbound import Outbound, open_transport
 from petitbleu_delivery.bootstrap_scripts import script_parts
 from petitbleu_delivery.bootstrap_submissions import submission_parts
 from petitbleu_delivery.config import DeliverySettings
@@ -200,20 +201,26 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     cache = RouteCache(settings.delivery_cache_entries, settings.delivery_cache_seconds)
     tally = Tally()
     scripts = script_parts(settings, opened.pool, opened.store, opened.accounts, domains.keys)
+    directory = AccountsDirectory(opened.accounts, settings.delivery_call_seconds)
+    transport, egress = await open_transport(opened)
+    submissions = submission_parts(settings, opened.pool, client, opened.store)
+    outbound = Outbound(opened, directory, transport, domains.keys, news=submissions.news)
+    await outbound.open()
     rounds = Rounds(
         StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds),
-        Router(AccountsDirectory(opened.accounts, settings.delivery_call_seconds), cache),
+        Router(directory, cache),
         Gate(JuniorGuard(opened.guard, settings.delivery_guard_seconds)),
         tally,
         settings.delivery_round_recipients,
         scripts.rulings,
+        outbound.entering,
+        submissions.news,
     )
     consumer = Consumer(
         client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000).handle, subjects=[ACCEPTED],
         max_events=settings.delivery_events, ack_seconds=settings.delivery_ack_seconds,
     )  # fmt: skip
     news = DirectoryNews(client, cache)
-    submissions = submission_parts(settings, opened.pool, client, opened.store)
 
     server = make_server(
         IdentityInterceptor(
@@ -240,7 +247,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     consuming = asyncio.create_task(consumer.run())
     async with background(
         forever("delivery.news", 1.0, news.watch), forever("delivery.rules", 3600.0, scripts.upkeep), *domains.work(),
-        *submissions.tasks(),
+        *submissions.tasks(), *outbound.work(),
     ):  # fmt: skip
         await stop.wait()
         opened.health.draining = True
@@ -248,6 +255,8 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
             await asyncio.wait_for(consumer.drain(), settings.delivery_drain_seconds)
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
+        await outbound.close(settings.delivery_drain_seconds / 2)
+    await egress.close()
     await server.stop(1)
     await submissions.end()
     await domains.close()

@@ -110,6 +110,50 @@ class DeliverySettings(ServiceSettings):
         le=365,
         description="Days for which a submission is shown once nothing is to be done for it (RFC 8621 §7).",
     )
+    outbound_relay: str = Field(
+        "", description="`host:port` of a smart host that takes all mail for other servers; the MX look-up when empty."
+    )
+    outbound_name: str = Field("", description="Name said in EHLO; that of the MX, or this machine's, when empty.")
+    outbound_port: int = Field(25, ge=1, le=65535, description="Port of other servers' mail exchangers; for tests.")
+    dns_validates: bool = Field(
+        False, description="Whether the resolver of `dns` validates DNSSEC, over a way that nobody else can change: then DANE (RFC 7672) is kept.",
+    )  # fmt: skip
+    outbound_connections: int = Field(
+        200, ge=1, description="Letters on their way to other servers at once. Postfix default_process_limit 100."
+    )
+    outbound_destination_connections: int = Field(
+        20,
+        ge=1,
+        description="The same to one destination, once it takes them. Postfix default_destination_concurrency_limit 20.",
+    )
+    outbound_destination_first: int = Field(
+        5,
+        ge=1,
+        description="The same to a destination of which nothing is known. Postfix initial_destination_concurrency 5.",
+    )
+    outbound_units: int = Field(
+        5000, ge=1, description="Units of the queue that a process has in hand; the others wait in their rows."
+    )
+    outbound_octets: int = Field(256 << 20, ge=1 << 20, description="Octets of letters in memory at once.")
+    outbound_first_retry_seconds: float = Field(
+        300, gt=0, description="Pause after the first attempt, doubled by each. Postfix minimal_backoff_time 300."
+    )
+    outbound_longest_retry_seconds: float = Field(
+        14_400, gt=0, description="Longest pause between attempts. Postfix maximal_backoff_time 4000."
+    )
+    outbound_expire_seconds: float = Field(
+        432_000,
+        gt=0,
+        description="After so long a recipient has failed. RFC 5321 §4.5.4.1: at least 4 to 5 days. Postfix maximal_queue_lifetime 5d.",
+    )
+    outbound_warn_seconds: float = Field(
+        14_400,
+        gt=0,
+        description="After so long the sender is told that it takes long, once. Postfix delay_warning_time, 0 there.",
+    )
+    outbound_silent_seconds: float = Field(
+        30, ge=2, description="A process that was not heard of for so long has lost what it had in hand."
+    )
     migrations_dir: Path = Field(
         _SOURCE_TREE if _SOURCE_TREE.is_dir() else _PACKAGE, description="Where the migrations are."
     )

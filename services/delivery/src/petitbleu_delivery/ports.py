@@ -50,6 +50,10 @@ class Rules(Protocol):
 class Directory(Protocol):
     """accounts' DirectoryService."""
 
+    async def guarded(self, account_ids: Sequence[int]) -> frozenset[int]:
+        """Say which accounts are children's, or are not known. At most 1,000."""
+        ...
+
     async def resolve(self, addresses: Sequence[str]) -> list[Route]:
         """Say where addresses lead; the answers in order. At most 1,000."""
         ...

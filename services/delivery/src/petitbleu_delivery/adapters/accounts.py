@@ -7,7 +7,7 @@ from typing import Final
 
 from petitbleu.accounts.v1 import accounts_pb2 as pb
 from petitbleu.accounts.v1 import accounts_pb2_grpc
-from petitbleu_delivery.adapters.calls import converse, same_length
+from petitbleu_delivery.adapters.calls import ask, converse, same_length
 from petitbleu_delivery.domain.model import Route, Status, Target
 from petitbleu_delivery.errors import Peer
 from petitbleu_kit.lane import Lane
@@ -33,6 +33,15 @@ class AccountsDirectory:
         stub = accounts_pb2_grpc.DirectoryServiceStub(channel.channel)
         self._resolve: Lane[pb.ResolveRequest, pb.ResolveResponse] = Lane(channel, stub.ResolveMany, stub.Resolve)
         self._call_seconds = call_seconds
+        self._channel = channel
+        self._stub = stub
+
+    async def guarded(self, account_ids: Sequence[int]) -> frozenset[int]:
+        """Say which accounts are children's, or are not known."""
+        request = pb.GetAccountsRequest(account_ids=account_ids)
+        response = await ask(self._channel, Peer.ACCOUNTS, self._stub.GetAccounts, request, self._call_seconds)
+        free = {account.account_id for account in response.accounts if not account.guarded}
+        return frozenset(account_ids) - free
 
     async def resolve(self, addresses: Sequence[str]) -> list[Route]:
         """Say where addresses lead."""

@@ -35,7 +35,7 @@ async def ask(
     try:
         return await channel.call(method, request, timeout=seconds)
     except grpc.aio.AioRpcError as error:
-        raise _failure(error, peer) from None
+        raise failure(error, peer) from None
 
 
 async def converse(lane: Lane[Any, Response], peer: Peer, request: Any, seconds: float) -> Response:
@@ -43,10 +43,11 @@ async def converse(lane: Lane[Any, Response], peer: Peer, request: Any, seconds:
     try:
         return await lane.call(request, timeout=seconds)
     except grpc.aio.AioRpcError as error:
-        raise _failure(error, peer) from None
+        raise failure(error, peer) from None
 
 
-def _failure(error: grpc.aio.AioRpcError, peer: Peer) -> PeerUnavailableError | PeerRefusedError:
+def failure(error: grpc.aio.AioRpcError, peer: Peer) -> PeerUnavailableError | PeerRefusedError:
+    """Return what a failed call means."""
     code = error.code()
     if code in _LATER:
         return PeerUnavailableError(peer, code.name)

@@ -26,6 +26,7 @@ _OUTCOME: Final = {
     Outcome.OPEN: pb.OUTCOME_OPEN,
     Outcome.FILED: pb.OUTCOME_FILED,
     Outcome.HELD: pb.OUTCOME_HELD,
+    Outcome.QUEUED: pb.OUTCOME_QUEUED,
     Outcome.DISCARDED: pb.OUTCOME_DISCARDED,
     Outcome.PARKED: pb.OUTCOME_PARKED,
 }
@@ -61,7 +62,8 @@ class StoreFiling:
                 found.accepted_id, found.mail_from, found.header_from, found.from_authenticated, found.traceparent, found.size,
                 verdicts.treatment == accept_pb2.TREATMENT_JUNK,
                 verdicts.envelope_authenticated or found.origin == accept_pb2.ORIGIN_SUBMITTED,
-                late_results=verdicts.late_results,
+                late_results=verdicts.late_results, origin=found.origin, submitter_id=found.submitter_account_id,
+                submitter_tenant_id=found.submitter_tenant_id, received_at=found.received_at_ms / 1000,
             )  # fmt: skip
             recipients += [Recipient(message, r.recipient_no, r.address, r.attempts) for r in found.recipients]
         return recipients
@@ -102,4 +104,13 @@ class StoreFiling:
             )
             item.recipient.accepted_id = settlement.recipient.message.accepted_id
             item.recipient.recipient_no = settlement.recipient.number
+        await ask(self._channel, Peer.STORE, self._stub.Settle, request, self._commit_seconds)
+
+    async def settle_queued(self, outcomes: Sequence[tuple[bytes, int, int, str]]) -> None:
+        """Record what became of queued recipients: accepted id, number, 7 sent or 8 failed, and a code."""
+        request = pb.SettleRequest()
+        for accepted_id, number, outcome, reason in outcomes:
+            item = request.items.add(outcome=pb.Outcome.ValueType(outcome), reason=reason)
+            item.recipient.accepted_id = accepted_id
+            item.recipient.recipient_no = number
         await ask(self._channel, Peer.STORE, self._stub.Settle, request, self._commit_seconds)

@@ -73,6 +73,13 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """Whether a reply to the envelope sender reaches who sent it, and no third party."""
     late_results: bytes = b""
     """Our Authentication-Results where it is not in the blob."""
+    origin: int = 0
+    """As petitbleu.store.v1.Origin."""
+    submitter_id: int = 0
+    """The account that submitted it, or for which it was written; 0 for a stranger's."""
+    submitter_tenant_id: int = 0
+    received_at: float = 0.0
+    """Unix seconds of acceptance."""
 
 
 class Recipient(msgspec.Struct, frozen=True, gc=False):
@@ -125,6 +132,7 @@ class Outcome(IntEnum):
     OPEN = 1
     FILED = 2
     HELD = 3
+    QUEUED = 4
     DISCARDED = 5
     PARKED = 6
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple
 
+import idna
 import msgspec
 
 UNIT_SECONDS_FIRST: Final = 300.0
@@ -102,3 +103,26 @@ def pause_before(attempts: int, first: float = UNIT_SECONDS_FIRST, longest: floa
     RFC 5321 §4.5.4.1 asks for 30 minutes between attempts in general and for faster ones at first where the reason calls for it.
     """
     return float(min(first * (1 << min(max(attempts - 1, 0), 20)), longest))
+
+
+def destination_of(address: str) -> str:
+    """Return the domain of a mailbox in lower case and A-labels (RFC 5890 §2.3.2.1); an address literal as it is; empty for neither."""
+    domain = address.rpartition("@")[2].rstrip(".").lower()
+    if domain.startswith("[") or domain.isascii():
+        return domain
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return ""
+
+
+def with_crlf(message: bytes) -> bytes:
+    """Return a message whose lines all end with CRLF (RFC 5321 §2.3.8); one that was imported may have bare LF or CR.
+
+    Sent as they are, they would be what smuggling is made of; changed after the signature, they would break it.
+    """
+    pairs = message.count(b"\r\n")
+    if message.count(b"\n") == pairs == message.count(b"\r") and message.endswith(b"\r\n"):
+        return message
+    whole = message.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    return whole if whole.endswith(b"\r\n") else whole + b"\r\n"

@@ -26,6 +26,17 @@ BAD_EVENTS: Final = Counter("petitbleu_delivery_bad_events_total", "Events that 
 UNLISTED: Final = Counter(
     "petitbleu_delivery_unlisted_total", "Accepted messages whose recipients store refused to list; they stay open"
 )
+OUTBOUND_ANSWERS: Final = Counter(
+    "petitbleu_delivery_outbound_answers_total", "Answers of other servers, by recipient", ["verdict"]
+)
+OUTBOUND_ACTIVE: Final = Gauge("petitbleu_delivery_outbound_active", "Letters on their way to other servers")
+OUTBOUND_IN_HAND: Final = Gauge(
+    "petitbleu_delivery_outbound_in_hand", "Units of the queue that this process has in hand"
+)
+OUTBOUND_WAITING: Final = Gauge("petitbleu_delivery_outbound_waiting", "Units in the queue, counted up to 100,000")
+OUTBOUND_OLDEST: Final = Gauge(
+    "petitbleu_delivery_outbound_oldest_seconds", "Age of the oldest unit among those that are due next"
+)
 
 _MAX_WAITING: Final = 100_000
 

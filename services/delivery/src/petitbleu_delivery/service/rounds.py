@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Final
 
-from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason, Recipient, Settlement
+from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason, Recipient, Settlement, Status
+from petitbleu_delivery.domain.outbound import Verdict
 from petitbleu_delivery.domain.verdict import outcome_of, try_again, unroutable
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.ports import Filing, Rules
+from petitbleu_delivery.ports import Filing, News, Rules, SubmissionNews
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.halving import by_halves
+from petitbleu_delivery.service.outbound.entering import SUBMITTED, Entering, leaves
 from petitbleu_delivery.service.router import Router
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.telemetry import links_to, span, tracing_on
@@ -24,8 +26,14 @@ MAX_ITEMS: Final = 1000
 _FILE_ITEMS: Final = 512
 """Items a File call: a group's thousands of members become several commits, each short."""
 
+_NEWS: Final = {
+    Outcome.FILED: Verdict.SENT, Outcome.DISCARDED: Verdict.SENT, Outcome.PARKED: Verdict.REFUSED,
+}  # fmt: skip
+"""What a sender is told of recipients here; who is held for a guardian is told to nobody."""
+
 _STAGES: Final = {
-    name: measures.STAGE_SECONDS.labels(stage=name) for name in ("list", "resolve", "guard", "rules", "file", "settle")
+    name: measures.STAGE_SECONDS.labels(stage=name)
+    for name in ("list", "resolve", "guard", "rules", "file", "enter", "settle")
 }
 
 
@@ -48,11 +56,17 @@ class Rounds:
         tally: Counts.
         most: Most recipients in a round.
         rules: The rules of mailboxes; without, all goes to the inbox.
+        entering: The outbound queue; without, nothing leaves.
+        news: Hears what became of submitted messages.
     """
 
     def __init__(
-        self, filing: Filing, router: Router, gate: Gate, tally: measures.Tally, most: int, rules: Rules | None = None
-    ) -> None:
+        self, filing: Filing, router: Router, gate: Gate, tally: measures.Tally, most: int, rules: Rules | None = None,
+        entering: Entering | None = None,
+        news: SubmissionNews | None = None,
+    ) -> None:  # fmt: skip
+        self._entering = entering
+        self._news = news
         self._rules = rules
         self._filing = filing
         self._router = router
@@ -140,8 +154,12 @@ class Rounds:
         # each recipient that it was filed for.
         placements: list[Placement] = []
         reached: list[tuple[Recipient, list[Placement]]] = []
+        leaving: list[Recipient] = []
         for recipient in recipients:
             route = routes[recipient.address]
+            if route.status is Status.REMOTE and self._entering is not None and leaves(recipient.message):
+                leaving.append(recipient)
+                continue
             parked = unroutable(recipient, route)
             if parked is not None:
                 settlements.append(parked)
@@ -160,8 +178,35 @@ class Rounds:
             (recorded if mine[0].sole and mine[0].settled else settlements).append(settlement)
         self._tally.recorded(recorded)
         self._distrust(reached)
+        await self._leave(leaving)
+        await self._report([*recorded, *settlements])
         await self._settle(settlements)
         measures.ROUNDS.labels(result="done").inc()
+
+    async def _report(self, settlements: Sequence[Settlement]) -> None:
+        """Tell submissions of recipients who are hosted here."""
+        if self._news is None:
+            return
+        news = [
+            News(message.accepted_id, message.submitter_id, settlement.recipient.number, verdict, None)
+            for settlement in settlements
+            if (message := settlement.recipient.message).origin == SUBMITTED
+            and (verdict := _NEWS.get(settlement.outcome)) is not None
+        ]
+        if news:
+            await self._news.record(news)
+
+    async def _leave(self, recipients: Sequence[Recipient]) -> None:
+        """Queue what is for other servers: the rows first, then store's word for it, then the attempt."""
+        if self._entering is None or not recipients:
+            return
+        with _timed("enter"):
+            settlements, units = await self._entering.enter(recipients)
+        try:
+            await self._settle(settlements)
+        finally:
+            # The rows are committed: whatever store says now, they are sent.
+            self._entering.begin(units)
 
     async def _place(self, placements: Sequence[Placement]) -> None:
         guarded = [placement for placement in placements if placement.guarded]

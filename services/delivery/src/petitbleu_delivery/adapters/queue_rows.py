@@ -1,0 +1,239 @@
+"""The rows of the outbound queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from petitbleu_delivery.domain.outbound import Reply
+from petitbleu_kit.ids import partition_of_blob
+from petitbleu_kit.postgres import in_transaction
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+_COLUMNS: Final = (
+    "partition, accepted_id, destination, first_no, recipients, account_id, tenant_id, origin, priority, size, accepted_at, "
+    "attempts, warned"
+)
+_KEY: Final = "u.partition = d.partition AND u.accepted_id = d.accepted_id AND u.destination = d.destination AND u.first_no = d.first_no"
+_ENTER: Final = f"""/* hot:delivery.queue_enter */ WITH given AS (
+    SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::text[], $5::bigint[], $6::bigint[], $7::smallint[],
+        $8::smallint[], $9::bigint[], $10::timestamptz[])
+        AS g (partition, accepted_id, recipient_no, destination, account_id, tenant_id, origin, priority, size, accepted_at)),
+fresh AS (INSERT INTO queue_recipient (partition, accepted_id, recipient_no, account_id)
+    SELECT partition, accepted_id, recipient_no, account_id FROM given ORDER BY partition, accepted_id, recipient_no
+    ON CONFLICT (partition, accepted_id, recipient_no) DO NOTHING RETURNING partition, accepted_id, recipient_no)
+INSERT INTO queue_unit (partition, accepted_id, destination, first_no, recipients, account_id, tenant_id, origin, priority, size,
+    accepted_at, worker)
+SELECT g.partition, g.accepted_id, g.destination, min(g.recipient_no), array_agg(g.recipient_no ORDER BY g.recipient_no),
+    min(g.account_id), min(g.tenant_id), min(g.origin), min(g.priority), min(g.size), min(g.accepted_at), $11::bigint
+FROM given g JOIN fresh f ON f.partition = g.partition AND f.accepted_id = g.accepted_id AND f.recipient_no = g.recipient_no
+GROUP BY g.partition, g.accepted_id, g.destination RETURNING {_COLUMNS}"""
+_ANSWERED: Final = """/* hot:delivery.queue_answered */ UPDATE queue_recipient q SET state = a.state, code = a.code, enhanced = a.enhanced,
+    host = a.host, answered_at = now()
+FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::smallint[], $6::text[], $7::text[])
+    AS a (partition, accepted_id, recipient_no, state, code, enhanced, host)
+WHERE q.partition = a.partition AND q.accepted_id = a.accepted_id AND q.recipient_no = a.recipient_no
+    AND q.partition = ANY($1::smallint[]) AND q.state = 0"""
+_FINISHED: Final = f"""/* hot:delivery.queue_finished */ DELETE FROM queue_unit u
+USING unnest($1::smallint[], $2::uuid[], $3::text[], $4::smallint[]) AS d (partition, accepted_id, destination, first_no)
+WHERE {_KEY} AND u.partition = ANY($1::smallint[])"""
+_DEFERRED: Final = f"""/* hot:delivery.queue_deferred */ UPDATE queue_unit u SET recipients = d.recipients::smallint[], attempts = d.attempts,
+    next_attempt_at = now() + make_interval(secs => d.after), warned = d.warned, worker = NULL, reason = d.reason
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::smallint[], $5::text[], $6::integer[], $7::float8[], $8::boolean[], $9::text[])
+    AS d (partition, accepted_id, destination, first_no, recipients, attempts, after, warned, reason)
+WHERE {_KEY} AND u.partition = ANY($1::smallint[])"""
+_TOLD: Final = """/* hot:delivery.queue_told */ UPDATE queue_recipient q SET told = true
+FROM unnest($1::smallint[], $2::uuid[], $3::smallint[]) AS t (partition, accepted_id, recipient_no)
+WHERE q.partition = t.partition AND q.accepted_id = t.accepted_id AND q.recipient_no = t.recipient_no
+    AND q.partition = ANY($1::smallint[])"""
+
+_FREE: Final = (
+    "(u.worker IS NULL OR NOT EXISTS (SELECT 1 FROM queue_worker w WHERE w.worker_id = u.worker "
+    "AND w.seen_at > now() - make_interval(secs => $2)))"
+)
+_CLAIM: Final = f"""/* cold:delivery.queue_claim */ UPDATE queue_unit u SET worker = $1 FROM (
+    SELECT u.partition, u.accepted_id, u.destination, u.first_no FROM queue_unit u WHERE u.next_attempt_at <= now() AND {_FREE}
+    AND NOT EXISTS (SELECT 1 FROM queue_destination p WHERE p.destination = u.destination AND p.paused)
+    ORDER BY u.priority, u.next_attempt_at LIMIT $3) AS d
+WHERE {_KEY} AND {_FREE} RETURNING {", ".join("u." + name.strip() for name in _COLUMNS.split(","))}"""
+_UNTOLD: Final = """/* cold:delivery.queue_untold */ SELECT accepted_id, recipient_no, account_id, state, code, enhanced, host
+FROM queue_recipient WHERE state <> 0 AND NOT told AND answered_at < now() - make_interval(secs => $1) ORDER BY answered_at LIMIT $2"""
+_SEEN: Final = """/* cold:delivery.queue_seen */ INSERT INTO queue_worker (worker_id) VALUES ($1)
+ON CONFLICT (worker_id) DO UPDATE SET seen_at = now()"""
+_GONE: Final = "/* cold:delivery.queue_gone */ DELETE FROM queue_worker WHERE worker_id = $1"
+_FORGET_WORKERS: Final = (
+    "/* cold:delivery.queue_workers */ DELETE FROM queue_worker WHERE seen_at < now() - interval '1 day'"
+)
+_PRUNE: Final = (
+    "/* cold:delivery.queue_prune */ DELETE FROM queue_recipient WHERE told AND answered_at < now() - interval '1 day'"
+)
+_DESTINATIONS: Final = "/* cold:delivery.queue_destinations */ SELECT destination, paused, route FROM queue_destination"
+_DEPTH: Final = (
+    "/* cold:delivery.queue_depth */ SELECT count(*) AS units, coalesce(extract(epoch FROM now() - min(accepted_at)), 0)::float8 "
+    "AS oldest FROM (SELECT accepted_at FROM queue_unit ORDER BY next_attempt_at LIMIT 100000) AS few"
+)
+
+
+class Unit(msgspec.Struct, gc=False):
+    """A message for a destination, as its row has it. Times are Unix seconds, `size` octets of the blob."""
+
+    accepted_id: UUID
+    destination: str
+    first_no: int
+    recipients: tuple[int, ...]
+    account_id: int
+    tenant_id: int
+    origin: int
+    priority: int
+    size: int
+    accepted_at: float
+    attempts: int
+    warned: bool
+
+    @property
+    def partition(self) -> int:
+        """Of the accepted message."""
+        return partition_of_blob(self.accepted_id)
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A recipient to queue."""
+
+    accepted_id: UUID
+    recipient_no: int
+    destination: str
+    account_id: int
+    tenant_id: int
+    origin: int
+    priority: int
+    size: int
+    accepted_at: float
+
+
+class FinalAnswer(msgspec.Struct, frozen=True, gc=False):
+    """A recipient with its final answer: state 7 sent, 8 failed."""
+
+    accepted_id: UUID
+    recipient_no: int
+    account_id: int
+    state: int
+    reply: Reply
+
+
+class Deferral(msgspec.Struct, frozen=True, gc=False):
+    """A unit that is tried again: who still waits, after how many seconds, and why (a code)."""
+
+    unit: Unit
+    recipients: tuple[int, ...]
+    attempts: int
+    after: float
+    warned: bool
+    reason: str
+
+
+def _unit(row: Any) -> Unit:
+    return Unit(
+        UUID(int=row["accepted_id"].int), row["destination"], row["first_no"], tuple(row["recipients"]), row["account_id"],
+        row["tenant_id"], row["origin"], row["priority"], row["size"], row["accepted_at"].timestamp(), row["attempts"], row["warned"],
+    )  # fmt: skip
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
+class QueueRows:
+    """Reads and writes the queue."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def enter(self, entries: Sequence[Entry], worker: int | None) -> list[Unit]:
+        """Queue recipients that never were queued, in one commit; return the units that they make, in the hands of `worker`."""
+        rows = await self._pool.fetch(
+            _ENTER, [partition_of_blob(one.accepted_id) for one in entries], [one.accepted_id for one in entries],
+            [one.recipient_no for one in entries], [one.destination for one in entries], [one.account_id for one in entries],
+            [one.tenant_id for one in entries], [one.origin for one in entries], [one.priority for one in entries],
+            [one.size for one in entries], [datetime.fromtimestamp(one.accepted_at).astimezone() for one in entries], worker,
+        )  # fmt: skip
+        return [_unit(row) for row in rows]
+
+    async def keep(self, finals: Sequence[FinalAnswer], finished: Sequence[Unit], deferred: Sequence[Deferral]) -> None:
+        """Keep answers in one commit: final ones, units that are finished by them, units that are tried again."""
+
+        async def write(connection: Any) -> None:
+            if finals:
+                rows = sorted(
+                    finals, key=lambda one: (partition_of_blob(one.accepted_id), one.accepted_id, one.recipient_no)
+                )
+                await connection.execute(
+                    _ANSWERED, [partition_of_blob(one.accepted_id) for one in rows], [one.accepted_id for one in rows],
+                    [one.recipient_no for one in rows], [one.state for one in rows], [one.reply.code for one in rows],
+                    [one.reply.enhanced for one in rows], [one.reply.host for one in rows],
+                )  # fmt: skip
+            if finished:
+                await connection.execute(_FINISHED, *_keys(finished))
+            if deferred:
+                await connection.execute(
+                    _DEFERRED, *_keys([one.unit for one in deferred]), [_numbers(one.recipients) for one in deferred],
+                    [one.attempts for one in deferred], [one.after for one in deferred], [one.warned for one in deferred],
+                    [one.reason for one in deferred],
+                )  # fmt: skip
+
+        await in_transaction(self._pool, write)
+
+    async def told(self, recipients: Sequence[tuple[UUID, int]]) -> None:
+        """Keep that these have been told of."""
+        await self._pool.execute(
+            _TOLD, [partition_of_blob(accepted_id) for accepted_id, _ in recipients],
+            [accepted_id for accepted_id, _ in recipients], [number for _, number in recipients],
+        )  # fmt: skip
+
+    async def claim(self, worker: int, silent_seconds: float, most: int) -> list[Unit]:
+        """Take units that are due and in nobody's hands, or in those of a process that has been silent."""
+        return [_unit(row) for row in await self._pool.fetch(_CLAIM, worker, silent_seconds, most)]
+
+    async def untold(self, after_seconds: float, most: int) -> list[FinalAnswer]:
+        """Return answers that nobody has been told of for a while."""
+        return [
+            FinalAnswer(
+                UUID(int=row["accepted_id"].int), row["recipient_no"], row["account_id"], row["state"],
+                Reply(row["code"], row["enhanced"], "", row["host"]),
+            )
+            for row in await self._pool.fetch(_UNTOLD, after_seconds, most)
+        ]  # fmt: skip
+
+    async def seen(self, worker: int) -> None:
+        """Keep that this process is there."""
+        await self._pool.execute(_SEEN, worker)
+
+    async def gone(self, worker: int) -> None:
+        """Forget this process: what it has in hand is anybody's now."""
+        await self._pool.execute(_GONE, worker)
+
+    async def prune(self) -> None:
+        """Forget recipients that were told of a day ago, and processes that ended."""
+        await self._pool.execute(_PRUNE)
+        await self._pool.execute(_FORGET_WORKERS)
+
+    async def destinations(self) -> dict[str, tuple[bool, str]]:
+        """Return what an operator said of destinations: whether it is paused, and where its mail goes instead (or nothing)."""
+        return {row["destination"]: (row["paused"], row["route"]) for row in await self._pool.fetch(_DESTINATIONS)}
+
+    async def depth(self) -> tuple[int, float]:
+        """Return how many units wait (at most 100,000 are counted) and the age of the oldest in seconds."""
+        row = await self._pool.fetchrow(_DEPTH)
+        return (0, 0.0) if row is None else (row["units"], row["oldest"])
+
+
+def _keys(units: Sequence[Unit]) -> list[Sequence[Any]]:
+    return [
+        [unit.partition for unit in units], [unit.accepted_id for unit in units],
+        [unit.destination for unit in units], [unit.first_no for unit in units],
+    ]  # fmt: skip

@@ -1,0 +1,264 @@
+"""Carries letters by SMTP: to whom, by which security, over connections that are kept for the next letter."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from prometheus_client import Counter
+
+from petitbleu_delivery.adapters.exchangers import Exchanger, Exchangers, NoExchangerError
+from petitbleu_delivery.adapters.sts_policies import StsPolicies
+from petitbleu_delivery.domain import dane
+from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict
+from petitbleu_delivery.domain.sts import StsPolicy
+from petitbleu_delivery.smtp_client.session import Patience, Session, SessionError, TlsRefusedError
+from petitbleu_kit.logs import get_logger
+from petitbleu_mail.auth.resolver import TemporaryDnsError
+
+_log = get_logger(__name__)
+_sessions = Counter("petitbleu_delivery_smtp_sessions_total", "Sessions with other servers", ["security"])
+_tls_failures = Counter("petitbleu_delivery_smtp_tls_failures_total", "Sessions refused for their TLS", ["policy"])
+_IDLE_SECONDS: Final = 10.0
+_LETTERS_A_SESSION: Final = 200
+_IDLE_A_DESTINATION: Final = 20
+_ADDRESSES_TRIED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Security:
+    """What TLS with one exchanger must be: `kind` opportunistic, webpki (MTA-STS), dane, or encrypted (TLSA records that say nothing)."""
+
+    kind: str
+    records: tuple[dane.Tlsa, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> bool:
+        return self.kind != "opportunistic"
+
+
+@dataclass(slots=True)
+class _Idle:
+    """Kept sessions to one destination."""
+
+    sessions: deque[tuple[float, Session]] = field(default_factory=deque)
+
+
+class SmtpTransport:
+    """Implements `Transport`.
+
+    Args:
+        exchangers: The DNS.
+        policies: MTA-STS; None asks for none.
+        name: Our name, said in EHLO.
+        port: The port of mail.
+        authority: File of a further authority that is believed.
+        patience: Times.
+        relay: A smart host (host, port) that takes everything; it is the operator's own.
+    """
+
+    def __init__(
+        self, exchangers: Exchangers, policies: StsPolicies | None, name: str, port: int = 25, *,
+        authority: str | None = None, patience: Patience | None = None, relay: tuple[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        self._exchangers = exchangers
+        self._policies = policies
+        self._name = name
+        self._port = port
+        self._patience = patience or Patience()
+        self._relay = relay
+        self._any = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._any.check_hostname = False
+        self._any.verify_mode = ssl.CERT_NONE
+        self._verified = ssl.create_default_context()
+        if authority is not None:
+            self._verified.load_verify_locations(authority)
+        self._idle: defaultdict[str, _Idle] = defaultdict(_Idle)
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def deliver(self, destination: str, letter: Letter) -> list[Answer]:
+        """Send a letter; see `Transport`."""
+        if self._sweeping is None:
+            self._sweeping = asyncio.ensure_future(self._sweep())
+        # RFC 8689 §4.2.1: a letter that requires TLS goes by verified sessions only, so it shares none
+        key = f"{destination} tls" if letter.require_tls else destination
+        kept = self._kept(key)
+        if kept is not None:
+            answers = await kept.send(letter)
+            if kept.begun or not _broken(answers):
+                await self._keep(key, kept)
+                return answers
+            # it was ended while nobody looked; nothing of the letter was answered
+        try:
+            session = await self._open(destination, require_tls=letter.require_tls)
+        except NoExchangerError as error:
+            verdict = Verdict.REFUSED if error.lasting else Verdict.DEFERRED
+            return [Answer(one.number, verdict, error.reply, reached=error.lasting) for one in letter.recipients]
+        except SessionError as error:
+            return [Answer(one.number, Verdict.DEFERRED, error.reply, reached=False) for one in letter.recipients]
+        answers = await session.send(letter)
+        await self._keep(key, session)
+        return answers
+
+    # -- kept sessions -------------------------------------------------------------------------------------------------
+
+    def _kept(self, destination: str) -> Session | None:
+        idle = self._idle.get(destination)
+        while idle is not None and idle.sessions:
+            _, session = idle.sessions.pop()  # the one used last is the likeliest to live
+            if session.usable and not session.reader.at_eof() and not session.writer.is_closing():
+                return session
+            session.abort()
+        return None
+
+    async def _keep(self, destination: str, session: Session) -> None:
+        idle = self._idle[destination]
+        if session.usable and session.letters < _LETTERS_A_SESSION and len(idle.sessions) < _IDLE_A_DESTINATION:
+            idle.sessions.append((time.monotonic() + _IDLE_SECONDS, session))
+        else:
+            await session.quit()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_IDLE_SECONDS / 4)
+            now = time.monotonic()
+            for destination, idle in list(self._idle.items()):
+                while idle.sessions and idle.sessions[0][0] < now:
+                    await idle.sessions.popleft()[1].quit()
+                if not idle.sessions:
+                    del self._idle[destination]
+
+    async def close(self) -> None:
+        """End the sessions that are kept."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for idle in self._idle.values():
+            for _, session in idle.sessions:
+                await session.quit()
+        self._idle.clear()
+
+    # -- new sessions --------------------------------------------------------------------------------------------------
+
+    async def _open(self, destination: str, *, require_tls: bool) -> Session:
+        """Open a session with the first exchanger that takes one.
+
+        Raises:
+            NoExchangerError: there is none.
+            SessionError: none takes one now.
+        """
+        given = _host_and_port(destination)
+        if given is not None or self._relay is not None:
+            host, port = given or self._relay or ("", 0)
+            return await self._talk(host, port, host, _Security("opportunistic"))
+        found = await self._exchangers.of(destination)
+        policy = await self._policies.of(destination) if self._policies is not None else None
+        failure: SessionError | NoExchangerError | None = None
+        for exchanger in found:
+            try:
+                return await self._exchanger(destination, exchanger, policy, require_tls=require_tls)
+            except (SessionError, NoExchangerError) as error:
+                failure = error if failure is None or isinstance(error, SessionError) else failure
+        if failure is None:
+            raise NoExchangerError(Reply(0, "4.4.4", "there is no exchanger", ""), lasting=False)
+        raise failure
+
+    async def _exchanger(
+        self, destination: str, exchanger: Exchanger, policy: StsPolicy | None, *, require_tls: bool
+    ) -> Session:
+        addresses, proven = await self._exchangers.addresses(exchanger.host)
+        security = await self._security(destination, exchanger, policy, proven=proven, require_tls=require_tls)
+        failure: SessionError | None = None
+        for address in addresses[:_ADDRESSES_TRIED]:
+            try:
+                return await self._talk(address, self._port, exchanger.host, security)
+            except TlsRefusedError:
+                _tls_failures.labels(policy=security.kind).inc()
+                raise
+            except SessionError as error:
+                failure = error
+        raise failure or SessionError(Reply(0, "4.4.1", "no address", exchanger.host), spoke=False)
+
+    async def _security(
+        self, destination: str, exchanger: Exchanger, policy: StsPolicy | None, *, proven: bool, require_tls: bool
+    ) -> _Security:
+        """Say what TLS must be: DANE before MTA-STS (RFC 8461 §2), and whatever can be had without either."""
+        if exchanger.proven and proven:
+            try:
+                records = await self._exchangers.tlsa(exchanger.host)
+            except TemporaryDnsError:
+                raise SessionError(Reply(0, "4.7.5", "its TLSA records cannot be had", exchanger.host)) from None
+            if records is not None:
+                usable = dane.usable(records)
+                if usable:
+                    return _Security("dane", tuple(usable), (exchanger.host, destination))
+                return _Security("encrypted")  # RFC 7672 §2.1.1: TLS is a must, its keys are not known
+        if policy is not None and policy.mode == "enforce":
+            if not policy.allows(exchanger.host):
+                _tls_failures.labels(policy="sts").inc()
+                raise TlsRefusedError(
+                    Reply(0, "4.7.5", "the domain's policy does not name this exchanger", exchanger.host)
+                )
+            return _Security("webpki")
+        return _Security("webpki") if require_tls else _Security("opportunistic")
+
+    async def _talk(self, address: str, port: int, host: str, security: _Security) -> Session:
+        session = await Session.connect(address, port, host, self._patience)
+        try:
+            await session.hello(self._name)
+            if "STARTTLS" in session.extensions or security.required:
+                try:
+                    await session.secure(self._context(security), host, self._name)
+                except TlsRefusedError:
+                    if security.required:
+                        raise
+                    # RFC 7435 §3: no TLS that works is no reason to send nothing, where none is promised
+                    session.abort()
+                    session = await Session.connect(address, port, host, self._patience)
+                    await session.hello(self._name)
+                if security.kind == "dane":
+                    self._prove(session, security)
+        except SessionError:
+            session.abort()
+            raise
+        _sessions.labels(security=security.kind if session.secured else "none").inc()
+        return session
+
+    def _context(self, security: _Security) -> ssl.SSLContext:
+        return self._verified if security.kind == "webpki" else self._any
+
+    @staticmethod
+    def _prove(session: Session, security: _Security) -> None:
+        if not dane.proves(security.records, _chain(session), security.names):
+            raise TlsRefusedError(
+                Reply(0, "4.7.5", "its certificate is not the one that its TLSA records name", session.host)
+            )
+
+
+def _chain(session: Session) -> list[bytes]:
+    """Return the certificates that the server showed, DER, its own first."""
+    shown: Any = session.writer.get_extra_info("ssl_object")
+    inner = getattr(shown, "_sslobj", None)
+    if inner is not None and hasattr(inner, "get_unverified_chain"):
+        # the public method is Python 3.13's; before, there is only this one
+        return [certificate.public_bytes(2) for certificate in inner.get_unverified_chain() or ()]
+    own = shown.getpeercert(binary_form=True)
+    return [own] if own else []
+
+
+def _broken(answers: Sequence[Answer]) -> bool:
+    """Whether the connection ended instead of an answer."""
+    return all(answer.verdict is Verdict.DEFERRED and answer.reply.code == 0 for answer in answers)
+
+
+def _host_and_port(destination: str) -> tuple[str, int] | None:
+    """Read `[host]:port`, which an operator's route looks like; None for a domain or a bare address literal."""
+    host, colon, port = destination.rpartition(":")
+    if colon and port.isdecimal() and host.startswith("[") and host.endswith("]"):
+        return host[1:-1], int(port)
+    return None

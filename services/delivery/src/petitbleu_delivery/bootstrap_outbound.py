@@ -1,0 +1,177 @@
+"""Wires mail to other servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from petitbleu_delivery.adapters.accepted_mail import AcceptedMail
+from petitbleu_delivery.adapters.exchangers import Exchangers
+from petitbleu_delivery.adapters.queue_rows import QueueRows
+from petitbleu_delivery.adapters.records_dns import RecordLookups
+from petitbleu_delivery.adapters.smtp_transport import SmtpTransport
+from petitbleu_delivery.adapters.store import StoreFiling
+from petitbleu_delivery.adapters.sts_policies import StsPolicies
+from petitbleu_delivery.config import DeliverySettings
+from petitbleu_delivery.ports import Directory, DomainSigner, NoNews, SubmissionNews, Transport
+from petitbleu_delivery.service import measures
+from petitbleu_delivery.service.outbound.entering import Entering, Submitters
+from petitbleu_delivery.service.outbound.sending import Limits, Sender
+from petitbleu_delivery.service.outbound.telling import Notices, Teller, Told
+from petitbleu_kit.egress import Egress, EgressRules
+from petitbleu_kit.egress_addresses import networks
+from petitbleu_kit.ids import new_row_id
+from petitbleu_kit.lifecycle import StartupError, forever
+from petitbleu_kit.logs import get_logger
+
+if TYPE_CHECKING:
+    from petitbleu_delivery.bootstrap import Backends
+
+_log = get_logger(__name__)
+_SWEEP_SECONDS: Final = 1.0
+_UNTOLD_SECONDS: Final = 15.0
+_UNTOLD_MOST: Final = 500
+_PRUNE_SECONDS: Final = 600.0
+
+
+async def open_transport(opened: Backends) -> tuple[SmtpTransport, Egress]:
+    """Return what carries letters, and the guard through which policies are fetched.
+
+    Raises:
+        StartupError: a setting cannot be used.
+    """
+    settings = opened.settings
+    try:
+        names = RecordLookups(settings.dns)
+        rules = EgressRules(
+            networks(settings.egress_allow), networks(settings.egress_refuse), frozenset({settings.outbound_port})
+        )
+        egress = Egress.of(settings)
+        relay = relay_of(settings.outbound_relay)
+        name = settings.outbound_name or settings.hostname
+        exchangers = Exchangers(
+            names,
+            rules,
+            settings.outbound_port,
+            validates=settings.dns_validates,
+            own=(settings.hostname, name, *settings.own_mx()),
+        )
+        authority = None if settings.ca_file is None else str(settings.ca_file)
+        transport = SmtpTransport(
+            exchangers,
+            StsPolicies(opened.pool, names, egress),
+            name,
+            settings.outbound_port,
+            authority=authority,
+            relay=relay,
+        )
+    except (ValueError, OSError) as error:
+        raise StartupError(f"a setting of outbound mail cannot be used ({type(error).__name__})") from None
+    return transport, egress
+
+
+def relay_of(text: str) -> tuple[str, int] | None:
+    """Read `host:port`; None for nothing.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host:
+        raise ValueError
+    return host.strip("[]"), int(port)
+
+
+class NoNotices:
+    """Tells nobody."""
+
+    async def notify(self, told: Told) -> None:
+        """Write nothing."""
+        del told
+
+
+def limits_of(settings: DeliverySettings) -> Limits:
+    """Return the bounds that an operator set."""
+    return Limits(
+        settings.outbound_connections, settings.outbound_destination_connections, settings.outbound_destination_first,
+        settings.outbound_units, settings.outbound_octets, settings.outbound_first_retry_seconds,
+        settings.outbound_longest_retry_seconds, settings.outbound_expire_seconds, settings.outbound_warn_seconds,
+    )  # fmt: skip
+
+
+class Outbound:
+    """Mail to other servers, wired.
+
+    Args:
+        opened: Pool and peers.
+        directory: accounts.
+        transport: Carries letters.
+        signer: Signs them.
+        news: Hears what became of submissions.
+        notices: Writes delivery status notifications.
+    """
+
+    def __init__(
+        self, opened: Backends, directory: Directory, transport: Transport, signer: DomainSigner, *,
+        news: SubmissionNews | None = None, notices: Notices | None = None,
+    ) -> None:  # fmt: skip
+        settings = opened.settings
+        self._silent = settings.outbound_silent_seconds
+        self._transport = transport
+        self.worker = new_row_id()
+        self.rows = QueueRows(opened.pool)
+        mail = AcceptedMail(opened.store, settings.delivery_commit_seconds)
+        filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
+        self.teller = Teller(self.rows, filing, news or NoNews(), notices or NoNotices())
+        self.sender = Sender(self.rows, mail, transport, signer, self.teller, limits_of(settings))
+        self.entering = Entering(self.rows, self.sender, Submitters(directory), self.worker)
+        self._seen = 0.0
+
+    async def open(self) -> None:
+        """Say that this process is there."""
+        await self._beat()
+
+    async def _beat(self) -> None:
+        await self.rows.seen(self.worker)
+        self._seen = time.monotonic()
+
+    async def sweep(self) -> None:
+        """Take what is due and in nobody's hands."""
+        # A process that could not say that it is there may be taken for dead: it takes nothing more in hand.
+        if time.monotonic() - self._seen > self._silent / 2:
+            return
+        self.sender.orders(await self.rows.destinations())
+        while room := min(self.sender.room, 500):
+            units = await self.rows.claim(self.worker, self._silent, room)
+            self.sender.take(units)
+            if len(units) < room:
+                return
+
+    async def upkeep(self) -> None:
+        """Tell what was kept and never told, and measure the queue."""
+        while untold := await self.rows.untold(_UNTOLD_SECONDS, _UNTOLD_MOST):
+            _log.info("answers are told again", count=len(untold))
+            await self.teller.settle(untold)
+            if len(untold) < _UNTOLD_MOST:
+                break
+        waiting, oldest = await self.rows.depth()
+        measures.OUTBOUND_WAITING.set(waiting)
+        measures.OUTBOUND_OLDEST.set(oldest)
+
+    def work(self) -> Sequence[Awaitable[None]]:
+        """Return what goes on in the background."""
+        return (
+            forever("delivery.outbound.beat", self._silent / 6, self._beat),
+            forever("delivery.outbound.sweep", _SWEEP_SECONDS, self.sweep),
+            forever("delivery.outbound.upkeep", _UNTOLD_SECONDS / 3, self.upkeep),
+            forever("delivery.outbound.prune", _PRUNE_SECONDS, self.rows.prune),
+        )
+
+    async def close(self, seconds: float) -> None:
+        """End what is on its way, and give the rest back."""
+        await self.sender.drain(seconds)
+        await self._transport.close()
+        await self.rows.gone(self.worker)

@@ -1,0 +1,1 @@
+"""Mail to other servers: entering the queue, sending, keeping what was answered, telling who has to know."""

@@ -1,0 +1,122 @@
+"""Entering the queue: what a round finds to be for other servers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final, Protocol
+from uuid import UUID
+
+from petitbleu.store.v1 import accept_pb2
+from petitbleu_delivery.adapters.queue_rows import Entry, QueueRows, Unit
+from petitbleu_delivery.domain.model import Message, Outcome, Reason, Recipient, Settlement
+from petitbleu_delivery.domain.outbound import Priority, destination_of
+from petitbleu_delivery.domain.verdict import wait_for_guard
+from petitbleu_delivery.ports import Directory
+from petitbleu_delivery.service.outbound.sending import Sender
+
+SUBMITTED: Final = accept_pb2.ORIGIN_SUBMITTED
+_LEAVES: Final = frozenset({accept_pb2.ORIGIN_SUBMITTED, accept_pb2.ORIGIN_NOTICE, accept_pb2.ORIGIN_RULE})
+_BULK_RECIPIENTS: Final = 50
+_GUARD_SECONDS: Final = 60.0
+_GUARD_ENTRIES: Final = 20_000
+
+
+def leaves(message: Message) -> bool:
+    """Whether a message may go to another server: what a stranger brought never does."""
+    return message.origin in _LEAVES
+
+
+class WayOut(Protocol):
+    """The second gate: what leaves an account of a child."""
+
+    async def open_to(self, recipients: Sequence[Recipient]) -> list[bool]:
+        """Say for each recipient of a message whether it may be sent to now; False means that it waits."""
+        ...
+
+
+class Submitters:
+    """The gate without junior-guard's word: nothing leaves an account of a child, or one that nobody knows."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._free: dict[int, float] = {}
+
+    async def open_to(self, recipients: Sequence[Recipient]) -> list[bool]:
+        """Say for each recipient whether it may be sent to now.
+
+        Raises:
+            PeerUnavailableError: accounts does not answer.
+        """
+        now = monotonic()
+        wanted = {recipient.message.submitter_id for recipient in recipients} - {0}
+        unknown = sorted(one for one in wanted if self._free.get(one, 0.0) < now)
+        if unknown:
+            guarded = await self._directory.guarded(unknown)
+            if len(self._free) > _GUARD_ENTRIES:
+                self._free.clear()
+            self._free.update((one, now + _GUARD_SECONDS) for one in unknown if one not in guarded)
+        return [
+            recipient.message.submitter_id == 0 or self._free.get(recipient.message.submitter_id, 0.0) >= now
+            for recipient in recipients
+        ]
+
+
+class Entering:
+    """Queues recipients.
+
+    Args:
+        rows: The queue.
+        sender: Takes what there is room for at once; the rest is found by its sweep.
+        way_out: The second gate.
+        worker: This process.
+    """
+
+    def __init__(self, rows: QueueRows, sender: Sender, way_out: WayOut, worker: int) -> None:
+        self._rows = rows
+        self._sender = sender
+        self._way_out = way_out
+        self._worker = worker
+
+    async def enter(self, recipients: Sequence[Recipient]) -> tuple[list[Settlement], list[Unit]]:
+        """Queue recipients in one commit; return their settlements, and units to hand to `begin` once these are recorded.
+
+        Raises:
+            PeerUnavailableError: the gate cannot be asked.
+        """
+        allowed = await self._way_out.open_to(recipients)
+        counts = Counter(recipient.message.accepted_id for recipient in recipients)
+        settlements: list[Settlement] = []
+        entries: list[Entry] = []
+        for recipient, may in zip(recipients, allowed, strict=True):
+            destination = destination_of(recipient.address)
+            if not may:
+                settlements.append(wait_for_guard(recipient))
+            elif not destination:
+                settlements.append(Settlement(recipient, Outcome.PARKED, Reason.UNRESOLVABLE))
+            else:
+                entries.append(
+                    _entry(recipient, destination, bulk=counts[recipient.message.accepted_id] > _BULK_RECIPIENTS)
+                )
+                settlements.append(Settlement(recipient, Outcome.QUEUED))
+        if not entries:
+            return settlements, []
+        mine = self._sender.room >= len(entries)
+        units = await self._rows.enter(entries, self._worker if mine else None)
+        return settlements, units if mine else []
+
+    def begin(self, units: Sequence[Unit]) -> None:
+        """Send units whose recipients store knows to be queued."""
+        self._sender.take(units)
+
+
+def _entry(recipient: Recipient, destination: str, *, bulk: bool) -> Entry:
+    message = recipient.message
+    priority = Priority.BULK if bulk else Priority.PERSON
+    if message.origin == accept_pb2.ORIGIN_NOTICE:
+        priority = Priority.NOTICE
+    return Entry(
+        UUID(bytes=message.accepted_id), recipient.number, destination, message.submitter_id, message.submitter_tenant_id,
+        message.origin, priority.value, message.size, message.received_at,
+    )  # fmt: skip

@@ -1,0 +1,371 @@
+"""Sending: units are taken by destination, so that one that hangs holds up nobody else, and a fast one gets more at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+
+from petitbleu_delivery.adapters.accepted_mail import MAX_MESSAGES, AcceptedLetter, AcceptedMail
+from petitbleu_delivery.adapters.queue_rows import Deferral, FinalAnswer, QueueRows, Unit
+from petitbleu_delivery.domain.outbound import (
+    Answer,
+    Letter,
+    LetterRecipient,
+    Reply,
+    Verdict,
+    destination_of,
+    pause_before,
+    with_crlf,
+)
+from petitbleu_delivery.errors import KeysUnavailableError, PeerRefusedError, PeerUnavailableError
+from petitbleu_delivery.ports import DomainSigner, Transport
+from petitbleu_delivery.service import measures
+from petitbleu_delivery.service.outbound.gathering import Gathering
+from petitbleu_delivery.service.outbound.telling import FAILED, SENT, Teller, Told
+from petitbleu_kit.logs import get_logger
+
+_log = get_logger(__name__)
+_KEEP_MOST: Final = 256
+_STORE_AWAY_SECONDS: Final = 30.0
+_DOWN_FIRST: Final = 60.0
+_DOWN_LONGEST: Final = 1800.0
+# Not the statement's fault: the database is away, or busy ending.
+_DATABASE_AWAY: Final = (
+    OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)  # fmt: skip
+_EXPIRED: Final = "4.4.7"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds and times of sending, in numbers, octets and seconds.
+
+    Attributes:
+        connections: Letters on their way at once.
+        a_destination: The same to one destination, once it has shown that it takes them.
+        first: To a destination of which nothing is known.
+        units: Units in hand.
+        octets: Octets of letters in memory.
+        first_retry: Pause after the first attempt; doubled by each.
+        longest_retry: Longest pause.
+        expires: After so long a recipient has failed (RFC 5321 §4.5.4.1: four to five days).
+        warns: After so long the sender is told that it takes long.
+    """
+
+    connections: int = 200
+    a_destination: int = 20
+    first: int = 5
+    units: int = 5000
+    octets: int = 256 << 20
+    first_retry: float = 300.0
+    longest_retry: float = 4 * 3600.0
+    expires: float = 5 * 86400.0
+    warns: float = 4 * 3600.0
+
+
+@dataclass(slots=True)
+class _Destination:
+    """What is known of a destination."""
+
+    name: str
+    allowed: float
+    waiting: deque[Unit] = field(default_factory=deque)
+    active: int = 0
+    failures: int = 0
+    down_until: float = 0.0
+    ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What one attempt leaves to be written."""
+
+    finals: tuple[FinalAnswer, ...]
+    finished: Unit | None
+    deferral: Deferral | None
+
+
+class Sender:
+    """Sends units of the queue.
+
+    Args:
+        rows: The queue.
+        mail: store.
+        transport: Carries letters.
+        signer: Signs them.
+        teller: Hears of answers.
+        limits: Bounds.
+    """
+
+    def __init__(
+        self, rows: QueueRows, mail: AcceptedMail, transport: Transport, signer: DomainSigner, teller: Teller, limits: Limits
+    ) -> None:  # fmt: skip
+        self._rows = rows
+        self._transport = transport
+        self._signer = signer
+        self._teller = teller
+        self._limits = limits
+        self._destinations: dict[str, _Destination] = {}
+        self._ready: deque[_Destination] = deque()
+        self._active = 0
+        self._octets = 0
+        self._in_hand = 0
+        self._orders: dict[str, tuple[bool, str]] = {}
+        self._draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reading: Gathering[bytes, AcceptedLetter | None] = Gathering(
+            lambda ids: self._read(mail, ids), MAX_MESSAGES, 4
+        )
+        self._keeping: Gathering[_Kept, None] = Gathering(self._keep, _KEEP_MOST, 2)
+
+    @property
+    def room(self) -> int:
+        """How many more units may be taken in hand."""
+        return 0 if self._draining else max(0, self._limits.units - self._in_hand)
+
+    @property
+    def in_hand(self) -> int:
+        """Units that are in hand."""
+        return self._in_hand
+
+    def orders(self, orders: dict[str, tuple[bool, str]]) -> None:
+        """Learn what an operator says of destinations: whether it is paused, and its route."""
+        self._orders = orders
+
+    def take(self, units: Iterable[Unit]) -> None:
+        """Take units in hand; each is sent, or put back, as soon as its destination allows."""
+        for unit in units:
+            found = self._destinations.get(unit.destination)
+            if found is None:
+                found = self._destinations[unit.destination] = _Destination(unit.destination, self._limits.first)
+            found.waiting.append(unit)
+            self._in_hand += 1
+            self._make_ready(found)
+        self._go_on()
+
+    def _make_ready(self, destination: _Destination) -> None:
+        if not destination.ready and destination.waiting and destination.active < int(destination.allowed):
+            destination.ready = True
+            self._ready.append(destination)
+
+    def _go_on(self) -> None:
+        """Begin what may begin: one unit of each destination in turn."""
+        limits = self._limits
+        while self._ready and self._active < limits.connections and (self._octets < limits.octets or not self._active):
+            destination = self._ready.popleft()
+            destination.ready = False
+            if not destination.waiting or destination.active >= int(destination.allowed):
+                continue
+            unit = destination.waiting.popleft()
+            destination.active += 1
+            self._active += 1
+            self._octets += unit.size
+            task = asyncio.ensure_future(self._send(destination, unit))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            self._make_ready(destination)
+        measures.OUTBOUND_ACTIVE.set(self._active)
+        measures.OUTBOUND_IN_HAND.set(self._in_hand)
+
+    async def _send(self, destination: _Destination, unit: Unit) -> None:
+        try:
+            await self._attempt(destination, unit)
+        except (PeerUnavailableError, PeerRefusedError) as error:
+            _log.warning("store does not give mail to send", code=error.code)
+            await self._put_back([unit], _STORE_AWAY_SECONDS, "store-away")
+        except KeysUnavailableError:
+            # what goes out unsigned is refused by many: it waits for the keys
+            await self._put_back([unit], _STORE_AWAY_SECONDS, "keys-away")
+        except Exception:  # noqa: BLE001 — one unit's error is not the others'
+            _log.exception("sending failed", accepted_id=str(unit.accepted_id))
+            await self._put_back([unit], self._limits.first_retry, "delivery-failed")
+        finally:
+            destination.active -= 1
+            self._active -= 1
+            self._in_hand -= 1
+            self._octets -= unit.size
+            self._make_ready(destination)
+            if not destination.waiting and not destination.active and destination.failures == 0:
+                self._destinations.pop(destination.name, None)
+            self._go_on()
+
+    async def _attempt(self, destination: _Destination, unit: Unit) -> None:
+        paused, route = self._orders.get(unit.destination, (False, ""))
+        if paused or self._draining:
+            await self._put_back([unit], 0.0, "paused" if paused else "")
+            return
+        now = time.time()
+        if now < destination.down_until:
+            await self._put_back([unit], destination.down_until - now, "destination-down")
+            return
+        read = await self._reading.do(unit.accepted_id.bytes)
+        if read is None:
+            await self._gone(unit)
+            return
+        if not read.whole:
+            await self._put_back([unit], self._limits.first_retry, "unreadable")
+            return
+        letter = await self._letter(unit, read)
+        answers = await self._transport.deliver(route or unit.destination, letter)
+        self._learn(destination, answers)
+        await self._answered(unit, read, letter, answers)
+
+    async def _letter(self, unit: Unit, read: AcceptedLetter) -> Letter:
+        header = read.header
+        domain = destination_of(header.header_from)
+        plain = with_crlf(read.body)
+        body = await self._signer.sign(plain, domain, unit.tenant_id) if domain else plain
+        recipients = tuple(
+            LetterRecipient(number, told.address, told.notify, told.orcpt)
+            for number in unit.recipients
+            for told in (header.recipients[number],)
+        )
+        parameters = header.parameters
+        return Letter(
+            header.accepted_id, header.mail_from, recipients, body, parameters.eight_bit or not body.isascii(),
+            parameters.smtputf8, parameters.ret, parameters.envid, parameters.require_tls,
+        )  # fmt: skip
+
+    def _learn(self, destination: _Destination, answers: Sequence[Answer]) -> None:
+        """Let a destination that takes mail have more at once, and one that cannot be reached have peace for a while."""
+        if any(answer.reached for answer in answers):
+            destination.failures = 0
+            destination.down_until = 0.0
+            if all(answer.reply.code not in {0, 421} for answer in answers):
+                destination.allowed = min(destination.allowed + 0.5, self._limits.a_destination)
+            else:
+                destination.allowed = max(1.0, destination.allowed / 2)
+            return
+        destination.failures += 1
+        destination.allowed = max(1.0, destination.allowed / 2)
+        pause = min(_DOWN_FIRST * (1 << min(destination.failures - 1, 10)), _DOWN_LONGEST, self._limits.first_retry)
+        destination.down_until = time.time() + _jittered(pause)
+        waiting = list(destination.waiting)
+        destination.waiting.clear()
+        if waiting:
+            # what waits behind it goes back to the rows, so that a dead destination holds no memory
+            task = asyncio.ensure_future(self._release(waiting, destination.down_until - time.time()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _release(self, units: Sequence[Unit], after: float) -> None:
+        try:
+            await self._put_back(units, after, "destination-down")
+        finally:
+            self._in_hand -= len(units)
+
+    async def _answered(self, unit: Unit, read: AcceptedLetter, letter: Letter, answers: Sequence[Answer]) -> None:
+        age = time.time() - unit.accepted_at
+        expired = age >= self._limits.expires
+        finals: list[tuple[Answer, FinalAnswer]] = []
+        left: list[Answer] = []
+        for answer in answers:
+            if answer.verdict is Verdict.DEFERRED and not expired:
+                left.append(answer)
+                continue
+            judged = answer
+            if answer.verdict is Verdict.DEFERRED:
+                reply = answer.reply
+                judged = answer._replace(
+                    verdict=Verdict.REFUSED, reply=Reply(reply.code, _EXPIRED, f"not taken in time: {reply.text}"[:400], reply.host)
+                )  # fmt: skip
+            state = SENT if judged.verdict is Verdict.SENT else FAILED
+            finals.append((judged, FinalAnswer(unit.accepted_id, judged.number, unit.account_id, state, judged.reply)))
+            measures.OUTBOUND_ANSWERS.labels(verdict=judged.verdict.name.lower()).inc()
+        deferral = None
+        warn = bool(left) and not unit.warned and age >= self._limits.warns
+        if left:
+            measures.OUTBOUND_ANSWERS.labels(verdict="deferred").inc(len(left))
+            attempts = unit.attempts + 1
+            pause = _jittered(pause_before(attempts, self._limits.first_retry, self._limits.longest_retry))
+            deferral = Deferral(
+                unit, tuple(answer.number for answer in left), attempts, min(pause, max(1.0, self._limits.expires - age)),
+                unit.warned or warn, left[0].reply.enhanced,
+            )  # fmt: skip
+        await self._keeping.do(_Kept(tuple(final for _, final in finals), None if left else unit, deferral))
+        told = Told(unit, read.header, letter.body, tuple(answer for answer, _ in finals), tuple(left) if warn else ())
+        # The destination's place is free meanwhile; the unit is in hand until it is told.
+        self._in_hand += 1
+        task = asyncio.ensure_future(self._tell(told))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self, told: Told) -> None:
+        try:
+            await self._teller.tell(told)
+        finally:
+            self._in_hand -= 1
+
+    async def _gone(self, unit: Unit) -> None:
+        """Give up mail that store has no more: whoever sent it has closed the account, or an operator dropped it."""
+        reply = Reply(0, "5.3.0", "the message is gone", "")
+        finals = tuple(
+            FinalAnswer(unit.accepted_id, number, unit.account_id, FAILED, reply) for number in unit.recipients
+        )
+        await self._keeping.do(_Kept(finals, unit, None))
+        await self._teller.settle(finals)
+
+    async def _put_back(self, units: Sequence[Unit], after: float, reason: str) -> None:
+        """Put units back without an attempt."""
+        for start in range(0, len(units), _KEEP_MOST):
+            part = units[start : start + _KEEP_MOST]
+            deferrals = [Deferral(unit, unit.recipients, unit.attempts, after, unit.warned, reason) for unit in part]
+            await self._surely((), (), deferrals)
+
+    async def _surely(
+        self, finals: Sequence[FinalAnswer], finished: Sequence[Unit], deferrals: Sequence[Deferral]
+    ) -> None:
+        """Write to the rows, however long the database is away: an answer that is forgotten is a letter sent twice."""
+        pause = 0.5
+        while True:
+            try:
+                await self._rows.keep(finals, finished, deferrals)
+            except _DATABASE_AWAY as error:
+                if self._draining:
+                    raise
+                _log.warning("answers wait for the database", error_type=type(error).__qualname__, count=len(finals))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 10.0)
+            else:
+                return
+
+    async def _keep(self, kept: Sequence[_Kept]) -> Sequence[None]:
+        await self._surely(
+            [final for one in kept for final in one.finals],
+            [one.finished for one in kept if one.finished is not None],
+            [one.deferral for one in kept if one.deferral is not None],
+        )
+        return [None] * len(kept)
+
+    @staticmethod
+    async def _read(mail: AcceptedMail, ids: Sequence[bytes]) -> Sequence[AcceptedLetter | None]:
+        found = await mail.read(list(dict.fromkeys(ids)))
+        return [found.get(accepted_id) for accepted_id in ids]
+
+    async def drain(self, seconds: float) -> None:
+        """Begin nothing more, and wait for what is on its way; the rest is put back."""
+        self._draining = True
+        self._ready.clear()
+        waiting = [unit for destination in self._destinations.values() for unit in destination.waiting]
+        for destination in self._destinations.values():
+            destination.waiting.clear()
+        if waiting:
+            await self._release(waiting, 0.0)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _jittered(seconds: float) -> float:
+    """Spread what fell together: up to a tenth more or less."""
+    return seconds * random.uniform(0.9, 1.1)  # noqa: S311 — no secret

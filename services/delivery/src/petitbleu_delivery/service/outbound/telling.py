@@ -1,0 +1,115 @@
+"""Telling of answers: store settles the recipient, a submission learns its status, the sender gets a notice where one is due.
+
+An answer is kept before it is told, so that a crash tells it again: each of the three takes it twice as once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from petitbleu.store.v1 import accept_pb2, outgoing_pb2
+from petitbleu_delivery.adapters.queue_rows import FinalAnswer, QueueRows, Unit
+from petitbleu_delivery.domain.outbound import Answer, Verdict
+from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
+from petitbleu_delivery.ports import News, SubmissionNews
+from petitbleu_delivery.service.outbound.gathering import Gathering
+from petitbleu_kit.logs import get_logger
+
+_log = get_logger(__name__)
+_MOST: Final = 500
+SENT: Final = 7
+FAILED: Final = 8
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What an attempt came to: the unit, the message's envelope and octets, final answers, and those that last too long."""
+
+    unit: Unit
+    header: outgoing_pb2.AcceptedHeader
+    body: bytes
+    finals: tuple[Answer, ...]
+    late: tuple[Answer, ...]
+
+
+class Notices(Protocol):
+    """Writes delivery status notifications (RFC 3461)."""
+
+    async def notify(self, told: Told) -> None:
+        """Send those that are due; twice is as once.
+
+        Raises:
+            PeerUnavailableError: store does not take them now.
+        """
+
+
+class Settling(Protocol):
+    """store's outcomes of queued recipients."""
+
+    async def settle_queued(self, outcomes: Sequence[tuple[bytes, int, int, str]]) -> None:
+        """Record outcomes: accepted id, recipient's number, 7 sent or 8 failed, a code."""
+
+
+class Teller:
+    """Tells of answers.
+
+    Args:
+        rows: The queue.
+        settling: store.
+        news: Submissions.
+        notices: Writes notices.
+    """
+
+    def __init__(self, rows: QueueRows, settling: Settling, news: SubmissionNews, notices: Notices) -> None:
+        self._rows = rows
+        self._settling = settling
+        self._news = news
+        self._notices = notices
+        self._telling: Gathering[tuple[FinalAnswer, bool], None] = Gathering(self._tell, _MOST, 2)
+
+    async def tell(self, told: Told) -> None:
+        """Tell of an attempt; what cannot be told now is told later from the rows, without its notice's text."""
+        try:
+            if told.finals or told.late:
+                await self._notices.notify(told)
+            submitted = told.header.origin == accept_pb2.ORIGIN_SUBMITTED
+            unit = told.unit
+            finals = [
+                FinalAnswer(
+                    unit.accepted_id, answer.number, unit.account_id,
+                    SENT if answer.verdict is Verdict.SENT else FAILED, answer.reply,
+                )
+                for answer in told.finals
+            ]  # fmt: skip
+            await asyncio.gather(*(self._telling.do((final, submitted)) for final in finals))
+        except (PeerUnavailableError, PeerRefusedError) as error:
+            _log.warning("answers are told later", code=error.code)
+
+    async def settle(self, finals: Sequence[FinalAnswer], *, submitted: bool = True) -> None:
+        """Tell store and submissions of final answers, and keep that they were told.
+
+        Raises:
+            PeerUnavailableError: store does not answer: they stay untold.
+        """
+        for start in range(0, len(finals), _MOST):
+            await self._tell([(final, submitted) for final in finals[start : start + _MOST]])
+
+    async def _tell(self, finals: Sequence[tuple[FinalAnswer, bool]]) -> Sequence[None]:
+        await self._news.record(
+            [
+                News(
+                    final.accepted_id.bytes, final.account_id, final.recipient_no,
+                    Verdict.SENT if final.state == SENT else Verdict.REFUSED, final.reply,
+                )
+                for final, submitted in finals
+                if submitted
+            ]
+        )  # fmt: skip
+        await self._settling.settle_queued(
+            [(final.accepted_id.bytes, final.recipient_no, final.state, final.reply.enhanced) for final, _ in finals]
+        )
+        await self._rows.told([(final.accepted_id, final.recipient_no) for final, _ in finals])
+        return [None] * len(finals)

@@ -1,0 +1,1 @@
+"""The client's side of SMTP (RFC 5321)."""

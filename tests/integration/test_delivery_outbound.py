@@ -1,0 +1,142 @@
+"""Mail for other servers, from the queue to a server that takes, defers or refuses it: the stack as it ships, a smart host of the test's."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.delivery_world import DOMAIN, DeliveryWorld
+from tests.ports import offset_of
+from tests.smtp_sink import Sink
+
+from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc
+from petitbleu_dev.stack import Stack
+
+OFFSET = offset_of(500)
+
+
+@pytest.fixture(scope="module")
+def sink() -> Iterator[Sink]:
+    one = Sink()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Stack]:
+    environment = {
+        "PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}", "PETITBLEU_OUTBOUND_FIRST_RETRY_SECONDS": "2",
+        "PETITBLEU_OUTBOUND_SILENT_SECONDS": "3",
+    }  # fmt: skip
+    data: Path = tmp_path_factory.mktemp("outbound") / "data"
+    one = Stack(data, OFFSET, environment=environment)
+    try:
+        one.start()
+        one.wait_ready()
+
+        async def prepare() -> None:
+            made = DeliveryWorld(one)
+            await made.prepare()
+            await made.close()
+
+        asyncio.run(prepare())
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture
+async def world(stack: Stack) -> AsyncIterator[DeliveryWorld]:
+    world = DeliveryWorld(stack)
+    yield world
+    await world.close()
+
+
+async def submit(
+    world: DeliveryWorld, account_id: int, sender: str, *recipients: str, **more: Any
+) -> tuple[str, bytes]:
+    """Accept a message as the submission door does; its subject and id."""
+    token = os.urandom(6).hex()
+    body = (
+        f"From: <{sender}>\r\nSubject: {token}\r\nMessage-ID: <{token}@route.test>\r\n\r\n.dots\r\n..too\r\n".encode()
+    )
+    told: dict[str, Any] = {
+        "idempotency_key": hashlib.sha256(os.urandom(16)).digest(), "mail_from": sender, "header_from": sender, "body": body,
+        "recipients": [accept_pb2.AcceptRecipient(address=one, tenant_id=1) for one in recipients],
+        "origin": accept_pb2.ORIGIN_SUBMITTED, "submitter_account_id": account_id,
+        "submitter_tenant_id": world._tenants.get(account_id, 1), "trace": b"Received: by us; Sun, 22 Nov 2026 00:00:00 +0000\r\n",
+        "verdicts": accept_pb2.AuthenticationVerdicts(from_authenticated=True), **more,
+    }  # fmt: skip
+    request = accept_pb2.AcceptRequest(items=[accept_pb2.AcceptItem(**told)])
+    done = await world.call("store", "ingest", accept_pb2_grpc.AcceptServiceStub, "Accept", request)
+    return token, done.results[0].accepted_id
+
+
+async def until(condition: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        await asyncio.sleep(0.05)
+
+
+async def test_a_submitted_message_leaves_once_signed_and_byte_for_byte(world: DeliveryWorld, sink: Sink) -> None:
+    sender, account = await world.person()
+    token, accepted_id = await submit(world, account, sender, "far@else.test", "near@else.test", "other@third.test")
+    await until(lambda: sum(len(one.recipients) for one in sink.by_token(token)) == 3)
+    found = sink.by_token(token)
+    assert sorted(tuple(one.recipients) for one in found) == [
+        ("far@else.test", "near@else.test"),
+        ("other@third.test",),
+    ]
+    for one in found:
+        assert one.mail_from == sender
+        assert one.content.endswith(b"\r\n\r\n.dots\r\n..too\r\n")
+        assert f"d={DOMAIN};".encode() in one.content.replace(b"\r\n\t", b" ").replace(b"\r\n ", b" ")
+    await world.settled([accepted_id])
+    await asyncio.sleep(1)
+    assert len(sink.by_token(token)) == 2
+
+
+async def test_what_a_stranger_sent_never_leaves(world: DeliveryWorld, sink: Sink) -> None:
+    sender, account = await world.person()
+    token, accepted_id = await submit(world, account, sender, "far@else.test", origin=accept_pb2.ORIGIN_STRANGER)
+    await world.settled([accepted_id])
+    assert sink.by_token(token) == []
+
+
+async def test_a_childs_mail_waits(world: DeliveryWorld, sink: Sink) -> None:
+    guardian, _ = await world.person("guardian")
+    sender, account = await world.person("child", guarded=True, guardians=(guardian,))
+    token, accepted_id = await submit(world, account, sender, "far@else.test")
+    await asyncio.sleep(3)
+    assert sink.by_token(token) == []
+    assert (await world.still_open([accepted_id])).keys() == {(accepted_id, 0)}
+
+
+async def test_a_deferred_recipient_is_tried_again_and_the_others_are_not(world: DeliveryWorld, sink: Sink) -> None:
+    sender, account = await world.person()
+    sink.answers["slow"] = "451 4.3.0 later"
+    token, _ = await submit(world, account, sender, "fast@else.test", "slow@else.test")
+    await until(lambda: sink.tried["slow"] >= 2)
+    sink.answers["slow"] = "250 fine"
+    await until(lambda: len(sink.by_token(token)) == 2)
+    assert sorted(one.recipients[0] for one in sink.by_token(token)) == ["fast@else.test", "slow@else.test"]
+
+
+async def test_kill_between_answers_sends_nothing_twice(world: DeliveryWorld, sink: Sink, stack: Stack) -> None:
+    sender, account = await world.person()
+    sent = [await submit(world, account, sender, f"k{number}@d{number % 7}.test") for number in range(40)]
+    await asyncio.sleep(0.3)
+    stack.kill("delivery")
+    stack.wait_ready(name="delivery")
+    sent += [await submit(world, account, sender, f"k{number}@d{number % 7}.test") for number in range(40, 50)]
+    await until(lambda: all(sink.by_token(token) for token, _ in sent))
+    doubled = [token for token, _ in sent if len(sink.by_token(token)) > 1]
+    # RFC 1047: only what was answered and not yet kept when the process died
+    assert len(doubled) <= 20
