@@ -101,6 +101,11 @@ class Ours:
             raise RuntimeError(f"{service} has no metric {name}")
         return sum(samples)
 
+    def restart(self, name: str, environment: dict[str, str]) -> None:
+        """Start one of its services anew with other settings."""
+        self._stack.stop_process(name)
+        self._stack.start_process(name, environment=environment)
+
     def stop(self) -> None:
         """Stop it."""
         self._stack.stop()

@@ -38,13 +38,15 @@ class Peer:
         smtp_port: Postfix's port on 127.0.0.1.
         imap_port: Dovecot's port on 127.0.0.1.
         domain: The one domain that is delivered.
+        milter: Port on 127.0.0.1 of a milter that looks mail through, 0 for none.
     """
 
-    def __init__(self, root: Path, smtp_port: int, imap_port: int, domain: str = "demo.test") -> None:
+    def __init__(self, root: Path, smtp_port: int, imap_port: int, domain: str = "demo.test", milter: int = 0) -> None:
         self.root = root
         self.smtp_port = smtp_port
         self.imap_port = imap_port
         self.domain = domain
+        self.milter = milter
         self._dovecot: subprocess.Popen[bytes] | None = None
         self._master: subprocess.Popen[bytes] | None = None
 
@@ -123,6 +125,7 @@ class Peer:
                 message_size_limit = 52428800
                 virtual_mailbox_limit = 0
                 mailbox_size_limit = 0
+                smtpd_milters = {f"inet:127.0.0.1:{self.milter}" if self.milter else ""}
                 """)
         )
         master = Path("/etc/postfix/master.cf").read_text() if Path("/etc/postfix/master.cf").exists() else ""

@@ -24,6 +24,7 @@ from typing import Any
 
 import boxes
 import growth
+import judging
 import mailpath
 import peers
 import processes
@@ -36,7 +37,7 @@ from ours import Ours
 RESULTS = Path(__file__).parent / "results"
 MAIN = [Load(8192, 20, kept=True), Load(8192, 20, kept=False)]
 OTHERS = [Load(8192, 1, True), Load(8192, 1, False), Load(61440, 20, True), Load(61440, 20, False), Load(61440, 1, True), Load(61440, 1, False)]  # fmt: skip
-CELLS = ("idle", "push", "lone", "mail", "boxes", "reads", "search", "accounts")
+CELLS = ("idle", "push", "lone", "mail", "boxes", "reads", "judging", "search", "accounts")
 # Measured on stacks of their own.
 APART = {"accounts", "search"}
 PAIRED = {"lone", "mail", "boxes"}
@@ -93,6 +94,8 @@ class Bench:
             self.peer.stop()
             if "reads" in wanted:
                 self._cell("reads", self._reads)
+            if "judging" in wanted:
+                self._cell("judging", lambda: self._judging(lack))
             if wanted & APART:
                 self.ours.stop()  # what it holds by now is not part of these comparisons
             for name, work in (("search", self._search), ("accounts", self._accounts)):
@@ -177,6 +180,23 @@ class Bench:
         for row in self.result["reads"]:
             _say(f"  {row['messages']:7} messages {row['cpu_ms']:6.2f} ms CPU ({row['ratio']:.2f} x), "
                  f"p50 {row['p50_ms']:.1f} ({row['wall_ratio']:.2f} x) p99 {row['p99_ms']:.1f} ms")  # fmt: skip
+
+    def _judging(self, lack: str) -> None:
+        """Judging on and off; the peer judges by rspamd."""
+        _say("\nsigned mail, 8 KiB, 20 sessions kept: ours with judging off and on, Postfix + Dovecot + rspamd")
+        peer = None
+        if lack or judging.Filter.missing():
+            _say(f"NO PEER: {lack or 'rspamd is not installed'}")
+        else:
+            (self.root / "judged").mkdir(mode=0o755)
+            ports = (5225 + self.offset, 5243 + self.offset)
+            peer = peers.Peer(self.root / "judged", *ports, milter=ports[0] + 7)
+        rounds, count = (2, 300) if self.quick else (7, 1000)
+        try:
+            self.result["judging"] = judging.judging(self.ours, peer, self.root, "target", rounds, count, _say)
+        finally:
+            if peer is not None:
+                peer.stop()
 
     def _search(self) -> None:
         _say("\nsearch, in two stacks")

@@ -77,6 +77,7 @@ PROMISES: Final = (
             lambda found: _growth(found, "reads", "messages", (1000, 100_000)), 1.5, True),
     Promise("CPU of delivery, 100,000 / 1,000 accounts",
             lambda found: _growth(found, "accounts", "accounts", (1000, 100_000)), 1.2, True),
+    Promise("CPU more by judging, 8 KiB, 20 sessions, kept", lambda found: found["judging"]["more_ms"], 2.0, True, " ms"),
     Promise("CPU of a list of 50, ours / IMAP", lambda found: _day(found, "list"), 4.0, True),
     Promise("CPU of 50 flags, ours / IMAP", lambda found: _day(found, "flags"), 4.0, True),
     Promise("CPU of a search in 100,000, ours / IMAP", lambda found: _day(found, "search", 100_000), 1.0, True),

@@ -33,6 +33,7 @@ def _results(cost: float, speed: float) -> dict[str, Any]:
             {"name": name, "cpu_ratio": cpu * cost, "throughput_ratio": rate * speed} for name, cpu, rate in main
         ],
         "lone": {"ours": {"visible_ms": {"p99": 20 * cost}}, "peer": {"visible_ms": {"p99": 20}}},
+        "judging": {"more_ms": 2.0 * cost},
         "push": {"connections": 2000, "pss_more_mib": 100 * cost, "all_told_ms": {"p99": 200 * cost}},
         "search": {"others": 1_000_000, "kinds": {"word": {"ratio": 1.2 * cost}}},
         "boxes": [
