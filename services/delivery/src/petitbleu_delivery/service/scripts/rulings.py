@@ -8,6 +8,7 @@ message is kept in the inbox.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
@@ -113,7 +114,8 @@ class Rulings:
             if error is not None:
                 # an error of ours: whoever's rule causes it has the message in the inbox
                 _RULED.labels(result="failed").inc()
-                _log.error("a rule could not be carried out", exc_info=error)
+                # its text might quote the message
+                _log.error("a rule could not be carried out", error_type=type(error).__qualname__, at=_place(error))
 
     async def _rule(self, placement: Placement, rules: Rules, person: Person) -> None:
         async with self._turns:
@@ -318,3 +320,9 @@ class _Case:
     def _accepted_seconds(self) -> float:
         """When the message was accepted (Unix seconds): whether an answer is due does not depend on when it is tried again."""
         return (self._accepted.int >> 80) / 1000
+
+
+def _place(error: BaseException) -> str:
+    """Return where an error arose: the file and line of its innermost frame."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
