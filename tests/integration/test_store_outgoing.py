@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import Any
@@ -195,6 +196,24 @@ async def test_a_message_of_an_account_is_submitted_once_and_without_its_blind_c
     await update(store, account, mailbox_pb2.MessageUpdate(message_id=message_id, destroy=True))
     assert await submit(store, request) == (outgoing_pb2.SUBMIT_STATUS_REPEAT, accepted_id)
     assert (await submit(store, submission(account, message_id)))[0] == outgoing_pb2.SUBMIT_STATUS_NO_MESSAGE
+
+
+async def test_the_same_submission_many_times_at_once_is_one(store: Store) -> None:
+    account = await new_account(store)
+    small, large = await file_new(store, account, mail("at once"), mail("at once", octets=1_500_000))
+    for message_id in (small, large):
+        request = submission(account, message_id)
+        done = await asyncio.gather(*(submit(store, request) for _ in range(6)))
+        assert sorted(status for status, _ in done) == [1, 2, 2, 2, 2, 2]
+        assert len({accepted_id for _, accepted_id in done}) == 1
+    assert await store.core.cold.fetchval("/* cold:test */ SELECT count(*) FROM accepted WHERE origin = 2") == 2
+
+
+async def test_a_message_is_nobodys_of_another_tenant(store: Store) -> None:
+    account = await new_account(store)
+    (message_id,) = await file_new(store, account, mail("mine"))
+    request = submission(account, message_id, tenant_id=TENANT + 1)
+    assert (await submit(store, request))[0] == outgoing_pb2.SUBMIT_STATUS_NO_MESSAGE
 
 
 async def test_a_large_message_is_submitted_by_way_of_s3(store: Store) -> None:

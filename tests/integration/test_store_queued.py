@@ -135,7 +135,9 @@ async def test_held_mail_is_told_at_its_time_and_not_later(store: Store) -> None
     assert told == {ids[number].bytes for number in (1, 2, 4)}
 
 
-async def test_queued_then_sent_or_failed_and_nothing_else(store: Store) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_queued_then_sent_or_failed_and_nothing_else(store: Store, *, at_once: bool) -> None:
+    store.core.recipients._at_once = at_once  # as one statement, or as on an engine that does not take it
     account_id = await new_account(store)
     (blob_id,) = await accept(store, submitted(account_id))
     await record(store, blob_id, Outcome.QUEUED, 0, 1)

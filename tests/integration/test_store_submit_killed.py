@@ -88,11 +88,13 @@ async def over(connection: asyncpg.Connection) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize(("when", "committed"), [("DEFERRED", 1), ("IMMEDIATE", 0)])
+@pytest.mark.parametrize(
+    ("when", "committed", "octets"), [("DEFERRED", 1, 200), ("IMMEDIATE", 0, 200), ("DEFERRED", 1, 1_500_000)]
+)
 async def test_a_store_killed_before_it_answers_submits_once(
-    open_store: Opener, backends: Backends, tmp_path: Path, when: str, committed: int
+    open_store: Opener, backends: Backends, tmp_path: Path, when: str, committed: int, octets: int
 ) -> None:
-    drafted = b"Bcc: secret@else.test\r\n" + mail("killed")
+    drafted = b"Bcc: secret@else.test\r\n" + mail("killed", octets=octets)
     async with open_store() as store:
         account = await new_account(store)
         (message_id,) = await file_new(store, account, drafted)
