@@ -38,6 +38,9 @@ from petitbleu_kit.config import ServiceSettings
         "domain sts b.test --mode none --max-age 99999999999",
         "junior decide a@b.test not-a-uuid --deliver",
         "parked drop",
+        "queue show not-a-uuid",
+        "queue pause",
+        "queue retry --message 7",
         "trace --since yesterday",
     ],
 )

@@ -83,6 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
         doctor,
         junior,
         parked,
+        queue,
         store,
         tenants,
     )
@@ -92,6 +93,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_json(parser)
     commands = Commands(parser, "commands")
-    for module in (tenants, accounts, aliases, store, parked, junior, doctor, demo):
+    for module in (tenants, accounts, aliases, store, parked, queue, junior, doctor, demo):
         module.add_to(commands)
     return parser

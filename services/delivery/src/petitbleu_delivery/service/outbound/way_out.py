@@ -1,0 +1,131 @@
+"""The second gate for children: the single way out of a message that somebody of ours sends.
+
+"delivery sends nothing from a guarded account without junior-guard" (architecture, the way of a message): before a recipient of a
+submitted or forwarded message is queued, and before a local one is filed, `WayOut.may_go` says whether it may go. What may not waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
+from typing import Final
+
+from prometheus_client import Counter
+
+from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
+from petitbleu_delivery.ports import Leaving, OutgoingGuard, Submitter, SubmitterDirectory
+from petitbleu_delivery.service.halving import by_halves
+from petitbleu_kit.logs import get_logger
+
+_log = get_logger(__name__)
+_asked = Counter("petitbleu_delivery_way_out_total", "Recipients of guarded submitters", ["result"])
+MAX_ITEMS: Final = 1000
+MAX_REMEMBERED: Final = 20_000
+_FIRST_SILENCE: Final = 0.5
+_LONGEST_SILENCE: Final = 8.0
+
+
+class Submitters:
+    """Who submits: remembered for at most a minute, and forgotten when accounts says that something changed.
+
+    Args:
+        directory: accounts.
+        seconds: How long an answer is believed.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, directory: SubmitterDirectory, seconds: float, clock: Callable[[], float] = monotonic) -> None:
+        self._directory = directory
+        self._seconds = seconds
+        self._clock = clock
+        self._known: dict[int, tuple[Submitter, float]] = {}
+        self._changes = 0
+
+    async def find(self, account_ids: Iterable[int]) -> dict[int, Submitter]:
+        """Return submitters by account; one that accounts does not know (any more) is left out.
+
+        Raises:
+            PeerUnavailableError: accounts does not answer.
+            PeerRefusedError: it refuses the question.
+        """
+        now = self._clock()
+        wanted = set(account_ids)
+        found = {one: self._known[one][0] for one in wanted if one in self._known and self._known[one][1] > now}
+        missing = sorted(wanted - found.keys())
+        changes = self._changes
+        for start in range(0, len(missing), MAX_ITEMS):
+            for submitter in await self._directory.submitters(missing[start : start + MAX_ITEMS]):
+                found[submitter.account_id] = submitter
+                # What changed while the question was under way is not remembered from its answer.
+                if self._seconds > 0 and changes == self._changes:
+                    self._known.pop(submitter.account_id, None)
+                    self._known[submitter.account_id] = (submitter, now + self._seconds)
+        while len(self._known) > MAX_REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return found
+
+    def forget(self, account_ids: Iterable[int] = ()) -> None:
+        """Forget some accounts."""
+        self._changes += 1
+        for account_id in account_ids:
+            self._known.pop(account_id, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._changes += 1
+        self._known.clear()
+
+
+class WayOut:
+    """Says which recipients of submitted mail may go now.
+
+    Args:
+        submitters: Who submits, and whether they are guarded.
+        guard: junior-guard.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, submitters: Submitters, guard: OutgoingGuard, clock: Callable[[], float] = monotonic) -> None:
+        self._submitters = submitters
+        self._guard = guard
+        self._clock = clock
+        self._asks_again_at = 0.0
+        self._silence = 0.0
+
+    async def may_go(self, leaving: Sequence[Leaving]) -> list[bool]:
+        """Say for each recipient, in order, whether its message may go to it; True without a question for what is nobody's.
+
+        An account that accounts does not know is treated as guarded: junior-guard, which does not know it either, lets it wait.
+
+        Raises:
+            PeerUnavailableError: accounts does not answer, so nobody knows whether a submitter is a child.
+        """
+        accounts = {one.account_id for one in leaving if one.account_id}
+        if not accounts:
+            return [True] * len(leaving)
+        known = await self._submitters.find(accounts)
+        free = {account_id for account_id, submitter in known.items() if not submitter.guarded}
+        asked = [one for one in leaving if one.account_id and one.account_id not in free]
+        allowed = set(await self._allowed(asked)) if asked else set()
+        return [not one.account_id or one.account_id in free or one in allowed for one in leaving]
+
+    async def _allowed(self, asked: Sequence[Leaving]) -> list[Leaving]:
+        """Return those that junior-guard lets go; none while it is silent, which holds up nobody else's mail."""
+        if self._clock() < self._asks_again_at:
+            return []
+        try:
+            answers = await by_halves(asked, self._guard.check_outgoing, MAX_ITEMS)
+        except PeerUnavailableError as error:
+            self._silence = min(max(_FIRST_SILENCE, self._silence * 2), _LONGEST_SILENCE)
+            self._asks_again_at = self._clock() + self._silence
+            _log.warning("junior-guard does not answer: what children send waits", code=error.code, waiting=len(asked))
+            return []
+        self._silence = 0.0
+        allowed = [
+            one
+            for one, answer in zip(asked, answers, strict=True)
+            if not isinstance(answer, PeerRefusedError) and answer
+        ]
+        _asked.labels(result="goes").inc(len(allowed))
+        _asked.labels(result="waits").inc(len(asked) - len(allowed))
+        return allowed
