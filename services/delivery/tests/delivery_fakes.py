@@ -17,7 +17,7 @@ from petitbleu_delivery.domain.model import (
     Target,
 )
 from petitbleu_delivery.errors import Peer, PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.ports import Answer, Decided
+from petitbleu_delivery.ports import Answer, Decided, Leaving, Submitter
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.measures import Tally
@@ -127,9 +127,12 @@ class FakeDirectory:
         self.down = False
         self.refuses: set[str] = set()
         self.children: set[int] = set()
+        self.unknown: set[int] = set()
 
-    async def guarded(self, account_ids: Sequence[int]) -> frozenset[int]:
-        return frozenset(account_ids) & self.children
+    async def submitters(self, account_ids: Sequence[int]) -> list[Submitter]:
+        if self.down:
+            raise PeerUnavailableError(Peer.ACCOUNTS, "UNAVAILABLE")
+        return [Submitter(one, one in self.children, "fr") for one in account_ids if one not in self.unknown]
 
     def add(
         self, address: str, *account_ids: int, guarded: Sequence[int] = (), domain_id: int = 1, via: bool = False
@@ -153,6 +156,15 @@ class FakeGuard:
         self.down = False
         self.stale = False
         self.refuses: set[int] = set()
+        self.correspondents: set[str] = set()
+
+    async def check_outgoing(self, leaving: Sequence[Leaving]) -> list[bool]:
+        self.calls.append(len(leaving))
+        if self.down:
+            raise PeerUnavailableError(Peer.GUARD, "UNAVAILABLE")
+        if any(one.account_id in self.refuses for one in leaving):
+            raise PeerRefusedError(Peer.GUARD, "INVALID_ARGUMENT", lasting=True)
+        return [one.address in self.correspondents for one in leaving]
 
     async def check(self, placements: Sequence[Placement]) -> list[Decided]:
         self.calls.append(len(placements))

@@ -220,7 +220,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000).handle, subjects=[ACCEPTED],
         max_events=settings.delivery_events, ack_seconds=settings.delivery_ack_seconds,
     )  # fmt: skip
-    news = DirectoryNews(client, cache)
+    news = DirectoryNews(client, cache, outbound.submitters)
 
     server = make_server(
         IdentityInterceptor(

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Final
 
 from petitbleu_delivery.adapters.accepted_mail import AcceptedMail
 from petitbleu_delivery.adapters.exchangers import Exchangers
+from petitbleu_delivery.adapters.guard import JuniorGuard
 from petitbleu_delivery.adapters.queue_rows import QueueRows
 from petitbleu_delivery.adapters.records_dns import RecordLookups
 from petitbleu_delivery.adapters.smtp_transport import SmtpTransport
 from petitbleu_delivery.adapters.store import StoreFiling
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
 from petitbleu_delivery.config import DeliverySettings
-from petitbleu_delivery.ports import Directory, DomainSigner, NoNews, SubmissionNews, Transport
+from petitbleu_delivery.ports import DomainSigner, NoNews, SubmissionNews, SubmitterDirectory, Transport
 from petitbleu_delivery.service import measures
-from petitbleu_delivery.service.outbound.entering import Entering, Submitters
+from petitbleu_delivery.service.outbound.entering import Entering
 from petitbleu_delivery.service.outbound.sending import Limits, Sender
 from petitbleu_delivery.service.outbound.telling import Notices, Teller, Told
+from petitbleu_delivery.service.outbound.way_out import Submitters, WayOut
 from petitbleu_kit.egress import Egress, EgressRules
 from petitbleu_kit.egress_addresses import networks
 from petitbleu_kit.ids import new_row_id
@@ -115,7 +117,7 @@ class Outbound:
     """
 
     def __init__(
-        self, opened: Backends, directory: Directory, transport: Transport, signer: DomainSigner, *,
+        self, opened: Backends, directory: SubmitterDirectory, transport: Transport, signer: DomainSigner, *,
         news: SubmissionNews | None = None, notices: Notices | None = None,
     ) -> None:  # fmt: skip
         settings = opened.settings
@@ -127,7 +129,9 @@ class Outbound:
         filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
         self.teller = Teller(self.rows, filing, news or NoNews(), notices or NoNotices())
         self.sender = Sender(self.rows, mail, transport, signer, self.teller, limits_of(settings))
-        self.entering = Entering(self.rows, self.sender, Submitters(directory), self.worker)
+        self.submitters = Submitters(directory, settings.delivery_cache_seconds)
+        guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
+        self.entering = Entering(self.rows, self.sender, WayOut(self.submitters, guard), self.worker)
         self._seen = 0.0
 
     async def open(self) -> None:

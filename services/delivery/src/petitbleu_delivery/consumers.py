@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from petitbleu.events.v1 import events_pb2 as pb
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.measures import BAD_EVENTS
+from petitbleu_delivery.service.outbound.way_out import Submitters
 from petitbleu_delivery.service.rounds import Rounds
 from petitbleu_kit.bus import Event
 from petitbleu_kit.logs import get_logger
@@ -60,9 +61,10 @@ class DirectoryNews:
     What is missed while the bus is away is made good by forgetting everything when it is back, and by the cache's 60 seconds.
     """
 
-    def __init__(self, client: Client, cache: RouteCache) -> None:
+    def __init__(self, client: Client, cache: RouteCache, submitters: Submitters) -> None:
         self._client = client
         self._cache = cache
+        self._submitters = submitters
         self._reconnects = 0
 
     async def start(self) -> None:
@@ -76,8 +78,10 @@ class DirectoryNews:
         except DecodeError:
             BAD_EVENTS.inc()
             self._cache.clear()
+            self._submitters.clear()
             return
         self._cache.forget(changed.account_ids, changed.domain_ids)
+        self._submitters.forget(changed.account_ids)
 
     async def watch(self) -> None:
         """Forget everything when the bus was away; called every second."""
@@ -85,3 +89,4 @@ class DirectoryNews:
         if reconnects != self._reconnects or not self._client.is_connected:
             self._reconnects = reconnects
             self._cache.clear()
+            self._submitters.clear()

@@ -47,12 +47,48 @@ class Rules(Protocol):
         ...
 
 
+class Submitter(NamedTuple):
+    """Somebody of ours who sends: whether a child (or nobody that may send), and the preferred language (BCP 47)."""
+
+    account_id: int
+    guarded: bool
+    language: str
+
+
+class SubmitterDirectory(Protocol):
+    """accounts, for who submits."""
+
+    async def submitters(self, account_ids: Sequence[int]) -> list[Submitter]:
+        """Describe accounts; those that are not known are left out. At most 1,000."""
+        ...
+
+
+class Leaving(NamedTuple):
+    """A recipient of a message that an account sends. The id has 16 octets."""
+
+    account_id: int
+    accepted_id: bytes
+    address: str
+
+
+class OutgoingGuard(Protocol):
+    """junior-guard's word on what children send."""
+
+    async def check_outgoing(self, leaving: Sequence[Leaving]) -> list[bool]:
+        """Say for each, in order, whether it may go. At most 1,000."""
+        ...
+
+
+class WayOut(Protocol):
+    """The second gate: what leaves an account of a child."""
+
+    async def open_to(self, recipients: Sequence[Recipient]) -> list[bool]:
+        """Say for each recipient of a message whether it may be sent to now; False means that it waits."""
+        ...
+
+
 class Directory(Protocol):
     """accounts' DirectoryService."""
-
-    async def guarded(self, account_ids: Sequence[int]) -> frozenset[int]:
-        """Say which accounts are children's, or are not known. At most 1,000."""
-        ...
 
     async def resolve(self, addresses: Sequence[str]) -> list[Route]:
         """Say where addresses lead; the answers in order. At most 1,000."""

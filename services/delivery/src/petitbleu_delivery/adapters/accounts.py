@@ -10,6 +10,7 @@ from petitbleu.accounts.v1 import accounts_pb2_grpc
 from petitbleu_delivery.adapters.calls import ask, converse, same_length
 from petitbleu_delivery.domain.model import Route, Status, Target
 from petitbleu_delivery.errors import Peer
+from petitbleu_delivery.ports import Submitter
 from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer as Channel
 
@@ -36,12 +37,11 @@ class AccountsDirectory:
         self._channel = channel
         self._stub = stub
 
-    async def guarded(self, account_ids: Sequence[int]) -> frozenset[int]:
-        """Say which accounts are children's, or are not known."""
+    async def submitters(self, account_ids: Sequence[int]) -> list[Submitter]:
+        """Describe accounts; those that are not known are left out."""
         request = pb.GetAccountsRequest(account_ids=account_ids)
         response = await ask(self._channel, Peer.ACCOUNTS, self._stub.GetAccounts, request, self._call_seconds)
-        free = {account.account_id for account in response.accounts if not account.guarded}
-        return frozenset(account_ids) - free
+        return [Submitter(account.account_id, account.guarded, account.language) for account in response.accounts]
 
     async def resolve(self, addresses: Sequence[str]) -> list[Route]:
         """Say where addresses lead."""

@@ -10,7 +10,7 @@ from petitbleu.junior_guard.v1 import junior_guard_pb2_grpc
 from petitbleu_delivery.adapters.calls import ask, same_length
 from petitbleu_delivery.domain.model import Placement
 from petitbleu_delivery.errors import Peer
-from petitbleu_delivery.ports import Decided
+from petitbleu_delivery.ports import Decided, Leaving
 from petitbleu_kit.rpc import Peer as Channel
 
 _DECISIONS: Final = frozenset({pb.VERDICT_DELIVER, pb.VERDICT_HOLD})
@@ -44,3 +44,12 @@ class JuniorGuard:
         response = await ask(self._channel, Peer.GUARD, self._stub.Check, request, self._call_seconds)
         same_length(Peer.GUARD, len(placements), len(response.decisions))
         return [Decided(found.token if found.verdict in _DECISIONS else "") for found in response.decisions]
+
+    async def check_outgoing(self, leaving: Sequence[Leaving]) -> list[bool]:
+        """Say whether what guarded accounts send may go."""
+        request = pb.CheckOutgoingRequest()
+        for one in leaving:
+            request.items.add(account_id=one.account_id, accepted_id=one.accepted_id, address=one.address)
+        response = await ask(self._channel, Peer.GUARD, self._stub.CheckOutgoing, request, self._call_seconds)
+        same_length(Peer.GUARD, len(leaving), len(response.verdicts))
+        return [verdict == pb.VERDICT_DELIVER for verdict in response.verdicts]

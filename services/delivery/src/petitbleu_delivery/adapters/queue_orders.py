@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -11,7 +11,7 @@ import msgspec
 from petitbleu_kit.ids import partition_of_blob
 from petitbleu_kit.postgres import in_transaction
 
-Pool = asyncpg.Pool[asyncpg.Record]
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"  # not generic at run time
 
 _UNIT: Final = (
     "accepted_id, destination, recipients, account_id, size, accepted_at, attempts, next_attempt_at, reason, "

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Final
 
-from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason, Recipient, Settlement, Status
+from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason, Recipient, Route, Settlement, Status
 from petitbleu_delivery.domain.outbound import Verdict
-from petitbleu_delivery.domain.verdict import outcome_of, try_again, unroutable
+from petitbleu_delivery.domain.verdict import outcome_of, try_again, unroutable, wait_for_guard
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import Filing, News, Rules, SubmissionNews
 from petitbleu_delivery.service import measures
@@ -155,8 +155,12 @@ class Rounds:
         placements: list[Placement] = []
         reached: list[tuple[Recipient, list[Placement]]] = []
         leaving: list[Recipient] = []
+        waiting = await self._waiting(recipients, routes)
         for recipient in recipients:
             route = routes[recipient.address]
+            if (recipient.message.accepted_id, recipient.number) in waiting:
+                settlements.append(wait_for_guard(recipient))
+                continue
             if route.status is Status.REMOTE and self._entering is not None and leaves(recipient.message):
                 leaving.append(recipient)
                 continue
@@ -195,6 +199,25 @@ class Rounds:
         ]
         if news:
             await self._news.record(news)
+
+    async def _waiting(self, recipients: Sequence[Recipient], routes: Mapping[str, Route]) -> set[tuple[bytes, int]]:
+        """Return recipients of ours to whom a child writes without junior-guard's word; those of other servers are asked for in `_leave`.
+
+        What goes to the child itself alone, as a notice does, passes: the gate before its mailbox stands there.
+        """
+        if self._entering is None:
+            return set()
+        asked = [
+            recipient
+            for recipient in recipients
+            if recipient.message.submitter_id
+            and (route := routes[recipient.address]).status is Status.LOCAL
+            and any(target.account_id != recipient.message.submitter_id for target in route.targets)
+        ]
+        if not asked:
+            return set()
+        allowed = await self._entering.may_go(asked)
+        return {(one.message.accepted_id, one.number) for one, goes in zip(asked, allowed, strict=True) if not goes}
 
     async def _leave(self, recipients: Sequence[Recipient]) -> None:
         """Queue what is for other servers: the rows first, then store's word for it, then the attempt."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 from petitbleu.store.v1 import accept_pb2
@@ -13,54 +12,17 @@ from petitbleu_delivery.adapters.queue_rows import Entry, QueueRows, Unit
 from petitbleu_delivery.domain.model import Message, Outcome, Reason, Recipient, Settlement
 from petitbleu_delivery.domain.outbound import Priority, destination_of
 from petitbleu_delivery.domain.verdict import wait_for_guard
-from petitbleu_delivery.ports import Directory
+from petitbleu_delivery.ports import WayOut
 from petitbleu_delivery.service.outbound.sending import Sender
 
 SUBMITTED: Final = accept_pb2.ORIGIN_SUBMITTED
 _LEAVES: Final = frozenset({accept_pb2.ORIGIN_SUBMITTED, accept_pb2.ORIGIN_NOTICE, accept_pb2.ORIGIN_RULE})
 _BULK_RECIPIENTS: Final = 50
-_GUARD_SECONDS: Final = 60.0
-_GUARD_ENTRIES: Final = 20_000
 
 
 def leaves(message: Message) -> bool:
     """Whether a message may go to another server: what a stranger brought never does."""
     return message.origin in _LEAVES
-
-
-class WayOut(Protocol):
-    """The second gate: what leaves an account of a child."""
-
-    async def open_to(self, recipients: Sequence[Recipient]) -> list[bool]:
-        """Say for each recipient of a message whether it may be sent to now; False means that it waits."""
-        ...
-
-
-class Submitters:
-    """The gate without junior-guard's word: nothing leaves an account of a child, or one that nobody knows."""
-
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-        self._free: dict[int, float] = {}
-
-    async def open_to(self, recipients: Sequence[Recipient]) -> list[bool]:
-        """Say for each recipient whether it may be sent to now.
-
-        Raises:
-            PeerUnavailableError: accounts does not answer.
-        """
-        now = monotonic()
-        wanted = {recipient.message.submitter_id for recipient in recipients} - {0}
-        unknown = sorted(one for one in wanted if self._free.get(one, 0.0) < now)
-        if unknown:
-            guarded = await self._directory.guarded(unknown)
-            if len(self._free) > _GUARD_ENTRIES:
-                self._free.clear()
-            self._free.update((one, now + _GUARD_SECONDS) for one in unknown if one not in guarded)
-        return [
-            recipient.message.submitter_id == 0 or self._free.get(recipient.message.submitter_id, 0.0) >= now
-            for recipient in recipients
-        ]
 
 
 class Entering:
@@ -79,13 +41,21 @@ class Entering:
         self._way_out = way_out
         self._worker = worker
 
+    async def may_go(self, recipients: Sequence[Recipient]) -> list[bool]:
+        """Say for each recipient, ours or not, whether its submitter may write to it now.
+
+        Raises:
+            PeerUnavailableError: accounts does not answer.
+        """
+        return await self._way_out.open_to(recipients)
+
     async def enter(self, recipients: Sequence[Recipient]) -> tuple[list[Settlement], list[Unit]]:
         """Queue recipients in one commit; return their settlements, and units to hand to `begin` once these are recorded.
 
         Raises:
             PeerUnavailableError: the gate cannot be asked.
         """
-        allowed = await self._way_out.open_to(recipients)
+        allowed = await self.may_go(recipients)
         counts = Counter(recipient.message.accepted_id for recipient in recipients)
         settlements: list[Settlement] = []
         entries: list[Entry] = []

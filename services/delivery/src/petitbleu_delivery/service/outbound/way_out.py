@@ -1,7 +1,7 @@
 """The second gate for children: the single way out of a message that somebody of ours sends.
 
-"delivery sends nothing from a guarded account without junior-guard" (architecture, the way of a message): before a recipient of a
-submitted or forwarded message is queued, and before a local one is filed, `WayOut.may_go` says whether it may go. What may not waits.
+"delivery sends nothing from a guarded account without junior-guard" (architecture, the way of a message): before a recipient of what an
+account sends, forwards or answers is queued, and before a local one is filed, `WayOut` says whether it may go. What may not waits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 from prometheus_client import Counter
 
+from petitbleu_delivery.domain.model import Recipient
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import Leaving, OutgoingGuard, Submitter, SubmitterDirectory
 from petitbleu_delivery.service.halving import by_halves
@@ -91,6 +92,16 @@ class WayOut:
         self._clock = clock
         self._asks_again_at = 0.0
         self._silence = 0.0
+
+    async def open_to(self, recipients: Sequence[Recipient]) -> list[bool]:
+        """Say for each recipient of a message, in order, whether it may go there now.
+
+        Raises:
+            PeerUnavailableError: as `may_go`.
+        """
+        return await self.may_go(
+            [Leaving(one.message.submitter_id, one.message.accepted_id, one.address) for one in recipients]
+        )
 
     async def may_go(self, leaving: Sequence[Leaving]) -> list[bool]:
         """Say for each recipient, in order, whether its message may go to it; True without a question for what is nobody's.
