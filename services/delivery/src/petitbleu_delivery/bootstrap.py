@@ -25,6 +25,7 @@ from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.consumers import ACCEPTED, AcceptedMail, DirectoryNews
 from petitbleu_delivery.grpc_api import ALLOWED, RoutingServicer
 from petitbleu_delivery.grpc_domains import DOMAINS_ALLOWED
+from petitbleu_delivery.grpc_queue import ALLOWED_QUEUE
 from petitbleu_delivery.grpc_scripts import ALLOWED_SCRIPTS, PERSON_SCRIPTS
 from petitbleu_delivery.grpc_submissions import ALLOWED_SUBMISSIONS, PERSON_SUBMISSIONS
 from petitbleu_delivery.service.cache import RouteCache
@@ -204,11 +205,12 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     directory = AccountsDirectory(opened.accounts, settings.delivery_call_seconds)
     transport, egress = await open_transport(opened)
     submissions = submission_parts(settings, opened.pool, client, opened.store)
-    outbound = Outbound(opened, directory, transport, domains.keys, news=submissions.news)
+    router = Router(directory, cache)
+    outbound = Outbound(opened, directory, router, transport, domains.keys, news=submissions.news)
     await outbound.open()
     rounds = Rounds(
         StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds),
-        Router(directory, cache),
+        router,
         Gate(JuniorGuard(opened.guard, settings.delivery_guard_seconds)),
         tally,
         settings.delivery_round_recipients,
@@ -226,7 +228,8 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         IdentityInterceptor(
             NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
             OperatorToken(settings.operator_token_file),
-            {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **ALLOWED_SUBMISSIONS}, PERSON_SCRIPTS | PERSON_SUBMISSIONS,
+            {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **ALLOWED_SUBMISSIONS, **ALLOWED_QUEUE},
+            PERSON_SCRIPTS | PERSON_SUBMISSIONS,
         )
     )  # fmt: skip
     scripts.serve(server)
@@ -235,6 +238,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         RoutingServicer(tally, cache, lambda: pending_events(client)), server
     )
     domains.add_to(server)
+    outbound.add_to(server)
     address = settings.listen_address(NAME)
     remove_stale_socket(address)
     try:

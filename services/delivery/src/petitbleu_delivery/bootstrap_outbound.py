@@ -6,21 +6,28 @@ import time
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
+import grpc.aio
+
+from petitbleu.delivery.v1 import queue_pb2_grpc
 from petitbleu_delivery.adapters.accepted_mail import AcceptedMail
 from petitbleu_delivery.adapters.exchangers import Exchangers
 from petitbleu_delivery.adapters.guard import JuniorGuard
+from petitbleu_delivery.adapters.queue_orders import QueueOrders
 from petitbleu_delivery.adapters.queue_rows import QueueRows
 from petitbleu_delivery.adapters.records_dns import RecordLookups
 from petitbleu_delivery.adapters.smtp_transport import SmtpTransport
 from petitbleu_delivery.adapters.store import StoreFiling
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
 from petitbleu_delivery.config import DeliverySettings
+from petitbleu_delivery.grpc_queue import QueueServicer
 from petitbleu_delivery.ports import DomainSigner, NoNews, SubmissionNews, SubmitterDirectory, Transport
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.outbound.entering import Entering
+from petitbleu_delivery.service.outbound.notices import DeliveryNotices
 from petitbleu_delivery.service.outbound.sending import Limits, Sender
-from petitbleu_delivery.service.outbound.telling import Notices, Teller, Told
+from petitbleu_delivery.service.outbound.telling import Teller
 from petitbleu_delivery.service.outbound.way_out import Submitters, WayOut
+from petitbleu_delivery.service.router import Router
 from petitbleu_kit.egress import Egress, EgressRules
 from petitbleu_kit.egress_addresses import networks
 from petitbleu_kit.ids import new_row_id
@@ -51,7 +58,7 @@ async def open_transport(opened: Backends) -> tuple[SmtpTransport, Egress]:
         )
         egress = Egress.of(settings)
         relay = relay_of(settings.outbound_relay)
-        name = settings.outbound_name or settings.hostname
+        name = name_of(settings)
         exchangers = Exchangers(
             names,
             rules,
@@ -73,6 +80,11 @@ async def open_transport(opened: Backends) -> tuple[SmtpTransport, Egress]:
     return transport, egress
 
 
+def name_of(settings: DeliverySettings) -> str:
+    """Return the name by which we greet, and which reports."""
+    return settings.outbound_name or settings.hostname
+
+
 def relay_of(text: str) -> tuple[str, int] | None:
     """Read `host:port`; None for nothing.
 
@@ -85,14 +97,6 @@ def relay_of(text: str) -> tuple[str, int] | None:
     if not host:
         raise ValueError
     return host.strip("[]"), int(port)
-
-
-class NoNotices:
-    """Tells nobody."""
-
-    async def notify(self, told: Told) -> None:
-        """Write nothing."""
-        del told
 
 
 def limits_of(settings: DeliverySettings) -> Limits:
@@ -113,23 +117,25 @@ class Outbound:
         transport: Carries letters.
         signer: Signs them.
         news: Hears what became of submissions.
-        notices: Writes delivery status notifications.
+        router: Where addresses lead.
     """
 
     def __init__(
-        self, opened: Backends, directory: SubmitterDirectory, transport: Transport, signer: DomainSigner, *,
-        news: SubmissionNews | None = None, notices: Notices | None = None,
+        self, opened: Backends, directory: SubmitterDirectory, router: Router, transport: Transport, signer: DomainSigner, *,
+        news: SubmissionNews | None = None,
     ) -> None:  # fmt: skip
         settings = opened.settings
         self._silent = settings.outbound_silent_seconds
         self._transport = transport
+        self._pool = opened.pool
         self.worker = new_row_id()
         self.rows = QueueRows(opened.pool)
         mail = AcceptedMail(opened.store, settings.delivery_commit_seconds)
         filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
-        self.teller = Teller(self.rows, filing, news or NoNews(), notices or NoNotices())
-        self.sender = Sender(self.rows, mail, transport, signer, self.teller, limits_of(settings))
         self.submitters = Submitters(directory, settings.delivery_cache_seconds)
+        notices = DeliveryNotices(router, self.submitters, mail, name_of(settings), settings.outbound_expire_seconds)
+        self.teller = Teller(self.rows, filing, news or NoNews(), notices)
+        self.sender = Sender(self.rows, mail, transport, signer, self.teller, limits_of(settings))
         guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
         self.entering = Entering(self.rows, self.sender, WayOut(self.submitters, guard), self.worker)
         self._seen = 0.0
@@ -164,6 +170,11 @@ class Outbound:
         waiting, oldest = await self.rows.depth()
         measures.OUTBOUND_WAITING.set(waiting)
         measures.OUTBOUND_OLDEST.set(oldest)
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Answer the operator."""
+        servicer = QueueServicer(QueueOrders(self._pool), self.sender.forgive)
+        queue_pb2_grpc.add_QueueServiceServicer_to_server(servicer, server)
 
     def work(self) -> Sequence[Awaitable[None]]:
         """Return what goes on in the background."""

@@ -59,8 +59,8 @@ _DROP: Final = (
     "/* cold:delivery.orders_drop */ DELETE FROM queue_unit WHERE ($1::smallint IS NULL OR partition = $1 AND accepted_id = $2) "
     "AND ($3::text IS NULL OR destination = $3) RETURNING partition, accepted_id, recipients"
 )
-# They fail without an SMTP code; upkeep tells store, as of answers that nobody was told of.
-_FAIL: Final = """/* cold:delivery.orders_fail */ UPDATE queue_recipient q SET state = 8, enhanced = '5.0.0', answered_at = now()
+# They fail without any code, by which upkeep, which tells store of them, knows that nobody is to be notified.
+_FAIL: Final = """/* cold:delivery.orders_fail */ UPDATE queue_recipient q SET state = 8, enhanced = '', answered_at = now()
 FROM unnest($1::smallint[], $2::uuid[], $3::smallint[]) AS d (partition, accepted_id, recipient_no)
 WHERE q.partition = d.partition AND q.accepted_id = d.accepted_id AND q.recipient_no = d.recipient_no
     AND q.partition = ANY($1::smallint[]) AND q.state = 0"""

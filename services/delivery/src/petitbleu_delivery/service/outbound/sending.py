@@ -151,6 +151,13 @@ class Sender:
             self._make_ready(found)
         self._go_on()
 
+    def forgive(self, destination: str | None) -> None:
+        """Forget that a destination (None: any) could not be reached: somebody says that it can be tried."""
+        for known in self._destinations.values():
+            if destination is None or known.name == destination:
+                known.down_until = 0.0
+                known.failures = 0
+
     def _make_ready(self, destination: _Destination) -> None:
         if not destination.ready and destination.waiting and destination.active < int(destination.allowed):
             destination.ready = True

@@ -45,6 +45,9 @@ class Notices(Protocol):
             PeerUnavailableError: store does not take them now.
         """
 
+    async def again(self, finals: Sequence[FinalAnswer]) -> None:
+        """Send those that are due of answers that were kept and never told, as `notify`."""
+
 
 class Settling(Protocol):
     """store's outcomes of queued recipients."""
@@ -71,7 +74,7 @@ class Teller:
         self._telling: Gathering[tuple[FinalAnswer, bool], None] = Gathering(self._tell, _MOST, 2)
 
     async def tell(self, told: Told) -> None:
-        """Tell of an attempt; what cannot be told now is told later from the rows, without its notice's text."""
+        """Tell of an attempt; what cannot be told now is told later from the rows, without what the server said."""
         try:
             if told.finals or told.late:
                 await self._notices.notify(told)
@@ -94,6 +97,7 @@ class Teller:
         Raises:
             PeerUnavailableError: store does not answer: they stay untold.
         """
+        await self._notices.again(finals)
         for start in range(0, len(finals), _MOST):
             await self._tell([(final, submitted) for final in finals[start : start + _MOST]])
 
@@ -109,7 +113,10 @@ class Teller:
             ]
         )  # fmt: skip
         await self._settling.settle_queued(
-            [(final.accepted_id.bytes, final.recipient_no, final.state, final.reply.enhanced) for final, _ in finals]
+            [
+                (final.accepted_id.bytes, final.recipient_no, final.state, final.reply.enhanced or "dropped")
+                for final, _ in finals
+            ]
         )
         await self._rows.told([(final.accepted_id, final.recipient_no) for final, _ in finals])
         return [None] * len(finals)
