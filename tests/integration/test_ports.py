@@ -9,7 +9,7 @@ from tests.ports import FIRST, offset_of
 from petitbleu_dev.layout import Ports
 
 # Of tests/conftest.py, tests/faults and tests/integration
-OWN = (300, 310, 320, 330, 345, 500, 510, *range(360, 440, 10))
+OWN = (300, 310, 320, 330, 345, 500, 510, *range(360, 470, 10))
 
 
 def ports(own: int, worker: int) -> set[int]:
