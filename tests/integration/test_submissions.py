@@ -9,23 +9,32 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import asyncpg
 import grpc
 import pytest
+from nats.aio.client import Client
 from tests.integration.delivery_world import DeliveryWorld
 from tests.ports import offset_of
 
 from petitbleu.delivery.v1 import submission_pb2 as pb
 from petitbleu.delivery.v1 import submission_pb2_grpc
+from petitbleu_delivery.adapters.key_file import read_key
+from petitbleu_delivery.adapters.submission_rows import PostgresSubmissions
+from petitbleu_delivery.adapters.submission_statements import KEPT_GONE
+from petitbleu_delivery.domain.seal import Seal
+from petitbleu_delivery.domain.submissions import Delivered, Heard, Ledger, News, State, Wanted
+from petitbleu_delivery.service.submissions.handover import now_ms
 from petitbleu_dev.backends import postgres
 from petitbleu_dev.backends.context import Context
 from petitbleu_dev.stack import Stack
 from petitbleu_kit.ids import partition_of_account
+from petitbleu_kit.outbox import Outbox
+from petitbleu_kit.postgres import open_pool
 
-OFFSET = offset_of(520)
+OFFSET = offset_of(530)
 ON_THE_WAY = {pb.SUBMISSION_STATE_PENDING, pb.SUBMISSION_STATE_SENDING}
 
 
@@ -238,6 +247,92 @@ async def test_no_address_stands_in_the_tables(
         for word in (sender.address, sender.to, sender.to.partition("@")[0]):
             assert word not in text
             assert word.encode().hex() not in text
+
+
+@pytest.fixture
+async def table(submission_stack: Stack) -> AsyncIterator[PostgresSubmissions]:
+    """The rows, beside the process."""
+    pool = await open_pool(submission_stack.environment("delivery")["PETITBLEU_PG_DSN"], "delivery", 4)
+    outbox = Outbox(pool, Client(), "delivery", "DELIVERY")  # of a bus that is away: the process sweeps
+    yield PostgresSubmissions(
+        pool, outbox, Seal(read_key(submission_stack.layout.keys / "delivery.key"), "submissions")
+    )
+    await pool.close()
+
+
+async def test_what_is_long_over_is_destroyed_and_the_log_is_bounded(
+    sender: Sender, table: PostgresSubmissions
+) -> None:  # fmt: skip
+    made = await sender.submit(await sender.letter("old"))
+    state = (await sender.ask("ListSubmissions")).modseq
+    await table.prune(keep_ms=-60_000)
+    found = await sender.ask("GetSubmissionChanges", since_modseq=state)
+    assert list(found.destroyed) == [made.number]
+    assert not (await sender.ask("ListSubmissions")).submissions
+    start = found.new_modseq
+
+    async def fill(ledger: Ledger) -> None:
+        for number in range(KEPT_GONE + 50):
+            wanted = Wanted(number.to_bytes(16, "big"), 1, 1, 1, 1, b"x", 1, (1 << 31) * 1000)
+            one = ledger.create(wanted._replace(hold_until_ms=now_ms() + 60_000), now_ms(), 1000)
+            ledger.cancel(one.number, now_ms())
+            ledger.destroy(one.number)
+
+    await table.work(sender.account, (), fill, new=[bytes(16)])
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await sender.world.call(
+            "delivery", "gateway", submission_pb2_grpc.SubmissionServiceStub, "GetSubmissionChanges",
+            pb.GetSubmissionChangesRequest(account_id=sender.account, since_modseq=start),
+            sender.world.principal(sender.account),
+        )  # fmt: skip
+    assert refused.value.code() == grpc.StatusCode.OUT_OF_RANGE
+
+
+async def test_news_that_comes_early_is_kept_until_the_hand_over_is_recorded(
+    sender: Sender, table: PostgresSubmissions
+) -> None:  # fmt: skip
+    made = await sender.submit(await sender.letter("early"))
+    accepted = os.urandom(16)
+    heard = [Heard(accepted, 0, News(Delivered.NO, "550 5.1.1 <someone@x.test> is not here"))]
+    await table.hear(sender.account, heard)  # nothing is under way: it is nobody's
+    assert (await sender.whole(made.number)).recipients[0].smtp_reply != heard[0].news.reply
+
+    async def begin(ledger: Ledger) -> None:
+        wanted = Wanted(os.urandom(16), 1, 1, 1, 1, b"", 1, now_ms() + 3_600_000)
+        one = ledger.create(wanted, now_ms(), 1000)
+        one.state = State.SENDING  # and whoever does it does not come to the end
+
+    await table.work(sender.account, (), begin, new=[bytes(16)])
+    await table.hear(sender.account, heard)
+
+    async def done(ledger: Ledger) -> None:
+        ledger.done(made.number + 1, accepted, now_ms())
+
+    await table.work(sender.account, [made.number + 1], done)
+    ((found,), _) = await table.get(sender.account, [made.number + 1])
+    assert found.news == {0: heard[0].news}
+    before = (await table.all(sender.account))[1]
+    await table.hear(sender.account, heard)
+    assert (await table.all(sender.account))[1] == before
+
+
+async def test_submissions_of_closed_accounts_are_erased(
+    sender: Sender, table: PostgresSubmissions, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await sender.submit(await sender.letter("kept"), hold_until_ms=int(time.time() * 1000) + 3_600_000)
+
+    async def living(account_ids: Sequence[int]) -> set[int]:
+        return set(account_ids)
+
+    assert await table.erase_closed(living) == 0
+
+    async def without(account_ids: Sequence[int]) -> set[int]:
+        return set(account_ids) - {sender.account}
+
+    assert await table.erase_closed(without) == 1
+    for name in ("submission", "submission_recipient", "submission_news", "submission_book"):
+        statement = f"/* cold:test.left */ SELECT count(*) FROM delivery.{name} WHERE account_id = $1"
+        assert await database.fetchval(statement, sender.account) == 0
 
 
 async def test_nobody_reaches_the_submissions_of_another(sender: Sender) -> None:

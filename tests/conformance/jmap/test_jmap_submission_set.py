@@ -93,6 +93,30 @@ def test_rfc8621_7_5_a_message_is_sent_once(jmap: JmapClient, jmap_other: JmapCl
         assert subjects(jmap_other) == ["one letter"]
 
 
+def test_rfc8621_7_delivery_status_follows_the_mail(jmap: JmapClient, jmap_other: JmapClient) -> None:
+    domain = jmap.login.partition("@")[2]
+    nobody = f"nobody.at.all@{domain}"
+    email = letter(jmap, to=[{"email": jmap_other.login}, {"email": nobody}], subject="followed")
+    made = submit(jmap, email)["id"]
+    state = jmap.call("EmailSubmission/get", ids=[])["state"]
+    if not on_stack(jmap):
+        return  # nobody delivers
+    found = eventually(
+        lambda: (
+            {
+                to: one["delivered"]
+                for to, one in shown(jmap, made)["deliveryStatus"].items()
+                if one["delivered"] != "queued"
+            }
+            == {jmap_other.login: "yes", nobody: "no"}
+            and shown(jmap, made)["deliveryStatus"]
+        )
+    )
+    assert found[jmap_other.login]["smtpReply"].startswith("250 ")
+    assert found[nobody]["smtpReply"].startswith("550 ")
+    assert jmap.call("EmailSubmission/changes", sinceState=state)["updated"] in ([made], [])
+
+
 def test_rfc8621_7_the_envelope_follows_from_the_header(jmap: JmapClient) -> None:
     email = letter(
         jmap, to=[{"email": "bob@x.example"}, {"email": "Ann@X.example"}], cc=[{"name": "B", "email": "BOB@x.example"}],

@@ -204,7 +204,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     scripts = script_parts(settings, opened.pool, opened.store, opened.accounts, domains.keys)
     directory = AccountsDirectory(opened.accounts, settings.delivery_call_seconds)
     transport, egress = await open_transport(opened)
-    submissions = submission_parts(settings, opened.pool, client, opened.store)
+    submissions = submission_parts(settings, opened.pool, client, opened.store, scripts.peers.people)
     router = Router(directory, cache)
     outbound = Outbound(opened, directory, router, transport, domains.keys, news=submissions.news)
     await outbound.open()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Container, Sequence
 
 import asyncpg
 import grpc.aio
@@ -23,6 +23,7 @@ from petitbleu_kit.outbox import Outbox
 from petitbleu_kit.rpc import Peer
 
 _DAY_MS = 86_400_000
+Living = Callable[[Sequence[int]], Awaitable[Container[int]]]
 
 
 class SubmissionParts:
@@ -37,11 +38,14 @@ class SubmissionParts:
         bus: The bus.
         store: The channel to store.
         seal: Seals what submissions say.
+        living: Says which of at most 1,000 accounts are there.
     """
 
     def __init__(
-        self, settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], bus: Client, store: Peer, seal: Seal
+        self, settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], bus: Client, store: Peer, seal: Seal,
+        living: Living,
     ) -> None:  # fmt: skip
+        self._living = living
         self._outbox = Outbox(pool, bus, "delivery", "DELIVERY")
         self._table = PostgresSubmissions(pool, self._outbox, seal)
         outgoing = StoreOutgoing(store, settings.delivery_commit_seconds, settings.hostname)
@@ -60,6 +64,7 @@ class SubmissionParts:
             self._outbox.run(),
             forever("delivery.submissions", 1.0, self._handover.sweep),
             forever("delivery.submissions_prune", 600.0, self._prune),
+            forever("delivery.submissions_erase", 3600.0, lambda: self._table.erase_closed(self._living)),
         ]
 
     async def _prune(self) -> None:
@@ -72,11 +77,11 @@ class SubmissionParts:
 
 
 def submission_parts(
-    settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], bus: Client, store: Peer
+    settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], bus: Client, store: Peer, living: Living
 ) -> SubmissionParts:
     """Put submissions together.
 
     Raises:
         StartupError: the key cannot be read.
     """
-    return SubmissionParts(settings, pool, bus, store, Seal(read_key(settings.key_file()), "submissions"))
+    return SubmissionParts(settings, pool, bus, store, Seal(read_key(settings.key_file()), "submissions"), living)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
@@ -13,7 +13,7 @@ from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.domain.submissions import MAX_LIVE, Delivered, Heard, Ledger, News, State, Step, Submission
 from petitbleu_delivery.service.submissions.handover import now_ms
 from petitbleu_delivery.service.submissions.ports import Place
-from petitbleu_kit.ids import partition_of_account
+from petitbleu_kit.ids import PARTITIONS, partition_of_account
 from petitbleu_kit.outbox import Outbox, OutboxRow
 from petitbleu_kit.postgres import in_transaction
 
@@ -22,6 +22,8 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Result = TypeVar("Result")
 _ROOM: Final = 1_000
 """The most that one call makes, so the most that must go for it."""
+_PARTITIONS_AT_ONCE: Final = 64
+_ACCOUNTS_AT_ONCE: Final = 500
 _EARLY_MS: Final = 86_400_000
 """So long is kept what was heard of mail that may be a submission's."""
 
@@ -137,6 +139,30 @@ class PostgresSubmissions:
 
             await self.work(row["account_id"], numbers, work)
         await self._pool.execute(sql.DROP_NEWS, now_ms() - _EARLY_MS)
+
+    async def erase_closed(self, living: Callable[[Sequence[int]], Awaitable[Container[int]]]) -> int:
+        """Erase all of accounts that are there no more, what waits to be sent included; return how many.
+
+        Args:
+            living: Says which of at most 1,000 accounts are there.
+        """
+        erased = 0
+        for first in range(0, PARTITIONS, _PARTITIONS_AT_ONCE):
+            rows = await self._pool.fetch(sql.BOOKS, first, first + _PARTITIONS_AT_ONCE - 1)
+            for at in range(0, len(rows), _ACCOUNTS_AT_ONCE):
+                accounts = [row["account_id"] for row in rows[at : at + _ACCOUNTS_AT_ONCE]]
+                there = await living(accounts)
+                for account_id in accounts:
+                    if account_id not in there:
+                        await self._erase(account_id)
+                        erased += 1
+        return erased
+
+    async def _erase(self, account_id: int) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.fetchrow(sql.LOCK, partition_of_account(account_id), account_id)
+            for statement in sql.ERASE:
+                await connection.execute(statement, partition_of_account(account_id), account_id)
 
     async def _load(self, connection: Connection, account_id: int, numbers: Collection[int]) -> list[Submission]:
         if not numbers:

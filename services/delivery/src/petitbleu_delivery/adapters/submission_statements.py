@@ -67,4 +67,10 @@ DUE: Final = """/* cold:delivery.submissions_due */ SELECT account_id, number FR
 WHERE state IN (1, 2) AND next_try_ms <= $1 ORDER BY next_try_ms LIMIT $2"""
 STALE: Final = """/* cold:delivery.submissions_stale */ SELECT account_id, array_agg(number) AS numbers FROM (
     SELECT account_id, number FROM submission WHERE state > 2 AND NOT gone AND finished_ms < $1 LIMIT 1000) old GROUP BY account_id"""
+BOOKS: Final = """/* cold:delivery.submission_books */ SELECT account_id FROM submission_book
+WHERE partition BETWEEN $1 AND $2 ORDER BY account_id"""
+ERASE: Final = tuple(
+    f"/* cold:delivery.{table}_erase */ DELETE FROM {table} WHERE partition = $1 AND account_id = $2"
+    for table in ("submission", "submission_recipient", "submission_news", "submission_book")
+)
 DROP_NEWS: Final = "/* cold:delivery.submission_news_drop */ DELETE FROM submission_news WHERE heard_ms < $1"
