@@ -202,6 +202,25 @@ async def test_rfc5230_a_local_person_is_answered_once(world: DeliveryWorld) -> 
     assert ids
 
 
+async def test_rfc5436_2_somebody_is_told_by_mail_and_not_in_circles(world: DeliveryWorld) -> None:
+    address, account = await world.person()
+    other, two = await world.person()
+    await activate(
+        world,
+        account,
+        f'require "enotify"; notify :importance "1" :message "Da ist Post" "mailto:{other}?body=Look%20at%20it";',
+    )
+    await activate(world, two, f'require "enotify"; notify "mailto:{address}";')
+    await delivered(world, address)
+    (mail,) = await arrived(world, two)
+    assert (mail["Subject"], mail["Auto-Submitted"], mail["Importance"]) == ("Da ist Post", "auto-notified", "High")
+    assert mail["Return-Path"] == "<>"
+    assert address in mail["From"]
+    assert "Look at it" in mail.get_payload()
+    await world.quiet()
+    assert (len(await world.messages(account)), len(await world.messages(two))) == (1, 1)
+
+
 async def test_rfc8621_8_the_response_set_without_a_script(world: DeliveryWorld) -> None:
     address, account = await world.person()
     other, two = await world.person()

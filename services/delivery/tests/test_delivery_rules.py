@@ -15,6 +15,7 @@ from petitbleu_delivery.domain.answers import (
     away_answer,
     fault_mail,
     may_be_answered,
+    notification_mail,
     plain_address,
     rejection_mail,
     vacation_mail,
@@ -23,8 +24,9 @@ from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason
 from petitbleu_delivery.domain.rules import Folder, ruling_of
 from petitbleu_delivery.domain.vacation import Vacation as Away
 from petitbleu_delivery.domain.verdict import outcome_of
-from petitbleu_mail.sieve.actions import Discard, FileInto, Keep, Redirect, Reject, Vacation
+from petitbleu_mail.sieve.actions import Discard, FileInto, Keep, Notify, Redirect, Reject, Vacation
 from petitbleu_mail.sieve.message import HeaderView, ParsedView
+from petitbleu_mail.sieve.notifying import Mailto
 
 OWNER = Owner("zoé@demo.test", "Zoé Martin", "zoé+x@demo.test")
 MARK = bytes(range(32))
@@ -129,5 +131,11 @@ def test_mails_of_rules_are_written_whatever_is_in_them(
     made = vacation_mail(away_answer(away), OWNER, header(b""), "anna@x.test", MARK, away)
     assert email.message_from_bytes(made, policy=default)["Auto-Submitted"] == "auto-replied (vacation)"
     assert email.message_from_bytes(fault_mail(fault, OWNER, MARK))["To"]
+    notice = Notify("mailto:x@y.test", message=" ".join(fault.split()))
+    wanted = Mailto(("x@y.test",), (("body", reason),))
+    told = email.message_from_bytes(
+        notification_mail(notice, wanted, "x@y.test", OWNER, header(b"Subject: " + message), MARK)
+    )
+    assert (told["To"], told["Auto-Submitted"]) == ("x@y.test", "auto-notified")
     rejected = email.message_from_bytes(rejection_mail(reason, OWNER, message, "anna@x.test", "mx.demo.test", MARK))
     assert rejected.get_content_type() == "multipart/report"

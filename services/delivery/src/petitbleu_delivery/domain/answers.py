@@ -18,8 +18,9 @@ from petitbleu_mail.delivery_status import DeliveryStatus, RecipientStatus, writ
 from petitbleu_mail.html_text import text_of_html
 from petitbleu_mail.report_fields import Typed, recipient
 from petitbleu_mail.reports import write_report
-from petitbleu_mail.sieve.actions import Vacation
+from petitbleu_mail.sieve.actions import Notify, Vacation
 from petitbleu_mail.sieve.message import HeaderView
+from petitbleu_mail.sieve.notifying import Mailto
 
 DEFAULT_SECONDS: Final = 7 * 86_400
 """RFC 5230 §4.1: the default between two answers to one sender."""
@@ -95,10 +96,7 @@ def vacation_mail(
         away: What its owner set instead of a script's text (RFC 8621 §8).
     """
     mail = _begun(owner, sender, mark)
-    own = {plain_address(owner.address), plain_address(owner.recipient)}
-    wanted = as_addresses((answer.sender or "").encode())
-    if wanted and plain_address(wanted[0].email) in own:  # RFC 5230 §4.3: nobody else's name
-        mail.replace_header("From", _mailbox(wanted[0].name or "", wanted[0].email))
+    _name_sender(mail, answer.sender, owner)
     subject = answer.subject
     if subject is None:  # RFC 5230 §4.4
         subject = "Auto: " + " ".join(next(iter(header.values("subject")), "").split())
@@ -150,6 +148,37 @@ def rejection_mail(reason: str, owner: Owner, message: bytes, sender: str, host:
     return _HEADER.split(mail.as_bytes(), maxsplit=1)[0] + b"\r\n" + report
 
 
+def may_be_told(header: HeaderView) -> bool:
+    """Whether somebody may be told of a message: never of a notification, which would go in circles (RFC 5436 §2.6)."""
+    return not any(value.lower().startswith("auto-notified") for value in header.values("auto-submitted"))
+
+
+def notification_mail(notice: Notify, wanted: Mailto, to: str, owner: Owner, header: HeaderView, mark: bytes) -> bytes:
+    """Return the mail that tells somebody of a message (RFC 5436 §2).
+
+    Args:
+        notice: What the script wants said.
+        wanted: What its URI wants.
+        to: One of the recipients.
+        owner: Whose script it is.
+        header: The header of the message.
+        mark: Makes its Message-ID.
+    """
+    mail = _begun(owner, to, mark)
+    _name_sender(mail, notice.sender, owner)  # RFC 5436 §2.4
+    fields = dict(wanted.fields)
+    subject = " ".join(next(iter(header.values("subject")), "").split())
+    # RFC 5436 §2.3: the script's message goes before the URI's subject
+    mail["Subject"] = (notice.message or fields.get("subject") or f"New mail: {subject}").replace("\n", " ")[
+        :_MAX_SUBJECT
+    ]
+    mail["Auto-Submitted"] = "auto-notified"  # RFC 5436 §2.7.1
+    mail["Importance"] = {1: "High", 3: "Low"}.get(notice.importance, "Normal")
+    sender = next(iter(header.values("from")), "")
+    mail.set_content(fields.get("body") or f"From: {sender}\nSubject: {subject}\n", charset="utf-8")
+    return mail.as_bytes()
+
+
 def fault_mail(fault: str, owner: Owner, mark: bytes) -> bytes:
     """Return what the owner of a script is told when it failed (RFC 5228 §2.10.6)."""
     mail = _begun(owner._replace(name="Petit Bleu"), owner.address, mark)
@@ -161,6 +190,14 @@ def fault_mail(fault: str, owner: Owner, mark: bytes) -> bytes:
         charset="utf-8",
     )
     return mail.as_bytes()
+
+
+def _name_sender(mail: EmailMessage, sender: str | None, owner: Owner) -> None:
+    """Let a script name who writes, if that is an address of its owner (RFC 5230 §4.3): nobody else's name is taken."""
+    own = {plain_address(owner.address), plain_address(owner.recipient)}
+    wanted = as_addresses((sender or "").encode("utf-8", "replace"))
+    if wanted and plain_address(wanted[0].email) in own:
+        mail.replace_header("From", _mailbox(wanted[0].name or "", wanted[0].email))
 
 
 def _begun(owner: Owner, to: str, mark: bytes) -> EmailMessage:

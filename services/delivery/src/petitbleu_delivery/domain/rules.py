@@ -11,6 +11,7 @@ from petitbleu_mail.sieve.actions import (
     Discard,
     FileInto,
     Keep,
+    Notify,
     Redirect,
     Reject,
     Remember,
@@ -44,6 +45,7 @@ class Ruling:
         reject: The text with which it is refused; None when it is not.
         answers: What the sender is answered; one of a script comes before the one that its owner set aside of it.
         remember: Ids that the script saw, to be kept once all is done (RFC 7352).
+        notices: Whom to tell of the message (RFC 5435).
         fault: Why the script could not be carried on with; empty when it could.
     """
 
@@ -54,6 +56,7 @@ class Ruling:
     reject: str | None = None
     answers: tuple[Vacation, ...] = ()
     remember: tuple[Remember, ...] = ()
+    notices: tuple[Notify, ...] = ()
     fault: str = ""
 
     @property
@@ -88,6 +91,7 @@ def ruling_of(
     keywords: dict[str, None] = {}
     redirects: dict[str, None] = {}
     answers: list[Vacation] = []
+    notices: list[Notify] = []
     reject: str | None = None
     for action in actions:
         if isinstance(action, Keep | FileInto):
@@ -102,8 +106,11 @@ def ruling_of(
             reject = action.reason
         elif isinstance(action, Vacation):
             answers.append(action)
+        elif isinstance(action, Notify):
+            notices.append(action)
         else:
-            assert isinstance(action, Discard)  # noqa: S101 — scripts that notify do not compile here
+            assert isinstance(action, Discard)  # noqa: S101 — there is nothing else
     return Ruling(
-        tuple(roles), tuple(folders), tuple(keywords), tuple(redirects), reject, tuple(answers), tuple(remember), fault
-    )
+        tuple(roles), tuple(folders), tuple(keywords), tuple(redirects), reject, tuple(answers), tuple(remember), tuple(notices),
+        fault,
+    )  # fmt: skip

@@ -132,7 +132,7 @@ def sieve_capability() -> dict[str, Any]:
         "maxNumberScripts": MAX_SCRIPTS,
         "maxNumberRedirects": LIMITS.redirects,
         "sieveExtensions": list(DELIVERED_EXTENSIONS),
-        "notificationMethods": None,
+        "notificationMethods": ["mailto"],
         "externalLists": None,
     }
 

@@ -101,6 +101,7 @@ class ManageSieve:
             # RFC 5804 §1.7: no mechanism is named that could not be used now
             ("SASL", "PLAIN" if self._secure and not self.authenticated else ""),
             ("SIEVE", " ".join(DELIVERED_EXTENSIONS)),
+            ("NOTIFY", "mailto"),
             ("MAXREDIRECTS", str(LIMITS.redirects)),
             ("VERSION", "1.0"),
         ]

@@ -24,6 +24,8 @@ from petitbleu_delivery.domain.answers import (
     away_answer,
     fault_mail,
     may_be_answered,
+    may_be_told,
+    notification_mail,
     plain_address,
     rejection_mail,
     vacation_mail,
@@ -37,8 +39,9 @@ from petitbleu_delivery.service.scripts.evaluation import View, ruled
 from petitbleu_delivery.service.scripts.forwarding import SealForward
 from petitbleu_delivery.service.scripts.rulebook import Rulebook, Rules
 from petitbleu_kit.logs import get_logger
-from petitbleu_mail.sieve.actions import Keep, Vacation
+from petitbleu_mail.sieve.actions import Keep, Notify, Vacation
 from petitbleu_mail.sieve.message import Envelope, HeaderView
+from petitbleu_mail.sieve.notifying import parse_mailto
 
 _log = get_logger(__name__)
 _RULED: Final = Counter("petitbleu_delivery_rulings_total", "Messages that rules of mailboxes judged", ["result"])
@@ -200,6 +203,7 @@ class _Case:
                 roles = (JUNK,)
             if ruling.reject is None:
                 await self._answer(ruling.answers)
+            await self._notify(ruling.notices)
         if ruling.fault:
             await self._tell(ruling.fault)
         for seen in ruling.remember:
@@ -280,6 +284,22 @@ class _Case:
         mark = self._key("answer")
         body = vacation_mail(answer, self._owner, self._header, sender, mark, away)
         await self._send("answer", [Letter(mark, "", sender, b"", body, account_id, self._rules.tenant_id)])
+
+    async def _notify(self, notices: Sequence[Notify]) -> None:
+        """Tell those whom the script names of the message (RFC 5435, RFC 5436)."""
+        if not may_be_told(self._header):
+            return
+        letters = []
+        for notice in notices:
+            wanted = parse_mailto(notice.method)
+            if wanted is None:
+                continue
+            for address in wanted.recipients:
+                key = self._key("notify", plain_address(address), notice.method)
+                body = notification_mail(notice, wanted, address, self._owner, self._header, key)
+                letters.append(Letter(key, "", address, b"", body, self._placement.account_id, self._rules.tenant_id))
+        if letters:
+            await self._send("notify", letters)
 
     async def _tell(self, fault: str) -> None:
         """Tell the owner that the script failed, once a day (RFC 5228 §2.10.6)."""
