@@ -15,6 +15,7 @@ from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.grpc_scripts import ScriptServicer
 from petitbleu_delivery.service.domains.signing import DomainKeys
+from petitbleu_delivery.service.scripts.carrying import Means
 from petitbleu_delivery.service.scripts.erasure import erase_closed
 from petitbleu_delivery.service.scripts.forwarding import sealer
 from petitbleu_delivery.service.scripts.keeping import ScriptKeeping
@@ -55,5 +56,5 @@ def script_parts(
     peers = RulePeers(store, accounts, settings.delivery_call_seconds, settings.delivery_commit_seconds)
     memory = RuleMemory(pool)
     forward = sealer(keys, settings.own_name)
-    rulings = Rulings(Rulebook(pool, seal), peers, memory, seal, forward, settings.hostname)
+    rulings = Rulings(Rulebook(pool, seal), Means(peers, memory, seal, forward, settings.hostname))
     return ScriptParts(ScriptKeeping(pool, seal), rulings, memory, peers, pool)
