@@ -41,6 +41,7 @@ _log = get_logger(__name__)
 _SWEEP_SECONDS: Final = 1.0
 _UNTOLD_SECONDS: Final = 15.0
 _UNTOLD_MOST: Final = 500
+_LOST_SECONDS: Final = 60.0
 _PRUNE_SECONDS: Final = 600.0
 
 
@@ -160,6 +161,14 @@ class Outbound:
             if len(units) < room:
                 return
 
+    async def refind(self) -> None:
+        """Take what is ours by the rows and not in hand: the answer of the commit that gave it to us was lost."""
+        mine = await self.rows.mine(self.worker, _LOST_SECONDS, _UNTOLD_MOST)
+        lost = [unit for unit in mine if not self.sender.holds(unit)]
+        if lost:
+            _log.warning("units are found again", count=len(lost))
+            self.sender.take(lost)
+
     async def upkeep(self) -> None:
         """Tell what was kept and never told, and measure the queue."""
         while untold := await self.rows.untold(_UNTOLD_SECONDS, _UNTOLD_MOST):
@@ -167,6 +176,7 @@ class Outbound:
             await self.teller.settle(untold)
             if len(untold) < _UNTOLD_MOST:
                 break
+        await self.refind()
         waiting, oldest = await self.rows.depth()
         measures.OUTBOUND_WAITING.set(waiting)
         measures.OUTBOUND_OLDEST.set(oldest)

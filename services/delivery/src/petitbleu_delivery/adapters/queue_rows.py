@@ -62,6 +62,8 @@ _CLAIM: Final = f"""/* cold:delivery.queue_claim */ UPDATE queue_unit u SET work
     AND NOT EXISTS (SELECT 1 FROM queue_destination p WHERE p.destination = u.destination AND p.paused)
     ORDER BY u.priority, u.next_attempt_at LIMIT $3) AS d
 WHERE {_KEY} AND {_FREE} RETURNING {", ".join("u." + name.strip() for name in _COLUMNS.split(","))}"""
+_MINE: Final = f"""/* cold:delivery.queue_mine */ SELECT {_COLUMNS} FROM queue_unit
+WHERE worker = $1 AND next_attempt_at < now() - make_interval(secs => $2) ORDER BY next_attempt_at LIMIT $3"""
 _UNTOLD: Final = """/* cold:delivery.queue_untold */ SELECT accepted_id, recipient_no, account_id, state, code, enhanced, host
 FROM queue_recipient WHERE state <> 0 AND NOT told AND answered_at < now() - make_interval(secs => $1) ORDER BY answered_at LIMIT $2"""
 _SEEN: Final = """/* cold:delivery.queue_seen */ INSERT INTO queue_worker (worker_id) VALUES ($1)
@@ -198,6 +200,10 @@ class QueueRows:
     async def claim(self, worker: int, silent_seconds: float, most: int) -> list[Unit]:
         """Take units that are due and in nobody's hands, or in those of a process that has been silent."""
         return [_unit(row) for row in await self._pool.fetch(_CLAIM, worker, silent_seconds, most)]
+
+    async def mine(self, worker: int, seconds: float, most: int) -> list[Unit]:
+        """Return units that are in the hands of a process and have been due for a while."""
+        return [_unit(row) for row in await self._pool.fetch(_MINE, worker, seconds, most)]
 
     async def untold(self, after_seconds: float, most: int) -> list[FinalAnswer]:
         """Return answers that nobody has been told of for a while."""

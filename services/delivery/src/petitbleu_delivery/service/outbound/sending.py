@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 
@@ -42,6 +43,7 @@ _DATABASE_AWAY: Final = (
     asyncpg.InsufficientResourcesError,
 )  # fmt: skip
 _EXPIRED: Final = "4.4.7"
+_AWAY_FIRST: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class Sender:
         self._octets = 0
         self._in_hand = 0
         self._orders: dict[str, tuple[bool, str]] = {}
+        self._held: set[tuple[UUID, str, int]] = set()
         self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading: Gathering[bytes, AcceptedLetter | None] = Gathering(
@@ -136,6 +139,10 @@ class Sender:
         """Units that are in hand."""
         return self._in_hand
 
+    def holds(self, unit: Unit) -> bool:
+        """Whether a unit is in hand here, or its answers are being kept."""
+        return _key(unit) in self._held
+
     def orders(self, orders: dict[str, tuple[bool, str]]) -> None:
         """Learn what an operator says of destinations: whether it is paused, and its route."""
         self._orders = orders
@@ -147,6 +154,7 @@ class Sender:
             if found is None:
                 found = self._destinations[unit.destination] = _Destination(unit.destination, self._limits.first)
             found.waiting.append(unit)
+            self._held.add(_key(unit))
             self._in_hand += 1
             self._make_ready(found)
         self._go_on()
@@ -199,6 +207,7 @@ class Sender:
             self._active -= 1
             self._in_hand -= 1
             self._octets -= unit.size
+            self._held.discard(_key(unit))
             self._make_ready(destination)
             if not destination.waiting and not destination.active and destination.failures == 0:
                 self._destinations.pop(destination.name, None)
@@ -210,7 +219,13 @@ class Sender:
             await self._put_back([unit], 0.0, "paused" if paused else "")
             return
         now = time.time()
-        if now < destination.down_until:
+        age = now - unit.accepted_at
+        down = now < destination.down_until
+        # What waits behind others' attempts at a destination that is down is late, and expires, as they do.
+        if down and (age >= self._limits.expires or (not unit.warned and age >= self._limits.warns)):
+            await self._late(unit)
+            return
+        if down:
             await self._put_back([unit], destination.down_until - now, "destination-down")
             return
         read = await self._reading.do(unit.accepted_id.bytes)
@@ -223,7 +238,17 @@ class Sender:
         letter = await self._letter(unit, read)
         answers = await self._transport.deliver(route or unit.destination, letter)
         self._learn(destination, answers)
-        await self._answered(unit, read, letter, answers)
+        await self._answered(unit, read, letter.body, answers)
+
+    async def _late(self, unit: Unit) -> None:
+        """Answer for a destination that was found to be down, without another attempt."""
+        read = await self._reading.do(unit.accepted_id.bytes)
+        if read is None:
+            await self._gone(unit)
+            return
+        reply = Reply(0, "4.4.1", "the destination cannot be reached", "")
+        answers = [Answer(number, Verdict.DEFERRED, reply, reached=False) for number in unit.recipients]
+        await self._answered(unit, read, read.body, answers)
 
     async def _letter(self, unit: Unit, read: AcceptedLetter) -> Letter:
         header = read.header
@@ -268,8 +293,9 @@ class Sender:
             await self._put_back(units, after, "destination-down")
         finally:
             self._in_hand -= len(units)
+            self._held.difference_update(map(_key, units))
 
-    async def _answered(self, unit: Unit, read: AcceptedLetter, letter: Letter, answers: Sequence[Answer]) -> None:
+    async def _answered(self, unit: Unit, read: AcceptedLetter, body: bytes, answers: Sequence[Answer]) -> None:
         age = time.time() - unit.accepted_at
         expired = age >= self._limits.expires
         finals: list[tuple[Answer, FinalAnswer]] = []
@@ -298,7 +324,7 @@ class Sender:
                 unit.warned or warn, left[0].reply.enhanced,
             )  # fmt: skip
         await self._keeping.do(_Kept(tuple(final for _, final in finals), None if left else unit, deferral))
-        told = Told(unit, read.header, letter.body, tuple(answer for answer, _ in finals), tuple(left) if warn else ())
+        told = Told(unit, read.header, body, tuple(answer for answer, _ in finals), tuple(left) if warn else ())
         # The destination's place is free meanwhile; the unit is in hand until it is told.
         self._in_hand += 1
         task = asyncio.ensure_future(self._tell(told))
@@ -331,7 +357,7 @@ class Sender:
         self, finals: Sequence[FinalAnswer], finished: Sequence[Unit], deferrals: Sequence[Deferral]
     ) -> None:
         """Write to the rows, however long the database is away: an answer that is forgotten is a letter sent twice."""
-        pause = 0.5
+        pause = _AWAY_FIRST
         while True:
             try:
                 await self._rows.keep(finals, finished, deferrals)
@@ -371,6 +397,10 @@ class Sender:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _key(unit: Unit) -> tuple[UUID, str, int]:
+    return unit.accepted_id, unit.destination, unit.first_no
 
 
 def _jittered(seconds: float) -> float:

@@ -1,0 +1,207 @@
+"""Sending: one destination holds up no other, a dead one is left in peace, answers are kept whatever the database does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from petitbleu.store.v1 import accept_pb2, outgoing_pb2
+from petitbleu_delivery.adapters.accepted_mail import AcceptedLetter, AcceptedMail
+from petitbleu_delivery.adapters.queue_rows import Deferral, FinalAnswer, QueueRows, Unit
+from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict, pause_before
+from petitbleu_delivery.ports import Unsigned
+from petitbleu_delivery.service.outbound.sending import Limits, Sender
+from petitbleu_delivery.service.outbound.telling import FAILED, SENT, Teller, Told
+
+Answering = Callable[[str, Letter], Answer]
+
+
+class FakeRows:
+    """Keeps what it is told; `away` times it does not answer."""
+
+    def __init__(self) -> None:
+        self.finals: list[FinalAnswer] = []
+        self.finished: list[Unit] = []
+        self.deferred: list[Deferral] = []
+        self.away = 0
+
+    async def keep(self, finals: Sequence[FinalAnswer], finished: Sequence[Unit], deferred: Sequence[Deferral]) -> None:
+        if self.away:
+            self.away -= 1
+            raise asyncpg.PostgresConnectionError
+        self.finals += finals
+        self.finished += finished
+        self.deferred += deferred
+
+
+class FakeStoreMail:
+    async def read(self, accepted_ids: Sequence[bytes], max_octets: int = 0) -> dict[bytes, AcceptedLetter]:
+        del max_octets
+        found = {}
+        for accepted_id in accepted_ids:
+            header = outgoing_pb2.AcceptedHeader(
+                accepted_id=accepted_id, found=True, mail_from="a@here.test", origin=accept_pb2.ORIGIN_SUBMITTED
+            )
+            header.recipients.add(address="b@else.test")
+            found[accepted_id] = AcceptedLetter(header, b"Subject: x\r\n\r\n", True)
+        return found
+
+
+class FakeTeller:
+    def __init__(self) -> None:
+        self.told: list[Told] = []
+
+    async def tell(self, told: Told) -> None:
+        self.told.append(told)
+
+
+class FakeTransport:
+    """Answers each letter; a destination in `hangs` never does."""
+
+    def __init__(self) -> None:
+        self.delivered: list[str] = []
+        self.answering: Answering = lambda _destination, _letter: taken()
+        self.hangs: set[str] = set()
+        self.active = 0
+        self.most = 0
+
+    async def deliver(self, destination: str, letter: Letter) -> list[Answer]:
+        self.active += 1
+        self.most = max(self.most, self.active)
+        try:
+            if destination in self.hangs:
+                await asyncio.Event().wait()
+            await asyncio.sleep(0)
+            self.delivered.append(destination)
+            return [self.answering(destination, letter)]
+        finally:
+            self.active -= 1
+
+    async def close(self) -> None:
+        """Nothing is kept."""
+
+
+def taken() -> Answer:
+    return Answer(0, Verdict.SENT, Reply(250, "2.0.0", "taken", "mx.else.test"))
+
+
+def unreachable() -> Answer:
+    return Answer(0, Verdict.DEFERRED, Reply(0, "4.4.1", "no route", ""), reached=False)
+
+
+class Scene:
+    def __init__(self, **limits: Any) -> None:
+        self.rows, self.teller, self.transport = FakeRows(), FakeTeller(), FakeTransport()
+        self.sender = Sender(
+            cast("QueueRows", self.rows), cast("AcceptedMail", FakeStoreMail()), self.transport, Unsigned(),
+            cast("Teller", self.teller), Limits(**limits),
+        )  # fmt: skip
+        self._numbers = 0
+
+    def unit(self, destination: str = "else.test", *, age: float = 0.0, warned: bool = False) -> Unit:
+        self._numbers += 1
+        accepted_at = time.time() - age
+        return Unit(UUID(int=self._numbers), destination, 0, (0,), 8, 1, 2, 1, 100, accepted_at, 0, warned)
+
+    async def settled(self, wanted: Callable[[], bool]) -> None:
+        for _ in range(2000):
+            if wanted():
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError("it did not come to that")
+
+
+async def test_destinations_that_hang_hold_up_nobody_else() -> None:
+    scene = Scene(connections=40, first=2, units=1000)
+    scene.transport.hangs = {f"hang{number}.test" for number in range(10)}
+    for number in range(200):
+        scene.sender.take([scene.unit(f"hang{number % 10}.test"), scene.unit(f"good{number % 20}.test")])
+    await scene.settled(lambda: len(scene.rows.finished) == 200)
+    assert all(unit.destination.startswith("good") for unit in scene.rows.finished)
+    assert scene.transport.active == 20
+    await scene.sender.drain(0)
+    assert {one.unit.destination for one in scene.rows.deferred} == scene.transport.hangs
+
+
+async def test_bounds_hold() -> None:
+    scene = Scene(connections=7, first=3, a_destination=5)
+    scene.sender.take([scene.unit() for _ in range(50)])
+    await scene.settled(lambda: len(scene.rows.finished) == 50)
+    assert scene.transport.most <= 5
+    scene.transport.most = 0
+    scene.sender.take([scene.unit(f"d{number}.test") for number in range(50)])
+    await scene.settled(lambda: len(scene.rows.finished) == 100)
+    assert scene.transport.most <= 7
+    assert scene.sender.in_hand == 0
+
+
+async def test_a_dead_destination_is_tried_by_few_and_leaves_nothing_in_memory() -> None:
+    scene = Scene(first=2)
+    scene.transport.answering = lambda _destination, _letter: unreachable()
+    scene.sender.take([scene.unit() for _ in range(100)])
+    await scene.settled(lambda: len(scene.rows.deferred) == 100 and scene.sender.in_hand == 0)
+    assert len(scene.transport.delivered) <= 2
+    attempted = [one for one in scene.rows.deferred if one.attempts]
+    assert len(attempted) == len(scene.transport.delivered)
+    # somebody says that it can be tried again
+    scene.transport.answering = lambda _destination, _letter: taken()
+    late = scene.unit()
+    scene.sender.take([late])
+    await scene.settled(lambda: len(scene.rows.deferred) == 101)
+    scene.sender.forgive("else.test")
+    scene.sender.take([late])
+    await scene.settled(lambda: scene.rows.finished == [late])
+
+
+async def test_what_waits_behind_a_dead_destination_warns_and_expires_too() -> None:
+    scene = Scene(first=1)
+    scene.transport.answering = lambda _destination, _letter: unreachable()
+    scene.sender.take([scene.unit()])
+    await scene.settled(lambda: len(scene.rows.deferred) == 1)
+    late, expired, told = scene.unit(age=5 * 3600), scene.unit(age=6 * 86400), scene.unit(age=5 * 3600, warned=True)
+    scene.sender.take([late, expired, told])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert len(scene.transport.delivered) == 1
+    assert scene.rows.finished == [expired]
+    assert [(one.state, one.reply.enhanced) for one in scene.rows.finals] == [(FAILED, "4.4.7")]
+    assert [one.unit for one in scene.teller.told if one.late] == [late]
+    assert {one.unit.accepted_id: one.warned for one in scene.rows.deferred}[late.accepted_id] is True
+
+
+async def test_an_answer_is_kept_however_long_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("petitbleu_delivery.service.outbound.sending._AWAY_FIRST", 0.001)
+    scene = Scene()
+    scene.rows.away = 5
+    unit = scene.unit()
+    scene.sender.take([unit])
+    assert scene.sender.holds(unit)
+    await scene.settled(lambda: scene.rows.finished == [unit])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert [one.state for one in scene.rows.finals] == [SENT]
+    assert scene.transport.delivered == ["else.test"]
+    assert not scene.sender.holds(unit)
+
+
+async def test_a_paused_destination_is_put_back_without_an_attempt_and_a_route_is_taken() -> None:
+    scene = Scene()
+    scene.sender.orders({"else.test": (True, ""), "moved.test": (False, "[10.0.0.1]:25")})
+    scene.sender.take([scene.unit(), scene.unit("moved.test")])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert scene.transport.delivered == ["[10.0.0.1]:25"]
+    assert [(one.attempts, one.reason) for one in scene.rows.deferred] == [(0, "paused")]
+
+
+def test_rfc5321_4_5_4_1_attempts_are_farther_and_farther_apart() -> None:
+    minutes = [pause_before(attempts) / 60 for attempts in range(1, 9)]
+    assert minutes == [5, 10, 20, 40, 80, 160, 240, 240]
+    spent, attempts = 0.0, 0
+    while spent < 5 * 86400:
+        attempts += 1
+        spent += pause_before(attempts)
+    assert 30 <= attempts <= 40
