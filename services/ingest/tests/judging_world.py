@@ -108,11 +108,13 @@ class TableDns(DnsResolver):
 class JudgingBench(fakes.Bench):
     """A door whose DNS is a table; make it inside a running loop."""
 
-    def __init__(self, names: Mapping[str, Sequence[Any]] | None = None, **settings: Any) -> None:
+    def __init__(
+        self, names: Mapping[str, Sequence[Any]] | None = None, *, junk_points: int = 0, **settings: Any
+    ) -> None:
         super().__init__(**settings)
         self.dns = TableDns(table() if names is None else names)
         chosen = self.door.settings
-        self.door.judge = Judge(self.dns, chosen.own_names[0], chosen.hostname, chosen.rules)
+        self.door.judge = Judge(self.dns, chosen.own_names[0], chosen.hostname, chosen.rules, junk_points=junk_points)
 
     async def send(self, message: bytes, mail_from: str = "a@good.example", address: str = CLIENT) -> str:
         """Send one message; return the code and status of its last reply."""

@@ -87,6 +87,7 @@ def make_judge(settings: IngestSettings) -> Judge:
         resolver, settings.own_names[0], settings.hostname, settings.rules,
         Scanners(scanners, settings.scan_seconds, time.monotonic),
         ScanRules(settings.scan_spam == "refuse", settings.clamd_down == "tempfail"),
+        junk_points=round(settings.spam_junk_points * 100) if settings.scores else 0,
     )  # fmt: skip
 
 

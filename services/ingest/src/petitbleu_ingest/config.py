@@ -160,6 +160,8 @@ class IngestSettings(ServiceSettings):
     rspamd_url: str = Field("", description="rspamd, `http://host:port` of its normal worker or its proxy; mail is sent to it when set.")  # fmt: skip
     clamd: str = Field("", description="clamd, `host:port` or `unix:/path`; mail is sent to it when set.")
     scan_seconds: float = Field(10, gt=0, description="Time for each step with a scanner: connection, each piece, its answer.")  # fmt: skip
+    spam_scorer: Literal["auto", "on", "off"] = Field("auto", description="Whether the built-in scorer looks for spam and phishing; `auto`: where mail is judged and no rspamd is set.")  # fmt: skip
+    spam_junk_points: float = Field(5, gt=0, description="From how many points of it on mail goes to Junk; it refuses nothing.")  # fmt: skip
     scan_spam: Literal["refuse", "junk"] = Field("refuse", description="What is done with what rspamd rejects: refuse (550 5.7.1), junk.")  # fmt: skip
     clamd_down: Literal["open", "tempfail"] = Field("open", description="What is done with mail while clamd does not answer: taken, or 451 4.7.0.")  # fmt: skip
 
@@ -190,6 +192,11 @@ class IngestSettings(ServiceSettings):
     def judges(self) -> bool:
         """Whether mail is judged."""
         return self.ingest_judge == "on" or (self.ingest_judge == "auto" and bool(self.dns))
+
+    @property
+    def scores(self) -> bool:
+        """Whether the built-in scorer is used."""
+        return self.spam_scorer == "on" or (self.spam_scorer == "auto" and self.judges and not self.rspamd_url)
 
     @property
     def rules(self) -> PolicyRules:

@@ -14,8 +14,9 @@ from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.dns import DnsResolver, MessageResolver
 from petitbleu_ingest.domain.verdicts import Verdicts
 from petitbleu_ingest.errors import Refusal
-from petitbleu_ingest.judging.findings import ClientFindings, Measure, PolicyRules, measure_of, verdicts_of
+from petitbleu_ingest.judging.findings import ClientFindings, Findings, Measure, PolicyRules, measure_of, verdicts_of
 from petitbleu_ingest.judging.judgement import Judgement, taken
+from petitbleu_ingest.judging.marks import score_of, sender_marks
 from petitbleu_ingest.judging.report import results_field
 from petitbleu_ingest.judging.scanning import Advice, Scanned, Scanners
 from petitbleu_ingest.smtp.transaction import MxSession
@@ -64,11 +65,12 @@ class Judge:
         rules: What follows from DMARC.
         scanners: Who looks mail through.
         scan_rules: What follows from what they say.
+        junk_points: From how many points of the built-in scorer on, in hundredths, mail is Junk; 0 for no scorer.
     """
 
     def __init__(
         self, resolver: DnsResolver | None, authserv_id: str, receiver: str, rules: PolicyRules,
-        scanners: Scanners | None = None, scan_rules: ScanRules | None = None,
+        scanners: Scanners | None = None, scan_rules: ScanRules | None = None, junk_points: int = 0,
     ) -> None:  # fmt: skip
         self.resolver = resolver
         self._authserv_id = authserv_id
@@ -76,6 +78,7 @@ class Judge:
         self._rules = rules
         self._scanners = scanners
         self._scan_rules = scan_rules or ScanRules()
+        self._junk_points = junk_points
 
     def begin(self, session: MxSession, mail_from: str) -> Judgement:
         """Begin to ask for the sender of a message; the client itself is asked for once a session and name."""
@@ -85,7 +88,16 @@ class Judge:
         if client is not None and resolver is not None and session.about_client is None:
             session.about_client = asyncio.create_task(self._about_client(resolver, client, helo))
             session.about_client.add_done_callback(taken)
-        return Judgement(resolver, client, session.about_client, helo, mail_from, self._receiver, self._scanners)
+        return Judgement(
+            resolver,
+            client,
+            session.about_client,
+            helo,
+            mail_from,
+            self._receiver,
+            self._scanners,
+            scored=bool(self._junk_points),
+        )
 
     async def _about_client(
         self, resolver: MessageResolver, client: IPv4Address | IPv6Address, helo: str
@@ -106,6 +118,10 @@ class Judge:
             refusal = refusal_of(scanned, self._scan_rules)
             score = sum([one.score for one in scanned.values()])
             junk = any(one.advice in {Advice.JUNK, Advice.SPAM} for one in scanned.values())
+            if self._junk_points:
+                points = self._points(judgement, found)
+                junk = junk or points >= self._junk_points
+                score += points
             if found is None:
                 return Sentence(refusal, b"", Verdicts(junk=junk, spam_score=score))
             measure = measure_of(found, self._rules)
@@ -122,6 +138,13 @@ class Judge:
             return Sentence()
         finally:
             metrics.judge_seconds.observe(time.monotonic() - begun)
+
+    def _points(self, judgement: Judgement, found: Findings | None) -> int:
+        """Return the points of the built-in scorer."""
+        marks = judgement.marks | (sender_marks(found, judgement.ours) if found is not None else set())
+        for mark in marks:
+            metrics.marks.labels(mark.value[0]).inc()
+        return score_of(marks)
 
     async def close(self) -> None:
         """Ask nothing more."""

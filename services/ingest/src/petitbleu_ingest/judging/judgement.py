@@ -9,7 +9,9 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from petitbleu_ingest.adapters.dns import MessageResolver
+from petitbleu_ingest.domain.message import Head
 from petitbleu_ingest.judging.findings import ClientFindings, Findings, identifiers
+from petitbleu_ingest.judging.marks import Mark, header_marks
 from petitbleu_ingest.judging.scanning import Letter, Scan, Scanned, Scanners
 from petitbleu_mail.auth.arc import ArcCheck
 from petitbleu_mail.auth.author import Author
@@ -18,6 +20,7 @@ from petitbleu_mail.auth.dkim import DkimCheck
 from petitbleu_mail.auth.dkim_record import KeyRing
 from petitbleu_mail.auth.dmarc import check_dmarc
 from petitbleu_mail.auth.fields import Fields, split_message
+from petitbleu_mail.auth.resolver import ascii_domain
 from petitbleu_mail.auth.spf import SpfOutcome, check_mail_from
 
 # The body is put into its canonical forms this much at a time, so that a large one is not copied whole.
@@ -42,7 +45,8 @@ class Judgement:
         helo: The name that the client gave.
         mail_from: The reverse-path, empty for the null one.
         receiver: Our name.
-        scanners: Who looks through it, and what they are told once the message is whole enough to begin.
+        scanners: Who looks through it.
+        scored: Whether `marks` are wanted; `ours` are the domains of the recipients then.
     """
 
     __slots__ = (
@@ -55,16 +59,19 @@ class Judgement:
         "_resolver",
         "_scanners",
         "_scans",
+        "_scored",
         "_sender",
         "_spf",
         "kept",
         "mail_from",
+        "marks",
+        "ours",
     )
 
     def __init__(
         self, resolver: MessageResolver | None, client: IPv4Address | IPv6Address | None,
         about_client: asyncio.Task[ClientFindings] | None, helo: str, mail_from: str, receiver: str,
-        scanners: Scanners | None = None,
+        scanners: Scanners | None = None, *, scored: bool = False,
     ) -> None:  # fmt: skip
         self.mail_from = mail_from
         self.kept = 0  # octets of the header, kept to the end
@@ -77,6 +84,9 @@ class Judgement:
             self._sender.add_done_callback(taken)
         self._ending = False
         self._scanners = scanners
+        self._scored = scored
+        self.ours: frozenset[str] = frozenset()
+        self.marks: set[Mark] = set()
         self._scans: list[Scan] = []
         self._hashes = BodyHashes()
         self._author = Author(())
@@ -89,12 +99,16 @@ class Judgement:
         return max([one.pending for one in self._scans], default=0)
 
     def begin_message(
-        self, message: bytes, author: Author, letter: Letter, progress: Callable[[], None], *, whole: bool
+        self, message: bytes, head: Head, letter: Letter, progress: Callable[[], None], *, whole: bool
     ) -> None:
-        """Take the message as far as it came, its whole header included; its author is read already.
+        """Take the message as far as it came, its whole header included, which is read already.
 
         `progress` is called when `pending` fell.
         """
+        author = head.author()
+        if self._scored:
+            self.ours = frozenset(ascii_domain(one.rpartition("@")[2]) for one in letter.recipients)
+            self.marks = header_marks(head.headers, message, self.ours, time.time())
         if self._scanners:
             self._scans = self._scanners.begin(letter, len(message) if whole else None, progress)
             for scan in self._scans:

@@ -169,7 +169,7 @@ class Reception:
                 session.address, session.host_name or "", self._transaction.mail_from or "",
                 [one.address for one in self._transaction.recipients], self._transaction.queue_id,
             )  # fmt: skip
-            judgement.begin_message(message, head.author(), letter, self._progress, whole=whole)
+            judgement.begin_message(message, head, letter, self._progress, whole=whole)
         return self._unforged(message, head)
 
     def _unforged(self, message: bytes, head: Head) -> bytes:
