@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+from collections.abc import Sequence
 from email.policy import default
 
 import pytest
@@ -24,6 +25,7 @@ from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason
 from petitbleu_delivery.domain.rules import Folder, ruling_of
 from petitbleu_delivery.domain.vacation import Vacation as Away
 from petitbleu_delivery.domain.verdict import outcome_of
+from petitbleu_delivery.errors import Peer, PeerUnavailableError
 from petitbleu_mail.sieve.actions import Discard, FileInto, Keep, Notify, Redirect, Reject, Vacation
 from petitbleu_mail.sieve.message import HeaderView, ParsedView
 from petitbleu_mail.sieve.notifying import Mailto
@@ -139,3 +141,47 @@ def test_mails_of_rules_are_written_whatever_is_in_them(
     assert (told["To"], told["Auto-Submitted"]) == ("x@y.test", "auto-notified")
     rejected = email.message_from_bytes(rejection_mail(reason, OWNER, message, "anna@x.test", "mx.demo.test", MARK))
     assert rejected.get_content_type() == "multipart/report"
+
+
+class _Rules:
+    """Rules that want what a test says."""
+
+    def __init__(self, world: World) -> None:
+        self.discards: set[int] = set()
+        self.away = False
+        world.rounds._rules = self
+
+    async def apply(self, placements: Sequence[Placement]) -> None:
+        if self.away:
+            raise PeerUnavailableError(Peer.DATABASE, "gone")
+        for placement in placements:
+            if placement.account_id in self.discards:
+                placement.filed = Filed.DISCARDED
+
+
+async def test_store_is_not_asked_to_file_what_a_rule_discards() -> None:
+    world = World()
+    rules = _Rules(world)
+    rules.discards = {7}
+    world.directory.add("a@x.test", 7)
+    world.directory.add("team@x.test", 7, 8)
+    accepted = world.store.accept("a@x.test", "team@x.test")
+    await world.rounds.deliver([accepted])
+    assert world.store.outcome(accepted, 0).outcome is Outcome.DISCARDED
+    assert world.store.outcome(accepted, 1).account_ids == (8,)
+    assert 7 not in world.store.mailboxes
+    assert ("file", 1) in world.store.calls
+
+
+async def test_rules_that_cannot_be_read_make_mail_wait_and_park_nothing() -> None:
+    world = World()
+    rules = _Rules(world)
+    rules.away = True
+    world.directory.add("a@x.test", 7)
+    accepted = world.store.accept("a@x.test")
+    with pytest.raises(PeerUnavailableError):
+        await world.rounds.deliver([accepted])
+    assert not world.store.settled
+    rules.away = False
+    await world.rounds.deliver([accepted])
+    assert world.store.outcome(accepted).outcome is Outcome.FILED

@@ -47,6 +47,9 @@ _ERASE: Final = tuple(
     for table in ("rule_memory", "script", "script_book")
 )
 
+# PostgreSQL sorts the array of `partition = ANY(…)` anew for each row that it joins.
+_CHUNK: Final = 64
+
 
 async def books(connection: Connection, partitions: Iterable[int]) -> list[tuple[int, int]]:
     """Tell which accounts (partition, account) have a book."""
@@ -113,9 +116,10 @@ async def put_vacation(connection: Connection, place: tuple[int, int], sealed: b
 
 async def states(connection: Connection, places: Sequence[tuple[int, int]]) -> list[asyncpg.Record]:
     """Tell which of many accounts (partition, account) have rules in force, and how far their books are."""
-    if not places:
-        return []
-    return await connection.fetch(_STATES, *zip(*places, strict=True))
+    rows: list[asyncpg.Record] = []
+    for start in range(0, len(places), _CHUNK):
+        rows += await connection.fetch(_STATES, *zip(*places[start : start + _CHUNK], strict=True))
+    return rows
 
 
 async def rules(connection: Connection, partition: int, account_id: int) -> list[asyncpg.Record]:

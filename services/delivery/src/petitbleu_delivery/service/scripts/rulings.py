@@ -79,7 +79,9 @@ class Rulings:
             return_exceptions=True,
         )
         for error in done:
-            if isinstance(error, PeerUnavailableError | asyncpg.PostgresConnectionError | OSError):
+            if isinstance(
+                error, PeerUnavailableError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError | OSError
+            ):
                 raise error
             if error is not None:
                 # an error of ours: whoever's rule causes it has the message in the inbox
