@@ -316,6 +316,20 @@ async def test_news_that_comes_early_is_kept_until_the_hand_over_is_recorded(
     assert (await table.all(sender.account))[1] == before
 
 
+async def test_who_submitted_much_waits(
+    sender: Sender, database: asyncpg.Connection[asyncpg.Record]
+) -> None:  # fmt: skip
+    message_id = await sender.letter("much")
+    await sender.submit(message_id)
+    book = "/* cold:test.much */ UPDATE delivery.submission_book SET hour_recipients = hour_recipients + 1999 WHERE account_id = $1"
+    assert await database.execute(book, sender.account) == "UPDATE 1"
+    envelope = pb.SubmissionEnvelope(recipients=[pb.EnvelopeAddress(address=sender.to)])
+    create = pb.NewSubmission(submission_id=os.urandom(16), message_id=message_id, envelope=envelope)
+    done = await sender.ask("UpdateSubmissions", updates=[pb.SubmissionUpdate(create=create)])
+    assert done.results[0].status == pb.SUBMISSION_STATUS_OVER_LIMIT
+    assert 3_000 < done.results[0].retry_after_seconds <= 3_600
+
+
 async def test_submissions_of_closed_accounts_are_erased(
     sender: Sender, table: PostgresSubmissions, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:

@@ -24,6 +24,7 @@ from petitbleu_delivery.domain.submissions import (
     Heard,
     Ledger,
     News,
+    Rates,
     Refusal,
     State,
     Status,
@@ -284,6 +285,22 @@ def test_the_oldest_that_is_over_makes_room() -> None:
     assert over.gone
     assert ledger.live == MAX_LIVE
     assert status(lambda: ledger.create(wanted(3, held_ms=1), NOW, LEASE)) is Status.TOO_MANY
+
+
+def test_an_account_submits_to_so_many_in_an_hour_and_in_a_day() -> None:
+    ledger, rates = Ledger(7), Rates(10, 15)
+    ledger.create(wanted(1, recipients=10), NOW, LEASE, rates)
+    with pytest.raises(Refusal) as refused:
+        ledger.create(wanted(2), NOW + 1000, LEASE, rates)
+    assert (refused.value.status, refused.value.retry_after_seconds) == (Status.OVER_LIMIT, 3599)
+    assert ledger.create(wanted(1), NOW, LEASE, rates).number == 1  # a repeat costs nothing
+    later = NOW + 3_600_000
+    ledger.create(wanted(3, recipients=5), later, LEASE, rates)
+    with pytest.raises(Refusal) as refused:
+        ledger.create(wanted(4), later, LEASE, rates)
+    assert refused.value.retry_after_seconds == 82_800
+    ledger.create(wanted(5), NOW + 86_400_000, LEASE, rates)
+    assert len(ledger.rows) == 3
 
 
 def test_destroying_changes_nothing_of_the_mail() -> None:

@@ -29,7 +29,19 @@ _ADDRESS = st.fixed_dictionaries(
         "parameters": st.none()
         | st.dictionaries(
             st.sampled_from(
-                ["HOLDFOR", "holduntil", "RET", "ENVID", "SIZE", "BODY", "SMTPUTF8", "NOTIFY", "ORCPT", "X"]
+                [
+                    "HOLDFOR",
+                    "holduntil",
+                    "RET",
+                    "ENVID",
+                    "SIZE",
+                    "BODY",
+                    "SMTPUTF8",
+                    "NOTIFY",
+                    "ORCPT",
+                    "REQUIRETLS",
+                    "X",
+                ]
             ),
             st.none()
             | st.text(max_size=20)
@@ -87,6 +99,13 @@ def test_rfc3461_4_parameters_come_decoded_and_leave_encoded() -> None:
     assert (found.ret, found.envid) == ("HDRS", "a+b=c")
     assert (found.recipients[0].notify, found.recipients[0].orcpt) == ("SUCCESS,FAILURE", "rfc822;b+2Bc@x.example")
     assert found.recipients[0].parameters[0].value == "success,failure"
+
+
+def test_rfc8689_2_requiretls_has_no_value() -> None:
+    assert read_envelope(envelope(requiretls=None), NOW).message.require_tls
+    assert not read_envelope(envelope(), NOW).message.require_tls
+    with pytest.raises(SetError):
+        read_envelope(envelope(REQUIRETLS="yes"), NOW)
 
 
 def test_recipients_stand_once() -> None:

@@ -14,6 +14,7 @@ from petitbleu_delivery.adapters.outgoing import StoreOutgoing
 from petitbleu_delivery.adapters.submission_rows import PostgresSubmissions
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.domain.seal import Seal
+from petitbleu_delivery.domain.submissions import Rates
 from petitbleu_delivery.grpc_submissions import SubmissionServicer
 from petitbleu_delivery.service.submissions.handover import HandOver
 from petitbleu_delivery.service.submissions.news import Reported
@@ -50,7 +51,8 @@ class SubmissionParts:
         self._table = PostgresSubmissions(pool, self._outbox, seal)
         outgoing = StoreOutgoing(store, settings.delivery_commit_seconds, settings.hostname)
         self._handover = HandOver(self._table, outgoing)
-        self._submissions = Submissions(self._table, self._handover, AnyoneMaySend())
+        rates = Rates(settings.submission_hour_recipients, settings.submission_day_recipients)
+        self._submissions = Submissions(self._table, self._handover, AnyoneMaySend(), rates)
         self._keep_ms = settings.submission_keep_days * _DAY_MS
         self.news = Reported(self._table)
 

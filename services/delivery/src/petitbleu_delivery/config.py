@@ -104,6 +104,12 @@ class DeliverySettings(ServiceSettings):
         gt=0,
         description="How often it is looked whether keys go on to their next state, their records in the DNS included.",
     )
+    submission_hour_recipients: int = Field(
+        2_000,
+        ge=1,
+        description="The most recipients that an account submits to over JMAP in an hour; beyond, `rateLimit`.",
+    )
+    submission_day_recipients: int = Field(5_000, ge=1, description="The same in a day.")
     submission_keep_days: int = Field(
         30,
         ge=1,

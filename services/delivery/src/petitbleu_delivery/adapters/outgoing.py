@@ -48,7 +48,8 @@ class StoreOutgoing:
                 for one in envelope.recipients
             ],
             parameters=accept_pb2.EnvelopeParameters(
-                eight_bit=envelope.eight_bit, smtputf8=envelope.smtputf8, ret=envelope.ret, envid=envelope.envid
+                eight_bit=envelope.eight_bit, smtputf8=envelope.smtputf8, ret=envelope.ret, envid=envelope.envid,
+                require_tls=envelope.require_tls,
             ),
             trace=trace_lines(envelope, submission, self._hostname),
         )  # fmt: skip

@@ -10,7 +10,17 @@ import asyncpg
 from petitbleu.events.v1 import events_pb2
 from petitbleu_delivery.adapters import submission_statements as sql
 from petitbleu_delivery.domain.seal import Seal
-from petitbleu_delivery.domain.submissions import MAX_LIVE, Delivered, Heard, Ledger, News, State, Step, Submission
+from petitbleu_delivery.domain.submissions import (
+    MAX_LIVE,
+    Delivered,
+    Heard,
+    Ledger,
+    News,
+    State,
+    Step,
+    Submission,
+    Window,
+)
 from petitbleu_delivery.service.submissions.handover import now_ms
 from petitbleu_delivery.service.submissions.ports import Place
 from petitbleu_kit.ids import PARTITIONS, partition_of_account
@@ -90,7 +100,7 @@ class PostgresSubmissions:
             if new:
                 await connection.execute(sql.OPEN, *place)
             book = await connection.fetchrow(sql.LOCK, *place)
-            ledger = Ledger(account_id, *(() if book is None else book.values()))
+            ledger = _ledger(account_id, book)
             before = ledger.modseq
             known = await connection.fetch(sql.MADE, *place, list(new)) if new else []
             for one in await self._load(connection, account_id, {*numbers, *(row["number"] for row in known)}):
@@ -193,7 +203,10 @@ class PostgresSubmissions:
         ]
         if rows:
             await connection.executemany(sql.HEAR, rows)
-        await connection.execute(sql.CLOSE, *place, ledger.modseq, ledger.last_number, ledger.live)
+        await connection.execute(
+            sql.CLOSE, *place, ledger.modseq, ledger.last_number, ledger.live, ledger.hour.began_ms, ledger.hour.recipients,
+            ledger.day.began_ms, ledger.day.recipients,
+        )  # fmt: skip
         if ledger.forgotten:
             await connection.execute(sql.FORGET, *place, sorted(ledger.forgotten))
             await connection.execute(sql.PRUNE, *place)
@@ -238,6 +251,15 @@ class PostgresSubmissions:
     def _news(self, row: asyncpg.Record, owner: int, of: bytes) -> News:
         reply = self._seal.open(owner, _reply_of(of, row["recipient_no"]), row["reply"])
         return News(Delivered(row["delivered"]), reply.decode())
+
+
+def _ledger(account_id: int, book: asyncpg.Record | None) -> Ledger:
+    if book is None:
+        return Ledger(account_id)
+    return Ledger(
+        account_id, book["modseq"], book["last_number"], book["pruned_modseq"], book["live"],
+        Window(book["hour_ms"], book["hour_recipients"]), Window(book["day_ms"], book["day_recipients"]),
+    )  # fmt: skip
 
 
 def _reply_of(of: bytes, recipient_no: int) -> bytes:

@@ -11,7 +11,8 @@ LIGHT: Final = """number, submission_id, tenant_id, identity_id, message_id, thr
     send_at_ms, next_try_ms, tries, finished_ms, accepted_id, recipients"""
 OPEN: Final = """/* hot:delivery.submission_open */ INSERT INTO submission_book (partition, account_id) VALUES ($1, $2)
 ON CONFLICT DO NOTHING"""
-BOOK: Final = """/* hot:delivery.submission_book */ SELECT modseq, last_number, pruned_modseq, live FROM submission_book
+BOOK: Final = """/* hot:delivery.submission_book */ SELECT modseq, last_number, pruned_modseq, live, hour_ms, hour_recipients,
+    day_ms, day_recipients FROM submission_book
 WHERE partition = $1 AND account_id = $2"""
 LOCK: Final = f"{BOOK.replace('submission_book */', 'submission_lock */')} FOR UPDATE"
 ALL: Final = f"""/* hot:delivery.submissions */ SELECT {LIGHT} FROM submission
@@ -43,7 +44,8 @@ ON CONFLICT (partition, account_id, number, recipient_no) DO UPDATE SET delivere
 WHERE r.partition = $1"""
 FORGET: Final = """/* hot:delivery.submission_forget */ DELETE FROM submission_recipient
 WHERE partition = $1 AND account_id = $2 AND number = ANY($3::bigint[])"""
-CLOSE: Final = """/* hot:delivery.submission_close */ UPDATE submission_book SET modseq = $3, last_number = $4, live = $5
+CLOSE: Final = """/* hot:delivery.submission_close */ UPDATE submission_book SET modseq = $3, last_number = $4, live = $5,
+    hour_ms = $6, hour_recipients = $7, day_ms = $8, day_recipients = $9
 WHERE partition = $1 AND account_id = $2"""
 PRUNE: Final = f"""/* cold:delivery.submission_prune */ WITH old AS (
     SELECT modseq FROM submission WHERE partition = $1 AND account_id = $2 AND gone AND state > 2

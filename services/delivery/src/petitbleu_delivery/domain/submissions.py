@@ -127,6 +127,38 @@ class Submission:
 
 
 @dataclass(slots=True)
+class Window:
+    """What was submitted since a moment: recipients since Unix milliseconds, of a span."""
+
+    began_ms: int = 0
+    recipients: int = 0
+
+    def wait_ms(self, recipients: int, now_ms: int, span_ms: int, most: int) -> int:
+        """Return how long so many more recipients must wait, 0 for not at all."""
+        if now_ms >= self.began_ms + span_ms or self.recipients + recipients <= most:
+            return 0
+        return self.began_ms + span_ms - now_ms
+
+    def count(self, recipients: int, now_ms: int, span_ms: int) -> None:
+        """Count recipients; the first after the span begins a new one."""
+        if now_ms >= self.began_ms + span_ms:
+            self.began_ms, self.recipients = now_ms, 0
+        self.recipients += recipients
+
+
+class Rates(NamedTuple):
+    """The most recipients that an account may submit to in an hour and in a day."""
+
+    hour: int
+    day: int
+
+
+NO_RATES: Final = Rates(1 << 62, 1 << 62)
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 86_400_000
+
+
+@dataclass(slots=True)
 class Ledger:
     """The submissions of an account that are looked at, and how far its state is; whoever has one is alone with it.
 
@@ -139,6 +171,8 @@ class Ledger:
     last_number: int = 0
     pruned_modseq: int = 0
     live: int = 0
+    hour: Window = field(default_factory=Window)
+    day: Window = field(default_factory=Window)
     rows: dict[int, Submission] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)
     heard: set[tuple[int, int]] = field(default_factory=set)
@@ -163,7 +197,18 @@ class Ledger:
         """Return the submission that was made under an id."""
         return next((one for one in self.rows.values() if one.submission_id == submission_id), None)
 
-    def create(self, wanted: Wanted, now_ms: int, lease_ms: int) -> Submission:
+    def _count(self, recipients: int, now_ms: int, rates: Rates) -> None:
+        """Count what is submitted. Raises `Refusal` with the seconds to wait."""
+        wait = max(
+            self.hour.wait_ms(recipients, now_ms, _HOUR_MS, rates.hour),
+            self.day.wait_ms(recipients, now_ms, _DAY_MS, rates.day),
+        )
+        if wait:
+            raise Refusal(Status.OVER_LIMIT, -(-wait // 1000))
+        self.hour.count(recipients, now_ms, _HOUR_MS)
+        self.day.count(recipients, now_ms, _DAY_MS)
+
+    def create(self, wanted: Wanted, now_ms: int, lease_ms: int, rates: Rates = NO_RATES) -> Submission:
         """Make a submission, once under its id; what is due at once can be canceled no more. Raises `Refusal`."""
         repeated = self.made(wanted.submission_id)
         if repeated is not None:
@@ -174,6 +219,7 @@ class Ledger:
             raise Refusal(Status.INVALID)
         if self.live >= MAX_LIVE:
             self._make_room()
+        self._count(wanted.recipients, now_ms, rates)
         self.last_number += 1
         self.live += 1
         due = wanted.hold_until_ms if held else now_ms

@@ -24,6 +24,7 @@ _DATE_TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
 _MAIL: Final = frozenset({"RET", "ENVID", "SIZE", "BODY", "SMTPUTF8"})
+_TLS: Final = "REQUIRETLS"
 _HOLDS: Final = frozenset({"HOLDFOR", "HOLDUNTIL"})
 
 
@@ -98,14 +99,17 @@ def _message(address: str, parameters: Mapping[str, str | None] | None) -> pb.En
 
 def _read_mail_parameters(found: Envelope, given: Mapping[str, str | None], now_ms: int) -> None:
     values = {name.upper(): value for name, value in given.items()}
-    if set(values) - _MAIL - _HOLDS:
+    if set(values) - _MAIL - _HOLDS - {_TLS}:
         raise invalid("envelope", why="a parameter that there is not")
+    if values.get(_TLS) is not None:
+        raise invalid("envelope", why="the value of a parameter")
     found.hold_until_ms = _held_until(values, now_ms)
     written = [_esmtp(name, value) for name, value in values.items() if name in _MAIL]
     read = read_parameters(b"".join(written), MAIL_PARAMETERS)
     if isinstance(read, Fault):
         raise invalid("envelope", why="the value of a parameter")
     message = found.message
+    message.require_tls = _TLS in values  # RFC 8689 §2
     body = read.get("body")
     if body is not None and body.value == "BINARYMIME":
         raise invalid("envelope", why="BODY")

@@ -119,7 +119,7 @@ def submission_capability() -> dict[str, Any]:
         "submissionExtensions": {
             # RFC 4865 §3: the interval and the date; the interval rules
             "FUTURERELEASE": [str(MAX_HOLD_SECONDS), "9999-12-31T23:59:59Z"],
-            "DSN": [], "8BITMIME": [], "SMTPUTF8": [], "SIZE": [],
+            "DSN": [], "8BITMIME": [], "SMTPUTF8": [], "SIZE": [], "REQUIRETLS": [],
         },
     }  # fmt: skip
 

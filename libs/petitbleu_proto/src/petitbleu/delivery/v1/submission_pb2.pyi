@@ -210,6 +210,7 @@ class SubmissionEnvelope(_message.Message):
     LACKS_DATE_FIELD_NUMBER: _builtins.int
     LACKS_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     HEADER_FROM_FIELD_NUMBER: _builtins.int
+    REQUIRE_TLS_FIELD_NUMBER: _builtins.int
     eight_bit: _builtins.bool
     """BODY=8BITMIME (RFC 6152)."""
     smtputf8: _builtins.bool
@@ -224,6 +225,8 @@ class SubmissionEnvelope(_message.Message):
     """The message has no Message-ID field: one is put in front of it (RFC 6409 §8.3)."""
     header_from: _builtins.str
     """The single From address, or empty."""
+    require_tls: _builtins.bool
+    """REQUIRETLS (RFC 8689)."""
     @_builtins.property
     def mail_from(self) -> Global___EnvelopeAddress:
         """The sender."""
@@ -244,10 +247,11 @@ class SubmissionEnvelope(_message.Message):
         lacks_date: _builtins.bool = ...,
         lacks_message_id: _builtins.bool = ...,
         header_from: _builtins.str = ...,
+        require_tls: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["mail_from", b"mail_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["eight_bit", b"eight_bit", "envid", b"envid", "header_from", b"header_from", "lacks_date", b"lacks_date", "lacks_message_id", b"lacks_message_id", "mail_from", b"mail_from", "recipients", b"recipients", "ret", b"ret", "smtputf8", b"smtputf8"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eight_bit", b"eight_bit", "envid", b"envid", "header_from", b"header_from", "lacks_date", b"lacks_date", "lacks_message_id", b"lacks_message_id", "mail_from", b"mail_from", "recipients", b"recipients", "require_tls", b"require_tls", "ret", b"ret", "smtputf8", b"smtputf8"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,8 +8,10 @@ from enum import Enum
 from typing import Final
 
 from petitbleu_delivery.domain.submissions import (
+    NO_RATES,
     Changes,
     Ledger,
+    Rates,
     Refusal,
     State,
     Status,
@@ -79,10 +81,14 @@ class Submissions:
     Args:
         table: Where they are kept.
         handover: Who brings them to store.
-        permits: Who may send how much.
+        permits: Who may send how much, whatever the way.
+        rates: How much an account may submit this way.
     """
 
-    def __init__(self, table: SubmissionTable, handover: HandOver, permits: Permits) -> None:
+    def __init__(
+        self, table: SubmissionTable, handover: HandOver, permits: Permits, rates: Rates = NO_RATES
+    ) -> None:  # fmt: skip
+        self._rates = rates
         self._table = table
         self._handover = handover
         self._permits = permits
@@ -151,7 +157,7 @@ class Submissions:
                 try:
                     if index in refused:
                         raise Refusal(Status.OVER_LIMIT, refused[index])  # noqa: TRY301 — one change of several
-                    results.append(Done(Status.OK, _do(ledger, update, results)))
+                    results.append(Done(Status.OK, _do(ledger, update, results, self._rates)))
                 except Refusal as refusal:
                     results.append(Done(refusal.status, None, refusal.retry_after_seconds))
             return Updated(results, before, ledger.modseq)
@@ -181,9 +187,9 @@ class Submissions:
         return refused
 
 
-def _do(ledger: Ledger, update: Update, results: Sequence[Done]) -> Submission | None:
+def _do(ledger: Ledger, update: Update, results: Sequence[Done], rates: Rates) -> Submission | None:
     if update.wanted is not None:
-        return ledger.create(update.wanted, now_ms(), LEASE_MS)
+        return ledger.create(update.wanted, now_ms(), LEASE_MS, rates)
     number = update.number
     if update.created_by is not None:
         made = results[update.created_by].submission if 0 <= update.created_by < len(results) else None
