@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections import OrderedDict
@@ -158,7 +159,7 @@ class Exchangers:
         results: Sequence[tuple[list[Any], bool] | BaseException] = await asyncio.gather(
             self._names.ask(host, dns.rdatatype.AAAA), self._names.ask(host, dns.rdatatype.A), return_exceptions=True
         )
-        found: list[str] = []
+        families: list[list[str]] = []
         proven = self._validates
         away = False
         for result in results:
@@ -169,8 +170,10 @@ class Exchangers:
                     raise result
                 continue
             records, authentic = result
-            found += [record.address for record in records]
+            families.append([record.address for record in records])
             proven = proven and authentic
+        # both families among the first, so that a machine without one of them gets through (RFC 5321 §5.2)
+        found = [one for pair in itertools.zip_longest(*families) for one in pair if one is not None]
         if not found and away:
             raise TemporaryDnsError
         return tuple(found), proven

@@ -77,6 +77,7 @@ class SmtpTransport:
         self._any.check_hostname = False
         self._any.verify_mode = ssl.CERT_NONE
         self._verified = ssl.create_default_context()
+        self._verified.hostname_checks_common_name = False  # RFC 8461 §4.1: names of the subjectAltName alone
         if authority is not None:
             self._verified.load_verify_locations(authority)
         self._idle: defaultdict[str, _Idle] = defaultdict(_Idle)
@@ -155,7 +156,8 @@ class SmtpTransport:
         given = _host_and_port(destination)
         if given is not None or self._relay is not None:
             host, port = given or self._relay or ("", 0)
-            return await self._talk(host, port, host, _Security("opportunistic"))
+            # RFC 8689 §4.2.1: a verified server, the operator's own too
+            return await self._talk(host, port, host, _Security("webpki" if require_tls else "opportunistic"))
         found = await self._exchangers.of(destination)
         policy = await self._policies.of(destination) if self._policies is not None else None
         failure: SessionError | NoExchangerError | None = None
@@ -163,7 +165,9 @@ class SmtpTransport:
             try:
                 return await self._exchanger(destination, exchanger, policy, require_tls=require_tls)
             except (SessionError, NoExchangerError) as error:
-                failure = error if failure is None or isinstance(error, SessionError) else failure
+                # an exchanger that cannot be reached now is a reason to come again, whatever the others lack
+                lasting = isinstance(failure, NoExchangerError) and failure.lasting
+                failure = error if failure is None or lasting or isinstance(error, SessionError) else failure
         if failure is None:
             raise NoExchangerError(Reply(0, "4.4.4", "there is no exchanger", ""), lasting=False)
         raise failure
@@ -197,7 +201,8 @@ class SmtpTransport:
                 usable = dane.usable(records)
                 if usable:
                     return _Security("dane", tuple(usable), (exchanger.host, destination))
-                return _Security("encrypted")  # RFC 7672 §2.1.1: TLS is a must, its keys are not known
+                if not require_tls:
+                    return _Security("encrypted")  # RFC 7672 §2.1.1: TLS is a must, its keys are not known
         if policy is not None and policy.mode == "enforce":
             if not policy.allows(exchanger.host):
                 _tls_failures.labels(policy="sts").inc()

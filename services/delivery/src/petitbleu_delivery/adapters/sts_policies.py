@@ -41,12 +41,14 @@ class StsPolicies:
         pool: Where they are kept.
         names: The DNS.
         egress: Fetches them; redirects are not followed (§3.3).
+        https_port: Where policies are; 443 but in tests.
     """
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], names: Texts, egress: Egress) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], names: Texts, egress: Egress, https_port: int = 443) -> None:
         self._pool = pool
         self._names = names
         self._egress = egress
+        self._host_port = "" if https_port == 443 else f":{https_port}"
         self._known: OrderedDict[str, tuple[float, StsPolicy | None]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[StsPolicy | None]] = {}
 
@@ -83,7 +85,7 @@ class StsPolicies:
         return policy
 
     async def _fetch(self, domain: str) -> StsPolicy | None:
-        url = f"https://mta-sts.{domain}/.well-known/mta-sts.txt"
+        url = f"https://mta-sts.{domain}{self._host_port}/.well-known/mta-sts.txt"
         try:
             async with self._egress.get(
                 url, max_octets=MAX_POLICY_OCTETS, seconds=_FETCH_SECONDS, redirects=0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 TRUST_ANCHOR: Final = 2
 END_ENTITY: Final = 3
+_LONGEST_CHAIN: Final = 10
 _MATCHING: Final = {1: "sha256", 2: "sha512"}
 
 
@@ -59,31 +61,45 @@ def _matches(record: Tlsa, certificate: bytes) -> bool:
     return hmac.compare_digest(octets, record.data)
 
 
-def proves(records: Sequence[Tlsa], chain: Sequence[bytes], names: Sequence[str]) -> bool:
+def proves(
+    records: Sequence[Tlsa], chain: Sequence[bytes], names: Sequence[str], now: dt.datetime | None = None
+) -> bool:
     """Say whether a chain (DER, the server's own first) is one of those that the records name.
 
     For DANE-EE the name and the dates do not count (§3.1.1); for DANE-TA the server's certificate must lead to the anchor by
-    signatures and carry one of `names` (§3.1.2, §3.2.3).
+    signatures of authorities, each in its time, and carry one of `names` (§3.1.2, §3.2.3). `now` is aware, the present when None.
     """
     if not chain:
         return False
+    now = now or dt.datetime.now(dt.UTC)
     try:
         for record in records:
             if record.usage == END_ENTITY:
                 if _matches(record, chain[0]):
                     return True
-            elif any(_matches(record, certificate) for certificate in chain[1:]) and _leads(record, chain, names):
+            elif _leads(record, _with_anchor(record, chain), names, now):
                 return True
     except (ValueError, TypeError):
         return False
     return False
 
 
-def _leads(record: Tlsa, chain: Sequence[bytes], names: Sequence[str]) -> bool:
+def _with_anchor(record: Tlsa, chain: Sequence[bytes]) -> Sequence[bytes]:
+    """Add an anchor that stands in the DNS as a whole: the server need not show it (§3.1.2)."""
+    whole = record.selector == 0 and record.matching == 0
+    return [*chain, record.data] if whole and record.data not in chain else chain
+
+
+def _leads(record: Tlsa, chain: Sequence[bytes], names: Sequence[str], now: dt.datetime) -> bool:
+    chain = chain[:_LONGEST_CHAIN]
+    if not any(_matches(record, one) for one in chain[1:]):
+        return False
     certificates = [x509.load_der_x509_certificate(one) for one in chain]
     if not _named(certificates[0], names):
         return False
     for issued, issuer, octets in zip(certificates, certificates[1:], chain[1:], strict=False):
+        if not _in_time(issued, now) or not _authority(issuer):
+            return False
         try:
             issued.verify_directly_issued_by(issuer)
         except (InvalidSignature, ValueError, TypeError):
@@ -91,6 +107,18 @@ def _leads(record: Tlsa, chain: Sequence[bytes], names: Sequence[str]) -> bool:
         if _matches(record, octets):
             return True
     return False
+
+
+def _in_time(certificate: x509.Certificate, now: dt.datetime) -> bool:
+    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
+
+
+def _authority(certificate: x509.Certificate) -> bool:
+    """Whether a certificate may sign others (RFC 5280 §4.2.1.9): whoever has one for another name is no authority."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def _named(certificate: x509.Certificate, names: Sequence[str]) -> bool:

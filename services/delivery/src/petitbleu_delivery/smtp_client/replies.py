@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Final, Protocol
 
@@ -10,7 +11,7 @@ import msgspec
 # RFC 5321 §4.5.3.1.5 allows 512 octets; servers send more.
 MAX_LINE: Final = 4096
 MAX_LINES: Final = 128
-_LINE: Final = re.compile(rb"([2-5][0-9]{2})([ -]?)(.*)", re.DOTALL)
+_LINE: Final = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED: Final = re.compile(rb"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?: |$)")
 _TEXT: Final = 400
 
@@ -58,7 +59,7 @@ async def read_reply(reader: Lines) -> ServerReply:
     while True:
         try:
             line = await reader.readuntil(b"\n")
-        except ValueError as error:  # asyncio.LimitOverrunError is handled by the stream's limit
+        except asyncio.LimitOverrunError as error:
             raise NotAReplyError from error
         if len(line) > MAX_LINE or len(lines) >= MAX_LINES:
             raise NotAReplyError
@@ -66,7 +67,7 @@ async def read_reply(reader: Lines) -> ServerReply:
         if found is None or (code and found.group(1) != code):
             raise NotAReplyError
         code = found.group(1)
-        text = found.group(3)
+        text = found.group(3) or b""
         status = _ENHANCED.match(text)
         # RFC 2034 §4: its first digit is the code's
         if status is not None and status.group(1) == code[:1]:

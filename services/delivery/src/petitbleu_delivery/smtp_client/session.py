@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from petitbleu_mail.smtp_parameters import encode_xtext
 # Sent in one write with its envelope where the server lets us (RFC 2920, RFC 3030 §4.2).
 _ONE_WRITE: Final = 256 << 10
 _PIECE: Final = 256 << 10
+# Recipients of a letter whose answers are left unread while more is written: both sides writing, neither reading, is a deadlock (RFC 2920 §3.1).
+_UNREAD: Final = 100
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ class Session:
             )
         except ssl.SSLCertVerificationError as error:
             raise TlsRefusedError(Reply(0, "4.7.5", f"certificate: {error.verify_message}"[:200], self.host)) from None
-        except (ssl.SSLError, OSError, TimeoutError) as error:
+        except (ssl.SSLError, OSError, TimeoutError, ValueError) as error:  # ValueError: a name that TLS cannot say
             raise TlsRefusedError(Reply(0, "4.7.5", f"TLS handshake: {type(error).__name__}", self.host)) from None
         self.secured = True
         await self.hello(name)
@@ -146,16 +150,24 @@ class Session:
         refused = self._cannot(letter)
         if refused is not None:
             return [Answer(one.number, Verdict.REFUSED, refused) for one in letter.recipients]
+        try:
+            commands = self._commands(letter)
+        except ValueError:
+            odd = Reply(0, "5.5.4", "the envelope cannot be said in SMTP", self.host)
+            return [Answer(one.number, Verdict.REFUSED, odd) for one in letter.recipients]
         self.letters += 1
         self.begun = False
         answers: dict[int, Answer] = {}
         try:
-            await self._transaction(letter, answers)
+            await self._transaction(letter, commands, answers)
         except SessionError as error:
             self.usable = False
+            reply = error.reply
+            if self.begun and not reply.code:  # RFC 1047: the server may have it all the same
+                reply = reply._replace(text=f"{reply.text}; whether it took the message is not known")
             for one in letter.recipients:
                 if one.number not in answers:
-                    answers[one.number] = Answer(one.number, Verdict.DEFERRED, error.reply)
+                    answers[one.number] = Answer(one.number, Verdict.DEFERRED, reply)
         return [answers[one.number] for one in letter.recipients]
 
     def _cannot(self, letter: Letter) -> Reply | None:
@@ -165,7 +177,8 @@ class Session:
             return Reply(0, "5.3.4", f"the server takes {size} octets, the message has {len(letter.body)}", self.host)
         if needs_utf8(letter) and "SMTPUTF8" not in self.extensions:  # RFC 6531 §3.2
             return Reply(0, "5.6.7", "the server takes no internationalized addresses or headers", self.host)
-        if letter.eight_bit and "8BITMIME" not in self.extensions:  # RFC 6152 §3
+        # RFC 6152 §3; what was declared so and is of seven bits only goes anywhere
+        if letter.eight_bit and "8BITMIME" not in self.extensions and not letter.body.isascii():
             return Reply(0, "5.6.3", "the server takes seven bits only", self.host)
         if letter.require_tls and ("REQUIRETLS" not in self.extensions or not self.secured):  # RFC 8689 §4.2.1
             return Reply(0, "5.7.30", "REQUIRETLS is required, and the server does not support it", self.host)
@@ -177,7 +190,7 @@ class Session:
         mail = [b"MAIL FROM:<" + _path(letter.mail_from, utf8=utf8) + b">"]
         if "SIZE" in has:
             mail.append(b"SIZE=%d" % len(letter.body))
-        if letter.eight_bit:
+        if letter.eight_bit and "8BITMIME" in has:
             mail.append(b"BODY=8BITMIME")
         if utf8:
             mail.append(b"SMTPUTF8")
@@ -188,10 +201,13 @@ class Session:
             mail.append(b"RET=" + letter.ret.encode("ascii"))
         if dsn and letter.envid:
             mail.append(b"ENVID=" + encode_xtext(letter.envid))
-        return [b" ".join(mail), *(_rcpt(one, dsn=dsn, utf8=utf8) for one in letter.recipients)]
+        commands = [b" ".join(mail), *(_rcpt(one, dsn=dsn, utf8=utf8) for one in letter.recipients)]
+        # An envelope is checked where it comes in; here the last place is where a line end would become a command (RFC 5321 §2.3.8).
+        if any(_CONTROL.search(command) for command in commands):
+            raise ValueError
+        return commands
 
-    async def _transaction(self, letter: Letter, answers: dict[int, Answer]) -> None:
-        commands = self._commands(letter)
+    async def _transaction(self, letter: Letter, commands: Sequence[bytes], answers: dict[int, Answer]) -> None:
         if "PIPELINING" not in self.extensions:
             await self._one_by_one(letter, commands, answers)
             return
@@ -199,19 +215,25 @@ class Session:
         bdat = b"BDAT %d LAST\r\n" % len(letter.body) + letter.body if chunked else b""
         # On a connection that may have been ended while it was idle, the message follows once the envelope is answered: so what
         # breaks before may be said again elsewhere, without the doubt whether the server has it (RFC 1047).
-        at_once = chunked and self.letters == 1
+        few = len(letter.recipients) <= _UNREAD
+        at_once = chunked and few and self.letters == 1
         self.begun = at_once
-        envelope = b"\r\n".join(commands) + b"\r\n"
-        self.writer.write(envelope + bdat if at_once else envelope if chunked else envelope + b"DATA\r\n")
-        await self._flush(self.patience.block)
-        mail = await self._reply(self.patience.command)
-        taken = []
-        for one in letter.recipients:
-            reply = await self._reply(self.patience.command)
-            if mail.code // 100 == 2 and reply.code // 100 == 2:
-                taken.append(one)
-            else:
-                answers[one.number] = self._answer(one, reply if mail.code // 100 == 2 else mail)
+        last = b"" if chunked else b"DATA\r\n"
+        taken: list[LetterRecipient] = []
+        mail: ServerReply | None = None
+        for at in range(0, len(letter.recipients), _UNREAD):
+            part = letter.recipients[at : at + _UNREAD]
+            lines = [*commands[: 0 if at else 1], *commands[at + 1 : at + 1 + _UNREAD]]
+            ending = bdat if at_once else last if at + _UNREAD >= len(letter.recipients) else b""
+            self.writer.write(b"\r\n".join(lines) + b"\r\n" + ending)
+            await self._flush(self.patience.block)
+            mail = mail or await self._reply(self.patience.command)
+            for one in part:
+                reply = await self._reply(self.patience.command)
+                if mail.code // 100 == 2 and reply.code // 100 == 2:
+                    taken.append(one)
+                else:
+                    answers[one.number] = self._answer(one, reply if mail.code // 100 == 2 else mail)
         if chunked and not at_once:
             if not taken:
                 await self._reset()
@@ -250,6 +272,10 @@ class Session:
     async def _data(
         self, letter: Letter, taken: Sequence[LetterRecipient], reply: ServerReply, answers: dict[int, Answer]
     ) -> None:
+        if (
+            reply.code // 100 in {2, 3} and reply.code != 354
+        ):  # nothing was sent, so nothing was taken, whatever it says
+            raise SessionError(Reply(0, "4.5.0", "the server answers DATA as if it were something else", self.host))
         if reply.code != 354:
             self._finish(taken, reply, answers)
             await self._reset()
