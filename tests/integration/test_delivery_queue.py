@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.integration.delivery_world import DeliveryWorld
@@ -208,6 +213,41 @@ async def test_an_operator_pauses_looks_resumes_and_drops(world: DeliveryWorld, 
     shown = await order(world, "ShowMessage", queue_pb2.ShowMessageRequest(accepted_id=accepted_id))
     assert isinstance(shown, queue_pb2.ShowMessageResponse)
     assert [one.state for one in shown.recipients] == ["sent", "sent"]
+
+
+def command(stack: Stack, *arguments: str) -> Any:
+    """Run `petitbleu queue … --json` as an operator does; its answer."""
+    done = subprocess.run(
+        [sys.executable, "-m", "petitbleu_cli", "queue", *arguments, "--json"],
+        env={**os.environ, "PETITBLEU_DATA": str(stack.layout.data)}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+async def test_the_command_line_gives_orders(world: DeliveryWorld, queue_stack: Stack, other_server: Sink) -> None:
+    sender = await world.person()
+
+    async def queue(*arguments: str) -> Any:
+        return await asyncio.to_thread(command, queue_stack, *arguments)
+
+    assert (await queue("pause", "orders.test"))["paused"] is True
+    await asyncio.sleep(2.5)
+    token, accepted_id = await submit(world, sender, "a@orders.test")
+    name = str(UUID(bytes=accepted_id))
+
+    async def waits() -> bool:
+        return [unit["message"] for unit in await queue("list", "orders.test")] == [name]
+
+    await until(waits)
+    assert ("orders.test", 1, True) in [
+        (one["destination"], one["units"], one["paused"]) for one in await queue("list")
+    ]
+    assert (await queue("show", name))["recipients"][0]["state"] == "waits"
+    assert (await queue("retry", "--message", name))["units"] <= 1
+    await queue("resume", "orders.test")
+    await until(lambda: len(other_server.by_token(token)) == 1)
+    assert (await queue("drop", "--message", name))["units"] == 0
 
 
 async def test_mail_is_rerouted(world: DeliveryWorld) -> None:

@@ -10,14 +10,23 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from services.delivery.tests.delivery_fakes import Clock, FakeDirectory, FakeGuard, FakeStore
 
 from petitbleu.store.v1 import accept_pb2, outgoing_pb2
 from petitbleu_delivery.adapters.accepted_mail import AcceptedLetter, AcceptedMail
-from petitbleu_delivery.adapters.queue_rows import Deferral, FinalAnswer, QueueRows, Unit
-from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict, pause_before
+from petitbleu_delivery.adapters.queue_rows import Deferral, Entry, FinalAnswer, QueueRows, Unit
+from petitbleu_delivery.domain.model import Message, Outcome, Recipient, Route, Settlement, Status
+from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict, goes_in_circles, pause_before
+from petitbleu_delivery.errors import Peer, PeerUnavailableError
 from petitbleu_delivery.ports import Unsigned
+from petitbleu_delivery.service.cache import RouteCache
+from petitbleu_delivery.service.gate import Gate
+from petitbleu_delivery.service.measures import Tally
+from petitbleu_delivery.service.outbound.entering import Entering
 from petitbleu_delivery.service.outbound.sending import Limits, Sender
 from petitbleu_delivery.service.outbound.telling import FAILED, SENT, Teller, Told
+from petitbleu_delivery.service.rounds import Rounds
+from petitbleu_delivery.service.router import Router
 
 Answering = Callable[[str, Letter], Answer]
 
@@ -205,3 +214,78 @@ def test_rfc5321_4_5_4_1_attempts_are_farther_and_farther_apart() -> None:
         attempts += 1
         spent += pause_before(attempts)
     assert 30 <= attempts <= 40
+
+
+def test_rfc5321_6_3_a_message_that_goes_in_circles_is_known() -> None:
+    hop = b"received: from a by b\r\n\tfor c; Sun, 22 Nov 2026 00:00:00 +0000\r\n"
+    assert not goes_in_circles(hop * 100 + b"\r\n" + hop * 50)
+    assert goes_in_circles(b"X: y\r\n" + hop * 101 + b"\r\n")
+    assert goes_in_circles(hop * 101)
+
+
+async def test_a_message_that_goes_in_circles_fails_without_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("petitbleu_delivery.service.outbound.sending.goes_in_circles", lambda _body: True)
+    scene = Scene()
+    unit = scene.unit()
+    scene.sender.take([unit])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert scene.transport.delivered == []
+    assert [(one.state, one.reply.enhanced) for one in scene.rows.finals] == [(FAILED, "5.4.6")]
+    assert scene.rows.finished == [unit]
+
+
+class FakeQueueRows(FakeRows):
+    """Enters recipients as the database does: one that was entered is never entered again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered: set[tuple[UUID, int]] = set()
+
+    async def enter(self, entries: Sequence[Entry], worker: int | None) -> list[Unit]:
+        del worker
+        fresh = [one for one in entries if (one.accepted_id, one.recipient_no) not in self.entered]
+        self.entered |= {(one.accepted_id, one.recipient_no) for one in fresh}
+        return [
+            Unit(
+                one.accepted_id, one.destination, one.recipient_no, (one.recipient_no,), one.account_id, one.tenant_id,
+                one.origin, one.priority, one.size, time.time(), 0, False,
+            )
+            for one in fresh
+        ]  # fmt: skip
+
+
+class OpenWay:
+    async def open_to(self, recipients: Sequence[Recipient]) -> list[bool]:
+        return [True] * len(recipients)
+
+
+async def test_nobody_is_queued_at_store_whom_no_row_knows_and_nobody_is_entered_twice() -> None:
+    """Rows are committed before store is told: a death between the two leaves the recipient open, and entering again is a no-op."""
+    scene = Scene()
+    rows = FakeQueueRows()
+    scene.sender._rows = cast("QueueRows", rows)
+    entering = Entering(cast("QueueRows", rows), scene.sender, OpenWay(), 1)
+    store, directory, clock = FakeStore(), FakeDirectory(), Clock()
+    directory.routes["b@else.test"] = Route(Status.REMOTE)
+    rounds = Rounds(
+        store, Router(directory, RouteCache(10, 60, clock)), Gate(FakeGuard(), clock), Tally(), 10, entering=entering
+    )
+    accepted_id = store.accept("b@else.test")
+    message = Message(
+        accepted_id, "a@here.test", "a@here.test", True, origin=accept_pb2.ORIGIN_SUBMITTED, submitter_id=8
+    )
+    store.open[accepted_id, 0] = Recipient(message, 0, "b@else.test", 0)
+
+    def away(settlement: Settlement) -> None:
+        assert (UUID(bytes=settlement.recipient.message.accepted_id), settlement.recipient.number) in rows.entered
+        raise PeerUnavailableError(Peer.STORE, "UNAVAILABLE")
+
+    store.break_settle = away
+    with pytest.raises(PeerUnavailableError):
+        await rounds.deliver([accepted_id])
+    assert (accepted_id, 0) in store.open
+    store.break_settle = lambda _settlement: None
+    await rounds.deliver([accepted_id])
+    assert store.outcome(accepted_id).outcome is Outcome.QUEUED
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert scene.transport.delivered == ["else.test"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -10,6 +11,9 @@ import msgspec
 
 UNIT_SECONDS_FIRST: Final = 300.0
 UNIT_SECONDS_LONGEST: Final = 4 * 3600.0
+MAX_HOPS: Final = 100
+MAX_HEADER: Final = 1 << 20
+_RECEIVED: Final = re.compile(rb"(?:^|\n)received[ \t]*:", re.IGNORECASE)
 
 
 class LetterRecipient(NamedTuple):
@@ -95,6 +99,12 @@ class Priority(Enum):
     NOTICE = 0
     PERSON = 1
     BULK = 2
+
+
+def goes_in_circles(body: bytes) -> bool:
+    """Whether a message has passed so many servers that it goes in circles (RFC 5321 §6.3: 100 Received fields at least)."""
+    header = body[:MAX_HEADER].partition(b"\r\n\r\n")[0]
+    return len(_RECEIVED.findall(header)) > MAX_HOPS
 
 
 def pause_before(attempts: int, first: float = UNIT_SECONDS_FIRST, longest: float = UNIT_SECONDS_LONGEST) -> float:

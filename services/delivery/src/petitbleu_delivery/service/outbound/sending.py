@@ -22,6 +22,7 @@ from petitbleu_delivery.domain.outbound import (
     Reply,
     Verdict,
     destination_of,
+    goes_in_circles,
     pause_before,
     with_crlf,
 )
@@ -234,6 +235,11 @@ class Sender:
             return
         if not read.whole:
             await self._put_back([unit], self._limits.first_retry, "unreadable")
+            return
+        if goes_in_circles(read.body):
+            reply = Reply(0, "5.4.6", "the message has passed too many servers", "")
+            refused = [Answer(number, Verdict.REFUSED, reply) for number in unit.recipients]
+            await self._answered(unit, read, read.body, refused)
             return
         letter = await self._letter(unit, read)
         answers = await self._transport.deliver(route or unit.destination, letter)
