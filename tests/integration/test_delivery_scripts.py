@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.integration.delivery_world import DeliveryWorld
 from tests.ports import offset_of
+from tests.smtp_sink import Sink
 
 from petitbleu.accounts.v1 import accounts_pb2
 from petitbleu.delivery.v1 import scripts_pb2, scripts_pb2_grpc
@@ -27,9 +28,17 @@ OFFSET = offset_of(500)
 
 
 @pytest.fixture(scope="module")
-def scripts_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def sink() -> Iterator[Sink]:
+    one = Sink()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def scripts_stack(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Stack]:
     only = "backends,store,accounts,delivery,junior-guard"
-    stack = Stack(tmp_path_factory.mktemp("scripts") / "data", OFFSET, only=only)
+    environment = {"PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}"}
+    stack = Stack(tmp_path_factory.mktemp("scripts") / "data", OFFSET, only=only, environment=environment)
     stack.start()
     try:
         stack.wait_ready()
@@ -170,6 +179,24 @@ async def test_rfc5228_4_2_redirect_to_a_local_account(world: DeliveryWorld) -> 
     (mail, _) = await arrived(world, two, 2)
     assert mail["Return-Path"] == "<>"  # the null path stays null
     assert len(await world.messages(three)) == 1
+
+
+async def test_what_rules_send_leaves_for_other_servers_sealed_and_signed(world: DeliveryWorld, sink: Sink) -> None:
+    address, account = await world.person()
+    await activate(world, account, 'require "vacation"; redirect "far@third.test"; vacation :subject "Away" "away";')
+    await delivered(world, address, sender="anna@else.test", header="X-Mark: far\r\n")
+    deadline = time.monotonic() + 40
+    while len(found := [one for one in sink.taken if address.encode() in one.content]) < 2:
+        assert time.monotonic() < deadline, f"{len(found)} of 2 left"
+        await asyncio.sleep(0.1)
+    by_target = {tuple(one.recipients): one for one in found}
+    sent_on, answer = by_target[("far@third.test",)], by_target[("anna@else.test",)]
+    assert (sent_on.mail_from, answer.mail_from) == (address, "<>")
+    assert b"ARC-Seal:" in sent_on.content
+    assert b"X-Mark: far" in sent_on.content
+    mail = email.message_from_bytes(answer.content)
+    assert (mail["Subject"], mail["Auto-Submitted"]) == ("Away", "auto-replied (vacation)")
+    assert "DKIM-Signature" in mail
 
 
 async def test_rfc5230_a_local_person_is_answered_once(world: DeliveryWorld) -> None:

@@ -32,8 +32,9 @@ from petitbleu_delivery.service.scripts.evaluation import View
 from petitbleu_delivery.service.scripts.forwarding import SealForward
 from petitbleu_delivery.service.scripts.rulebook import Rules
 from petitbleu_kit.logs import get_logger
+from petitbleu_mail.address_list import as_addresses
 from petitbleu_mail.sieve.actions import Notify, Vacation
-from petitbleu_mail.sieve.message import HeaderView
+from petitbleu_mail.sieve.message import HeaderView, ParsedView
 from petitbleu_mail.sieve.notifying import parse_mailto
 
 _log = get_logger(__name__)
@@ -182,7 +183,7 @@ class Case:
             return
         mark = self._key("answer")
         body = vacation_mail(answer, self._owner, self._header, sender, mark, away)
-        await self._send("answer", [Letter(mark, "", sender, b"", body, account_id, self._rules.tenant_id)])
+        await self._send("answer", [self._own(mark, sender, body)])
 
     async def _notify(self, notices: Sequence[Notify]) -> None:
         """Tell those whom the script names of the message (RFC 5435, RFC 5436)."""
@@ -196,7 +197,7 @@ class Case:
             for address in wanted.recipients:
                 key = self._key("notify", plain_address(address), notice.method)
                 body = notification_mail(notice, wanted, address, self._owner, self._header, key)
-                letters.append(Letter(key, "", address, b"", body, self._placement.account_id, self._rules.tenant_id))
+                letters.append(self._own(key, address, body))
         if letters:
             await self._send("notify", letters)
 
@@ -231,6 +232,15 @@ class Case:
                 await memory.keep(account_id, Kind.SENT, letter.key, self._accepted, _SENT_SECONDS)
             _SENT.labels(kind=kind).inc(len(left))
         return taken
+
+    def _own(self, key: bytes, to: str, body: bytes) -> Letter:
+        """Return a mail that the owner writes, with the null path; it is signed where their address is of a domain of ours."""
+        author = next(
+            (one.email for raw in HeaderView(ParsedView(body).fields()).raw("from") for one in as_addresses(raw)), ""
+        )
+        return Letter(
+            key, "", to, b"", body, self._placement.account_id, self._rules.tenant_id, header_from=author, authenticated=True
+        )  # fmt: skip
 
     def _key(self, *pieces: str) -> bytes:
         return self._means.hash(self._placement.account_id, "send", self._accepted.bytes, *pieces)
