@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import email
+import gzip
 import json
 import os
 import subprocess
@@ -24,7 +26,7 @@ from tests.integration.delivery_world import DeliveryWorld
 from tests.integration.dns_server import NameServer, name_server
 from tests.ports import offset_of
 
-from petitbleu.delivery.v1 import domains_pb2, domains_pb2_grpc
+from petitbleu.delivery.v1 import domains_pb2, domains_pb2_grpc, reports_pb2, reports_pb2_grpc
 from petitbleu_delivery.adapters.domain_rows import DomainRows
 from petitbleu_delivery.adapters.hosted import AccountsDomains
 from petitbleu_delivery.adapters.key_file import checked_key, read_key
@@ -90,7 +92,8 @@ def domains_stack(tmp_path_factory: pytest.TempPathFactory, zone: Zone) -> Itera
         tmp_path_factory.mktemp("domains") / "data", OFFSET,
         environment={
             "PETITBLEU_DNS": zone.address, "PETITBLEU_LOG_LEVEL": "DEBUG", "PETITBLEU_SENDING_ADDRESSES": "192.0.2.7,2001:db8::7",
-            "PETITBLEU_MAIL_HOST": "mail.us.test",
+            "PETITBLEU_MAIL_HOST": "mail.us.test", "PETITBLEU_DMARC_REPORT_FROM": "dmarc@route.test",
+            "PETITBLEU_DMARC_REPORT_SECONDS": "0.5",
         },
     )  # fmt: skip
     stack.start()
@@ -325,6 +328,39 @@ async def test_a_domain_is_checked_and_what_is_to_be_pasted_makes_it_right(world
     assert "192.0.2.7 (fail)" in spf["note"]
     status, answer = await asyncio.to_thread(cli, world.stack, "domain", "check", "elsewhere.test")
     assert (status, answer) == (1, {"error": "this domain is not hosted here"})
+
+
+async def test_what_dmarc_said_of_yesterday_is_told_to_who_asks(
+    world: DeliveryWorld, pool: asyncpg.Pool[asyncpg.Record], zone: Zone
+) -> None:
+    address, account = await world.person("reports")
+    zone.txt("_dmarc.reported.test", record := f"v=DMARC1; p=reject; rua=mailto:{address}")
+    zone.txt("reported.test._report._dmarc.route.test", "v=DMARC1")
+    said = reports_pb2.DmarcEvaluation(
+        domain="reported.test", record=record, source="192.0.2.99", disposition="reject", header_from="reported.test",
+        envelope_from="reported.test", spf_domain="reported.test", spf_result="fail", spf_scope="mfrom",
+    )  # fmt: skip
+    yesterday = int((datetime.now(UTC) - timedelta(days=1)).timestamp())
+    count = reports_pb2.DmarcCount(evaluation=said, messages=41, seen_at=yesterday)
+    request = reports_pb2.RecordEvaluationsRequest(counts=[count, count])
+    stub = reports_pb2_grpc.DmarcReportServiceStub
+    await world.call("delivery", "ingest", stub, "RecordEvaluations", request)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await world.call("delivery", "gateway", stub, "RecordEvaluations", request)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    messages: list[int] = []
+    for _ in range(600):
+        messages = await world.messages(account)
+        if messages:
+            break
+        await asyncio.sleep(0.1)
+    (message,) = messages
+    mail = email.message_from_bytes(await world.text(account, message))
+    packed = list(mail.walk())[2].get_payload(decode=True)
+    assert isinstance(packed, bytes)
+    report = gzip.decompress(packed)
+    assert b"<source_ip>192.0.2.99</source_ip><count>82</count>" in report
+    assert not await pool.fetch("/* cold:test.dmarc */ SELECT 1 FROM dmarc_row WHERE domain = 'reported.test'")
 
 
 def forms(octets: bytes) -> list[bytes]:

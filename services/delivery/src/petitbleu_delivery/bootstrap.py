@@ -26,6 +26,7 @@ from petitbleu_delivery.consumers import ACCEPTED, AcceptedMail, DirectoryNews
 from petitbleu_delivery.grpc_api import ALLOWED, RoutingServicer
 from petitbleu_delivery.grpc_domains import DOMAINS_ALLOWED
 from petitbleu_delivery.grpc_queue import ALLOWED_QUEUE
+from petitbleu_delivery.grpc_reports import REPORTS_ALLOWED
 from petitbleu_delivery.grpc_scripts import ALLOWED_SCRIPTS, PERSON_SCRIPTS
 from petitbleu_delivery.grpc_submissions import ALLOWED_SUBMISSIONS, PERSON_SUBMISSIONS
 from petitbleu_delivery.service.cache import RouteCache
@@ -228,7 +229,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         IdentityInterceptor(
             NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
             OperatorToken(settings.operator_token_file),
-            {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **ALLOWED_SUBMISSIONS, **ALLOWED_QUEUE},
+            {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **REPORTS_ALLOWED, **ALLOWED_SUBMISSIONS, **ALLOWED_QUEUE},
             PERSON_SCRIPTS | PERSON_SUBMISSIONS,
         )
     )  # fmt: skip

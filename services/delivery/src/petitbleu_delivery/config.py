@@ -99,6 +99,12 @@ class DeliverySettings(ServiceSettings):
     sending_addresses: str = Field(
         "", description="Addresses from which the platform sends, comma separated: `domain check` tries SPF with them."
     )
+    dmarc_report_from: str = Field(
+        "",
+        description="Address of a hosted domain from which DMARC aggregate reports are sent; without it nothing is gathered.",
+    )
+    dmarc_report_organization: str = Field("", description="Name of who reports; the address' domain when unset.")
+    dmarc_report_seconds: float = Field(900, gt=0, description="How often it is looked whether reports are due.")
     dkim_upkeep_seconds: float = Field(
         900,
         gt=0,

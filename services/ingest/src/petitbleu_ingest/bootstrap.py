@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hmac
 import time
@@ -15,10 +16,13 @@ from petitbleu_ingest import consumers, metrics
 from petitbleu_ingest.adapters.accounts import GrpcDirectory
 from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.dns import DnsLimits, DnsResolver
+from petitbleu_ingest.adapters.reports import GrpcReports
 from petitbleu_ingest.adapters.rspamd import Rspamd
 from petitbleu_ingest.adapters.store import GrpcStore
 from petitbleu_ingest.config import IngestSettings, networks
 from petitbleu_ingest.domain.message import KeyMaker
+from petitbleu_ingest.judging import aggregate
+from petitbleu_ingest.judging.aggregate import Tally
 from petitbleu_ingest.judging.judge import Judge, ScanRules
 from petitbleu_ingest.judging.scanning import Scanner, Scanners
 from petitbleu_ingest.service.acceptance import Acceptance
@@ -189,6 +193,12 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
         stage_seconds=settings.smtp_session_seconds + settings.ingest_stage_seconds,
     )  # fmt: skip
     door = make_door(settings, GrpcDirectory(accounts, settings.ingest_lookup_seconds), store, secret)
+    delivery = Peer(settings.target("delivery"), "delivery", signer)
+    reporting: list[Awaitable[None]] = []
+    if door.judge is not None and settings.judges and settings.dmarc_report_from:
+        tally = Tally(GrpcReports(delivery, settings.ingest_lookup_seconds).record, settings.rules)
+        door.judge.tally = tally
+        reporting.append(forever("dmarc reports", aggregate.SECONDS, tally.flush))
     await door.certificate.poll()
     if settings.tls_cert is not None and door.certificate.context is None:
         raise StartupError("the TLS certificate or its key cannot be loaded")
@@ -208,6 +218,7 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
         forever("full accounts", POLL_SECONDS, door.recipients.refresh_full),
         forever("sweep", settings.smtp_sweep_seconds, lambda: sweep(door)),
         forever("certificate", settings.tls_poll_seconds, door.certificate.poll),
+        *reporting,
     ):
         await stop.wait()
         health.draining = True
@@ -215,7 +226,10 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
         await drain(door, server)
     await health.stop()
     if door.judge is not None:
+        if door.judge.tally is not None:
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await door.judge.tally.flush()
         await door.judge.close()
-    for peer in (accounts, store_peer, stage_peer):
+    for peer in (accounts, store_peer, stage_peer, delivery):
         await peer.close()
     _log.info("stopped")

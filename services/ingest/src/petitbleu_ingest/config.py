@@ -152,6 +152,7 @@ class IngestSettings(ServiceSettings):
         "",
         description="Names, comma separated, of all other hosts of ours that write such fields: those of strangers in their name go.",
     )
+    dmarc_report_from: str = Field("", description="Address from which delivery sends DMARC aggregate reports; without it nothing is counted for them.")  # fmt: skip
     judge_seconds: float = Field(20, gt=0, le=120, description="Time for the DNS about one message, its transfer not counted. RFC 7208 §4.6.4: at least 20.")  # fmt: skip
     judge_reject: Measure = Field(Measure.REFUSE, description="What is done with a message that fails DMARC where the owner's policy is `reject`: refuse (550 5.7.1), junk, none.")  # fmt: skip
     judge_quarantine: Measure = Field(Measure.JUNK, description="The same where it is `quarantine`.")

@@ -14,6 +14,7 @@ from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.dns import DnsResolver, MessageResolver
 from petitbleu_ingest.domain.verdicts import Verdicts
 from petitbleu_ingest.errors import Refusal
+from petitbleu_ingest.judging.aggregate import Tally
 from petitbleu_ingest.judging.findings import ClientFindings, Findings, Measure, PolicyRules, measure_of, verdicts_of
 from petitbleu_ingest.judging.judgement import Judgement, taken
 from petitbleu_ingest.judging.marks import score_of, sender_marks
@@ -76,6 +77,8 @@ class Judge:
         self._authserv_id = authserv_id
         self._receiver = receiver
         self._rules = rules
+        self.tally: Tally | None = None
+        """Counts for the reports of the day, where there are any."""
         self._scanners = scanners
         self._scan_rules = scan_rules or ScanRules()
         self._junk_points = junk_points
@@ -126,6 +129,8 @@ class Judge:
                 return Sentence(refusal, b"", Verdicts(junk=junk, spam_score=score))
             measure = measure_of(found, self._rules)
             metrics.judged.labels(found.dmarc.result.value, measure.value).inc()
+            if self.tally is not None and judgement.address:
+                self.tally.note(found, measure, judgement.address)
             if measure is Measure.REFUSE:
                 return Sentence(Refusal.DMARC)
             if refusal is not None:

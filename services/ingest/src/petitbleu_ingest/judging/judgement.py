@@ -62,6 +62,7 @@ class Judgement:
         "_scored",
         "_sender",
         "_spf",
+        "address",
         "kept",
         "mail_from",
         "marks",
@@ -74,6 +75,7 @@ class Judgement:
         scanners: Scanners | None = None, *, scored: bool = False,
     ) -> None:  # fmt: skip
         self.mail_from = mail_from
+        self.address = str(client) if client is not None else ""
         self.kept = 0  # octets of the header, kept to the end
         self._resolver = resolver
         self._client = about_client
