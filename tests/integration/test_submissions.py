@@ -18,6 +18,7 @@ import pytest
 from nats.aio.client import Client
 from tests.integration.delivery_world import DeliveryWorld
 from tests.ports import offset_of
+from tests.smtp_sink import Sink
 
 from petitbleu.delivery.v1 import submission_pb2 as pb
 from petitbleu.delivery.v1 import submission_pb2_grpc
@@ -39,9 +40,18 @@ ON_THE_WAY = {pb.SUBMISSION_STATE_PENDING, pb.SUBMISSION_STATE_SENDING}
 
 
 @pytest.fixture(scope="module")
-def submission_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def elsewhere() -> Iterator[Sink]:
+    """Another server."""
+    one = Sink()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def submission_stack(tmp_path_factory: pytest.TempPathFactory, elsewhere: Sink) -> Iterator[Stack]:
     only = "backends,store,accounts,delivery,junior-guard"
-    stack = Stack(tmp_path_factory.mktemp("submissions") / "data", OFFSET, only=only)
+    environment = {"PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{elsewhere.port}"}
+    stack = Stack(tmp_path_factory.mktemp("submissions") / "data", OFFSET, only=only, environment=environment)
     stack.start()
     try:
         stack.wait_ready()
@@ -106,6 +116,7 @@ class Sender:
     async def submit(self, message_id: int, *to: str, hold_until_ms: int = 0) -> Any:
         envelope = pb.SubmissionEnvelope(
             mail_from=pb.EnvelopeAddress(address=self.address),
+            header_from=self.address,
             recipients=[pb.EnvelopeAddress(address=one) for one in to or (self.to,)],
         )
         update = pb.SubmissionUpdate(
@@ -217,6 +228,27 @@ async def test_what_is_canceled_does_not_go_out_and_what_goes_out_was_not_cancel
         assert states[number] == (pb.SUBMISSION_STATE_CANCELED if canceled else pb.SUBMISSION_STATE_DONE)
     sent = [subject for subject, status in told.items() if status != pb.SUBMISSION_STATUS_OK]
     assert await sender.arrived(len(sent)) == dict.fromkeys(sent, 1)
+
+
+async def test_what_another_server_said_is_told(sender: Sender, elsewhere: Sink) -> None:
+    elsewhere.answers["nobody"] = "550 5.1.1 no such mailbox"
+    made = await sender.submit(await sender.letter("abroad"), "some@else.test", "nobody@else.test", sender.to)
+    deadline = time.monotonic() + 60
+    while True:
+        found = {one.recipient_no: one for one in (await sender.whole(made.number)).recipients}
+        if all(one.delivered != pb.DELIVERED_QUEUED for one in found.values()):
+            break
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.2)
+    assert [found[number].delivered for number in range(3)] == [
+        pb.DELIVERED_UNKNOWN, pb.DELIVERED_NO, pb.DELIVERED_YES,
+    ]  # fmt: skip
+    assert found[0].smtp_reply.startswith("250 ")
+    assert found[1].smtp_reply.startswith("550 5.1.1 no such mailbox")
+    (taken,) = [one for one in elsewhere.taken if one.token == "abroad"]
+    assert (taken.mail_from, taken.recipients) == (sender.address, ["some@else.test"])
+    assert b"\r\nBcc:" not in taken.content
+    assert b"DKIM-Signature:" in taken.content
 
 
 async def test_a_store_that_is_away_delays_a_submission_and_loses_none(sender: Sender) -> None:
