@@ -157,6 +157,15 @@ async def test_rfc3461_6_a_refusal_is_told_once_and_not_where_nobody_wants_to_kn
     assert len(await world.messages(sender[1])) == 2
 
 
+async def test_rfc3461_5_2_3_mail_for_our_own_people_is_confirmed(world: DeliveryWorld) -> None:
+    sender, friend = await world.person(), await world.person()
+    token, _ = await submit(world, sender, friend[0], notify="SUCCESS")
+    ((raw, status),) = await notices(world, sender[1], 1)
+    assert [(one.action, one.final_recipient.address) for one in status.recipients] == [("delivered", friend[0])]
+    assert token.encode() in raw
+    assert len(await world.messages(friend[1])) == 1
+
+
 async def test_what_lasts_too_long_is_told_once_and_fails_in_the_end(world: DeliveryWorld, other_server: Sink) -> None:
     sender = await world.person()
     other_server.answers["busy"] = "451 4.3.0 not now"

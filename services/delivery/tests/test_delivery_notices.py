@@ -13,6 +13,7 @@ from petitbleu.store.v1 import accept_pb2, outgoing_pb2
 from petitbleu_delivery.adapters.accepted_mail import AcceptedLetter
 from petitbleu_delivery.adapters.queue_rows import FinalAnswer, Unit
 from petitbleu_delivery.domain.dsn import Action
+from petitbleu_delivery.domain.model import Message, Recipient
 from petitbleu_delivery.domain.outbound import Answer, Reply, Verdict
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.outbound.notices import DeliveryNotices, action_of, warns
@@ -155,3 +156,14 @@ async def test_what_was_kept_and_never_told_is_told_once() -> None:
     assert scene.reports() == [("failed", ["r0"])]
     await scene.notices.notify(told)
     assert len(scene.mail.taken) == 1
+
+
+async def test_rfc3461_5_2_3_what_is_filed_here_is_confirmed_where_that_was_asked_for() -> None:
+    scene = Scene()
+    scene.told("SUCCESS", "", "SUCCESS")
+    message = Message(ACCEPTED.bytes, SENDER, SENDER, True, origin=accept_pb2.ORIGIN_SUBMITTED, submitter_id=8)
+    stranger = Message(ACCEPTED.bytes, "x@else.test", "", True, origin=accept_pb2.ORIGIN_STRANGER)
+    asked = [Recipient(message, number, f"r{number}@else.test", 0, True) for number in (2, 0)]
+    await scene.notices.filed([*asked, Recipient(stranger, 1, "r1@else.test", 0, True)])
+    await scene.notices.filed(asked)
+    assert scene.reports() == [("delivered", ["r0", "r2"])]

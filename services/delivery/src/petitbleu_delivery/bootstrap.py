@@ -218,6 +218,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         scripts.rulings,
         outbound.entering,
         submissions.news,
+        outbound.notices,
     )
     consumer = Consumer(
         client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000).handle, subjects=[ACCEPTED],

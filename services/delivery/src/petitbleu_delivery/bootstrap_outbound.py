@@ -134,8 +134,10 @@ class Outbound:
         mail = AcceptedMail(opened.store, settings.delivery_commit_seconds)
         filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
         self.submitters = Submitters(directory, settings.delivery_cache_seconds)
-        notices = DeliveryNotices(router, self.submitters, mail, name_of(settings), settings.outbound_expire_seconds)
-        self.teller = Teller(self.rows, filing, news or NoNews(), notices)
+        self.notices = DeliveryNotices(
+            router, self.submitters, mail, name_of(settings), settings.outbound_expire_seconds
+        )
+        self.teller = Teller(self.rows, filing, news or NoNews(), self.notices)
         self.sender = Sender(self.rows, mail, transport, signer, self.teller, limits_of(settings))
         guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
         self.entering = Entering(self.rows, self.sender, WayOut(self.submitters, guard), self.worker)

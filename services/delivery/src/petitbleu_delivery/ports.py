@@ -136,6 +136,14 @@ class News(NamedTuple):
     reply: Reply | None
 
 
+class FiledNotices(Protocol):
+    """Tells senders of ours what was filed here."""
+
+    async def filed(self, recipients: Sequence[Recipient]) -> None:
+        """Send the notices that these recipients' senders asked for; twice is as once."""
+        ...
+
+
 class SubmissionNews(Protocol):
     """Hears what became of submitted messages."""
 

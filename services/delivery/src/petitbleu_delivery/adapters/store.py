@@ -65,7 +65,10 @@ class StoreFiling:
                 late_results=verdicts.late_results, origin=found.origin, submitter_id=found.submitter_account_id,
                 submitter_tenant_id=found.submitter_tenant_id, received_at=found.received_at_ms / 1000,
             )  # fmt: skip
-            recipients += [Recipient(message, r.recipient_no, r.address, r.attempts) for r in found.recipients]
+            recipients += [
+                Recipient(message, r.recipient_no, r.address, r.attempts, bool(r.notify) and "SUCCESS" in r.notify)
+                for r in found.recipients
+            ]
         return recipients
 
     async def file(self, placements: Sequence[Placement]) -> list[Answer]:

@@ -89,6 +89,8 @@ class Recipient(msgspec.Struct, frozen=True, gc=False):
     number: int
     address: str
     attempts: int
+    wants_success: bool = False
+    """Whether NOTIFY asks for a word when it is filed (RFC 3461 §4.1)."""
 
 
 class Filed(IntEnum):

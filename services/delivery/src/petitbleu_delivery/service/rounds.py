@@ -12,7 +12,7 @@ from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason, R
 from petitbleu_delivery.domain.outbound import Verdict
 from petitbleu_delivery.domain.verdict import outcome_of, try_again, unroutable, wait_for_guard
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.ports import Filing, News, Rules, SubmissionNews
+from petitbleu_delivery.ports import FiledNotices, Filing, News, Rules, SubmissionNews
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.halving import by_halves
@@ -64,7 +64,9 @@ class Rounds:
         self, filing: Filing, router: Router, gate: Gate, tally: measures.Tally, most: int, rules: Rules | None = None,
         entering: Entering | None = None,
         news: SubmissionNews | None = None,
+        notices: FiledNotices | None = None,
     ) -> None:  # fmt: skip
+        self._notices = notices
         self._entering = entering
         self._news = news
         self._rules = rules
@@ -184,8 +186,19 @@ class Rounds:
         self._distrust(reached)
         await self._leave(leaving)
         await self._report([*recorded, *settlements])
+        await self._confirm([*recorded, *settlements])
         await self._settle(settlements)
         measures.ROUNDS.labels(result="done").inc()
+
+    async def _confirm(self, settlements: Sequence[Settlement]) -> None:
+        """Tell senders of ours what was filed, where they asked for it; a silent peer holds up no mail for that."""
+        wanted = [one.recipient for one in settlements if one.recipient.wants_success and one.outcome is Outcome.FILED]
+        if not wanted or self._notices is None:
+            return
+        try:
+            await self._notices.filed(wanted)
+        except (PeerUnavailableError, PeerRefusedError) as error:
+            _log.warning("confirmations are left out", code=error.code, count=len(wanted))
 
     async def _report(self, settlements: Sequence[Settlement]) -> None:
         """Tell submissions of recipients who are hosted here."""

@@ -18,8 +18,8 @@ from petitbleu.store.v1 import accept_pb2, outgoing_pb2
 from petitbleu_delivery.adapters.accepted_mail import MAX_MESSAGES, AcceptedLetter
 from petitbleu_delivery.adapters.queue_rows import FinalAnswer
 from petitbleu_delivery.domain.dsn import MAX_HEADER, Action, Concerned, Notice, delivery_notice
-from petitbleu_delivery.domain.model import Status
-from petitbleu_delivery.domain.outbound import Answer, Verdict, destination_of
+from petitbleu_delivery.domain.model import Recipient, Status
+from petitbleu_delivery.domain.outbound import Answer, Reply, Verdict, destination_of
 from petitbleu_delivery.errors import PeerRefusedError
 from petitbleu_delivery.service.outbound.telling import SENT, Told
 from petitbleu_delivery.service.outbound.way_out import Submitters
@@ -30,6 +30,7 @@ _log = get_logger(__name__)
 _notices = Counter("petitbleu_delivery_notices_total", "Delivery status notifications", ["action", "result"])
 _TOLD_OF: Final = frozenset({accept_pb2.ORIGIN_SUBMITTED, accept_pb2.ORIGIN_RULE})
 _MAX_RECIPIENTS: Final = 500
+_FILED_HERE: Final = Reply(0, "2.1.5", "filed", "")
 
 
 class Mail(Protocol):
@@ -125,6 +126,23 @@ class DeliveryNotices:
                         groups[destination_of(recipient.address)].append(answer)
                 for destination, answers in groups.items():
                     await self._send(letter.header, letter.body, destination, {Action.FAILED: answers})
+
+    async def filed(self, recipients: Sequence[Recipient]) -> None:
+        """Tell senders of ours that mail was filed here, where NOTIFY=SUCCESS asked for it (RFC 3461 §5.2.3).
+
+        Raises:
+            PeerUnavailableError: store or accounts do not answer now.
+        """
+        wanted: dict[bytes, list[int]] = defaultdict(list)
+        for recipient in recipients:
+            if recipient.message.mail_from and recipient.message.origin in _TOLD_OF:
+                wanted[recipient.message.accepted_id].append(recipient.number)
+        ids = list(wanted)
+        for start in range(0, len(ids), MAX_MESSAGES):
+            found = await self._mail.read(ids[start : start + MAX_MESSAGES], MAX_HEADER)
+            for accepted_id, letter in found.items():
+                answers = [Answer(number, Verdict.SENT, _FILED_HERE) for number in sorted(wanted[accepted_id])]
+                await self._send(letter.header, letter.body, "", {Action.DELIVERED: answers})
 
     async def _send(
         self, header: outgoing_pb2.AcceptedHeader, body: bytes, destination: str, groups: dict[Action, list[Answer]]
