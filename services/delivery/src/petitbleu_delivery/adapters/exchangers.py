@@ -15,7 +15,7 @@ import dns.rdatatype
 from petitbleu_delivery.adapters.records_dns import RecordLookups
 from petitbleu_delivery.domain.outbound import Reply
 from petitbleu_delivery.domain.records_transport import Association
-from petitbleu_kit.egress_addresses import EgressRules, public_addresses
+from petitbleu_kit.egress_addresses import EgressError, EgressRules, public_addresses
 from petitbleu_mail.auth.resolver import NoSuchNameError, TemporaryDnsError
 
 Value = TypeVar("Value")
@@ -147,7 +147,10 @@ class Exchangers:
             found, proven = await self._addresses.of(host)
         except TemporaryDnsError:
             raise NoExchangerError(Reply(0, "4.4.3", "the name service does not answer", host), lasting=False) from None
-        allowed = [str(one) for one in public_addresses(found, self._rules, self._port)] if found else []
+        try:
+            allowed = [str(one) for one in public_addresses(found, self._rules, self._port)]
+        except EgressError:  # none passes
+            allowed = []
         if not allowed:
             why = "its address is none of a public network" if found else "it has no address"
             raise NoExchangerError(Reply(0, "4.4.4" if found else "5.4.4", why, host), lasting=not found)

@@ -22,7 +22,7 @@ _MOST: Final = 10_000
 
 _GET: Final = "/* cold:delivery.sts_get */ SELECT policy_id, mode, mx, max_age FROM peer_sts_policy WHERE domain = $1 AND expires_at > now()"
 _PUT: Final = """/* cold:delivery.sts_put */ INSERT INTO peer_sts_policy (domain, policy_id, mode, mx, max_age, expires_at)
-VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $5)) ON CONFLICT (domain) DO UPDATE SET policy_id = excluded.policy_id,
+VALUES ($1, $2, $3, $4, $5::integer, now() + make_interval(secs => $5::integer)) ON CONFLICT (domain) DO UPDATE SET policy_id = excluded.policy_id,
 mode = excluded.mode, mx = excluded.mx, max_age = excluded.max_age, expires_at = excluded.expires_at"""
 
 
