@@ -112,7 +112,8 @@ class Ours(Server):
         self.log = directory / f"ingest-{self.port}.log"
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("PETITBLEU_")},
-            "PETITBLEU_SMTP_PORT": str(self.port), "PETITBLEU_HEALTH_PORT": str(self.health_port),
+            "PETITBLEU_SMTP_PORT": str(self.port), "PETITBLEU_SUBMISSION_PORT": "-1", "PETITBLEU_SUBMISSIONS_PORT": "-1",
+            "PETITBLEU_HEALTH_PORT": str(self.health_port),
             "PETITBLEU_SMTP_HOSTNAME": HOSTNAME, "PETITBLEU_DATA": str(directory),
             "PETITBLEU_IDENTITY_KEY": str(peers.identity / "ingest.pem"),
             "PETITBLEU_STORE_TARGET": peers.address("store"), "PETITBLEU_ACCOUNTS_TARGET": peers.address("accounts"),

@@ -44,6 +44,8 @@ class Ports:
             "http": 8080,
             "https": 8443,
             "smtp": 2525,
+            "submission": 2587,
+            "submissions": 2465,
             "managesieve": 2190,
             "nats": 24222,
             "seaweedfs s3": 28333,

@@ -198,6 +198,9 @@ class Supervisor:
             lines.append(f"  JMAP               http://localhost:{of('http')}  https://localhost:{of('https')}")
         if "ingest" in self._processes:
             lines.append(f"  SMTP               127.0.0.1:{of('smtp')}")
+            lines.append(
+                f"  submission         127.0.0.1:{of('submission')} (STARTTLS)  127.0.0.1:{of('submissions')} (TLS)"
+            )
         if "seaweedfs" in self._processes and "store" not in self._processes:
             lines.append(f"  NATS, S3           {nats.url(self._context)}  http://{seaweedfs.endpoint(self._context)}")
         if layout.demo_marker.exists():

@@ -38,3 +38,19 @@ def _lines(header: bytes) -> list[bytes]:
     return [line + b"\n" for line in header.split(b"\n")[:-1]] + (
         [last] if (last := header.rpartition(b"\n")[2]) else []
     )
+
+
+def completed(header: bytes, date: str, message_id: str) -> bytes:
+    """Return a header as a submission server passes it on: no blind copies, no Return-Path, and with Date and Message-ID.
+
+    `date` and `message_id` (with its brackets) are written where the field is missing (RFC 6409 §8.2, §8.3); `header` ends with
+    the empty line, or is all of a message without body.
+    """
+    kept = without_fields(header, (*BLIND, b"return-path"))
+    names = {line.partition(b":")[0].rstrip(b" \t").lower() for line in _lines(kept) if line[:1] not in {b" ", b"\t"}}
+    added = b""
+    if b"date" not in names:
+        added += b"Date: " + date.encode("ascii") + b"\r\n"
+    if b"message-id" not in names:
+        added += b"Message-ID: " + message_id.encode("ascii") + b"\r\n"
+    return added + kept

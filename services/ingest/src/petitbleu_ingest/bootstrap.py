@@ -7,7 +7,10 @@ import contextlib
 import errno
 import hmac
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import grpc
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
@@ -16,6 +19,7 @@ from petitbleu_ingest import consumers, metrics
 from petitbleu_ingest.adapters.accounts import GrpcDirectory
 from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.dns import DnsLimits, DnsResolver
+from petitbleu_ingest.adapters.logins import GrpcLogins
 from petitbleu_ingest.adapters.reports import GrpcReports
 from petitbleu_ingest.adapters.rspamd import Rspamd
 from petitbleu_ingest.adapters.store import GrpcStore
@@ -33,6 +37,7 @@ from petitbleu_ingest.service.recipients import RecipientBook
 from petitbleu_ingest.smtp.door import Door
 from petitbleu_ingest.smtp.exchanger import MailExchanger
 from petitbleu_ingest.smtp.message_log import MessageLog
+from petitbleu_ingest.smtp.submission import Submission
 from petitbleu_ingest.smtp.tls import Certificate
 from petitbleu_ingest.smtp.wire import Wire
 from petitbleu_kit.egress_names import server_of
@@ -128,6 +133,22 @@ def make_door(
     )  # fmt: skip
 
 
+def submission_doors(door: Door, accounts: Peer) -> list[tuple[int, Door]]:
+    """Return the doors of submission with their ports: what they share with the MX is one."""
+    settings = door.settings
+    logins = GrpcLogins(accounts, settings.submission_login_seconds)
+    return [
+        (
+            port,
+            replace(
+                door, judge=None, sessions=set(),
+                submission=Submission(logins, implicit_tls=implicit, clear_on_loopback=settings.dev),
+            ),
+        )
+        for port, implicit in settings.submission_ports
+    ]  # fmt: skip
+
+
 def observe(door: Door) -> None:
     """Read gauges when they are scraped, so that they cost nothing between."""
     metrics.sessions_open.set_function(lambda: len(door.sessions))
@@ -145,37 +166,45 @@ async def sweep(door: Door) -> None:
     door.budget.relieve(now)
 
 
-async def listen(door: Door, *, reuse_port: bool) -> asyncio.Server:
-    """Open the port; raises `StartupError` when it is taken."""
+async def listen(door: Door, port: int, *, reuse_port: bool) -> asyncio.Server:
+    """Open a port; raises `StartupError` when it is taken."""
     settings = door.settings
 
     def session() -> Wire:
         return Wire(MailExchanger(door), door.buffer)
 
+    implicit = door.submission is not None and door.submission.implicit_tls
+    tls: dict[str, Any] = {}
+    if implicit:
+        tls = {"ssl": door.certificate.standing, "ssl_handshake_timeout": settings.tls_handshake_seconds}
     try:
         return await door.loop.create_server(
-            session, settings.smtp_host, settings.port, reuse_port=reuse_port or None, backlog=_BACKLOG
+            session, settings.smtp_host, port, reuse_port=reuse_port or None, backlog=_BACKLOG, **tls
         )
     except OSError as error:
         what = "is in use" if error.errno == errno.EADDRINUSE else "cannot be opened"
-        raise StartupError(f"port {settings.port} of {settings.smtp_host} {what}") from None
+        raise StartupError(f"port {port} of {settings.smtp_host} {what}") from None
 
 
-async def drain(door: Door, server: asyncio.Server) -> None:
+async def drain(doors: Sequence[Door], servers: Sequence[asyncio.Server]) -> None:
     """Take no session any more, end those that are idle, and give messages in transfer their time."""
-    door.draining = True
-    server.close()
-    until = door.loop.time() + door.settings.smtp_drain_seconds
-    for session in list(door.sessions):
-        session.drain()
-    while door.sessions and door.loop.time() < until:
-        await asyncio.sleep(0.05)
-        for session in list(door.sessions):
+    for door in doors:
+        door.draining = True
+    for server in servers:
+        server.close()
+    loop = doors[0].loop
+    until = loop.time() + doors[0].settings.smtp_drain_seconds
+    while True:
+        left = [session for door in doors for session in door.sessions]
+        for session in left:
             session.drain()
-    for session in list(door.sessions):
+        if not left or loop.time() >= until:
+            break
+        await asyncio.sleep(0.05)
+    for session in left:
         session.abort()
-    await door.acceptance.close()
-    door.log.flush()
+    await doors[0].acceptance.close()
+    doors[0].log.flush()
 
 
 async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
@@ -211,19 +240,21 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
         await health.start()
     except OSError:
         raise StartupError(f"health port {settings.worker_health_port} is in use") from None
-    server = await listen(door, reuse_port=settings.ingest_worker >= 0)
-    _log.info("listening", port=settings.port, worker=settings.ingest_worker)
+    opened = [(settings.port, door), *submission_doors(door, accounts)]
+    doors = [one for _, one in opened]
+    servers = [await listen(one, port, reuse_port=settings.ingest_worker >= 0) for port, one in opened]
+    _log.info("listening", ports=[port for port, _ in opened], worker=settings.ingest_worker)
     async with background(
         consumers.listen(settings, door.recipients),
         forever("full accounts", POLL_SECONDS, door.recipients.refresh_full),
-        forever("sweep", settings.smtp_sweep_seconds, lambda: sweep(door)),
+        *(forever("sweep", settings.smtp_sweep_seconds, partial(sweep, one)) for one in doors),
         forever("certificate", settings.tls_poll_seconds, door.certificate.poll),
         *reporting,
     ):
         await stop.wait()
         health.draining = True
-        _log.info("draining", sessions=len(door.sessions))
-        await drain(door, server)
+        _log.info("draining", sessions=sum(len(one.sessions) for one in doors))
+        await drain(doors, servers)
     await health.stop()
     if door.judge is not None:
         if door.judge.tally is not None:

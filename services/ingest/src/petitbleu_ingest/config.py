@@ -15,6 +15,8 @@ from petitbleu_kit.config import ServiceSettings
 from petitbleu_mail.auth.resolver import ascii_domain
 
 SMTP_PORT = 2525
+SUBMISSION_PORT = 2587
+SUBMISSIONS_PORT = 2465
 HEALTH_PORT = 2801
 # RFC 5321 §4.5.3.1.8
 MIN_RECIPIENTS = 100
@@ -37,6 +39,14 @@ class IngestSettings(ServiceSettings):
     smtp_host: str = Field("127.0.0.1", description="Address that the MX listens on.")
     smtp_port: int = Field(0, ge=0, le=65535, description="Port of the MX; 2525 + `port_offset` when 0.")
     smtp_hostname: str = Field("", description="Name said in greeting, EHLO and Received; this host's name when empty.")
+    submission_port: int = Field(0, ge=-1, le=65535, description="Port of submission with STARTTLS (RFC 6409); 2587 + `port_offset` when 0, -1 for none.")  # fmt: skip
+    submissions_port: int = Field(0, ge=-1, le=65535, description="Port of submission with TLS from the start (RFC 8314 §3.3); 2465 + `port_offset` when 0, -1 for none.")  # fmt: skip
+    submission_login_seconds: float = Field(
+        10, gt=0, description="Deadline of a login: a password is hashed meanwhile."
+    )
+    dev: bool = Field(
+        False, description="Whether a client on this machine may log in without TLS; for development only."
+    )
     ingest_workers: int = Field(1, ge=1, le=256, description="Processes on the port, by SO_REUSEPORT.")
     ingest_worker: int = Field(-1, description="Index of this worker; set by the supervising process, -1 otherwise.")
     ingest_supervisor: int = Field(0, description="Process id of the supervisor; a worker ends when it is gone.")
@@ -182,6 +192,16 @@ class IngestSettings(ServiceSettings):
     def port(self) -> int:
         """Port of the MX."""
         return self.smtp_port or SMTP_PORT + self.port_offset
+
+    @property
+    def submission_ports(self) -> list[tuple[int, bool]]:
+        """Ports of submission, and whether TLS is there from the start. Without a certificate only the first has any use."""
+        wanted = ((self.submission_port, SUBMISSION_PORT, False), (self.submissions_port, SUBMISSIONS_PORT, True))
+        return [
+            (port or default + self.port_offset, implicit)
+            for port, default, implicit in wanted
+            if port >= 0 and (self.tls_cert is not None or (self.dev and not implicit))
+        ]
 
     @property
     def worker_health_port(self) -> int:

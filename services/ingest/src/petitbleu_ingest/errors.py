@@ -36,6 +36,19 @@ class Refusal(Enum):
     TLS_NOT_OFFERED = Reply(502, Status.BAD_SEQUENCE, "STARTTLS is not offered")
     TLS_ALREADY = Reply(503, Status.BAD_SEQUENCE, "TLS is active already")
     TLS_PIPELINED = Reply(503, Status.BAD_SEQUENCE, "Nothing may follow STARTTLS before its reply")  # RFC 3207 §4.2
+    # who submits (RFC 4954 §6)
+    AUTH_FIRST = Reply(530, Status("5.7.0"), "Log in first")
+    AUTH_NEEDS_TLS = Reply(538, Status("5.7.11"), "Begin TLS before you log in")
+    AUTH_ALREADY = Reply(503, Status.BAD_SEQUENCE, "Not now")
+    AUTH_UNKNOWN = Reply(504, Status.BAD_ARGUMENTS, "No such mechanism here")
+    AUTH_UNREADABLE = Reply(501, Status.BAD_ARGUMENTS, "Cannot read that response")
+    AUTH_CANCELLED = Reply(501, Status("5.7.0"), "Given up")
+    AUTH_WRONG = Reply(535, Status("5.7.8"), "Wrong login or password")
+    AUTH_TROUBLE = Reply(454, _LATER_POLICY, "Cannot check that now, try again")
+    AUTH_TOO_MANY = Reply(421, _LATER_POLICY, "Too many tries, come back later")
+    SENDER_NOT_YOURS = Reply(553, Status.POLICY, "That sender is not yours")
+    FROM_NOT_YOURS = Reply(550, Status.POLICY, "The message is from an address that is not yours")
+    FROM_MISSING = Reply(554, Status("5.6.0"), "The message needs one From field with an address")
     # sender
     PARAMETER_UNAVAILABLE = Reply(555, Status.BAD_ARGUMENTS, "Parameter not available")  # RFC 5321 §4.1.1.11
     MESSAGE_TOO_BIG = Reply(552, Status.MESSAGE_TOO_BIG, "Message too big")  # RFC 1870 §6.1

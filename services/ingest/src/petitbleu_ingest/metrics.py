@@ -11,6 +11,7 @@ _LATENCIES: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 sessions = Counter("petitbleu_ingest_sessions_total", "Sessions begun, by what admission said", ["answer"])
 sessions_open = Gauge("petitbleu_ingest_sessions_open", "Sessions open")
 sessions_ended = Counter("petitbleu_ingest_sessions_ended_total", "Sessions that we ended, by why", ["why"])
+logins = Counter("petitbleu_ingest_logins_total", "Logins at the submission doors, by what became of them", ["result"])
 messages = Counter("petitbleu_ingest_messages_total", "Messages answered at their end, by verdict", ["verdict"])
 octets = Counter("petitbleu_ingest_octets_total", "Octets of accepted messages")
 recipients = Counter("petitbleu_ingest_recipients_total", "RCPT commands answered, by verdict", ["verdict"])

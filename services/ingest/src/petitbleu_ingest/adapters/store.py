@@ -63,6 +63,13 @@ def _fill(item: accept_pb2.AcceptItem, message: Incoming) -> None:
         parameters.smtputf8 = mail.smtputf8
         parameters.ret = mail.ret.value if mail.ret else ""
         parameters.envid = mail.envid or ""
+    submitter = message.submitter
+    if submitter is not None:
+        item.origin = accept_pb2.ORIGIN_SUBMITTED
+        item.submitter_account_id = submitter.account_id
+        item.submitter_tenant_id = submitter.tenant_id
+        item.verdicts.from_authenticated = True
+        item.verdicts.envelope_authenticated = True
     if message.verdicts is not None:
         _fill_verdicts(item.verdicts, message.verdicts)
     for one in message.recipients:

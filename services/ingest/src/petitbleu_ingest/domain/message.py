@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from petitbleu_ingest.domain.submitter import Submitter
 from petitbleu_ingest.domain.verdicts import Verdicts
 from petitbleu_mail.address_list import as_addresses
 from petitbleu_mail.addresses import Mailbox
@@ -65,6 +66,7 @@ class Incoming(msgspec.Struct):
     header_from: str
     traceparent: str
     verdicts: Verdicts | None = None
+    submitter: Submitter | None = None
 
     @property
     def mail_from(self) -> str:

@@ -11,7 +11,7 @@ from petitbleu_ingest import metrics
 from petitbleu_ingest.domain.message import recipient_of
 from petitbleu_ingest.errors import FAULT_WIRE, REFUSAL_WIRE, Refusal
 from petitbleu_ingest.service.recipients import Answer, Verdict
-from petitbleu_ingest.smtp import starttls, transfer
+from petitbleu_ingest.smtp import starttls, submission, transfer
 from petitbleu_ingest.smtp.transaction import Transaction
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.smtp_grammar import (
@@ -67,6 +67,10 @@ def line_limit(line: bytes) -> int:
 
 def handle(smtp: MailExchanger, line: bytes) -> None:
     """Parse one line without its CRLF and do what it says (RFC 5321 §4.1.1)."""
+    exchange = smtp.mx.exchange
+    if exchange is not None and smtp.door.submission is not None:
+        submission.go_on(smtp, line, smtp.door.submission, exchange)
+        return
     transaction = smtp.transaction
     command = parse_command(line, utf8=transaction is not None and transaction.smtp_utf8)
     _HANDLERS[type(command)](smtp, command)
@@ -84,7 +88,10 @@ def _helo(smtp: MailExchanger, command: Helo) -> None:
     session.host_name = command.name
     session.about_client = None  # what is known is of the other name
     session.extended_smtp = command.extended
-    smtp.reply(smtp.door.ehlo_reply(tls=session.cipher is not None) if command.extended else smtp.door.helo_reply)
+    if command.extended:
+        smtp.reply(smtp.door.ehlo_reply(tls=session.cipher is not None, address=session.address))
+    else:
+        smtp.reply(smtp.door.helo_reply)
 
 
 def _mail(smtp: MailExchanger, command: Mail) -> None:
@@ -96,8 +103,10 @@ def _mail(smtp: MailExchanger, command: Mail) -> None:
         smtp.refuse(Refusal.MAIL_NESTED)
     elif smtp.messages >= door.settings.smtp_messages:
         smtp.end(Refusal.TOO_MANY_MESSAGES, "messages")
-    elif command.auth is not None or command.body is Body.BINARY_MIME:
-        # RFC 5321 §4.1.1.11: AUTH belongs to submission, BINARYMIME is not announced
+    elif door.submission is not None and (refused := submission.refused_sender(smtp, command)) is not None:
+        smtp.refuse(refused)
+    elif (command.auth is not None and door.submission is None) or command.body is Body.BINARY_MIME:
+        # RFC 5321 §4.1.1.11: AUTH belongs to submission, where it says nothing new (RFC 4954 §5); BINARYMIME is not announced
         smtp.refuse(Refusal.PARAMETER_UNAVAILABLE)
     elif command.size > door.settings.smtp_message_size:  # RFC 1870 §6.1
         smtp.reply(REFUSAL_WIRE[Refusal.MESSAGE_TOO_BIG])
@@ -162,6 +171,12 @@ def _looked_up(smtp: MailExchanger, command: Rcpt, address: str, future: asyncio
 
 def _answered(smtp: MailExchanger, command: Rcpt, address: str, answer: Answer) -> None:
     _COUNTED[answer.verdict].inc()
+    submitter = smtp.mx.submitter
+    if submitter is not None and answer.verdict is Verdict.REMOTE:
+        if smtp.transaction is not None:  # RFC 6409 §3.1: whoever is logged in may write to anybody
+            smtp.transaction.add(recipient_of(command, address, submitter.tenant_id))
+        smtp.reply(_RECIPIENT_OK)
+        return
     if answer.verdict is Verdict.WELCOME:
         transaction = smtp.transaction
         if transaction is not None:
@@ -205,9 +220,11 @@ def _bdat(smtp: MailExchanger, command: Bdat) -> None:
     transfer.begin_chunk(smtp, command)
 
 
-def _auth(smtp: MailExchanger, _command: Auth) -> None:
-    # the MX takes no logins: RFC 6409 §4.3 has them at submission
-    smtp.refuse(Refusal.NOT_IMPLEMENTED)
+def _auth(smtp: MailExchanger, command: Auth) -> None:
+    if smtp.door.submission is None:  # the MX takes no logins: RFC 6409 §4.3 has them at submission
+        smtp.refuse(Refusal.NOT_IMPLEMENTED)
+    else:
+        submission.begin(smtp, command, smtp.door.submission)
 
 
 def _plain(smtp: MailExchanger, command: Plain) -> None:

@@ -23,6 +23,7 @@ from petitbleu_mail.auth.forged import OwnNames
 
 if TYPE_CHECKING:
     from petitbleu_ingest.smtp.exchanger import MailExchanger
+    from petitbleu_ingest.smtp.submission import Submission
 
 # One read from a socket; the buffer is shared, since a read is copied out before the next begins.
 READ_OCTETS: Final = 64 << 10
@@ -45,6 +46,7 @@ class Door:
     hostname: str
     own_names: OwnNames
     judge: Judge | None = None
+    submission: Submission | None = None
     tracing: bool = False
     draining: bool = False
     sessions: set[MailExchanger] = field(default_factory=set)
@@ -77,8 +79,8 @@ class Door:
         mapped = getattr(parsed, "ipv4_mapped", None)
         return any((mapped or parsed) in network for network in self.proxies)
 
-    def ehlo_reply(self, *, tls: bool) -> bytes:
-        """Reply to EHLO (RFC 5321 §4.1.1.1); `tls` says whether the session is under TLS already."""
+    def ehlo_reply(self, *, tls: bool, address: str = "") -> bytes:
+        """Reply to EHLO (RFC 5321 §4.1.1.1); `tls` says whether the session is under TLS already, `address` is the client's."""
         settings = self.settings
         words = [
             self.hostname,
@@ -92,6 +94,10 @@ class Door:
             f"LIMITS MAILMAX={settings.smtp_messages} RCPTMAX={settings.smtp_recipients}",  # RFC 9422
             "HELP",
         ]
+        if self.submission is not None:
+            mechanisms = self.submission.mechanisms(address, tls=tls)
+            if mechanisms:  # RFC 4954 §3
+                words.insert(-1, " ".join(("AUTH", *mechanisms)))
         # RFC 3207 §4.2: not offered once it is active
         if not tls and self.certificate.context is not None:
             words.insert(-1, "STARTTLS")

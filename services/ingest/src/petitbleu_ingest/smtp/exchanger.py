@@ -20,7 +20,7 @@ from aiosmtpd.smtp import SMTP
 from petitbleu_ingest import metrics
 from petitbleu_ingest.errors import FAULT_WIRE, REFUSAL_WIRE, Refusal
 from petitbleu_ingest.service.admission import Answer
-from petitbleu_ingest.smtp import commands, modes, transfer
+from petitbleu_ingest.smtp import commands, modes, starttls, transfer
 from petitbleu_ingest.smtp.door import Door
 from petitbleu_ingest.smtp.proxy_protocol import ProxyError, parse_proxy_header
 from petitbleu_ingest.smtp.reception import Reception
@@ -91,6 +91,7 @@ class MailExchanger(SMTP):
         self._socket = sock.fileno() if sock is not None else -1
         self.mx.peer = peername
         self.mx.address = str(peername[0]) if peername else ""
+        self.mx.cipher = starttls.cipher_of(transport)
         now = self.loop.time()
         self.expires = now + self.door.settings.smtp_session_seconds
         self.door.sessions.add(self)
@@ -262,7 +263,8 @@ class MailExchanger(SMTP):
 
     def _odd_line(self, line: bytes) -> None:
         """Handle a line that is long, or that ends with a bare LF."""
-        if self._overlong or len(line) > commands.line_limit(line):  # RFC 5321 §4.5.3.1.4
+        limit = MAX_AUTH_LINE if self.mx.exchange is not None else commands.line_limit(line)
+        if self._overlong or len(line) > limit:  # RFC 5321 §4.5.3.1.4
             self._overlong = False
             self.bad(FAULT_WIRE[Fault.LINE_TOO_LONG])
         elif not line.endswith(b"\r\n"):  # RFC 5321 §2.3.8

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from petitbleu_ingest import metrics
 from petitbleu_ingest.domain.message import MAX_HEADER_SCAN, Head, blank_line, header_whole, read_head
+from petitbleu_ingest.domain.submitter import Submitter
 from petitbleu_ingest.errors import Refusal
 from petitbleu_ingest.judging.scanning import Letter
 from petitbleu_ingest.ports import Upload
 from petitbleu_ingest.smtp.door import Door
+from petitbleu_ingest.smtp.submission import refused_header
 from petitbleu_mail.auth.forged import without_forged_results
 from petitbleu_mail.dotstuff import DotDecoder
 from petitbleu_mail.received import protocol, received_line
+from petitbleu_mail.submitted import completed, header_octets
 
 if TYPE_CHECKING:
     from petitbleu_ingest.smtp.transaction import Transaction
@@ -162,6 +165,9 @@ class Reception:
             return b""
         self.header_from = head.header_from
         self.trace = self.trace_lines()
+        submitter = self._transaction.session.submitter
+        if submitter is not None:
+            return self._submitted(submitter, self._unforged(message, head), head)
         judgement = self._transaction.judgement
         if judgement is not None:
             session = self._transaction.session
@@ -171,6 +177,19 @@ class Reception:
             )  # fmt: skip
             judgement.begin_message(message, head, letter, self._progress, whole=whole)
         return self._unforged(message, head)
+
+    def _submitted(self, submitter: Submitter, message: bytes, head: Head) -> bytes:
+        """Return a submitted message as it is passed on (RFC 6409 §8), or refuse it."""
+        refusal = refused_header(submitter, head.headers)
+        end = header_octets(message)
+        if refusal is None and end < 0 and len(message) > MAX_HEADER_SCAN:
+            refusal = Refusal.HEADER_TOO_BIG
+        if refusal is not None:
+            self.refuse(refusal)
+            return b""
+        end = len(message) if end < 0 else end
+        unique = f"<{self._transaction.queue_id}.{self._transaction.session.id}@{self._door.hostname}>"
+        return completed(message[:end], self._door.instant.rfc5322, unique) + message[end:]
 
     def _unforged(self, message: bytes, head: Head) -> bytes:
         """Return the message without Authentication-Results in our name (RFC 8601 §5)."""
@@ -193,6 +212,13 @@ class Reception:
         session = transaction.session
         mail = transaction.mail
         recipients = transaction.recipients
+        if session.submitter is not None:
+            # Where somebody writes from, and on what machine, is nobody's business: the line names us alone (ADR 22).
+            return (
+                f"Received: by {door.hostname} with "
+                f"{protocol(extended=True, tls=session.cipher is not None, utf8=mail.smtputf8, auth=True)} "
+                f"id {transaction.queue_id};\r\n\t{door.instant.rfc5322}\r\n"
+            ).encode()
         return received_line(
             helo=session.host_name or "unknown",
             peer=session.address,

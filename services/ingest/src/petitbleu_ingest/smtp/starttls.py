@@ -67,8 +67,13 @@ async def _handshake(smtp: MailExchanger, context: ssl.SSLContext) -> None:
     smtp.buffer = b""
     smtp.at = 0
     smtp.mx.forget()
-    tls = secure.get_extra_info("ssl_object")
-    cipher = tls.cipher() if tls is not None else None
-    smtp.mx.cipher = f"{tls.version()}:{cipher[0]}" if tls is not None and cipher else "TLS"
+    smtp.mx.cipher = cipher_of(secure) or "TLS"
     smtp.start_reading()
     smtp.proceed()
+
+
+def cipher_of(transport: asyncio.BaseTransport) -> str | None:
+    """Return version and cipher of a transport, None when it is in clear (RFC 8314 §3.3 has TLS from the start)."""
+    tls = transport.get_extra_info("ssl_object")
+    cipher = tls.cipher() if tls is not None else None
+    return f"{tls.version()}:{cipher[0]}" if tls is not None and cipher else None

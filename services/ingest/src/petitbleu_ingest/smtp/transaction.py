@@ -15,8 +15,10 @@ from petitbleu_kit.telemetry import tracer
 from petitbleu_mail.smtp_grammar import Mail
 
 if TYPE_CHECKING:
+    from petitbleu_ingest.domain.submitter import Submitter
     from petitbleu_ingest.judging.findings import ClientFindings
     from petitbleu_ingest.judging.judgement import Judgement
+    from petitbleu_ingest.smtp.submission import Exchange
 
 
 class MxSession(Session):
@@ -28,11 +30,16 @@ class MxSession(Session):
         self.address = ""
         self.cipher: str | None = None
         self.about_client: asyncio.Task[ClientFindings] | None = None
+        self.submitter: Submitter | None = None
+        self.exchange: Exchange | None = None
+        self.failures = 0
 
     def forget(self) -> None:
         """Forget what the client said before TLS (RFC 3207 §4.2)."""
         self.host_name = None
         self.extended_smtp = False
+        self.submitter = None
+        self.exchange = None
 
 
 class Transaction(Envelope):

@@ -176,10 +176,13 @@ def _complete(smtp: MailExchanger, reception: Reception) -> None:
     if reception.refusal is not None:
         _finish(smtp, transaction, reception, arrived, REFUSAL_WIRE[reception.refusal], reception.refusal.name.lower())
         return
+    submitter = smtp.mx.submitter
+    # what two people submit is never the same message
+    whose = transaction.mail_from or "" if submitter is None else f"{submitter.account_id} {transaction.mail_from}"
     message = Incoming(
-        smtp.door.keys.key(transaction.mail_from or "", transaction.recipients, digest),
+        smtp.door.keys.key(whose, transaction.recipients, digest),
         transaction.mail, transaction.recipients, reception.trace, body, b"", reception.header_from,
-        transaction.traceparent,
+        transaction.traceparent, submitter=submitter,
     )  # fmt: skip
     smtp.wait()
     if reception.upload is None:

@@ -1,0 +1,51 @@
+"""accounts' AuthenticationService behind the port `Logins`."""
+
+from __future__ import annotations
+
+import grpc
+import grpc.aio
+
+from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
+from petitbleu_ingest.domain.submitter import Submitter
+from petitbleu_ingest.service.submitters import AccountsAwayError, TooManyTriesError, WrongCredentialError
+from petitbleu_kit.rpc import Peer
+
+PROTOCOL = "smtp"
+
+
+class GrpcLogins:
+    """Calls accounts; `seconds` is the deadline of a call, in which a password is hashed."""
+
+    def __init__(self, peer: Peer, seconds: float) -> None:
+        self._peer = peer
+        self._stub = accounts_pb2_grpc.AuthenticationServiceStub(peer.channel)
+        self._seconds = seconds
+
+    async def by_password(self, login: str, password: str, client: str) -> Submitter:
+        """Check a password."""
+        credential = accounts_pb2.PasswordCredential(login=login, password=password)
+        return await self._ask(
+            accounts_pb2.AuthenticateRequest(password=credential, protocol=PROTOCOL, client_ip=client)
+        )
+
+    async def by_token(self, token: str, client: str) -> Submitter:
+        """Check a bearer session."""
+        return await self._ask(accounts_pb2.AuthenticateRequest(bearer=token, protocol=PROTOCOL, client_ip=client))
+
+    async def _ask(self, request: accounts_pb2.AuthenticateRequest) -> Submitter:
+        try:
+            answer = await self._peer.call(self._stub.Authenticate, request, timeout=self._seconds)
+        except grpc.aio.AioRpcError as error:
+            code = error.code()
+            if code in {
+                grpc.StatusCode.UNAUTHENTICATED,
+                grpc.StatusCode.PERMISSION_DENIED,
+                grpc.StatusCode.INVALID_ARGUMENT,
+            }:
+                raise WrongCredentialError from None
+            if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise TooManyTriesError from None
+            raise AccountsAwayError from None
+        account = answer.account
+        addresses = frozenset(one.lower() for one in (account.address, *account.other_addresses))
+        return Submitter(account.account_id, account.tenant_id, addresses)

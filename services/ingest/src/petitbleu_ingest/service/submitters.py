@@ -1,0 +1,31 @@
+"""Who submits: a credential becomes an account."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from petitbleu_ingest.domain.submitter import Submitter
+
+
+class WrongCredentialError(Exception):
+    """Nobody has it."""
+
+
+class TooManyTriesError(Exception):
+    """There were too many, from there or for that account; later."""
+
+
+class AccountsAwayError(Exception):
+    """accounts does not answer."""
+
+
+class Logins(Protocol):
+    """Checks credentials. Each raises `WrongCredentialError`, `TooManyTriesError`, `AccountsAwayError`."""
+
+    async def by_password(self, login: str, password: str, client: str) -> Submitter:
+        """By a password, the account's or an app's."""
+        ...
+
+    async def by_token(self, token: str, client: str) -> Submitter:
+        """By a bearer session."""
+        ...

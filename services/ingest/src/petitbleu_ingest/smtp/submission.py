@@ -1,0 +1,184 @@
+"""The submission door: AUTH, and what a message of somebody who is logged in must be (RFC 6409, RFC 4954)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from petitbleu_ingest import metrics
+from petitbleu_ingest.domain.submitter import Submitter
+from petitbleu_ingest.errors import REFUSAL_WIRE, Refusal
+from petitbleu_ingest.service.submitters import (
+    AccountsAwayError,
+    Logins,
+    TooManyTriesError,
+    WrongCredentialError,
+)
+from petitbleu_kit.logs import get_logger, security_logger
+from petitbleu_mail import sasl
+from petitbleu_mail.address_list import as_addresses
+from petitbleu_mail.headers import Headers
+from petitbleu_mail.smtp_grammar import Auth, Mail
+
+if TYPE_CHECKING:
+    from petitbleu_ingest.smtp.exchanger import MailExchanger
+
+_log = get_logger(__name__)
+_security = security_logger()
+_WELCOME: Final = b"235 2.7.0 Welcome\r\n"
+_GO_ON: Final = b"334 \r\n"
+# RFC 7628 §3.2.2: the client answers this with a lone kvsep, and hears the refusal then
+_TOKEN_REFUSED: Final = b"334 " + base64.b64encode(b'{"status":"invalid_token"}') + b"\r\n"
+_MECHANISMS: Final = ("PLAIN", "OAUTHBEARER")
+_MAX_FAILURES: Final = 3
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+_running: set[asyncio.Task[None]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What makes a door one of submission.
+
+    Attributes:
+        logins: Checks credentials.
+        implicit_tls: Whether TLS begins before the greeting (RFC 8314 §3.3).
+        clear_on_loopback: Whether a client on this machine may log in without TLS.
+    """
+
+    logins: Logins
+    implicit_tls: bool = False
+    clear_on_loopback: bool = False
+
+    def mechanisms(self, address: str, *, tls: bool) -> tuple[str, ...]:
+        """Mechanisms that a client may use now: none in clear (RFC 4954 §4, RFC 8314 §4.1)."""
+        return _MECHANISMS if tls or (self.clear_on_loopback and address in _LOOPBACK) else ()
+
+
+class Exchange:
+    """An AUTH under way: the mechanism, and whether its refusal was told already (OAUTHBEARER)."""
+
+    __slots__ = ("mechanism", "refused")
+
+    def __init__(self, mechanism: str) -> None:
+        self.mechanism = mechanism
+        self.refused = False
+
+
+def begin(smtp: MailExchanger, command: Auth, submission: Submission) -> None:
+    """AUTH."""
+    if smtp.mx.host_name is None:
+        smtp.refuse(Refusal.HELLO_FIRST)
+    elif smtp.mx.submitter is not None or smtp.transaction is not None:  # RFC 4954 §4
+        smtp.refuse(Refusal.AUTH_ALREADY)
+    elif not submission.mechanisms(smtp.mx.address, tls=smtp.mx.cipher is not None):
+        smtp.refuse(Refusal.AUTH_NEEDS_TLS)
+    elif command.mechanism not in _MECHANISMS:
+        smtp.refuse(Refusal.AUTH_UNKNOWN)
+    elif command.initial is None:
+        smtp.mx.exchange = Exchange(command.mechanism)
+        smtp.reply(_GO_ON)
+    else:
+        _respond(smtp, submission, Exchange(command.mechanism), command.initial)
+
+
+def go_on(smtp: MailExchanger, line: bytes, submission: Submission, exchange: Exchange) -> None:
+    """Take the client's response to a challenge (RFC 4954 §4)."""
+    smtp.mx.exchange = None
+    if line == b"*":
+        smtp.refuse(Refusal.AUTH_CANCELLED)
+    elif exchange.refused:
+        _fail(smtp)
+    else:
+        _respond(smtp, submission, exchange, line)
+
+
+def _respond(smtp: MailExchanger, submission: Submission, exchange: Exchange, line: bytes) -> None:
+    try:
+        work = _work(submission.logins, exchange.mechanism, sasl.decode(line), smtp.mx.address)
+    except sasl.SaslError:
+        work = None
+    if work is None:
+        smtp.refuse(Refusal.AUTH_UNREADABLE)
+        return
+    smtp.wait()
+    task = smtp.loop.create_task(_check(smtp, work, exchange))
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+
+
+def _work(logins: Logins, mechanism: str, response: bytes, client: str) -> Awaitable[Submitter] | None:
+    """Read a response and return its check; None when it asks to act for somebody else (RFC 4616 §2).
+
+    Raises:
+        SaslError: it cannot be read.
+    """
+    if mechanism != "PLAIN":
+        return logins.by_token(sasl.oauth_bearer(response)[1], client)
+    answer = sasl.plain(response)
+    if answer.authorization not in {"", answer.login}:
+        return None
+    return logins.by_password(answer.login, answer.password, client)
+
+
+async def _check(smtp: MailExchanger, work: Awaitable[Submitter], exchange: Exchange) -> None:
+    try:
+        submitter = await work
+    except WrongCredentialError:
+        if exchange.mechanism == "OAUTHBEARER":
+            exchange.refused = True
+            smtp.mx.exchange = exchange
+            smtp.reply(_TOKEN_REFUSED)
+        else:
+            _fail(smtp)
+    except TooManyTriesError:
+        metrics.logins.labels("limited").inc()
+        smtp.end(Refusal.AUTH_TOO_MANY, "logins")
+    except AccountsAwayError:
+        metrics.logins.labels("away").inc()
+        smtp.reply(REFUSAL_WIRE[Refusal.AUTH_TROUBLE])
+    except Exception:  # noqa: BLE001 — whatever it is, the client is told to come back
+        _log.exception("login failed")
+        smtp.reply(REFUSAL_WIRE[Refusal.AUTH_TROUBLE])
+    else:
+        metrics.logins.labels("done").inc()
+        smtp.mx.submitter = submitter
+        smtp.reply(_WELCOME)
+    if not smtp.ended:
+        smtp.proceed()
+
+
+def _fail(smtp: MailExchanger) -> None:
+    metrics.logins.labels("refused").inc()
+    if smtp.door.settings.security_log_ips:
+        _security.info("login refused", door="submission", ip=smtp.mx.address)
+    smtp.mx.failures += 1
+    smtp.refuse(Refusal.AUTH_WRONG)
+    if smtp.mx.failures >= _MAX_FAILURES:
+        smtp.end(Refusal.AUTH_TOO_MANY, "logins")
+
+
+def refused_sender(smtp: MailExchanger, command: Mail) -> Refusal | None:
+    """Say why MAIL is refused here: nobody is logged in, or the sender is not theirs; a null path is (RFC 8098 §2.1)."""
+    submitter = smtp.mx.submitter
+    if submitter is None:  # RFC 4954 §6
+        return Refusal.AUTH_FIRST
+    if command.sender is not None and not submitter.owns(command.sender.address):
+        return Refusal.SENDER_NOT_YOURS
+    return None
+
+
+def refused_header(submitter: Submitter, headers: Headers) -> Refusal | None:
+    """Say why a message is refused: each author, and the Sender, must be the submitter's (RFC 6409 §6.1)."""
+    fields = headers.all(b"from")
+    if len(fields) != 1:
+        return Refusal.FROM_MISSING
+    authors = as_addresses(fields[0])
+    if not authors:
+        return Refusal.FROM_MISSING
+    senders = [one for field in headers.all(b"sender") for one in as_addresses(field)]
+    if not all(submitter.owns(one.email) for one in (*authors, *senders)):
+        return Refusal.FROM_NOT_YOURS
+    return None

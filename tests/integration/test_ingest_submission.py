@@ -1,0 +1,243 @@
+"""Submission by the mail programs of others, on the stack as it ships: who may send, as whom, and what is made of the message."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import smtplib
+import socket
+import ssl
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.live_stack import DOMAIN, PASSWORD, LiveStack
+from tests.ports import offset_of
+from tests.smtp_sink import Sink
+
+OFFSET = offset_of(500)
+
+
+@pytest.fixture(scope="module")
+def sink() -> Iterator[Sink]:
+    one = Sink()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[LiveStack]:
+    environment = {
+        "PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}", "PETITBLEU_SMTP_UNKNOWN_DELAY": "0", "PETITBLEU_AUTHSERV_ID": "own.test",
+    }  # fmt: skip
+    one = LiveStack(tmp_path_factory.mktemp("submission") / "data", OFFSET, environment)
+    try:
+        one.begin()
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture(scope="module")
+def login(stack: LiveStack) -> str:
+    return stack.new_account()
+
+
+def trust(stack: LiveStack) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(stack.layout.tls / "ca.pem"))
+
+
+def starttls(stack: LiveStack) -> smtplib.SMTP:
+    client = smtplib.SMTP("localhost", stack.port("submission"), timeout=30)
+    client.starttls(context=trust(stack))
+    return client
+
+
+def letter(sender: str, to: str, **fields: str) -> tuple[str, EmailMessage]:
+    message = EmailMessage()
+    message["From"] = sender
+    message["To"] = to
+    message["Subject"] = token = os.urandom(6).hex()
+    for name, value in fields.items():
+        message[name] = value
+    message.set_content("Bonjour\n.\n..dots\n")
+    return token, message
+
+
+def taken(sink: Sink, token: str, seconds: float = 30) -> Any:
+    deadline = time.monotonic() + seconds
+    while not sink.by_token(token):
+        assert time.monotonic() < deadline, f"{token} did not leave"
+        time.sleep(0.05)
+    (one,) = sink.by_token(token)
+    return one
+
+
+def test_smtplib_over_starttls(stack: LiveStack, sink: Sink, login: str) -> None:
+    token, message = letter(f"Me <{login}>", "far@else.test", Bcc="secret@else.test")
+    with starttls(stack) as client:
+        client.login(login, PASSWORD)
+        client.sendmail(login, ["far@else.test", "secret@else.test"], message.as_bytes(policy=SMTP))
+    one = taken(sink, token)
+    assert sorted(one.recipients) == ["far@else.test", "secret@else.test"]
+    header = one.content.partition(b"\r\n\r\n")[0].lower()
+    assert b"secret" not in header
+    assert b"\r\ndate: " in header
+    assert b"\r\nmessage-id: <" in header
+    assert b"127.0.0.1" not in header
+    assert b"with esmtpsa" in header
+    assert one.content.count(b"\r\n.\r\n..dots\r\n") == 1
+
+
+def test_smtplib_over_tls_and_an_own_date_stays(stack: LiveStack, sink: Sink, login: str) -> None:
+    fields = {"Date": "Sun, 22 Nov 2026 10:00:00 +0100", "Message-ID": "<own@live.test>"}
+    token, message = letter(login, "far@else.test", **fields)
+    with smtplib.SMTP_SSL("localhost", stack.port("submissions"), context=trust(stack), timeout=30) as client:
+        client.login(login, PASSWORD)
+        client.send_message(message)
+    content = taken(sink, token).content
+    assert content.count(b"\r\nDate: ") == 1
+    assert b"Message-ID: <own@live.test>" in content
+
+
+def test_a_bearer_session_opens_the_door(stack: LiveStack, login: str) -> None:
+    session = bearer(stack, login)
+    with starttls(stack) as client:
+        client.ehlo()
+        answer = base64.b64encode(f"n,a={login},\x01auth=Bearer {session}\x01\x01".encode()).decode()
+        assert client.docmd("AUTH", f"OAUTHBEARER {answer}")[0] == 235
+    with starttls(stack) as client:
+        client.ehlo()
+        answer = base64.b64encode(b"n,,\x01auth=Bearer nobodys\x01\x01").decode()
+        code, challenge = client.docmd("AUTH", f"OAUTHBEARER {answer}")
+        assert (code, base64.b64decode(challenge)) == (334, b'{"status":"invalid_token"}')
+        assert client.docmd("AQ==")[0] == 535
+
+
+def bearer(stack: LiveStack, login: str) -> str:
+    """Open a session as a web client does."""
+    basic = base64.b64encode(f"{login}:{PASSWORD}".encode()).decode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{stack.http_port}/api/session", data=b'{"label":"test"}', method="POST",
+        headers={"Authorization": f"Basic {basic}", "Content-Type": "application/json"},
+    )  # fmt: skip
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return str(json.loads(answer.read())["token"])
+
+
+def test_nobody_sends_without_a_login_or_as_somebody_else(stack: LiveStack, sink: Sink, login: str) -> None:
+    other = stack.new_account()
+    token, message = letter(other, "far@else.test")
+    with smtplib.SMTP("localhost", stack.port("submission"), timeout=30) as client:
+        client.ehlo()
+        assert "auth" not in client.esmtp_features
+        assert client.docmd("AUTH", "PLAIN AGEAYg==")[0] == 538
+        assert client.docmd("MAIL", f"FROM:<{login}>")[0] == 530
+    with starttls(stack) as client:
+        with pytest.raises(smtplib.SMTPAuthenticationError) as wrong:
+            client.login(login, "not it")
+        assert wrong.value.smtp_code == 535
+    with starttls(stack) as client:
+        client.login(login, PASSWORD)
+        assert client.mail(other)[0] == 553
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            client.sendmail(login, ["far@else.test"], message.as_bytes(policy=SMTP))
+        assert refused.value.smtp_code == 550
+        assert client.rcpt("x@y.test")[0] == 503
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            client.sendmail(login, [f"nobody-here@{DOMAIN}"], message.as_bytes(policy=SMTP))
+        with pytest.raises(smtplib.SMTPDataError):
+            client.sendmail(login, ["far@else.test"], b"Subject: no author\r\n\r\n")
+        two = f"From: {login}, {other}\r\nSubject: {token}\r\n\r\n".encode()
+        with pytest.raises(smtplib.SMTPDataError):
+            client.sendmail(login, ["far@else.test"], two)
+    assert sink.by_token(token) == []
+
+
+def test_guessing_ends_the_session(stack: LiveStack) -> None:
+    with starttls(stack) as client:
+        client.ehlo()
+        answer = base64.b64encode(b"\0guess@live.test\0guess").decode()
+        codes = [client.docmd("AUTH", f"PLAIN {answer}")[0] for _ in range(2)]
+        assert codes == [535, 535]
+        assert client.docmd("AUTH", "PLAIN")[0] == 334
+        client.docmd("*")
+        code, text = client.docmd("AUTH", f"PLAIN {answer}")
+        assert code in {421, 535}
+        if code == 535:
+            assert b"421" in text or client.getreply()[0] == 421
+
+
+def test_lines_behind_starttls_are_nobodys(stack: LiveStack) -> None:
+    with socket.create_connection(("127.0.0.1", stack.port("submission")), timeout=30) as plain:
+        plain.recv(1000)
+        plain.sendall(b"EHLO x\r\n")
+        plain.recv(4000)
+        plain.sendall(b"STARTTLS\r\nAUTH PLAIN AGEAYg==\r\n")
+        assert plain.recv(1000).startswith(b"503")
+
+
+def test_a_forged_result_and_a_return_path_do_not_pass(stack: LiveStack, sink: Sink, login: str) -> None:
+    token, message = letter(login, "far@else.test")
+    forged = b"Authentication-Results: own.test; dmarc=pass\r\nReturn-Path: <x@y.test>\r\n"
+    with starttls(stack) as client:
+        client.login(login, PASSWORD)
+        client.sendmail(login, ["far@else.test"], forged + message.as_bytes(policy=SMTP))
+    content = taken(sink, token).content
+    assert b"Return-Path" not in content
+    assert b"dmarc=pass" not in content
+
+
+def test_a_large_message_is_completed_too(stack: LiveStack, sink: Sink, login: str) -> None:
+    token, message = letter(login, "far@else.test", Bcc="secret@else.test")
+    body = message.as_bytes(policy=SMTP) + b"x" * 76 * 40_000
+    with starttls(stack) as client:
+        client.login(login, PASSWORD)
+        client.sendmail(login, ["far@else.test"], body.replace(b"x" * 76, b"x" * 76 + b"\r\n"))
+    content = taken(sink, token).content
+    assert b"secret" not in content.partition(b"\r\n\r\n")[0]
+    assert b"\r\nMessage-ID: <" in content
+    assert content.count(b"x" * 76 + b"\r\n") == 40_000
+
+
+@pytest.mark.skipif(shutil.which("swaks") is None, reason="PEER MISSING: swaks is not installed")
+def test_swaks(stack: LiveStack, sink: Sink, login: str) -> None:
+    for options in (
+        ["--tls", "--port", str(stack.port("submission"))],
+        ["--tls-on-connect", "--port", str(stack.port("submissions"))],
+    ):
+        token = os.urandom(6).hex()
+        done = subprocess.run(
+            ["swaks", "--server", "127.0.0.1", *options, "--auth", "PLAIN", "--auth-user", login, "--auth-password", PASSWORD,
+             "--from", login, "--to", "far@else.test", "--h-Subject", token],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert taken(sink, token).mail_from == login
+
+
+@pytest.mark.skipif(shutil.which("msmtp") is None, reason="PEER MISSING: msmtp is not installed")
+def test_msmtp(stack: LiveStack, sink: Sink, login: str, tmp_path: Path) -> None:
+    authority = stack.layout.tls / "ca.pem"
+    for port, begins in ((stack.port("submission"), "on"), (stack.port("submissions"), "off")):
+        token, message = letter(login, "far@else.test")
+        settings = tmp_path / f"msmtprc-{port}"
+        settings.write_text(
+            f"account default\nhost localhost\nport {port}\nfrom {login}\nauth plain\nuser {login}\npassword {PASSWORD}\n"
+            f"tls on\ntls_starttls {begins}\ntls_trust_file {authority}\n"
+        )
+        settings.chmod(0o600)
+        done = subprocess.run(
+            ["msmtp", f"--file={settings}", "--", "far@else.test"], input=message.as_bytes(policy=SMTP), capture_output=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert taken(sink, token).mail_from == login
