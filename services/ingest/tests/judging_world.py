@@ -17,6 +17,7 @@ from dns.rdatatype import RdataType
 from services.ingest.tests import ingest_fakes as fakes
 
 from petitbleu_ingest.adapters.dns import DnsLimits, DnsResolver, Records
+from petitbleu_ingest.config import names as names_of
 from petitbleu_ingest.judging.judge import Judge
 from petitbleu_mail.auth.arc import verify_chain
 from petitbleu_mail.auth.arc_seal import arc_set
@@ -114,7 +115,10 @@ class JudgingBench(fakes.Bench):
         super().__init__(**settings)
         self.dns = TableDns(table() if names is None else names)
         chosen = self.door.settings
-        self.door.judge = Judge(self.dns, chosen.own_names[0], chosen.hostname, chosen.rules, junk_points=junk_points)
+        lists = names_of(chosen.dnsbl)
+        self.door.judge = Judge(
+            self.dns, chosen.own_names[0], chosen.hostname, chosen.rules, junk_points=junk_points, block_lists=lists
+        )
 
     async def send(self, message: bytes, mail_from: str = "a@good.example", address: str = CLIENT) -> str:
         """Send one message; return the code and status of its last reply."""

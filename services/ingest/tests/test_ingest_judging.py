@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import IPv4Address, ip_address
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,7 @@ from services.ingest.tests.judging_world import BROKEN, HELLO, JudgingBench, sea
 from petitbleu_ingest.adapters.dns import DnsLimits
 from petitbleu_ingest.config import IngestSettings
 from petitbleu_ingest.domain.verdicts import Verdicts
+from petitbleu_ingest.judging.block_lists import list_name
 from petitbleu_mail.auth.results import AuthenticationResults, parse_results
 from petitbleu_mail.headers import scan_headers
 
@@ -278,6 +280,32 @@ async def test_a_peer_that_goes_while_it_is_judged_leaves_nothing() -> None:
     await bench.until_answered(talk)
     assert bench.store.messages == []
     assert bench.door.budget.used == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "measure", "reply"),
+    [
+        (IPv4Address("127.0.0.2"), "refuse", "550 5.7.1"),
+        (IPv4Address("127.0.0.2"), "junk", "250 2.6.0"),
+        (IPv4Address("127.255.255.254"), "refuse", "250 2.6.0"),
+        (IPv4Address("203.0.113.9"), "refuse", "250 2.6.0"),
+        (BROKEN, "refuse", "250 2.6.0"),
+        (None, "refuse", "250 2.6.0"),
+    ],
+)
+async def test_rfc5782_2_1_block_lists_are_asked_for_the_client(answer: object, measure: str, reply: str) -> None:
+    names = table() | ({} if answer is None else {"9.2.0.192.bl.example": [answer]})
+    bench = JudgingBench(names, dnsbl="gone.example, bl.example", dnsbl_measure=measure)
+    assert await bench.send(signed(MESSAGE)) == reply
+    if measure == "junk":
+        assert verdicts(bench).junk
+
+
+def test_rfc5782_2_4_names_of_addresses_of_both_kinds() -> None:
+    assert list_name(ip_address("192.0.2.99"), "bl.example") == "99.2.0.192.bl.example"
+    assert list_name(ip_address("::ffff:192.0.2.99"), "bl.example") == "99.2.0.192.bl.example"
+    nibbles = "1.0.0.0." + "0.0.0.0." * 5 + "8.b.d.0.1.0.0.2"
+    assert list_name(ip_address("2001:db8::1"), "bl.example") == f"{nibbles}.bl.example"
 
 
 def test_judging_is_on_where_a_resolver_is_named() -> None:

@@ -23,7 +23,7 @@ from petitbleu_ingest.adapters.logins import GrpcLogins
 from petitbleu_ingest.adapters.reports import GrpcReports
 from petitbleu_ingest.adapters.rspamd import Rspamd
 from petitbleu_ingest.adapters.store import GrpcStore
-from petitbleu_ingest.config import IngestSettings, networks
+from petitbleu_ingest.config import IngestSettings, names, networks
 from petitbleu_ingest.domain.message import KeyMaker
 from petitbleu_ingest.judging import aggregate
 from petitbleu_ingest.judging.aggregate import Tally
@@ -96,6 +96,7 @@ def make_judge(settings: IngestSettings) -> Judge:
         resolver, settings.own_names[0], settings.hostname, settings.rules,
         Scanners(scanners, settings.scan_seconds, time.monotonic),
         ScanRules(settings.scan_spam == "refuse", settings.clamd_down == "tempfail"),
+        block_lists=names(settings.dnsbl),
         junk_points=round(settings.spam_junk_points * 100) if settings.scores else 0,
     )  # fmt: skip
 

@@ -171,6 +171,8 @@ class IngestSettings(ServiceSettings):
     rspamd_url: str = Field("", description="rspamd, `http://host:port` of its normal worker or its proxy; mail is sent to it when set.")  # fmt: skip
     clamd: str = Field("", description="clamd, `host:port` or `unix:/path`; mail is sent to it when set.")
     scan_seconds: float = Field(10, gt=0, description="Time for each step with a scanner: connection, each piece, its answer.")  # fmt: skip
+    dnsbl: str = Field("", description="Block lists (RFC 5782), zones comma separated, that are asked for the client where mail is judged.")  # fmt: skip
+    dnsbl_measure: Measure = Field(Measure.REFUSE, description="What is done with mail of a client that one of them has: refuse (550 5.7.1), junk, none.")  # fmt: skip
     spam_scorer: Literal["auto", "on", "off"] = Field("auto", description="Whether the built-in scorer looks for spam and phishing; `auto`: where mail is judged and no rspamd is set.")  # fmt: skip
     spam_junk_points: float = Field(5, gt=0, description="From how many points of it on mail goes to Junk; it refuses nothing.")  # fmt: skip
     scan_spam: Literal["refuse", "junk"] = Field("refuse", description="What is done with what rspamd rejects: refuse (550 5.7.1), junk.")  # fmt: skip
@@ -221,10 +223,9 @@ class IngestSettings(ServiceSettings):
 
     @property
     def rules(self) -> PolicyRules:
-        """What follows from DMARC."""
-        return PolicyRules(
-            self.judge_reject, self.judge_quarantine, frozenset(map(ascii_domain, names(self.arc_trusted)))
-        )
+        """What follows from DMARC and block lists."""
+        trusted = frozenset(map(ascii_domain, names(self.arc_trusted)))
+        return PolicyRules(self.judge_reject, self.judge_quarantine, trusted, self.dnsbl_measure)
 
     @property
     def own_names(self) -> list[str]:

@@ -65,6 +65,7 @@ class Refusal(Enum):
     HEADER_TOO_BIG = Reply(552, Status.MESSAGE_TOO_BIG, "Header too big")  # RFC 5321 §4.5.3.1.9: X.3.4 of RFC 3463 §3.4
     DMARC = Reply(550, Status.POLICY, "Refused as the author's domain asks for (DMARC)")  # RFC 9989 §5.4
     SPAM = Reply(550, Status.POLICY, "Refused as spam")
+    LISTED = Reply(550, Status.POLICY, "Refused: your address is on a block list")
     VIRUS = Reply(550, Status("5.7.0"), "Refused: malicious content")
     LATER = Reply(451, Status("4.7.1"), "Try again later")
     NOT_SCANNED = Reply(451, _LATER_POLICY, "Cannot be looked through now, try again")

@@ -26,11 +26,12 @@ _DKIM_ORDER: Final = (
 
 
 class ClientFindings(msgspec.Struct, frozen=True):
-    """What the DNS says of the client and of the name that it gave."""
+    """What the DNS says of the client and of the name that it gave; `listed` are the block lists that have it (RFC 5782 §2.1)."""
 
     iprev: IprevOutcome
     helo: SpfOutcome
     name: HeloOutcome
+    listed: tuple[str, ...] = ()
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -101,6 +102,7 @@ class PolicyRules(msgspec.Struct, frozen=True):
     reject: Measure = Measure.REFUSE
     quarantine: Measure = Measure.JUNK
     trusted_sealers: Collection[str] = frozenset()
+    listed: Measure = Measure.REFUSE
 
 
 def measure_of(found: Findings, rules: PolicyRules) -> Measure:

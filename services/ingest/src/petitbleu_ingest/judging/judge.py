@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import msgspec
@@ -15,6 +15,7 @@ from petitbleu_ingest.adapters.dns import DnsResolver, MessageResolver
 from petitbleu_ingest.domain.verdicts import Verdicts
 from petitbleu_ingest.errors import Refusal
 from petitbleu_ingest.judging.aggregate import Tally
+from petitbleu_ingest.judging.block_lists import listed_by
 from petitbleu_ingest.judging.findings import ClientFindings, Findings, Measure, PolicyRules, measure_of, verdicts_of
 from petitbleu_ingest.judging.judgement import Judgement, taken
 from petitbleu_ingest.judging.marks import score_of, sender_marks
@@ -67,11 +68,13 @@ class Judge:
         scanners: Who looks mail through.
         scan_rules: What follows from what they say.
         junk_points: From how many points of the built-in scorer on, in hundredths, mail is Junk; 0 for no scorer.
+        block_lists: Zones of the DNS that are asked for the client.
     """
 
     def __init__(
         self, resolver: DnsResolver | None, authserv_id: str, receiver: str, rules: PolicyRules,
         scanners: Scanners | None = None, scan_rules: ScanRules | None = None, junk_points: int = 0,
+        block_lists: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.resolver = resolver
         self._authserv_id = authserv_id
@@ -82,6 +85,7 @@ class Judge:
         self._scanners = scanners
         self._scan_rules = scan_rules or ScanRules()
         self._junk_points = junk_points
+        self._block_lists = block_lists
 
     def begin(self, session: MxSession, mail_from: str) -> Judgement:
         """Begin to ask for the sender of a message; the client itself is asked for once a session and name."""
@@ -105,12 +109,13 @@ class Judge:
     async def _about_client(
         self, resolver: MessageResolver, client: IPv4Address | IPv6Address, helo: str
     ) -> ClientFindings:
-        iprev, spf, name = await asyncio.gather(
+        iprev, spf, name, listed = await asyncio.gather(
             check_iprev(resolver, client),
             check_helo(resolver, client, helo, receiver=self._receiver, now=int(time.time())),
             check_helo_name(resolver, client, helo),
+            listed_by(resolver, client, self._block_lists),
         )
-        return ClientFindings(iprev, spf, name)
+        return ClientFindings(iprev, spf, name, listed)
 
     async def sentence(self, judgement: Judgement) -> Sentence:
         """Say what becomes of a message that is here as a whole. An error of our own refuses nothing."""
@@ -133,6 +138,10 @@ class Judge:
                 self.tally.note(found, measure, judgement.address)
             if measure is Measure.REFUSE:
                 return Sentence(Refusal.DMARC)
+            listed = self._rules.listed if found.client is not None and found.client.listed else Measure.NONE
+            junk = junk or listed is Measure.JUNK
+            if listed is Measure.REFUSE:
+                refusal = refusal or Refusal.LISTED
             if refusal is not None:
                 return Sentence(refusal)
             field = results_field(self._authserv_id, found, self._rules)
