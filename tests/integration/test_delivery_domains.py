@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +23,11 @@ import grpc.aio
 import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_private_key
-from tests.integration.delivery_world import DeliveryWorld
+from tests.integration.delivery_world import DOMAIN, DeliveryWorld
 from tests.integration.dns_server import NameServer, name_server
+from tests.integration.test_delivery_outbound import submit
 from tests.ports import offset_of
+from tests.smtp_sink import Sink
 
 from petitbleu.delivery.v1 import domains_pb2, domains_pb2_grpc, reports_pb2, reports_pb2_grpc
 from petitbleu_delivery.adapters.domain_rows import DomainRows
@@ -87,13 +90,20 @@ def zone() -> Iterator[Zone]:
 
 
 @pytest.fixture(scope="module")
-def domains_stack(tmp_path_factory: pytest.TempPathFactory, zone: Zone) -> Iterator[Stack]:
+def sink() -> Iterator[Sink]:
+    one = Sink()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def domains_stack(tmp_path_factory: pytest.TempPathFactory, zone: Zone, sink: Sink) -> Iterator[Stack]:
     stack = Stack(
         tmp_path_factory.mktemp("domains") / "data", OFFSET,
         environment={
             "PETITBLEU_DNS": zone.address, "PETITBLEU_LOG_LEVEL": "DEBUG", "PETITBLEU_SENDING_ADDRESSES": "192.0.2.7,2001:db8::7",
             "PETITBLEU_MAIL_HOST": "mail.us.test", "PETITBLEU_DMARC_REPORT_FROM": "dmarc@route.test",
-            "PETITBLEU_DMARC_REPORT_SECONDS": "0.5",
+            "PETITBLEU_DMARC_REPORT_SECONDS": "0.5", "PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}",
         },
     )  # fmt: skip
     stack.start()
@@ -361,6 +371,41 @@ async def test_what_dmarc_said_of_yesterday_is_told_to_who_asks(
     report = gzip.decompress(packed)
     assert b"<source_ip>192.0.2.99</source_ip><count>82</count>" in report
     assert not await pool.fetch("/* cold:test.dmarc */ SELECT 1 FROM dmarc_row WHERE domain = 'reported.test'")
+
+
+async def test_what_leaves_the_queue_is_signed_in_the_name_of_its_author(
+    world: DeliveryWorld, zone: Zone, sink: Sink
+) -> None:
+    for key in (await asyncio.to_thread(cli, world.stack, "domain", "keys", DOMAIN))[1]:
+        zone.txt(key["name"], key["text"])
+    address, account = await world.person("writer")
+    token, _ = await submit(world, account, address, "somebody@outside.test")
+    # a report of our own goes the same way
+    zone.txt("_dmarc.remote.test", record := "v=DMARC1; p=reject; rua=mailto:reports@remote.test")
+    said = reports_pb2.DmarcEvaluation(
+        domain="remote.test", record=record, source="192.0.2.99", header_from="remote.test"
+    )
+    yesterday = int((datetime.now(UTC) - timedelta(days=1)).timestamp())
+    request = reports_pb2.RecordEvaluationsRequest(
+        counts=[reports_pb2.DmarcCount(evaluation=said, messages=1, seen_at=yesterday)]
+    )
+    await world.call("delivery", "ingest", reports_pb2_grpc.DmarcReportServiceStub, "RecordEvaluations", request)
+    found: list[bytes] = []
+    for _ in range(600):
+        found = [
+            one.content
+            for one in sink.taken
+            if token.encode() in one.content or b"Report Domain: remote.test" in one.content
+        ]
+        if len(found) == 2:
+            break
+        await asyncio.sleep(0.1)
+    assert len(found) == 2
+    for message in found:
+        verdicts = await verify_message(message, KeyRing(RecordLookups(zone.address)), int(time.time()))
+        assert [(one.result, one.domain, one.algorithm) for one in verdicts] == [
+            (Result.PASS, DOMAIN, "rsa-sha256"), (Result.PASS, DOMAIN, "ed25519-sha256"),
+        ]  # fmt: skip
 
 
 def forms(octets: bytes) -> list[bytes]:

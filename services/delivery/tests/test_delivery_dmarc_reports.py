@@ -83,6 +83,7 @@ async def test_a_day_is_told_the_day_after_once_and_forgotten() -> None:
     await given.reports.send()
     (letter,) = given.letters
     assert (letter.to, letter.mail_from, letter.notice, letter.tenant_id) == ("r@else.example", "", True, 5)
+    assert letter.header_from == "dmarc@us.example", "the queue signs in the name of this domain"
     mail = email.message_from_bytes(letter.body)
     assert mail["From"] == "<dmarc@us.example>"
     assert str(mail["Subject"]).startswith("Report Domain: else.example Submitter: us.example Report-ID: <")

@@ -161,7 +161,7 @@ class DmarcReports:
         key = sha256(b"dmarc-report\0" + report.report_id.encode() + b"\0" + to.encode()).digest()
         trace = f"Received: by {self._receiver} (Petit Bleu);\r\n\t{now:%a, %d %b %Y %H:%M:%S} +0000\r\n".encode()
         # the null path: nobody here reads what comes back, and no report is worth a bounce
-        return Letter(key, "", to, trace, body, 0, tenant_id, notice=True)
+        return Letter(key, "", to, trace, body, 0, tenant_id, notice=True, header_from=self._sender)
 
 
 def _row(said: pb.DmarcEvaluation, messages: int) -> AggregateRow:
