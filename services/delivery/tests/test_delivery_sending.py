@@ -289,3 +289,15 @@ async def test_nobody_is_queued_at_store_whom_no_row_knows_and_nobody_is_entered
     assert store.outcome(accepted_id).outcome is Outcome.QUEUED
     await scene.settled(lambda: scene.sender.in_hand == 0)
     assert scene.transport.delivered == ["else.test"]
+
+
+async def test_dead_destinations_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("petitbleu_delivery.service.outbound.sending._REMEMBERED", 5)
+    scene = Scene(first_retry=0.001)
+    scene.transport.answering = lambda _destination, _letter: unreachable()
+    scene.sender.take([scene.unit(f"dead{number}.test") for number in range(20)])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert len(scene.sender._destinations) == 20
+    await asyncio.sleep(0.01)
+    scene.sender.orders({})
+    assert scene.sender._destinations == {}

@@ -35,6 +35,7 @@ from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
 _KEEP_MOST: Final = 256
+_REMEMBERED: Final = 10_000
 _STORE_AWAY_SECONDS: Final = 30.0
 _DOWN_FIRST: Final = 60.0
 _DOWN_LONGEST: Final = 1800.0
@@ -147,6 +148,11 @@ class Sender:
     def orders(self, orders: dict[str, tuple[bool, str]]) -> None:
         """Learn what an operator says of destinations: whether it is paused, and its route."""
         self._orders = orders
+        if len(self._destinations) > _REMEMBERED:
+            # those that are down stay known until they may be tried again; no list of dead domains fills the memory
+            now = time.time()
+            for name in [one.name for one in self._destinations.values() if _idle(one) and one.down_until < now]:
+                del self._destinations[name]
 
     def take(self, units: Iterable[Unit]) -> None:
         """Take units in hand; each is sent, or put back, as soon as its destination allows."""
@@ -403,6 +409,10 @@ class Sender:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _idle(destination: _Destination) -> bool:
+    return not destination.waiting and not destination.active
 
 
 def _key(unit: Unit) -> tuple[UUID, str, int]:
