@@ -200,6 +200,17 @@ async def test_rfc8689_4_2_1_tls_that_is_required_is_verified_by_the_relay_too(p
         assert told(await transport.deliver("demo.test", one)) == [(Verdict.DEFERRED, "4.7.5")]
 
 
+async def test_rfc8689_4_2_1_tls_that_is_required_wants_an_exchanger_that_is_proven(postfix: Postfix) -> None:
+    names = {"demo.test": [MX], "mx.demo.test": [HERE]}
+    one = letter("alice@demo.test", require_tls=True)
+    async with transport_to(postfix.port, names) as (transport, _):
+        assert told(await transport.deliver("demo.test", one)) == [(Verdict.DEFERRED, "4.7.30")]
+    # by DANE it is verified; this server only does not announce REQUIRETLS
+    tlsa = {f"_{postfix.port}._tcp.mx.demo.test": [record_of(postfix.base / "cert.pem", 3)]}
+    async with transport_to(postfix.port, {**names, **tlsa}, proving=True) as (transport, _):
+        assert told(await transport.deliver("demo.test", one)) == [(Verdict.REFUSED, "5.7.30")]
+
+
 def record_of(certificate: Path, usage: int) -> str:
     key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
     digest = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
@@ -243,7 +254,8 @@ async def test_rfc7672_2_1_nobody_in_between_takes_tls_away(kind: str) -> None:
     names = {"demo.test": [MX], "mx.demo.test": [HERE]}
     if kind in {"dane", "encrypted"}:
         names[f"_{port}._tcp.mx.demo.test"] = [f"TLSA {3 if kind == 'dane' else 0} 1 1 " + "00" * 32]
-    policies = Policies(demo=StsPolicy("enforce", ("mx.demo.test",), 86_400)) if kind == "sts" else None
+    modes = {"sts": "enforce", "requiretls": "testing"}
+    policies = Policies(demo=StsPolicy(modes[kind], ("mx.demo.test",), 86_400)) if kind in modes else None
     async with transport_to(port, names, proving=kind in {"dane", "encrypted"}, policies=policies) as (transport, _):
         answers = await transport.deliver("demo.test", letter("alice@demo.test", require_tls=kind == "requiretls"))
     server.close()

@@ -210,7 +210,15 @@ class SmtpTransport:
                     Reply(0, "4.7.5", "the domain's policy does not name this exchanger", exchanger.host)
                 )
             return _Security("webpki")
-        return _Security("webpki") if require_tls else _Security("opportunistic")
+        if not require_tls:
+            return _Security("opportunistic")
+        # RFC 8689 §4.2.1: the exchanger's name is not to be taken from whoever answers: DNSSEC or a policy of the domain proves it
+        named = policy is not None and policy.mode != "none" and policy.allows(exchanger.host)
+        if not (exchanger.proven or named):
+            raise TlsRefusedError(
+                Reply(0, "4.7.30", "REQUIRETLS is wanted, and nothing proves whose exchanger this is", exchanger.host)
+            )
+        return _Security("webpki")
 
     async def _talk(self, address: str, port: int, host: str, security: _Security) -> Session:
         session = await Session.connect(address, port, host, self._patience)

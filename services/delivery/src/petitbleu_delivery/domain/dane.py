@@ -66,7 +66,7 @@ def proves(
 ) -> bool:
     """Say whether a chain (DER, the server's own first) is one of those that the records name.
 
-    For DANE-EE the name and the dates do not count (§3.1.1); for DANE-TA the server's certificate must lead to the anchor by
+    For DANE-EE the name and the dates do not count (RFC 7672 §3.1.1); for DANE-TA the server's certificate must lead to the anchor by
     signatures of authorities, each in its time, and carry one of `names` (§3.1.2, §3.2.3). `now` is aware, the present when None.
     """
     if not chain:
@@ -85,7 +85,7 @@ def proves(
 
 
 def _with_anchor(record: Tlsa, chain: Sequence[bytes]) -> Sequence[bytes]:
-    """Add an anchor that stands in the DNS as a whole: the server need not show it (§3.1.2)."""
+    """Add an anchor that stands in the DNS as a whole: the server need not show it (RFC 7672 §3.1.2)."""
     whole = record.selector == 0 and record.matching == 0
     return [*chain, record.data] if whole and record.data not in chain else chain
 

@@ -196,7 +196,7 @@ class Session:
             mail.append(b"SMTPUTF8")
         if letter.require_tls:
             mail.append(b"REQUIRETLS")
-        dsn = "DSN" in has
+        dsn = "DSN" in has  # RFC 3461 §4.4 and before: passed on to who knows them, §5.2.1
         if dsn and letter.ret:
             mail.append(b"RET=" + letter.ret.encode("ascii"))
         if dsn and letter.envid:
