@@ -121,7 +121,7 @@ class Permits:
     def __init__(self, wait: int = 0) -> None:
         self.wait = wait
 
-    async def permit(self, account_id: int, tenant_id: int, recipients: int) -> int:
+    async def permit(self, account_id: int, tenant_id: int, recipients: int, key: bytes = b"") -> int:
         return self.wait
 
 

@@ -19,12 +19,14 @@ from petitbleu_delivery.adapters.guard import JuniorGuard
 from petitbleu_delivery.adapters.store import StoreFiling
 from petitbleu_delivery.bootstrap_domains import open_domains
 from petitbleu_delivery.bootstrap_outbound import Outbound, open_transport
+from petitbleu_delivery.bootstrap_permits import PermitParts
 from petitbleu_delivery.bootstrap_scripts import script_parts
 from petitbleu_delivery.bootstrap_submissions import submission_parts
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.consumers import ACCEPTED, AcceptedMail, DirectoryNews
 from petitbleu_delivery.grpc_api import ALLOWED, RoutingServicer
 from petitbleu_delivery.grpc_domains import DOMAINS_ALLOWED
+from petitbleu_delivery.grpc_permits import ALLOWED_PERMITS
 from petitbleu_delivery.grpc_queue import ALLOWED_QUEUE
 from petitbleu_delivery.grpc_reports import REPORTS_ALLOWED
 from petitbleu_delivery.grpc_scripts import ALLOWED_SCRIPTS, PERSON_SCRIPTS
@@ -205,7 +207,10 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     scripts = script_parts(settings, opened.pool, opened.store, opened.accounts, domains.keys)
     directory = AccountsDirectory(opened.accounts, settings.delivery_call_seconds)
     transport, egress = await open_transport(opened)
-    submissions = submission_parts(settings, opened.pool, client, opened.store, scripts.peers.people)
+    permits = PermitParts(settings, opened.pool)
+    submissions = submission_parts(
+        settings, opened.pool, client, opened.store, scripts.peers.people, permits.permits
+    )  # fmt: skip
     router = Router(directory, cache)
     outbound = Outbound(opened, directory, router, transport, domains.keys, news=submissions.news)
     await outbound.open()
@@ -230,12 +235,14 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         IdentityInterceptor(
             NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
             OperatorToken(settings.operator_token_file),
-            {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **REPORTS_ALLOWED, **ALLOWED_SUBMISSIONS, **ALLOWED_QUEUE},
+            {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **REPORTS_ALLOWED, **ALLOWED_SUBMISSIONS, **ALLOWED_QUEUE,
+             **ALLOWED_PERMITS},
             PERSON_SCRIPTS | PERSON_SUBMISSIONS,
         )
     )  # fmt: skip
     scripts.serve(server)
     submissions.serve(server)
+    permits.serve(server)
     delivery_pb2_grpc.add_RoutingServiceServicer_to_server(
         RoutingServicer(tally, cache, lambda: pending_events(client)), server
     )
@@ -253,7 +260,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     consuming = asyncio.create_task(consumer.run())
     async with background(
         forever("delivery.news", 1.0, news.watch), forever("delivery.rules", 3600.0, scripts.upkeep), *domains.work(),
-        *submissions.tasks(), *outbound.work(),
+        *submissions.tasks(), *permits.tasks(), *outbound.work(),
     ):  # fmt: skip
         await stop.wait()
         opened.health.draining = True

@@ -18,7 +18,8 @@ from petitbleu_delivery.domain.submissions import Rates
 from petitbleu_delivery.grpc_submissions import SubmissionServicer
 from petitbleu_delivery.service.submissions.handover import HandOver
 from petitbleu_delivery.service.submissions.news import Reported
-from petitbleu_delivery.service.submissions.submissions import AnyoneMaySend, Submissions
+from petitbleu_delivery.service.submissions.ports import Permits
+from petitbleu_delivery.service.submissions.submissions import Submissions
 from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.outbox import Outbox
 from petitbleu_kit.rpc import Peer
@@ -40,11 +41,12 @@ class SubmissionParts:
         store: The channel to store.
         seal: Seals what submissions say.
         living: Says which of at most 1,000 accounts are there.
+        permits: Says who may send how much.
     """
 
     def __init__(
         self, settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], bus: Client, store: Peer, seal: Seal,
-        living: Living,
+        living: Living, permits: Permits,
     ) -> None:  # fmt: skip
         self._living = living
         self._outbox = Outbox(pool, bus, "delivery", "DELIVERY")
@@ -52,7 +54,7 @@ class SubmissionParts:
         outgoing = StoreOutgoing(store, settings.delivery_commit_seconds, settings.hostname)
         self._handover = HandOver(self._table, outgoing)
         rates = Rates(settings.submission_hour_recipients, settings.submission_day_recipients)
-        self._submissions = Submissions(self._table, self._handover, AnyoneMaySend(), rates)
+        self._submissions = Submissions(self._table, self._handover, permits, rates)
         self._keep_ms = settings.submission_keep_days * _DAY_MS
         self.news = Reported(self._table)
 
@@ -79,11 +81,18 @@ class SubmissionParts:
 
 
 def submission_parts(
-    settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], bus: Client, store: Peer, living: Living
+    settings: DeliverySettings,
+    pool: asyncpg.Pool[asyncpg.Record],
+    bus: Client,
+    store: Peer,
+    living: Living,
+    permits: Permits,
 ) -> SubmissionParts:
     """Put submissions together.
 
     Raises:
         StartupError: the key cannot be read.
     """
-    return SubmissionParts(settings, pool, bus, store, Seal(read_key(settings.key_file()), "submissions"), living)
+    return SubmissionParts(
+        settings, pool, bus, store, Seal(read_key(settings.key_file()), "submissions"), living, permits
+    )

@@ -122,6 +122,16 @@ class DeliverySettings(ServiceSettings):
         le=365,
         description="Days for which a submission is shown once nothing is to be done for it (RFC 8621 §7).",
     )
+    permit_account_hour: int = Field(
+        2_000,
+        ge=0,
+        description="Most recipients of an account in an hour, its submissions of all kinds together; 0: no limit.",
+    )
+    permit_account_day: int = Field(10_000, ge=0, description="The same in a day.")
+    permit_tenant_hour: int = Field(
+        40_000, ge=0, description="Most recipients of all accounts of a tenant in an hour; 0: no limit."
+    )
+    permit_tenant_day: int = Field(200_000, ge=0, description="The same in a day.")
     outbound_relay: str = Field(
         "", description="`host:port` of a smart host that takes all mail for other servers; the MX look-up when empty."
     )

@@ -23,6 +23,9 @@ OUTCOMES: Final = Counter("petitbleu_delivery_outcomes_total", "Outcomes recorde
 IN_FLIGHT: Final = Gauge("petitbleu_delivery_in_flight", "Recipients in the round under way")
 WAITING: Final = Gauge("petitbleu_delivery_waiting_for_guard", "Recipients that wait for junior-guard's answer")
 BAD_EVENTS: Final = Counter("petitbleu_delivery_bad_events_total", "Events that could not be read, skipped")
+PERMITS: Final = Counter(
+    "petitbleu_delivery_permits_total", "Messages that asked whether they may be sent", ["verdict"]
+)
 UNLISTED: Final = Counter(
     "petitbleu_delivery_unlisted_total", "Accepted messages whose recipients store refused to list; they stay open"
 )

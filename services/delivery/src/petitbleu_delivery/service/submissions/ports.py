@@ -69,5 +69,5 @@ class Outgoing(Protocol):
 class Permits(Protocol):
     """Who may send how much."""
 
-    async def permit(self, account_id: int, tenant_id: int, recipients: int) -> int:
-        """Count recipients; return 0 when the account may send to them, else seconds after which it may."""
+    async def permit(self, account_id: int, tenant_id: int, recipients: int, key: bytes = b"") -> int:
+        """Count recipients, once a `key`; return 0 when the account may send to them, else seconds after which it may."""

@@ -181,7 +181,9 @@ class Submissions:
         refused: dict[int, int] = {}
         for index, update in enumerate(updates):
             if update.wanted is not None:
-                wait = await self._permits.permit(account_id, tenant_id, update.wanted.recipients)
+                wait = await self._permits.permit(
+                    account_id, tenant_id, update.wanted.recipients, update.wanted.submission_id
+                )  # fmt: skip
                 if wait:
                     refused[index] = wait
         return refused
@@ -207,6 +209,6 @@ def _do(ledger: Ledger, update: Update, results: Sequence[Done], rates: Rates) -
 class AnyoneMaySend:
     """`Permits` where nobody counts."""
 
-    async def permit(self, account_id: int, tenant_id: int, recipients: int) -> int:  # noqa: ARG002
+    async def permit(self, account_id: int, tenant_id: int, recipients: int, key: bytes = b"") -> int:  # noqa: ARG002
         """Say yes."""
         return 0

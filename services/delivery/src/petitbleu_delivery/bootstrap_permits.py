@@ -1,0 +1,38 @@
+"""Wires permits together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+import asyncpg
+import grpc.aio
+
+from petitbleu.delivery.v1 import permits_pb2_grpc
+from petitbleu_delivery.adapters.permit_rows import PostgresPermits
+from petitbleu_delivery.config import DeliverySettings
+from petitbleu_delivery.grpc_permits import PermitServicer
+from petitbleu_delivery.service.permits import Limits, Permits
+from petitbleu_kit.lifecycle import forever
+
+
+class PermitParts:
+    """What permits consist of.
+
+    Attributes:
+        permits: Says who may send how much.
+    """
+
+    def __init__(self, settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        limits = Limits(
+            settings.permit_account_hour, settings.permit_account_day,
+            settings.permit_tenant_hour, settings.permit_tenant_day,
+        )  # fmt: skip
+        self.permits = Permits(PostgresPermits(pool), limits)
+
+    def serve(self, server: grpc.aio.Server) -> None:
+        """Answer ingest."""
+        permits_pb2_grpc.add_PermitServiceServicer_to_server(PermitServicer(self.permits), server)
+
+    def tasks(self) -> list[Awaitable[None]]:
+        """Return what runs beside."""
+        return [forever("delivery.permits_prune", 3600.0, self.permits.prune)]

@@ -1,0 +1,158 @@
+"""Permits on a real database and through delivery's own doors: many at once, both ways of submitting, and nobody else's word."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import grpc
+import pytest
+from tests.integration.delivery_world import DeliveryWorld
+from tests.ports import offset_of
+
+from petitbleu.delivery.v1 import permits_pb2, permits_pb2_grpc, submission_pb2, submission_pb2_grpc
+from petitbleu_delivery.adapters.permit_rows import SHARES, PostgresPermits
+from petitbleu_delivery.service.permits import Limits, Permits, now_ms
+from petitbleu_dev.backends import postgres
+from petitbleu_dev.backends.context import Context
+from petitbleu_dev.stack import Stack
+from petitbleu_kit.ids import partition_of_account
+from petitbleu_kit.postgres import open_pool
+
+OFFSET = offset_of(545)
+HOUR, TENANT_HOUR = 12, 200
+
+
+@pytest.fixture(scope="module")
+def permit_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    only = "backends,store,accounts,delivery,junior-guard"
+    environment = {"PETITBLEU_PERMIT_ACCOUNT_HOUR": str(HOUR)}
+    stack = Stack(tmp_path_factory.mktemp("permits") / "data", OFFSET, only=only, environment=environment)
+    stack.start()
+    try:
+        stack.wait_ready()
+
+        async def prepare() -> None:
+            made = DeliveryWorld(stack)
+            await made.prepare()
+            await made.close()
+
+        asyncio.run(prepare())
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+async def world(permit_stack: Stack) -> AsyncIterator[DeliveryWorld]:
+    made = DeliveryWorld(permit_stack)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def pool(permit_stack: Stack) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
+    context = Context(permit_stack.layout, permit_stack.ports, None, print)  # type: ignore[arg-type]
+    made = await open_pool(postgres.dsn(context, "delivery"), "delivery", 8)
+    yield made
+    await made.close()
+
+
+def an_id() -> int:
+    return secrets.randbits(62) | 1 << 62
+
+
+async def ask(world: DeliveryWorld, account: int, tenant: int, recipients: int, caller: str = "ingest") -> int:
+    request = permits_pb2.PermitRequest(
+        account_id=account, tenant_id=tenant, recipients=recipients, key=os.urandom(32)
+    )  # fmt: skip
+    answer = await world.call("delivery", caller, permits_pb2_grpc.PermitServiceStub, "Permit", request)
+    return int(answer.retry_after_seconds)
+
+
+async def test_ingest_is_told_how_long_to_wait(world: DeliveryWorld) -> None:
+    account, tenant = an_id(), an_id()
+    assert await ask(world, account, tenant, HOUR) == 0
+    assert 3000 < await ask(world, account, tenant, 1) <= 3900
+    assert await ask(world, an_id(), tenant, 1) == 0
+
+
+async def test_only_ingest_may_ask_and_only_for_somebody(world: DeliveryWorld) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await ask(world, an_id(), an_id(), 1, "gateway")
+    assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await ask(world, an_id(), an_id(), 0)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_an_account_that_asks_many_times_at_once_gets_its_limit_exactly(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> None:
+    permits = Permits(PostgresPermits(pool), Limits(HOUR, 0, 0, 0))
+    account, tenant = an_id(), an_id()
+    waits = await asyncio.gather(*(permits.permit(account, tenant, 1, os.urandom(16)) for _ in range(60)))
+    assert waits.count(0) == HOUR
+
+
+async def test_the_same_message_many_times_at_once_is_counted_once(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    permits = Permits(PostgresPermits(pool), Limits(HOUR, 0, 0, 0))
+    account, tenant = an_id(), an_id()
+    waits = await asyncio.gather(*(permits.permit(account, tenant, HOUR, b"the same") for _ in range(20)))
+    assert waits == [0] * 20
+    assert await permits.permit(account, tenant, 1, b"another") > 0
+
+
+async def test_a_tenants_people_are_counted_together_in_shares(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    permits = Permits(PostgresPermits(pool), Limits(0, 0, TENANT_HOUR, 0))
+    tenant = an_id()
+    waits = [await permits.permit(an_id(), tenant, 1) for _ in range(TENANT_HOUR)]
+    assert waits == [0] * TENANT_HOUR
+    late = await asyncio.gather(*(permits.permit(an_id(), tenant, 1) for _ in range(SHARES * 2)))
+    assert all(late)
+    statement = "/* cold:test.shares */ SELECT count(*) FROM permit_tenant WHERE partition = $1 AND tenant_id = $2"
+    assert 1 < await pool.fetchval(statement, partition_of_account(tenant), tenant) <= SHARES
+
+
+async def test_counts_of_more_than_a_day_ago_are_forgotten(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    permits = Permits(PostgresPermits(pool), Limits(HOUR, 0, 0, 0))
+    account, tenant = an_id(), an_id()
+    statement = "/* cold:test.permit */ SELECT count(*) FROM permit_account WHERE account_id = $1"
+    assert await permits.permit(account, tenant, 1) == 0
+    await permits.prune()
+    assert await pool.fetchval(statement, account) == 1
+    await PostgresPermits(pool).prune(now_ms() + 27 * 3_600_000)
+    assert await pool.fetchval(statement, account) == 0
+    assert await permits.permit(account, tenant, 1) == 0
+
+
+async def test_submissions_over_jmap_are_counted_with_those_over_smtp(world: DeliveryWorld) -> None:
+    address, account = await world.person("anna")
+    envelope = submission_pb2.SubmissionEnvelope(
+        mail_from=submission_pb2.EnvelopeAddress(address=address),
+        recipients=[submission_pb2.EnvelopeAddress(address=address)] * HOUR,
+    )
+
+    async def submit() -> submission_pb2.SubmissionResult:
+        new = submission_pb2.NewSubmission(
+            identity_id=1, message_id=1, thread_id=1, envelope=envelope, submission_id=os.urandom(16),
+            hold_until_ms=now_ms() + 3_600_000,
+        )  # fmt: skip
+        request = submission_pb2.UpdateSubmissionsRequest(
+            account_id=account, updates=[submission_pb2.SubmissionUpdate(create=new)]
+        )
+        answer = await world.call(
+            "delivery", "gateway", submission_pb2_grpc.SubmissionServiceStub, "UpdateSubmissions", request,
+            world.principal(account),
+        )  # fmt: skip
+        result: submission_pb2.SubmissionResult = answer.results[0]
+        return result
+
+    assert (await submit()).status == submission_pb2.SUBMISSION_STATUS_OK
+    refused = await submit()
+    assert refused.status == submission_pb2.SUBMISSION_STATUS_OVER_LIMIT
+    assert 0 < refused.retry_after_seconds <= 3900
+    assert await ask(world, account, an_id(), 1) > 0
