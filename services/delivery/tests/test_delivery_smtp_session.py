@@ -49,7 +49,10 @@ class Scripted:
                     break
                 writer.write(told.encode() + b"\r\n")
                 if word == "DATA" and told.startswith("354"):
-                    self.data.append(await reader.readuntil(b"\r\n.\r\n"))
+                    text = b""
+                    while (one := await reader.readline()) not in {b".\r\n", b""}:
+                        text += one
+                    self.data.append(text + one)
                     final = self._of("FINAL", "250 2.0.0 taken")
                     if final is None:
                         break
