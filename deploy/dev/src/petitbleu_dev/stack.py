@@ -74,15 +74,19 @@ class Stack:
         """What the supervisor printed."""
         return self.layout.data / "supervisor.out"
 
-    def start(self) -> None:
-        """Start the supervisor; returns at once."""
-        self.layout.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def command(self) -> list[str]:
+        """Command line of the supervisor."""
         arguments = ["--data", str(self.layout.data), "--port-offset", str(self.ports.offset), "--only", self._only]
         if not self._demo:
             arguments.append("--no-demo")
+        return [sys.executable, "-m", "petitbleu_dev", "up", *arguments]
+
+    def start(self) -> None:
+        """Start the supervisor; returns at once."""
+        self.layout.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "petitbleu_dev", "up", *arguments],
+                self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
