@@ -24,6 +24,7 @@ from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
 OFFSET = offset_of(500)
+HOUR_RECIPIENTS = 60
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,7 @@ def sink() -> Iterator[Sink]:
 def stack(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[LiveStack]:
     environment = {
         "PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}", "PETITBLEU_SMTP_UNKNOWN_DELAY": "0", "PETITBLEU_AUTHSERV_ID": "own.test",
+        "PETITBLEU_PERMIT_ACCOUNT_HOUR": str(HOUR_RECIPIENTS),
     }  # fmt: skip
     one = LiveStack(tmp_path_factory.mktemp("submission") / "data", OFFSET, environment)
     try:
@@ -206,6 +208,30 @@ def test_a_large_message_is_completed_too(stack: LiveStack, sink: Sink, login: s
     assert b"secret" not in content.partition(b"\r\n\r\n")[0]
     assert b"\r\nMessage-ID: <" in content
     assert content.count(b"x" * 76 + b"\r\n") == 40_000
+
+
+def test_too_many_recipients_in_an_hour_wait(stack: LiveStack, sink: Sink) -> None:
+    sender = stack.new_account()
+    token, message = letter(sender, "far@else.test")
+    octets = message.as_bytes(policy=SMTP)
+    large = octets + b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * 60_000
+    many = [f"u{number}@else.test" for number in range(HOUR_RECIPIENTS)]
+    with starttls(stack) as client:
+        client.login(sender, PASSWORD)
+        client.sendmail(sender, many, octets)
+        with pytest.raises(smtplib.SMTPDataError):  # the same again is another message: our 250 was seen
+            client.sendmail(sender, many, octets)
+        for body in (octets + b"More\r\n", large):
+            with pytest.raises(smtplib.SMTPDataError) as refused:
+                client.sendmail(sender, ["far@else.test"], body)
+            assert refused.value.smtp_code == 450
+            assert b"4.7.1" in refused.value.smtp_error
+            assert b"try again in" in refused.value.smtp_error
+    deadline = time.monotonic() + 30
+    while sum(len(one.recipients) for one in sink.by_token(token)) < HOUR_RECIPIENTS:
+        assert time.monotonic() < deadline, "they did not leave"
+        time.sleep(0.05)
+    assert sorted(to for one in sink.by_token(token) for to in one.recipients) == sorted(many)
 
 
 @pytest.mark.skipif(shutil.which("swaks") is None, reason="PEER MISSING: swaks is not installed")

@@ -20,6 +20,7 @@ from petitbleu_ingest.adapters.accounts import GrpcDirectory
 from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.dns import DnsLimits, DnsResolver
 from petitbleu_ingest.adapters.logins import GrpcLogins
+from petitbleu_ingest.adapters.permits import GrpcPermits
 from petitbleu_ingest.adapters.reports import GrpcReports
 from petitbleu_ingest.adapters.rspamd import Rspamd
 from petitbleu_ingest.adapters.store import GrpcStore
@@ -134,16 +135,17 @@ def make_door(
     )  # fmt: skip
 
 
-def submission_doors(door: Door, accounts: Peer) -> list[tuple[int, Door]]:
+def submission_doors(door: Door, accounts: Peer, delivery: Peer) -> list[tuple[int, Door]]:
     """Return the doors of submission with their ports: what they share with the MX is one."""
     settings = door.settings
     logins = GrpcLogins(accounts, settings.submission_login_seconds)
+    permits = GrpcPermits(delivery, settings.ingest_lookup_seconds)
     return [
         (
             port,
             replace(
                 door, judge=None, sessions=set(),
-                submission=Submission(logins, implicit_tls=implicit, clear_on_loopback=settings.dev),
+                submission=Submission(logins, permits, implicit_tls=implicit, clear_on_loopback=settings.dev),
             ),
         )
         for port, implicit in settings.submission_ports
@@ -241,7 +243,7 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
         await health.start()
     except OSError:
         raise StartupError(f"health port {settings.worker_health_port} is in use") from None
-    opened = [(settings.port, door), *submission_doors(door, accounts)]
+    opened = [(settings.port, door), *submission_doors(door, accounts, delivery)]
     doors = [one for _, one in opened]
     servers = [await listen(one, port, reuse_port=settings.ingest_worker >= 0) for port, one in opened]
     _log.info("listening", ports=[port for port, _ in opened], worker=settings.ingest_worker)

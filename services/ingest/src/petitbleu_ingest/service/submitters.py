@@ -1,4 +1,4 @@
-"""Who submits: a credential becomes an account."""
+"""Who submits: a credential becomes an account, which may send to so many."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ class AccountsAwayError(Exception):
     """accounts does not answer."""
 
 
+class PermitsAwayError(Exception):
+    """Nobody can say how many somebody has sent to."""
+
+
 class Logins(Protocol):
     """Checks credentials. Each raises `WrongCredentialError`, `TooManyTriesError`, `AccountsAwayError`."""
 
@@ -28,4 +32,12 @@ class Logins(Protocol):
 
     async def by_token(self, token: str, client: str) -> Submitter:
         """By a bearer session."""
+        ...
+
+
+class Permits(Protocol):
+    """Says who may send how much."""
+
+    async def permit(self, submitter: Submitter, recipients: int) -> int:
+        """Count the recipients of a message; return 0, or the seconds to wait. Raises `PermitsAwayError`."""
         ...

@@ -14,6 +14,8 @@ from petitbleu_ingest.errors import REFUSAL_WIRE, Refusal
 from petitbleu_ingest.service.submitters import (
     AccountsAwayError,
     Logins,
+    Permits,
+    PermitsAwayError,
     TooManyTriesError,
     WrongCredentialError,
 )
@@ -22,6 +24,7 @@ from petitbleu_mail import sasl
 from petitbleu_mail.address_list import as_addresses
 from petitbleu_mail.headers import Headers
 from petitbleu_mail.smtp_grammar import Auth, Mail
+from petitbleu_mail.status import Reply, Status
 
 if TYPE_CHECKING:
     from petitbleu_ingest.smtp.exchanger import MailExchanger
@@ -44,11 +47,13 @@ class Submission:
 
     Attributes:
         logins: Checks credentials.
+        permits: Says who may send how much.
         implicit_tls: Whether TLS begins before the greeting (RFC 8314 §3.3).
         clear_on_loopback: Whether a client on this machine may log in without TLS.
     """
 
     logins: Logins
+    permits: Permits
     implicit_tls: bool = False
     clear_on_loopback: bool = False
 
@@ -182,3 +187,21 @@ def refused_header(submitter: Submitter, headers: Headers) -> Refusal | None:
     if not all(submitter.owns(one.email) for one in (*authors, *senders)):
         return Refusal.FROM_NOT_YOURS
     return None
+
+
+async def refused_amount(permits: Permits, submitter: Submitter, recipients: int) -> bytes:
+    """Return the reply to a message with too many recipients for now, empty when it may be sent (RFC 6409 §6.2).
+
+    Without an answer it may not: a limit that ends with a database is one that a thief can end (ADR 29). Each message is counted, one
+    that was there before too: whoever has seen our 250 and sends the same again sends another.
+    """
+    try:
+        seconds = await permits.permit(submitter, recipients)
+    except PermitsAwayError:
+        return REFUSAL_WIRE[Refusal.SYSTEM_TROUBLE]
+    if not seconds:
+        return b""
+    minutes = -(-seconds // 60)
+    return Reply(
+        450, Status("4.7.1"), f"You have sent to very many lately, try again in {minutes} minutes"
+    ).encode()  # fmt: skip

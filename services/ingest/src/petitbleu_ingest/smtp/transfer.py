@@ -16,6 +16,7 @@ from petitbleu_ingest.ports import Accepted, StoreAwayError, StoreFullError
 from petitbleu_ingest.smtp import modes
 from petitbleu_ingest.smtp.message_log import MessageLine
 from petitbleu_ingest.smtp.reception import Reception
+from petitbleu_ingest.smtp.submission import refused_amount
 from petitbleu_ingest.smtp.transaction import Transaction
 from petitbleu_kit.batching import QueueFullError
 from petitbleu_kit.logs import get_logger
@@ -188,7 +189,7 @@ def _complete(smtp: MailExchanger, reception: Reception) -> None:
     if reception.upload is None:
         # what waits for its sentence or in the batch is still this session's
         smtp.door.budget.charge(smtp, len(body), smtp.loop.time())
-    if transaction.judgement is not None or reception.upload is not None:
+    if transaction.judgement is not None or reception.upload is not None or submitter is not None:
         task = smtp.loop.create_task(_finish_message(smtp, transaction, reception, message, arrived))
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
@@ -199,8 +200,14 @@ def _complete(smtp: MailExchanger, reception: Reception) -> None:
 async def _finish_message(
     smtp: MailExchanger, transaction: Transaction, reception: Reception, message: Incoming, arrived: float
 ) -> None:
-    """Judge it, if anybody does, and hand it over."""
+    """Judge it, if anybody does, or ask whether its submitter may send it; hand it over."""
     door = smtp.door
+    if door.submission is not None and message.submitter is not None:
+        wire = await refused_amount(door.submission.permits, message.submitter, len(transaction.recipients))
+        if smtp.ended or wire:
+            _finish(smtp, transaction, reception, arrived, wire, "over_limit" if wire else "dropped")
+            smtp.proceed()
+            return
     if door.judge is not None and transaction.judgement is not None:
         sentence = await door.judge.sentence(transaction.judgement)
         refusal = sentence.refusal
