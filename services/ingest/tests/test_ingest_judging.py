@@ -6,7 +6,7 @@ import asyncio
 from ipaddress import IPv4Address, ip_address
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from services.ingest.tests import ingest_fakes as fakes
 from services.ingest.tests.judging_world import BROKEN, HELLO, JudgingBench, sealed, signed, table
@@ -325,6 +325,11 @@ _pieces = st.sampled_from(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(parts=[b"\n", b"LONG", b"From: ann@good.example\r\n", b"DKIM-Signature: v=1;"], cut=1)
+@example(
+    parts=[b"\x00", b"From: ann@good.example\r\n", b": ", b"From: ann@good.example\r\n", b"LONG", b"From: x\r\n", b"DKIM-Signature: v=1;"],
+    cut=1,
+)  # fmt: skip
 @given(parts=st.lists(st.one_of(_pieces, st.binary(max_size=60)), max_size=12), cut=st.integers(1, 70_000))
 def test_whatever_comes_is_judged_the_same_in_any_pieces(parts: list[bytes], cut: int) -> None:
     body = b"".join(parts).replace(b"LONG", b"x" * 70_000)

@@ -131,6 +131,14 @@ def blank_line(message: bytes) -> int:
     return found.end() if found is not None else -1
 
 
+def without_blank_line(header: bytes) -> bytes:
+    """Return a header that may end with its blank line without it, its last field's line end kept."""
+    for line_end in (b"\r\n", b"\n"):
+        if header == line_end or header.endswith(b"\n" + line_end):
+            return header[: -len(line_end)]
+    return header
+
+
 def header_whole(message: bytes) -> bool:
     """Whether the header of a message that is still coming is here: behind it there is a blank line, or text that is none."""
     # two whole lines that are no field: of a single one the next decides (`petitbleu_mail.headers`)

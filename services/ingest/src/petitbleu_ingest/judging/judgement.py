@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from petitbleu_ingest.adapters.dns import MessageResolver
-from petitbleu_ingest.domain.message import Head
+from petitbleu_ingest.domain.message import Head, without_blank_line
 from petitbleu_ingest.judging.findings import ClientFindings, Findings, identifiers
 from petitbleu_ingest.judging.marks import Mark, header_marks
 from petitbleu_ingest.judging.scanning import Letter, Scan, Scanned, Scanners
@@ -118,6 +118,11 @@ class Judgement:
         if self._resolver is None:
             return
         header, start = split_message(message)
+        seen = head.headers.body_start
+        if seen < start:
+            # RFC 5322 §2.1 ends a header by CRLF alone; readers end it by a bare LF, or by text that is no field, and what they see is
+            # what is judged. It is the same then however the octets came: that end is looked for before all of the message is here.
+            header, start = without_blank_line(message[:seen]), seen
         fields = Fields(header)
         self.kept = len(header)
         self._author = author
