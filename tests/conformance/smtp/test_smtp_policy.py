@@ -199,7 +199,8 @@ def test_unknown_recipients_slow_down_then_421(ours_with: Start) -> None:
             assert client.cmd(f"RCPT TO:<guess{number}@demo.test>").code == 550
             spent.append(time.monotonic() - begun)
         assert min(spent[:3]) < 0.2
-        assert all(0.2 * 2**number <= seconds for number, seconds in enumerate(spent[3:]))
+        # a timer may be early by its resolution
+        assert all(0.18 * 2**number <= seconds for number, seconds in enumerate(spent[3:]))
         last = client.reply()
         assert (last.code, last.status) == (421, "4.7.0")
         assert client.closed()
