@@ -27,11 +27,11 @@ from petitbleu_delivery.adapters.records_dns import RecordLookups
 from petitbleu_delivery.adapters.smtp_transport import SmtpTransport
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
 from petitbleu_delivery.domain.outbound import Answer, Letter, LetterRecipient, Verdict
-from petitbleu_delivery.domain.sts import StsPolicy
 from petitbleu_delivery.smtp_client.session import Patience
 from petitbleu_dev.authority import Certificates
 from petitbleu_kit.egress import Egress, EgressRules
 from petitbleu_kit.egress_addresses import networks
+from petitbleu_mail.mta_sts import StsMode, StsPolicy
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = Patience(connect=20, greeting=20, command=20, data=20, block=20, final=20)
@@ -181,15 +181,15 @@ async def test_both_families_are_among_the_first_addresses() -> None:
 async def test_rfc8461_5_enforced_policies_want_a_certificate_of_an_authority(postfix: Postfix) -> None:
     names = {"demo.test": [MX], "mx.demo.test": [HERE]}
     self_made = postfix.base / "cert.pem"
-    there = {"demo": StsPolicy("enforce", ("mx.demo.test",), 86_400)}
+    there = {"demo": StsPolicy(StsMode.ENFORCE, ("mx.demo.test",), 86_400)}
     async with transport_to(postfix.port, names, policies=Policies(**there)) as (transport, _):
         assert told(await transport.deliver("demo.test", letter("alice@demo.test"))) == [(Verdict.DEFERRED, "4.7.5")]
-    elsewhere = {"demo": StsPolicy("enforce", ("*.elsewhere.test",), 86_400)}
+    elsewhere = {"demo": StsPolicy(StsMode.ENFORCE, ("*.elsewhere.test",), 86_400)}
     async with transport_to(postfix.port, names, authority=self_made, policies=Policies(**elsewhere)) as (transport, _):
         (answer,) = await transport.deliver("demo.test", letter("alice@demo.test"))
         assert (answer.verdict, answer.reply.enhanced) == (Verdict.DEFERRED, "4.7.5")
         assert "policy" in answer.reply.text
-    testing = {"demo": StsPolicy("testing", ("*.elsewhere.test",), 86_400)}
+    testing = {"demo": StsPolicy(StsMode.TESTING, ("*.elsewhere.test",), 86_400)}
     async with transport_to(postfix.port, names, policies=Policies(**testing)) as (transport, _):
         assert told(await transport.deliver("demo.test", letter("alice@demo.test"))) == [(Verdict.SENT, "2.0.0")]
 
@@ -231,7 +231,7 @@ async def test_rfc7672_2_2_tlsa_records_name_the_key_and_nothing_else_will_do(po
     # without proof the record says nothing; DANE goes before an enforced policy (RFC 8461 §2)
     async with transport_to(postfix.port, {**names, tlsa: [wrong]}) as (transport, _):
         assert told(await transport.deliver("demo.test", letter("alice@demo.test"))) == [(Verdict.SENT, "2.0.0")]
-    strict = Policies(demo=StsPolicy("enforce", ("mx.elsewhere.test",), 86_400))
+    strict = Policies(demo=StsPolicy(StsMode.ENFORCE, ("mx.elsewhere.test",), 86_400))
     async with transport_to(postfix.port, {**names, tlsa: [right]}, proving=True, policies=strict) as (transport, _):
         assert told(await transport.deliver("demo.test", letter("alice@demo.test"))) == [(Verdict.SENT, "2.0.0")]
 
@@ -255,7 +255,7 @@ async def test_rfc7672_2_1_nobody_in_between_takes_tls_away(kind: str) -> None:
     if kind in {"dane", "encrypted"}:
         names[f"_{port}._tcp.mx.demo.test"] = [f"TLSA {3 if kind == 'dane' else 0} 1 1 " + "00" * 32]
     modes = {"sts": "enforce", "requiretls": "testing"}
-    policies = Policies(demo=StsPolicy(modes[kind], ("mx.demo.test",), 86_400)) if kind in modes else None
+    policies = Policies(demo=StsPolicy(StsMode(modes[kind]), ("mx.demo.test",), 86_400)) if kind in modes else None
     async with transport_to(port, names, proving=kind in {"dane", "encrypted"}, policies=policies) as (transport, _):
         answers = await transport.deliver("demo.test", letter("alice@demo.test", require_tls=kind == "requiretls"))
     server.close()
@@ -299,7 +299,7 @@ async def test_rfc8461_5_1_a_policy_is_fetched_by_https_and_stays_in_force_whate
 
     egress = Egress(EgressRules(LOOPBACK, (), frozenset({port})), trust, to_loopback)
     names = {"_mta-sts.demo.test": ['TXT "v=STSv1; id=a;"'], "_mta-sts.other.test": ['TXT "v=STSv1; id=a;"']}
-    enforced = StsPolicy("enforce", ("mx.demo.test",), 86_400)
+    enforced = StsPolicy(StsMode.ENFORCE, ("mx.demo.test",), 86_400)
     try:
         async with name_server(names) as (_, (host, dns_port)):
 
@@ -323,7 +323,7 @@ async def test_rfc8461_5_1_a_policy_is_fetched_by_https_and_stays_in_force_whate
                 assert await restarted().of("demo.test") == enforced
             assert asked == 4, "a redirect is not followed"
             served["status"], served["body"] = b"200 OK", b"version: STSv1\nmode: none\nmax_age: 600\n"
-            assert await restarted().of("demo.test") == StsPolicy("none", (), 600)
+            assert await restarted().of("demo.test") == StsPolicy(StsMode.NONE, (), 600)
     finally:
         server.close()
         await egress.close()

@@ -17,80 +17,9 @@ from hypothesis import strategies as st
 
 from petitbleu_delivery.domain.dane import proves, usable
 from petitbleu_delivery.domain.records_transport import Association
-from petitbleu_delivery.domain.sts import MAX_AGE_SECONDS, MODES, StsPolicy, policy_id, read_policy
 
 NOW: Final = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 HOST: Final = "mx.peer.example"
-POLICY: Final = b"version: STSv1\r\nmode: enforce\r\nmx: mx.peer.example\r\nmx: *.Pool.example\r\nmax_age: 86400\r\n"
-
-
-@pytest.mark.parametrize(
-    ("records", "found"),
-    [
-        ([b"v=STSv1; id=20260601T0;"], "20260601T0"),
-        ([b"v=spf1 -all", b"v=STSv1;id=a"], "a"),
-        ([b"v=STSv1; id=a", b"v=STSv1; id=b"], ""),
-        ([b"v=STSv1; id=a-b"], ""),
-        ([b"v=STSv1; id="], ""),
-        ([b"v=STSv10; id=a"], ""),
-        ([b"v=STSv1"], ""),
-        ([b"v=STSv1; id=\xe9"], ""),
-        ([], ""),
-    ],
-)  # fmt: skip
-def test_rfc8461_3_1_one_record_announces_a_policy(records: list[bytes], found: str) -> None:
-    assert policy_id(records) == found
-
-
-def test_rfc8461_3_2_a_policy_is_read() -> None:
-    policy = read_policy(POLICY)
-    assert policy == StsPolicy("enforce", ("mx.peer.example", "*.pool.example"), 86_400)
-    assert read_policy(POLICY.replace(b"\r\n", b"\n")) == policy
-    assert read_policy(POLICY + b"mode: none\nx-more: y\n") == policy
-    assert read_policy(POLICY.replace(b"86400", b"9999999999")) == StsPolicy(policy.mode, policy.mx, MAX_AGE_SECONDS)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"", POLICY.replace(b"STSv1", b"STSv2"), POLICY.replace(b"enforce", b"strict"), POLICY.replace(b"86400", b"-1"),
-        POLICY.replace(b"*.Pool", b"*.*.pool"), POLICY.replace(b"mx:", b"my:"), POLICY + b"x" * (64 << 10),
-        POLICY + b"\xff",
-    ],
-)  # fmt: skip
-def test_rfc8461_3_2_what_is_no_policy_is_none(text: bytes) -> None:
-    assert read_policy(text) is None
-
-
-@pytest.mark.parametrize(
-    ("host", "allowed"),
-    [
-        ("mx.peer.example", True), ("MX.PEER.EXAMPLE.", True), ("a.pool.example", True), ("a.b.pool.example", False),
-        ("pool.example", False), ("mx.evil.example", False), ("", False),
-    ],
-)  # fmt: skip
-def test_rfc8461_4_1_a_pattern_stands_for_one_label(host: str, allowed: bool) -> None:
-    policy = read_policy(POLICY)
-    assert policy is not None
-    assert policy.allows(host) is allowed
-
-
-@given(
-    st.lists(
-        st.one_of(
-            st.sampled_from([b"version: STSv1", b"mode: enforce", b"mode: none", b"mx: *.a", b"mx: a", b"max_age: 9"]),
-            st.binary(max_size=30),
-        ),
-        max_size=12,
-    ).map(b"\n".join)
-)
-def test_whatever_is_served_is_a_policy_within_bounds_or_none(text: bytes) -> None:
-    policy = read_policy(text)
-    if policy is not None:
-        assert policy.mode in MODES
-        assert 0 <= policy.max_age <= MAX_AGE_SECONDS
-        assert policy.mx or policy.mode == "none"
-    policy_id([text])
 
 
 class Made:

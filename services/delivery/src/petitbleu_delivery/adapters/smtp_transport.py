@@ -16,10 +16,10 @@ from petitbleu_delivery.adapters.exchangers import Exchanger, Exchangers, NoExch
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
 from petitbleu_delivery.domain import dane
 from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict
-from petitbleu_delivery.domain.sts import StsPolicy
 from petitbleu_delivery.smtp_client.session import Patience, Session, SessionError, TlsRefusedError
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.auth.resolver import TemporaryDnsError
+from petitbleu_mail.mta_sts import StsMode, StsPolicy
 
 _log = get_logger(__name__)
 _sessions = Counter("petitbleu_delivery_smtp_sessions_total", "Sessions with other servers", ["security"])
@@ -203,8 +203,8 @@ class SmtpTransport:
                     return _Security("dane", tuple(usable), (exchanger.host, destination))
                 if not require_tls:
                     return _Security("encrypted")  # RFC 7672 §2.1.1: TLS is a must, its keys are not known
-        if policy is not None and policy.mode == "enforce":
-            if not policy.allows(exchanger.host):
+        if policy is not None and policy.mode is StsMode.ENFORCE:
+            if not policy.covers(exchanger.host):
                 _tls_failures.labels(policy="sts").inc()
                 raise TlsRefusedError(
                     Reply(0, "4.7.5", "the domain's policy does not name this exchanger", exchanger.host)
@@ -213,7 +213,7 @@ class SmtpTransport:
         if not require_tls:
             return _Security("opportunistic")
         # RFC 8689 §4.2.1: the exchanger's name is not to be taken from whoever answers: DNSSEC or a policy of the domain proves it
-        named = policy is not None and policy.mode != "none" and policy.allows(exchanger.host)
+        named = policy is not None and policy.mode is not StsMode.NONE and policy.covers(exchanger.host)
         if not (exchanger.proven or named):
             raise TlsRefusedError(
                 Reply(0, "4.7.30", "REQUIRETLS is wanted, and nothing proves whose exchanger this is", exchanger.host)

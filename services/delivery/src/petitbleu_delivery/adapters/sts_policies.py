@@ -9,10 +9,10 @@ from typing import Final, Protocol
 
 import asyncpg
 
-from petitbleu_delivery.domain.sts import MAX_POLICY_OCTETS, StsPolicy, policy_id, read_policy
 from petitbleu_kit.egress import Egress, EgressError
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.auth.resolver import NoSuchNameError, TemporaryDnsError
+from petitbleu_mail.mta_sts import MAX_POLICY, StsError, StsMode, StsPolicy, parse_policy, policy_id
 
 _log = get_logger(__name__)
 # How long a look at the record serves, and how long one that failed (§3.3: not more often than each five minutes).
@@ -65,11 +65,11 @@ class StsPolicies:
 
     async def _look(self, domain: str) -> StsPolicy | None:
         row = await self._pool.fetchrow(_GET, domain)
-        kept = None if row is None else StsPolicy(row["mode"], tuple(row["mx"]), row["max_age"])
+        kept = None if row is None else StsPolicy(StsMode(row["mode"]), tuple(row["mx"]), row["max_age"])
         try:
             announced = policy_id(await self._names.txt(f"_mta-sts.{domain}"))
         except (NoSuchNameError, TemporaryDnsError):
-            announced = ""
+            announced = None
         policy = kept
         # §5.1: a policy that is kept stays in force until it ends, whatever becomes of the record
         if announced and (row is None or row["policy_id"] != announced):
@@ -77,7 +77,7 @@ class StsPolicies:
             if fetched is not None:
                 policy = fetched
                 await self._pool.execute(
-                    _PUT, domain, announced, fetched.mode, list(fetched.mx), fetched.max_age
+                    _PUT, domain, announced, fetched.mode.value, list(fetched.mx), fetched.max_age
                 )  # fmt: skip
         self._known[domain] = (time.monotonic() + _LOOK_SECONDS, policy)
         while len(self._known) > _MOST:
@@ -87,13 +87,15 @@ class StsPolicies:
     async def _fetch(self, domain: str) -> StsPolicy | None:
         url = f"https://mta-sts.{domain}{self._host_port}/.well-known/mta-sts.txt"
         try:
-            async with self._egress.get(
-                url, max_octets=MAX_POLICY_OCTETS, seconds=_FETCH_SECONDS, redirects=0
-            ) as answer:
+            async with self._egress.get(url, max_octets=MAX_POLICY, seconds=_FETCH_SECONDS, redirects=0) as answer:
                 if answer.status != 200 or answer.content_type != "text/plain":
                     return None
                 body = await answer.read()
         except EgressError as error:
             _log.info("policy cannot be fetched", reason=str(error))
             return None
-        return read_policy(body)
+        try:
+            return parse_policy(body)
+        except StsError as error:
+            _log.info("policy is none", reason=str(error))
+            return None
