@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from tests.conformance.jmap_scripts import MemoryScripts
 from tests.conformance.jmap_shares import ABOUT_SHARES, Directory, NoShares
 from tests.conformance.jmap_store import MemoryStore
 from tests.conformance.jmap_submissions import MemorySubmissions, memory_servicer
+from tests.ports import free_port
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc, push_pb2_grpc
 from petitbleu.delivery.v1 import scripts_pb2_grpc, submission_pb2_grpc
@@ -361,12 +361,6 @@ class JmapPeers:
             "PETITBLEU_IMAGE_RATE": "0.1",
             "PETITBLEU_EGRESS_PORTS": f"80,443,{self.pictures_port}",
         }
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conformance.smtp.servers import free_port
 from tests.integration.delivery_world import DeliveryWorld
-from tests.ports import offset_of
+from tests.ports import free_port, offset_of
 
 from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc
 from petitbleu_dev.stack import Stack

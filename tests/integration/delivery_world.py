@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import os
 import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import nats
@@ -24,6 +27,37 @@ DOMAIN = "route.test"
 PASSWORD = "petit-bleu-test"
 _names = itertools.count(1)
 Stub = TypeVar("Stub")
+
+
+ONLY = "backends,store,accounts,delivery,junior-guard"
+
+
+@contextlib.contextmanager
+def prepared_stack(
+    data: Path, offset: int, environment: Mapping[str, str] | None = None, only: str = ONLY
+) -> Iterator[Stack]:
+    """A stack that is ready, with the tenant and the domain of these tests; `only` names its programs."""
+    stack = Stack(data, offset, only=only, environment=environment)
+    stack.start()
+    try:
+        stack.wait_ready()
+
+        async def prepare() -> None:
+            async with world_of(stack) as made:
+                await made.prepare()
+
+        asyncio.run(prepare())
+        yield stack
+    finally:
+        stack.stop()
+
+
+@contextlib.asynccontextmanager
+async def world_of(stack: Stack) -> AsyncIterator[DeliveryWorld]:
+    """One test's hands on a stack."""
+    made = DeliveryWorld(stack)
+    yield made
+    await made.close()
 
 
 class DeliveryWorld:
@@ -214,3 +248,23 @@ class DeliveryWorld:
     async def close(self) -> None:
         for peer in self._peers.values():
             await peer.close()
+
+
+async def submit(
+    world: DeliveryWorld, account_id: int, sender: str, *recipients: str, **more: Any
+) -> tuple[str, bytes]:
+    """Accept a message as the submission door does; its subject and id."""
+    token = os.urandom(6).hex()
+    body = (
+        f"From: <{sender}>\r\nSubject: {token}\r\nMessage-ID: <{token}@route.test>\r\n\r\n.dots\r\n..too\r\n".encode()
+    )
+    told: dict[str, Any] = {
+        "idempotency_key": hashlib.sha256(os.urandom(16)).digest(), "mail_from": sender, "header_from": sender, "body": body,
+        "recipients": [accept_pb2.AcceptRecipient(address=one, tenant_id=1) for one in recipients],
+        "origin": accept_pb2.ORIGIN_SUBMITTED, "submitter_account_id": account_id,
+        "submitter_tenant_id": world._tenants.get(account_id, 1), "trace": b"Received: by us; Sun, 22 Nov 2026 00:00:00 +0000\r\n",
+        "verdicts": accept_pb2.AuthenticationVerdicts(from_authenticated=True), **more,
+    }  # fmt: skip
+    request = accept_pb2.AcceptRequest(items=[accept_pb2.AcceptItem(**told)])
+    done = await world.call("store", "ingest", accept_pb2_grpc.AcceptServiceStub, "Accept", request)
+    return token, done.results[0].accepted_id

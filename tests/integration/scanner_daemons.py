@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.ports import free_port
+
 RSPAMD: Final = shutil.which("rspamd")
 CLAMD: Final = shutil.which("clamd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # The test file of the European Institute for Computer Antivirus Research, and rspamd's own test patterns
@@ -22,13 +24,6 @@ _GTUBE: Final = b"JS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*
 SPAM: Final = b"X" + _GTUBE
 PROBABLE: Final = b"Y" + _GTUBE
 _USER: Final = "nobody"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -23,9 +23,8 @@ import grpc.aio
 import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_private_key
-from tests.integration.delivery_world import DOMAIN, DeliveryWorld
+from tests.integration.delivery_world import DOMAIN, DeliveryWorld, prepared_stack, submit, world_of
 from tests.integration.dns_server import NameServer, name_server
-from tests.integration.test_delivery_outbound import submit
 from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
@@ -98,34 +97,27 @@ def sink() -> Iterator[Sink]:
 
 @pytest.fixture(scope="module")
 def domains_stack(tmp_path_factory: pytest.TempPathFactory, zone: Zone, sink: Sink) -> Iterator[Stack]:
-    stack = Stack(
-        tmp_path_factory.mktemp("domains") / "data", OFFSET,
-        environment={
-            "PETITBLEU_DNS": zone.address, "PETITBLEU_LOG_LEVEL": "DEBUG", "PETITBLEU_SENDING_ADDRESSES": "192.0.2.7,2001:db8::7",
-            "PETITBLEU_MAIL_HOST": "mail.us.test", "PETITBLEU_DMARC_REPORT_FROM": "dmarc@route.test",
-            "PETITBLEU_DMARC_REPORT_SECONDS": "0.5", "PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}",
+    with prepared_stack(
+        tmp_path_factory.mktemp("domains") / "data",
+        OFFSET,
+        {
+            "PETITBLEU_DNS": zone.address,
+            "PETITBLEU_LOG_LEVEL": "DEBUG",
+            "PETITBLEU_SENDING_ADDRESSES": "192.0.2.7,2001:db8::7",
+            "PETITBLEU_MAIL_HOST": "mail.us.test",
+            "PETITBLEU_DMARC_REPORT_FROM": "dmarc@route.test",
+            "PETITBLEU_DMARC_REPORT_SECONDS": "0.5",
+            "PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}",
         },
-    )  # fmt: skip
-    stack.start()
-    try:
-        stack.wait_ready()
-
-        async def prepare() -> None:
-            made = DeliveryWorld(stack)
-            await made.prepare()
-            await made.close()
-
-        asyncio.run(prepare())
+        "backends,services",
+    ) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture
 async def world(domains_stack: Stack) -> AsyncIterator[DeliveryWorld]:
-    made = DeliveryWorld(domains_stack)
-    yield made
-    await made.close()
+    async with world_of(domains_stack) as made:
+        yield made
 
 
 @pytest.fixture

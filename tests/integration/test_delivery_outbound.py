@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.delivery_world import DOMAIN, DeliveryWorld
+from tests.integration.delivery_world import DOMAIN, DeliveryWorld, prepared_stack, submit, world_of
 from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
-from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc
+from petitbleu.store.v1 import accept_pb2
 from petitbleu_dev.stack import Stack
 
 OFFSET = offset_of(500)
@@ -34,48 +31,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Stac
         "PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}", "PETITBLEU_OUTBOUND_FIRST_RETRY_SECONDS": "2",
         "PETITBLEU_OUTBOUND_SILENT_SECONDS": "3",
     }  # fmt: skip
-    data: Path = tmp_path_factory.mktemp("outbound") / "data"
-    one = Stack(data, OFFSET, environment=environment)
-    try:
-        one.start()
-        one.wait_ready()
-
-        async def prepare() -> None:
-            made = DeliveryWorld(one)
-            await made.prepare()
-            await made.close()
-
-        asyncio.run(prepare())
+    with prepared_stack(tmp_path_factory.mktemp("outbound") / "data", OFFSET, environment, "backends,services") as one:
         yield one
-    finally:
-        one.stop()
 
 
 @pytest.fixture
 async def world(stack: Stack) -> AsyncIterator[DeliveryWorld]:
-    world = DeliveryWorld(stack)
-    yield world
-    await world.close()
-
-
-async def submit(
-    world: DeliveryWorld, account_id: int, sender: str, *recipients: str, **more: Any
-) -> tuple[str, bytes]:
-    """Accept a message as the submission door does; its subject and id."""
-    token = os.urandom(6).hex()
-    body = (
-        f"From: <{sender}>\r\nSubject: {token}\r\nMessage-ID: <{token}@route.test>\r\n\r\n.dots\r\n..too\r\n".encode()
-    )
-    told: dict[str, Any] = {
-        "idempotency_key": hashlib.sha256(os.urandom(16)).digest(), "mail_from": sender, "header_from": sender, "body": body,
-        "recipients": [accept_pb2.AcceptRecipient(address=one, tenant_id=1) for one in recipients],
-        "origin": accept_pb2.ORIGIN_SUBMITTED, "submitter_account_id": account_id,
-        "submitter_tenant_id": world._tenants.get(account_id, 1), "trace": b"Received: by us; Sun, 22 Nov 2026 00:00:00 +0000\r\n",
-        "verdicts": accept_pb2.AuthenticationVerdicts(from_authenticated=True), **more,
-    }  # fmt: skip
-    request = accept_pb2.AcceptRequest(items=[accept_pb2.AcceptItem(**told)])
-    done = await world.call("store", "ingest", accept_pb2_grpc.AcceptServiceStub, "Accept", request)
-    return token, done.results[0].accepted_id
+    async with world_of(stack) as made:
+        yield made
 
 
 async def until(condition: Any, seconds: float = 60) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import grpc
 import grpc.aio
 import pytest
-from tests.integration.delivery_world import DOMAIN, DeliveryWorld
+from tests.integration.delivery_world import DOMAIN, DeliveryWorld, prepared_stack, world_of
 from tests.ports import offset_of
 
 from petitbleu.accounts.v1 import accounts_pb2
@@ -23,28 +23,14 @@ OFFSET = offset_of(500)
 
 @pytest.fixture(scope="module")
 def delivery_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    only = "backends,store,accounts,delivery,junior-guard"
-    stack = Stack(tmp_path_factory.mktemp("delivery") / "data", OFFSET, only=only)
-    stack.start()
-    try:
-        stack.wait_ready()
-
-        async def prepare() -> None:
-            made = DeliveryWorld(stack)
-            await made.prepare()
-            await made.close()
-
-        asyncio.run(prepare())
+    with prepared_stack(tmp_path_factory.mktemp("delivery") / "data", OFFSET) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture
 async def world(delivery_stack: Stack) -> AsyncIterator[DeliveryWorld]:
-    made = DeliveryWorld(delivery_stack)
-    yield made
-    await made.close()
+    async with world_of(delivery_stack) as made:
+        yield made
 
 
 async def test_mail_is_filed_with_its_prefix_and_byte_for_byte(world: DeliveryWorld) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.integration.delivery_world import DeliveryWorld
+from tests.integration.delivery_world import DeliveryWorld, prepared_stack, world_of
 from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
@@ -42,28 +42,14 @@ def queue_stack(tmp_path_factory: pytest.TempPathFactory, other_server: Sink) ->
         "PETITBLEU_OUTBOUND_LONGEST_RETRY_SECONDS": "2", "PETITBLEU_OUTBOUND_WARN_SECONDS": "2",
         "PETITBLEU_OUTBOUND_EXPIRE_SECONDS": "12", "PETITBLEU_OUTBOUND_NAME": "mail.route.test",
     }  # fmt: skip
-    only = "backends,store,accounts,delivery,junior-guard"
-    stack = Stack(tmp_path_factory.mktemp("queue") / "data", OFFSET, only=only, environment=environment)
-    stack.start()
-    try:
-        stack.wait_ready()
-
-        async def prepare() -> None:
-            made = DeliveryWorld(stack)
-            await made.prepare()
-            await made.close()
-
-        asyncio.run(prepare())
+    with prepared_stack(tmp_path_factory.mktemp("queue") / "data", OFFSET, environment) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture
 async def world(queue_stack: Stack) -> AsyncIterator[DeliveryWorld]:
-    made = DeliveryWorld(queue_stack)
-    yield made
-    await made.close()
+    async with world_of(queue_stack) as made:
+        yield made
 
 
 async def submit(

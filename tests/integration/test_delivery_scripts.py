@@ -12,7 +12,7 @@ from email.message import Message
 from typing import Any
 
 import pytest
-from tests.integration.delivery_world import DeliveryWorld
+from tests.integration.delivery_world import DeliveryWorld, prepared_stack, world_of
 from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
@@ -36,29 +36,15 @@ def sink() -> Iterator[Sink]:
 
 @pytest.fixture(scope="module")
 def scripts_stack(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Stack]:
-    only = "backends,store,accounts,delivery,junior-guard"
     environment = {"PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}"}
-    stack = Stack(tmp_path_factory.mktemp("scripts") / "data", OFFSET, only=only, environment=environment)
-    stack.start()
-    try:
-        stack.wait_ready()
-
-        async def prepare() -> None:
-            made = DeliveryWorld(stack)
-            await made.prepare()
-            await made.close()
-
-        asyncio.run(prepare())
+    with prepared_stack(tmp_path_factory.mktemp("scripts") / "data", OFFSET, environment) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture
 async def world(scripts_stack: Stack) -> AsyncIterator[DeliveryWorld]:
-    made = DeliveryWorld(scripts_stack)
-    yield made
-    await made.close()
+    async with world_of(scripts_stack) as made:
+        yield made
 
 
 async def ask(world: DeliveryWorld, account: int, method: str, **fields: Any) -> Any:

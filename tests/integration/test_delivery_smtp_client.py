@@ -114,7 +114,7 @@ async def test_rfc3207_a_letter_goes_to_postfix_over_tls_and_each_recipient_has_
         first = await transport.deliver("demo.test", letter("alice@demo.test", "nobody@demo.test", "bob@demo.test"))
         second = await transport.deliver("demo.test", letter("nobody@demo.test"))
         third = await transport.deliver("demo.test", letter("alice@demo.test"))
-        (kept,) = transport._idle["demo.test"].sessions
+        (kept,) = transport._idle["demo.test"]
         assert kept[1].letters == 3, "one connection carried all three"
         assert kept[1].secured
     assert [verdict for verdict, _ in told(first)] == [Verdict.SENT, Verdict.REFUSED, Verdict.SENT]

@@ -27,7 +27,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from tests.conformance.jmap_client import CORE, MAIL, JmapClient, basic
-from tests.conformance.jmap_peers import PASSWORD, JmapPeers, free_port, running_gateway
+from tests.conformance.jmap_peers import PASSWORD, JmapPeers, running_gateway
+from tests.ports import free_port
 
 ALICE = "alice@demo.test"
 

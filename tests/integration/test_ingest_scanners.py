@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from services.ingest.tests.judging_world import JudgingBench, signed
-from tests.integration.scanner_daemons import CLAMD, EICAR, PROBABLE, RSPAMD, SPAM, clamd, free_port, rspamd
+from tests.folders import enterable
+from tests.integration.scanner_daemons import CLAMD, EICAR, PROBABLE, RSPAMD, SPAM, clamd, rspamd
+from tests.ports import free_port
 
 from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.rspamd import Rspamd
@@ -32,7 +31,7 @@ def rspamd_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if RSPAMD is None:
         pytest.skip("rspamd is not installed: mail is not sent through it")
     folder = tmp_path_factory.mktemp("rspamd")
-    _enterable(folder)
+    enterable(folder)
     with rspamd(folder / "run") as url:
         yield url
 
@@ -42,17 +41,9 @@ def clamd_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if CLAMD is None:
         pytest.skip("clamd is not installed: mail is not sent through it")
     folder = tmp_path_factory.mktemp("clamd")
-    _enterable(folder)
+    enterable(folder)
     with clamd(folder / "run") as place:
         yield place
-
-
-def _enterable(path: Path) -> None:
-    """Let the daemons' user in: pytest's folders are its user's own."""
-    top = Path(tempfile.gettempdir())
-    for one in (path, *path.parents):
-        if one.is_relative_to(top) and one != top and one.stat().st_uid == os.geteuid():
-            one.chmod(one.stat().st_mode | 0o055)
 
 
 def with_text(text: bytes, *, large: bool) -> bytes:

@@ -11,7 +11,7 @@ import asyncpg
 import grpc
 import grpc.aio
 import pytest
-from tests.integration.delivery_world import DOMAIN, DeliveryWorld
+from tests.integration.delivery_world import DOMAIN, DeliveryWorld, prepared_stack, world_of
 from tests.ports import offset_of
 
 from petitbleu.junior_guard.v1 import junior_guard_pb2, junior_guard_pb2_grpc
@@ -26,28 +26,14 @@ FRIEND = "Aunt.Canary7531@else.test"
 
 @pytest.fixture(scope="module")
 def gate_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    only = "backends,store,accounts,delivery,junior-guard"
-    stack = Stack(tmp_path_factory.mktemp("gate") / "data", OFFSET, only=only)
-    stack.start()
-    try:
-        stack.wait_ready()
-
-        async def prepare() -> None:
-            made = DeliveryWorld(stack)
-            await made.prepare()
-            await made.close()
-
-        asyncio.run(prepare())
+    with prepared_stack(tmp_path_factory.mktemp("gate") / "data", OFFSET) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture
 async def world(gate_stack: Stack) -> AsyncIterator[DeliveryWorld]:
-    made = DeliveryWorld(gate_stack)
-    yield made
-    await made.close()
+    async with world_of(gate_stack) as made:
+        yield made
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import grpc
 import pytest
-from tests.integration.delivery_world import DeliveryWorld
+from tests.integration.delivery_world import DeliveryWorld, prepared_stack, world_of
 from tests.ports import offset_of
 
 from petitbleu.delivery.v1 import permits_pb2, permits_pb2_grpc, submission_pb2, submission_pb2_grpc
@@ -28,29 +28,15 @@ HOUR, TENANT_HOUR = 12, 200
 
 @pytest.fixture(scope="module")
 def permit_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    only = "backends,store,accounts,delivery,junior-guard"
     environment = {"PETITBLEU_PERMIT_ACCOUNT_HOUR": str(HOUR)}
-    stack = Stack(tmp_path_factory.mktemp("permits") / "data", OFFSET, only=only, environment=environment)
-    stack.start()
-    try:
-        stack.wait_ready()
-
-        async def prepare() -> None:
-            made = DeliveryWorld(stack)
-            await made.prepare()
-            await made.close()
-
-        asyncio.run(prepare())
+    with prepared_stack(tmp_path_factory.mktemp("permits") / "data", OFFSET, environment) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture
 async def world(permit_stack: Stack) -> AsyncIterator[DeliveryWorld]:
-    made = DeliveryWorld(permit_stack)
-    yield made
-    await made.close()
+    async with world_of(permit_stack) as made:
+        yield made
 
 
 @pytest.fixture

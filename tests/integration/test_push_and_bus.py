@@ -19,8 +19,9 @@ import pytest
 from google.protobuf.message import Message
 from tests.conformance import jmap_peers
 from tests.conformance.jmap_client import JmapClient
-from tests.conformance.jmap_peers import PASSWORD, JmapPeers, free_port, running_gateway
+from tests.conformance.jmap_peers import PASSWORD, JmapPeers, running_gateway
 from tests.conformance.jmap_push import hear, listening, request, tell, web_socket
+from tests.ports import free_port
 from websockets.frames import Frame, Opcode
 
 from petitbleu.events.v1 import events_pb2

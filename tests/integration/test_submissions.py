@@ -16,7 +16,7 @@ import asyncpg
 import grpc
 import pytest
 from nats.aio.client import Client
-from tests.integration.delivery_world import DeliveryWorld
+from tests.integration.delivery_world import DeliveryWorld, prepared_stack, world_of
 from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
@@ -49,29 +49,15 @@ def elsewhere() -> Iterator[Sink]:
 
 @pytest.fixture(scope="module")
 def submission_stack(tmp_path_factory: pytest.TempPathFactory, elsewhere: Sink) -> Iterator[Stack]:
-    only = "backends,store,accounts,delivery,junior-guard"
     environment = {"PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{elsewhere.port}"}
-    stack = Stack(tmp_path_factory.mktemp("submissions") / "data", OFFSET, only=only, environment=environment)
-    stack.start()
-    try:
-        stack.wait_ready()
-
-        async def prepare() -> None:
-            made = DeliveryWorld(stack)
-            await made.prepare()
-            await made.close()
-
-        asyncio.run(prepare())
+    with prepared_stack(tmp_path_factory.mktemp("submissions") / "data", OFFSET, environment) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture
 async def world(submission_stack: Stack) -> AsyncIterator[DeliveryWorld]:
-    made = DeliveryWorld(submission_stack)
-    yield made
-    await made.close()
+    async with world_of(submission_stack) as made:
+        yield made
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from tests.conformance import jmap_peers
 from tests.conformance.jmap_client import CORE, JmapClient
-from tests.conformance.jmap_peers import PASSWORD, JmapPeers, free_port, running_gateway
+from tests.conformance.jmap_peers import PASSWORD, JmapPeers, running_gateway
+from tests.ports import free_port
 from tests.push_service import PushService, UserAgent
 
 from petitbleu_dev import credentials

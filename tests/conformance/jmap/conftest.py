@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from tests.conformance import jmap_peers
 from tests.conformance.jmap_client import JmapClient
-from tests.conformance.jmap_peers import JmapPeers, free_port, running_gateway
+from tests.conformance.jmap_peers import JmapPeers, running_gateway
 from tests.live_stack import DOMAIN, PASSWORD, LiveStack
+from tests.ports import free_port
 from tests.push_service import PushService
 
 from petitbleu_dev import credentials

@@ -19,8 +19,9 @@ import httpx
 import pytest
 from tests.conformance import jmap_peers
 from tests.conformance.jmap_client import CORE, MAIL, JmapClient, basic
-from tests.conformance.jmap_peers import JmapPeers, free_port, running_gateway
+from tests.conformance.jmap_peers import JmapPeers, running_gateway
 from tests.conformance.jmap_push import web_socket
+from tests.ports import free_port
 from websockets.exceptions import ConnectionClosed
 
 Opener = Callable[..., contextlib.AbstractContextManager["Server"]]

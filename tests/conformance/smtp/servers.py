@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import grp
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -19,16 +17,12 @@ from typing import Any, TypeVar
 
 import pytest
 from tests.conformance.contract_peers import Peers
+from tests.folders import enterable, postfix_folders
+from tests.ports import free_port
 
 T = TypeVar("T")
 HOSTNAME = "mx.demo.test"
 POSTFIX_DAEMONS = Path("/usr/lib/postfix/sbin")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 20) -> None:
@@ -204,24 +198,13 @@ class Postfix(Server):
             pytest.skip("PEER MISSING: a private Postfix needs root", allow_module_level=True)
         if not (POSTFIX_DAEMONS / "master").exists():
             pytest.skip("PEER MISSING: Postfix is not installed", allow_module_level=True)
-        owner, group = pwd.getpwnam("postfix").pw_uid, grp.getgrnam("postdrop").gr_gid
         self.port = free_port()
-        for name in ("conf", "data", "queue"):
-            (base / name).mkdir(parents=True)
-        os.chown(base / "data", owner, -1)
-        folders = "active bounce corrupt defer deferred flush hold incoming private saved trace pid public maildrop"
-        for name in folders.split():
-            folder = base / "queue" / name
-            folder.mkdir()
-            if name != "pid":
-                os.chown(folder, owner, group if name in {"public", "maildrop"} else -1)
+        postfix_folders(base)
         certificate, key = make_certificate(base)
         texts = {"base": base, "daemons": POSTFIX_DAEMONS, "host": HOSTNAME, "certificate": certificate, "key": key}
         (base / "conf/main.cf").write_text(_MAIN_CF.format(**texts))
         (base / "conf/master.cf").write_text(_MASTER_CF.format(port=self.port))
-        for parent in (base, *base.parents):
-            if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
-                parent.chmod(parent.stat().st_mode | 0o055)
+        enterable(base)
         self.process = subprocess.Popen(
             [str(POSTFIX_DAEMONS / "master"), "-c", str(base / "conf"), "-d"],
             env={**os.environ, "MAIL_CONFIG": str(base / "conf")},

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ import grpc.aio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from tests.ports import free_port
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
 from petitbleu.junior_guard.v1 import junior_guard_pb2, junior_guard_pb2_grpc
@@ -34,12 +34,6 @@ OPERATOR_SECRET = "operator-secret-of-the-test"
 
 def _unprivileged() -> list[str]:
     return ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +71,7 @@ def cluster() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def nats_url() -> Iterator[str]:
     """A NATS server with JetStream."""
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="pb-nats-") as folder:
         server = subprocess.Popen(
             [str(binaries.nats_server()), "-js", "-sd", folder, "-a", "127.0.0.1", "-p", str(port)],

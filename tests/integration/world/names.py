@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import subprocess
-from pathlib import Path
 from typing import Final
 
+from tests.folders import enterable
 from tests.integration.world.namespaces import NETWORK, RESOLVER, Namespace
 
 SERVER_PORT: Final = 5300
@@ -130,9 +129,7 @@ class Names:
 
 def make_names(host: Namespace) -> Names:
     """Make the name servers of a world; its directory is readable to whoever they run as."""
-    for parent in (host.directory, *host.directory.parents):
-        if str(parent).startswith("/tmp/") and parent.stat().st_uid == os.geteuid():
-            parent.chmod(parent.stat().st_mode | 0o055)
+    enterable(host.directory)
     return Names(host)
 
 
@@ -140,8 +137,3 @@ def zone_text(text: str) -> str:
     """Quote a TXT record's data in strings of at most 255 octets (RFC 1035 §3.3.14)."""
     parts = [text[at : at + 250] for at in range(0, len(text), 250)]
     return " ".join(f'"{part}"' for part in parts)
-
-
-def read(path: Path) -> str:
-    """Return a log that may not be there yet."""
-    return path.read_text(errors="replace") if path.exists() else ""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import subprocess
 import time
 from email.message import EmailMessage
@@ -12,7 +10,8 @@ from email.parser import BytesParser
 from email.policy import default
 from typing import Final
 
-from tests.integration.world.authority import Authority, Pair
+from tests.folders import postfix_folders
+from tests.integration.world.authority import Authority
 from tests.integration.world.names import zone_text
 from tests.integration.world.namespaces import RESOLVER, Namespace
 
@@ -160,17 +159,9 @@ class PeerHost:
         (self.base / "ignored").write_text("")
 
     def _make_folders(self) -> None:
-        owner, group = pwd.getpwnam("postfix").pw_uid, grp.getgrnam("postdrop").gr_gid
-        for name in ("conf", "data", "queue", "mail"):
-            (self.base / name).mkdir()
-        os.chown(self.base / "data", owner, -1)
+        postfix_folders(self.base)
+        (self.base / "mail").mkdir()
         os.chown(self.base / "mail", _NOBODY, _NOBODY)
-        folders = "active bounce corrupt defer deferred flush hold incoming private saved trace pid public maildrop"
-        for name in folders.split():
-            folder = self.base / "queue" / name
-            folder.mkdir()
-            if name != "pid":
-                os.chown(folder, owner, group if name in {"public", "maildrop"} else -1)
 
     def dkim_record(self) -> str:
         """The record of its DKIM key, as a line of a zone."""
@@ -221,8 +212,3 @@ class PeerHost:
                 return found[0]
             assert time.monotonic() < deadline, f"{token} did not come:\n{self.log()[-3000:]}"
             time.sleep(0.2)
-
-    @property
-    def pair(self) -> Pair:
-        """Its certificate."""
-        return self.certificate
