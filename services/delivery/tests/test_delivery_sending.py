@@ -18,12 +18,12 @@ from petitbleu_delivery.adapters.queue_rows import Deferral, Entry, FinalAnswer,
 from petitbleu_delivery.domain.model import Message, Outcome, Recipient, Route, Settlement, Status
 from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict, goes_in_circles, pause_before
 from petitbleu_delivery.errors import Peer, PeerUnavailableError
-from petitbleu_delivery.ports import Unsigned
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.measures import Tally
+from petitbleu_delivery.service.outbound.destinations import Limits
 from petitbleu_delivery.service.outbound.entering import Entering
-from petitbleu_delivery.service.outbound.sending import Limits, Sender
+from petitbleu_delivery.service.outbound.sending import Sender
 from petitbleu_delivery.service.outbound.telling import FAILED, SENT, Teller, Told
 from petitbleu_delivery.service.rounds import Rounds
 from petitbleu_delivery.service.router import Router
@@ -60,6 +60,14 @@ class FakeStoreMail:
             header.recipients.add(address="b@else.test")
             found[accepted_id] = AcceptedLetter(header, b"Subject: x\r\n\r\n", True)
         return found
+
+
+class Unsigned:
+    """Signs nothing."""
+
+    async def sign(self, body: bytes, domain: str, tenant_id: int) -> bytes:
+        del domain, tenant_id
+        return body
 
 
 class FakeTeller:

@@ -212,12 +212,14 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         settings, opened.pool, client, opened.store, scripts.peers.people, permits.permits
     )  # fmt: skip
     router = Router(directory, cache)
-    outbound = Outbound(opened, directory, router, transport, domains.keys, news=submissions.news)
+    filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
+    guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
+    outbound = Outbound(opened, directory, router, filing, guard, transport, domains.keys, submissions.news)
     await outbound.open()
     rounds = Rounds(
-        StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds),
+        filing,
         router,
-        Gate(JuniorGuard(opened.guard, settings.delivery_guard_seconds)),
+        Gate(guard),
         tally,
         settings.delivery_round_recipients,
         scripts.rulings,

@@ -20,11 +20,12 @@ from petitbleu_delivery.adapters.store import StoreFiling
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.grpc_queue import QueueServicer
-from petitbleu_delivery.ports import DomainSigner, NoNews, SubmissionNews, SubmitterDirectory, Transport
+from petitbleu_delivery.ports import DomainSigner, SubmissionNews, SubmitterDirectory, Transport
 from petitbleu_delivery.service import measures
+from petitbleu_delivery.service.outbound.destinations import Limits
 from petitbleu_delivery.service.outbound.entering import Entering
 from petitbleu_delivery.service.outbound.notices import DeliveryNotices
-from petitbleu_delivery.service.outbound.sending import Limits, Sender
+from petitbleu_delivery.service.outbound.sending import Sender
 from petitbleu_delivery.service.outbound.telling import Teller
 from petitbleu_delivery.service.outbound.way_out import Submitters, WayOut
 from petitbleu_delivery.service.router import Router
@@ -115,15 +116,17 @@ class Outbound:
     Args:
         opened: Pool and peers.
         directory: accounts.
+        router: Where addresses lead.
+        filing: store.
+        guard: junior-guard.
         transport: Carries letters.
         signer: Signs them.
         news: Hears what became of submissions.
-        router: Where addresses lead.
     """
 
     def __init__(
-        self, opened: Backends, directory: SubmitterDirectory, router: Router, transport: Transport, signer: DomainSigner, *,
-        news: SubmissionNews | None = None,
+        self, opened: Backends, directory: SubmitterDirectory, router: Router, filing: StoreFiling, guard: JuniorGuard,
+        transport: Transport, signer: DomainSigner, news: SubmissionNews,
     ) -> None:  # fmt: skip
         settings = opened.settings
         self._silent = settings.outbound_silent_seconds
@@ -132,14 +135,12 @@ class Outbound:
         self.worker = new_row_id()
         self.rows = QueueRows(opened.pool)
         mail = AcceptedMail(opened.store, settings.delivery_commit_seconds)
-        filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
         self.submitters = Submitters(directory, settings.delivery_cache_seconds)
         self.notices = DeliveryNotices(
             router, self.submitters, mail, name_of(settings), settings.outbound_expire_seconds
         )
-        self.teller = Teller(self.rows, filing, news or NoNews(), self.notices)
+        self.teller = Teller(self.rows, filing, news, self.notices)
         self.sender = Sender(self.rows, mail, transport, signer, self.teller, limits_of(settings))
-        guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
         self.entering = Entering(self.rows, self.sender, WayOut(self.submitters, guard), self.worker)
         self._seen = 0.0
 

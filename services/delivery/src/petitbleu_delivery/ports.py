@@ -152,23 +152,6 @@ class SubmissionNews(Protocol):
         ...
 
 
-class Unsigned:
-    """Signs nothing: a deployment without keys."""
-
-    async def sign(self, body: bytes, domain: str, tenant_id: int) -> bytes:
-        """Return the message as it is."""
-        del domain, tenant_id
-        return body
-
-
-class NoNews:
-    """Nobody asks what becomes of submitted messages."""
-
-    async def record(self, news: Sequence[News]) -> None:
-        """Forget it."""
-        del news
-
-
 class Hosting(NamedTuple):
     """A hosted domain: its name in lower case and A-labels, and its tenant."""
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import dns.rdatatype
 
-from petitbleu_delivery.adapters.records_dns import RecordLookups
+from petitbleu_delivery.adapters.records_dns import RecordLookups, name_text
 from petitbleu_delivery.domain.outbound import Reply
 from petitbleu_delivery.domain.records_transport import Association
 from petitbleu_kit.egress_addresses import EgressError, EgressRules, public_addresses
@@ -132,7 +132,7 @@ class Exchangers:
         proven = proven and self._validates
         if not records:  # RFC 5321 §5.1: the domain itself, where it has an address
             return ((0, Exchanger(domain, proven)),)
-        found = [(record.preference, _text(record.exchange)) for record in records]
+        found = [(record.preference, name_text(record.exchange)) for record in records]
         if all(not host for _, host in found):  # RFC 7505 §3
             raise NoExchangerError(Reply(0, "5.1.10", "the domain takes no mail", ""), lasting=True)
         return tuple((preference, Exchanger(host, proven)) for preference, host in found if host)
@@ -195,10 +195,3 @@ class Exchangers:
         except NoSuchNameError:
             return None
         return records if proven and records else None
-
-
-def _text(name: Any) -> str:
-    labels = [label for label in name.labels if label]
-    if any(b"." in label or not label.isascii() for label in labels):
-        return ""
-    return b".".join(labels).decode("ascii").lower()

@@ -70,16 +70,20 @@ class RecordLookups:
     async def mx(self, name: str) -> tuple[MailExchanger, ...]:
         """The MX records, the most preferred first."""
         found, _ = await self.ask(name, dns.rdatatype.MX)
-        return tuple(sorted(MailExchanger(rdata.preference, _text(rdata.exchange)) for rdata in found))
+        return tuple(sorted(MailExchanger(rdata.preference, name_text(rdata.exchange)) for rdata in found))
 
     async def ptr(self, address: IPv4Address | IPv6Address) -> tuple[str, ...]:
         """The names of an address."""
-        return tuple(_text(rdata.target) for rdata in (await self.ask(address.reverse_pointer, dns.rdatatype.PTR))[0])
+        return tuple(
+            name_text(rdata.target) for rdata in (await self.ask(address.reverse_pointer, dns.rdatatype.PTR))[0]
+        )
 
     async def srv(self, name: str) -> tuple[Service, ...]:
         """The SRV records, the most preferred first."""
         found, _ = await self.ask(name, dns.rdatatype.SRV)
-        return tuple(sorted(Service(rdata.priority, rdata.weight, rdata.port, _text(rdata.target)) for rdata in found))
+        return tuple(
+            sorted(Service(rdata.priority, rdata.weight, rdata.port, name_text(rdata.target)) for rdata in found)
+        )
 
     async def tlsa(self, name: str) -> tuple[tuple[Association, ...], bool]:
         """The TLSA records, and whether DNSSEC proves them."""
@@ -103,7 +107,7 @@ def _made(server: str) -> dns.asyncresolver.Resolver:
     return resolver
 
 
-def _text(name: dns.name.Name) -> str:
+def name_text(name: dns.name.Name) -> str:
     """Return a name as text in lower case; "" for the root, and for one that text with dots between cannot stand for."""
     labels = [label for label in name.labels if label]
     if any(b"." in label or not label.isascii() for label in labels):

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
-
-import grpc
-import grpc.aio
+from typing import NamedTuple
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
-from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc, filing_pb2, filing_pb2_grpc, outgoing_pb2, outgoing_pb2_grpc
+from petitbleu.store.v1 import accept_pb2, filing_pb2, filing_pb2_grpc
+from petitbleu_delivery.adapters.accepted_mail import AcceptedMail
 from petitbleu_delivery.adapters.calls import ask
-from petitbleu_delivery.errors import Peer, PeerUnavailableError
+from petitbleu_delivery.errors import Peer, PeerRefusedError, PeerUnavailableError
 from petitbleu_kit.rpc import Peer as Channel
-
-_TAKEN: Final = frozenset({accept_pb2.ACCEPT_STATUS_OK, accept_pb2.ACCEPT_STATUS_REPEAT})
 
 
 class Letter(NamedTuple):
@@ -56,12 +52,10 @@ class RulePeers:
     def __init__(self, store: Channel, accounts: Channel, call_seconds: float, commit_seconds: float) -> None:
         self._store = store
         self._accounts = accounts
-        self._outgoing = outgoing_pb2_grpc.OutgoingServiceStub(store.channel)
+        self._mail = AcceptedMail(store, commit_seconds)
         self._filing = filing_pb2_grpc.FilingServiceStub(store.channel)
-        self._accepting = accept_pb2_grpc.AcceptServiceStub(store.channel)
         self._directory = accounts_pb2_grpc.DirectoryServiceStub(accounts.channel)
         self._call_seconds = call_seconds
-        self._commit_seconds = commit_seconds
 
     async def read(self, accepted_id: bytes, octets: int) -> bytes | None:
         """Return the beginning of a message's blob, None when it cannot be read (any more).
@@ -69,22 +63,11 @@ class RulePeers:
         Raises:
             PeerUnavailableError: store does not answer.
         """
-        request = outgoing_pb2.ReadAcceptedRequest(accepted_ids=[accepted_id], max_octets=octets)
-        pieces: list[bytes] = []
-        whole = False
-        call = self._outgoing.ReadAccepted(request, timeout=self._commit_seconds, metadata=self._store.metadata())
         try:
-            async for part in call:
-                kind = part.WhichOneof("part")
-                if kind == "header" and not part.header.found:
-                    return None
-                if kind == "data":
-                    pieces.append(part.data)
-                elif kind == "end":
-                    whole = part.end.whole
-        except grpc.aio.AioRpcError as error:
-            raise PeerUnavailableError(Peer.STORE, error.code().name) from None
-        return b"".join(pieces) if whole else None
+            found = (await self._mail.read([accepted_id], octets)).get(accepted_id)
+        except PeerRefusedError as error:
+            raise PeerUnavailableError(Peer.STORE, error.code) from None
+        return found.body if found is not None and found.whole else None
 
     async def folders(self, account_id: int) -> list[tuple[str, str]]:
         """Return path and role of an account's mailboxes."""
@@ -104,12 +87,12 @@ class RulePeers:
 
     async def accept(self, letters: Sequence[Letter]) -> bool:
         """Hand mails to store; say whether all are durable."""
-        request = accept_pb2.AcceptRequest()
+        items = []
         for letter in letters:
             eight_bit = not (letter.body.isascii() and letter.trace.isascii())
             header = letter.body.partition(b"\r\n\r\n")[0]
             utf8 = not (header.isascii() and letter.to.isascii() and letter.mail_from.isascii())
-            item = request.items.add(
+            item = accept_pb2.AcceptItem(
                 idempotency_key=letter.key, mail_from=letter.mail_from, trace=letter.trace, body=letter.body,
                 header_from=letter.header_from,
                 origin=accept_pb2.ORIGIN_NOTICE if letter.notice else accept_pb2.ORIGIN_RULE,
@@ -119,5 +102,5 @@ class RulePeers:
             item.parameters.eight_bit = eight_bit
             item.parameters.smtputf8 = utf8
             item.verdicts.from_authenticated = letter.authenticated
-        answer = await ask(self._store, Peer.STORE, self._accepting.Accept, request, self._commit_seconds)
-        return all(result.status in _TAKEN for result in answer.results)
+            items.append(item)
+        return all(await self._mail.accept(items))

@@ -7,7 +7,7 @@ import ssl
 import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from prometheus_client import Counter
@@ -43,13 +43,6 @@ class _Security:
         return self.kind != "opportunistic"
 
 
-@dataclass(slots=True)
-class _Idle:
-    """Kept sessions to one destination."""
-
-    sessions: deque[tuple[float, Session]] = field(default_factory=deque)
-
-
 class SmtpTransport:
     """Implements `Transport`.
 
@@ -80,7 +73,8 @@ class SmtpTransport:
         self._verified.hostname_checks_common_name = False  # RFC 8461 §4.1: names of the subjectAltName alone
         if authority is not None:
             self._verified.load_verify_locations(authority)
-        self._idle: defaultdict[str, _Idle] = defaultdict(_Idle)
+        # kept sessions by destination, each with the time at which it is given up
+        self._idle: defaultdict[str, deque[tuple[float, Session]]] = defaultdict(deque)
         self._sweeping: asyncio.Task[None] | None = None
 
     async def deliver(self, destination: str, letter: Letter) -> list[Answer]:
@@ -111,8 +105,8 @@ class SmtpTransport:
 
     def _kept(self, destination: str) -> Session | None:
         idle = self._idle.get(destination)
-        while idle is not None and idle.sessions:
-            _, session = idle.sessions.pop()  # the one used last is the likeliest to live
+        while idle:
+            _, session = idle.pop()  # the one used last is the likeliest to live
             if session.usable and not session.reader.at_eof() and not session.writer.is_closing():
                 return session
             session.abort()
@@ -120,8 +114,8 @@ class SmtpTransport:
 
     async def _keep(self, destination: str, session: Session) -> None:
         idle = self._idle[destination]
-        if session.usable and session.letters < _LETTERS_A_SESSION and len(idle.sessions) < _IDLE_A_DESTINATION:
-            idle.sessions.append((time.monotonic() + _IDLE_SECONDS, session))
+        if session.usable and session.letters < _LETTERS_A_SESSION and len(idle) < _IDLE_A_DESTINATION:
+            idle.append((time.monotonic() + _IDLE_SECONDS, session))
         else:
             await session.quit()
 
@@ -130,9 +124,9 @@ class SmtpTransport:
             await asyncio.sleep(_IDLE_SECONDS / 4)
             now = time.monotonic()
             for destination, idle in list(self._idle.items()):
-                while idle.sessions and idle.sessions[0][0] < now:
-                    await idle.sessions.popleft()[1].quit()
-                if not idle.sessions:
+                while idle and idle[0][0] < now:
+                    await idle.popleft()[1].quit()
+                if not idle:
                     del self._idle[destination]
 
     async def close(self) -> None:
@@ -140,7 +134,7 @@ class SmtpTransport:
         if self._sweeping is not None:
             self._sweeping.cancel()
         for idle in self._idle.values():
-            for _, session in idle.sessions:
+            for _, session in idle:
                 await session.quit()
         self._idle.clear()
 
@@ -186,7 +180,7 @@ class SmtpTransport:
                 raise
             except SessionError as error:
                 failure = error
-        raise failure or SessionError(Reply(0, "4.4.1", "no address", exchanger.host), spoke=False)
+        raise failure or SessionError(Reply(0, "4.4.1", "no address", exchanger.host))
 
     async def _security(
         self, destination: str, exchanger: Exchanger, policy: StsPolicy | None, *, proven: bool, require_tls: bool

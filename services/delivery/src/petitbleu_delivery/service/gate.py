@@ -16,13 +16,12 @@ from petitbleu_delivery.domain.model import Filed, Placement
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import Guard
 from petitbleu_delivery.service.halving import by_halves
+from petitbleu_delivery.service.silence import Silence
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
 _away = Gauge("petitbleu_delivery_guard_away", "1 while junior-guard is not asked because it did not answer")
 MAX_ITEMS: Final = 1000
-_FIRST_SILENCE: Final = 0.5
-_LONGEST_SILENCE: Final = 8.0
 
 
 class Gate:
@@ -35,9 +34,7 @@ class Gate:
 
     def __init__(self, guard: Guard, clock: Callable[[], float] = monotonic) -> None:
         self._guard = guard
-        self._clock = clock
-        self._asks_again_at = 0.0
-        self._silence = 0.0
+        self._silence = Silence(clock)
 
     async def decide(self, placements: Sequence[Placement]) -> list[Placement]:
         """Put a decision's token in each placement; return those that have one now.
@@ -48,17 +45,16 @@ class Gate:
         for placement in placements:
             placement.token = ""
             placement.filed = Filed.DECISION_REQUIRED
-        if not placements or self._clock() < self._asks_again_at:
+        if not placements or self._silence.holds:
             return []
         try:
             answers = await by_halves(placements, self._guard.check, MAX_ITEMS)
         except PeerUnavailableError as error:
-            self._silence = min(max(_FIRST_SILENCE, self._silence * 2), _LONGEST_SILENCE)
-            self._asks_again_at = self._clock() + self._silence
+            self._silence.lengthen()
             _away.set(1)
             _log.warning("junior-guard does not answer: its mail waits", code=error.code, waiting=len(placements))
             return []
-        self._silence = 0.0
+        self._silence.end()
         _away.set(0)
         for placement, answer in zip(placements, answers, strict=True):
             if isinstance(answer, PeerRefusedError):

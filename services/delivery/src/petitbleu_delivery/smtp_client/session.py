@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import idna
-
-from petitbleu_delivery.domain.outbound import Answer, Letter, LetterRecipient, Reply, Verdict
+from petitbleu_delivery.domain.outbound import Answer, Letter, LetterRecipient, Reply, Verdict, destination_of
 from petitbleu_delivery.smtp_client.replies import MAX_LINE, NotAReplyError, ServerReply, read_reply
 from petitbleu_mail.smtp_parameters import encode_xtext
 
@@ -37,12 +35,11 @@ class Patience:
 
 
 class SessionError(Exception):
-    """The session is over before a letter was begun; `reply` says why. `spoke` is False when the server never said anything."""
+    """The session is over before a letter was begun; `reply` says why."""
 
-    def __init__(self, reply: Reply, *, spoke: bool = True) -> None:
+    def __init__(self, reply: Reply) -> None:
         super().__init__(reply.text)
         self.reply = reply
-        self.spoke = spoke
 
 
 class TlsRefusedError(SessionError):
@@ -73,9 +70,7 @@ class Session:
     begun: bool = False
 
     @classmethod
-    async def connect(
-        cls, address: str, port: int, host: str, patience: Patience, *, source: tuple[str, int] | None = None
-    ) -> Session:
+    async def connect(cls, address: str, port: int, host: str, patience: Patience) -> Session:
         """Connect and take the greeting.
 
         Raises:
@@ -83,10 +78,10 @@ class Session:
         """
         try:
             async with asyncio.timeout(patience.connect):
-                reader, writer = await asyncio.open_connection(address, port, limit=2 * MAX_LINE, local_addr=source)
+                reader, writer = await asyncio.open_connection(address, port, limit=2 * MAX_LINE)
         except (OSError, TimeoutError) as error:
             why = "connection timed out" if isinstance(error, TimeoutError) else "cannot connect"
-            raise SessionError(Reply(0, "4.4.1", why, host), spoke=False) from None
+            raise SessionError(Reply(0, "4.4.1", why, host)) from None
         session = cls(host, reader, writer, patience)
         try:
             greeting = await session._reply(patience.greeting)
@@ -354,19 +349,12 @@ def needs_utf8(letter: Letter) -> bool:
 
 
 def _has_ascii_form(address: str) -> bool:
-    return address.isascii() or (address.rpartition("@")[0].isascii() and bool(_ascii_domain(address)))
-
-
-def _ascii_domain(address: str) -> str:
-    try:
-        return idna.encode(address.rpartition("@")[2], uts46=True).decode("ascii")
-    except idna.IDNAError:
-        return ""
+    return address.isascii() or (address.rpartition("@")[0].isascii() and bool(destination_of(address)))
 
 
 def _path(address: str, *, utf8: bool) -> bytes:
     if not utf8 and not address.isascii():
-        address = f"{address.rpartition('@')[0]}@{_ascii_domain(address)}"
+        address = f"{address.rpartition('@')[0]}@{destination_of(address)}"
     return address.encode()
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -29,16 +29,15 @@ from petitbleu_delivery.domain.outbound import (
 from petitbleu_delivery.errors import KeysUnavailableError, PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import DomainSigner, Transport
 from petitbleu_delivery.service import measures
-from petitbleu_delivery.service.outbound.gathering import Gathering
-from petitbleu_delivery.service.outbound.telling import FAILED, SENT, Teller, Told
+from petitbleu_delivery.service.outbound.destinations import Destination, Limits, jittered
+from petitbleu_delivery.service.outbound.telling import Teller, Told, final_of
+from petitbleu_kit.batching import Batcher
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
 _KEEP_MOST: Final = 256
 _REMEMBERED: Final = 10_000
 _STORE_AWAY_SECONDS: Final = 30.0
-_DOWN_FIRST: Final = 60.0
-_DOWN_LONGEST: Final = 1800.0
 # Not the statement's fault: the database is away, or busy ending.
 _DATABASE_AWAY: Final = (
     OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
@@ -46,46 +45,6 @@ _DATABASE_AWAY: Final = (
 )  # fmt: skip
 _EXPIRED: Final = "4.4.7"
 _AWAY_FIRST: Final = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds and times of sending, in numbers, octets and seconds.
-
-    Attributes:
-        connections: Letters on their way at once.
-        a_destination: The same to one destination, once it has shown that it takes them.
-        first: To a destination of which nothing is known.
-        units: Units in hand.
-        octets: Octets of letters in memory.
-        first_retry: Pause after the first attempt; doubled by each.
-        longest_retry: Longest pause.
-        expires: After so long a recipient has failed (RFC 5321 §4.5.4.1: four to five days).
-        warns: After so long the sender is told that it takes long.
-    """
-
-    connections: int = 200
-    a_destination: int = 20
-    first: int = 5
-    units: int = 5000
-    octets: int = 256 << 20
-    first_retry: float = 300.0
-    longest_retry: float = 4 * 3600.0
-    expires: float = 5 * 86400.0
-    warns: float = 4 * 3600.0
-
-
-@dataclass(slots=True)
-class _Destination:
-    """What is known of a destination."""
-
-    name: str
-    allowed: float
-    waiting: deque[Unit] = field(default_factory=deque)
-    active: int = 0
-    failures: int = 0
-    down_until: float = 0.0
-    ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +76,8 @@ class Sender:
         self._signer = signer
         self._teller = teller
         self._limits = limits
-        self._destinations: dict[str, _Destination] = {}
-        self._ready: deque[_Destination] = deque()
+        self._destinations: dict[str, Destination] = {}
+        self._ready: deque[Destination] = deque()
         self._active = 0
         self._octets = 0
         self._in_hand = 0
@@ -126,10 +85,13 @@ class Sender:
         self._held: set[tuple[UUID, str, int]] = set()
         self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reading: Gathering[bytes, AcceptedLetter | None] = Gathering(
-            lambda ids: self._read(mail, ids), MAX_MESSAGES, 4
+        # what waits in them is bounded by the units in hand
+        self._reading: Batcher[bytes, AcceptedLetter | None] = Batcher(
+            lambda ids: self._read(mail, ids), max_items=MAX_MESSAGES, max_queued=sys.maxsize, concurrency=4
         )
-        self._keeping: Gathering[_Kept, None] = Gathering(self._keep, _KEEP_MOST, 2)
+        self._keeping: Batcher[_Kept, None] = Batcher(
+            self._keep, max_items=_KEEP_MOST, max_queued=sys.maxsize, concurrency=2
+        )
 
     @property
     def room(self) -> int:
@@ -151,7 +113,7 @@ class Sender:
         if len(self._destinations) > _REMEMBERED:
             # those that are down stay known until they may be tried again; no list of dead domains fills the memory
             now = time.time()
-            for name in [one.name for one in self._destinations.values() if _idle(one) and one.down_until < now]:
+            for name in [one.name for one in self._destinations.values() if one.idle and one.down_until < now]:
                 del self._destinations[name]
 
     def take(self, units: Iterable[Unit]) -> None:
@@ -159,7 +121,7 @@ class Sender:
         for unit in units:
             found = self._destinations.get(unit.destination)
             if found is None:
-                found = self._destinations[unit.destination] = _Destination(unit.destination, self._limits.first)
+                found = self._destinations[unit.destination] = Destination(unit.destination, self._limits.first)
             found.waiting.append(unit)
             self._held.add(_key(unit))
             self._in_hand += 1
@@ -170,11 +132,10 @@ class Sender:
         """Forget that a destination (None: any) could not be reached: somebody says that it can be tried."""
         for known in self._destinations.values():
             if destination is None or known.name == destination:
-                known.down_until = 0.0
-                known.failures = 0
+                known.forgive()
 
-    def _make_ready(self, destination: _Destination) -> None:
-        if not destination.ready and destination.waiting and destination.active < int(destination.allowed):
+    def _make_ready(self, destination: Destination) -> None:
+        if not destination.ready and destination.takes_more:
             destination.ready = True
             self._ready.append(destination)
 
@@ -184,20 +145,23 @@ class Sender:
         while self._ready and self._active < limits.connections and (self._octets < limits.octets or not self._active):
             destination = self._ready.popleft()
             destination.ready = False
-            if not destination.waiting or destination.active >= int(destination.allowed):
+            if not destination.takes_more:
                 continue
             unit = destination.waiting.popleft()
             destination.active += 1
             self._active += 1
             self._octets += unit.size
-            task = asyncio.ensure_future(self._send(destination, unit))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._send(destination, unit))
             self._make_ready(destination)
         measures.OUTBOUND_ACTIVE.set(self._active)
         measures.OUTBOUND_IN_HAND.set(self._in_hand)
 
-    async def _send(self, destination: _Destination, unit: Unit) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, destination: Destination, unit: Unit) -> None:
         try:
             await self._attempt(destination, unit)
         except (PeerUnavailableError, PeerRefusedError) as error:
@@ -216,11 +180,11 @@ class Sender:
             self._octets -= unit.size
             self._held.discard(_key(unit))
             self._make_ready(destination)
-            if not destination.waiting and not destination.active and destination.failures == 0:
+            if destination.idle and destination.failures == 0:
                 self._destinations.pop(destination.name, None)
             self._go_on()
 
-    async def _attempt(self, destination: _Destination, unit: Unit) -> None:
+    async def _attempt(self, destination: Destination, unit: Unit) -> None:
         paused, route = self._orders.get(unit.destination, (False, ""))
         if paused or self._draining:
             await self._put_back([unit], 0.0, "paused" if paused else "")
@@ -235,7 +199,7 @@ class Sender:
         if down:
             await self._put_back([unit], destination.down_until - now, "destination-down")
             return
-        read = await self._reading.do(unit.accepted_id.bytes)
+        read = await self._reading.submit(unit.accepted_id.bytes)
         if read is None:
             await self._gone(unit)
             return
@@ -254,7 +218,7 @@ class Sender:
 
     async def _late(self, unit: Unit) -> None:
         """Answer for a destination that was found to be down, without another attempt."""
-        read = await self._reading.do(unit.accepted_id.bytes)
+        read = await self._reading.submit(unit.accepted_id.bytes)
         if read is None:
             await self._gone(unit)
             return
@@ -278,27 +242,14 @@ class Sender:
             parameters.smtputf8, parameters.ret, parameters.envid, parameters.require_tls,
         )  # fmt: skip
 
-    def _learn(self, destination: _Destination, answers: Sequence[Answer]) -> None:
-        """Let a destination that takes mail have more at once, and one that cannot be reached have peace for a while."""
-        if any(answer.reached for answer in answers):
-            destination.failures = 0
-            destination.down_until = 0.0
-            if all(answer.reply.code not in {0, 421} for answer in answers):
-                destination.allowed = min(destination.allowed + 0.5, self._limits.a_destination)
-            else:
-                destination.allowed = max(1.0, destination.allowed / 2)
+    def _learn(self, destination: Destination, answers: Sequence[Answer]) -> None:
+        if destination.learn(answers, self._limits):
             return
-        destination.failures += 1
-        destination.allowed = max(1.0, destination.allowed / 2)
-        pause = min(_DOWN_FIRST * (1 << min(destination.failures - 1, 10)), _DOWN_LONGEST, self._limits.first_retry)
-        destination.down_until = time.time() + _jittered(pause)
         waiting = list(destination.waiting)
         destination.waiting.clear()
         if waiting:
             # what waits behind it goes back to the rows, so that a dead destination holds no memory
-            task = asyncio.ensure_future(self._release(waiting, destination.down_until - time.time()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._release(waiting, destination.down_until - time.time()))
 
     async def _release(self, units: Sequence[Unit], after: float) -> None:
         try:
@@ -322,26 +273,23 @@ class Sender:
                 judged = answer._replace(
                     verdict=Verdict.REFUSED, reply=Reply(reply.code, _EXPIRED, f"not taken in time: {reply.text}"[:400], reply.host)
                 )  # fmt: skip
-            state = SENT if judged.verdict is Verdict.SENT else FAILED
-            finals.append((judged, FinalAnswer(unit.accepted_id, judged.number, unit.account_id, state, judged.reply)))
+            finals.append((judged, final_of(unit, judged)))
             measures.OUTBOUND_ANSWERS.labels(verdict=judged.verdict.name.lower()).inc()
         deferral = None
         warn = bool(left) and not unit.warned and age >= self._limits.warns
         if left:
             measures.OUTBOUND_ANSWERS.labels(verdict="deferred").inc(len(left))
             attempts = unit.attempts + 1
-            pause = _jittered(pause_before(attempts, self._limits.first_retry, self._limits.longest_retry))
+            pause = jittered(pause_before(attempts, self._limits.first_retry, self._limits.longest_retry))
             deferral = Deferral(
                 unit, tuple(answer.number for answer in left), attempts, min(pause, max(1.0, self._limits.expires - age)),
                 unit.warned or warn, left[0].reply.enhanced,
             )  # fmt: skip
-        await self._keeping.do(_Kept(tuple(final for _, final in finals), None if left else unit, deferral))
+        await self._keeping.submit(_Kept(tuple(final for _, final in finals), None if left else unit, deferral))
         told = Told(unit, read.header, body, tuple(answer for answer, _ in finals), tuple(left) if warn else ())
         # The destination's place is free meanwhile; the unit is in hand until it is told.
         self._in_hand += 1
-        task = asyncio.ensure_future(self._tell(told))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._start(self._tell(told))
 
     async def _tell(self, told: Told) -> None:
         try:
@@ -352,10 +300,8 @@ class Sender:
     async def _gone(self, unit: Unit) -> None:
         """Give up mail that store has no more: whoever sent it has closed the account, or an operator dropped it."""
         reply = Reply(0, "5.3.0", "the message is gone", "")
-        finals = tuple(
-            FinalAnswer(unit.accepted_id, number, unit.account_id, FAILED, reply) for number in unit.recipients
-        )
-        await self._keeping.do(_Kept(finals, unit, None))
+        finals = tuple(final_of(unit, Answer(number, Verdict.REFUSED, reply)) for number in unit.recipients)
+        await self._keeping.submit(_Kept(finals, unit, None))
         await self._teller.settle(finals)
 
     async def _put_back(self, units: Sequence[Unit], after: float, reason: str) -> None:
@@ -411,14 +357,5 @@ class Sender:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _idle(destination: _Destination) -> bool:
-    return not destination.waiting and not destination.active
-
-
 def _key(unit: Unit) -> tuple[UUID, str, int]:
     return unit.accepted_id, unit.destination, unit.first_no
-
-
-def _jittered(seconds: float) -> float:
-    """Spread what fell together: up to a tenth more or less."""
-    return seconds * random.uniform(0.9, 1.1)  # noqa: S311 — no secret

@@ -6,23 +6,30 @@ An answer is kept before it is told, so that a crash tells it again: each of the
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from typing import Final, Protocol
 
 import msgspec
 
-from petitbleu.store.v1 import accept_pb2, outgoing_pb2
+from petitbleu.store.v1 import accept_pb2, filing_pb2, outgoing_pb2
 from petitbleu_delivery.adapters.queue_rows import FinalAnswer, QueueRows, Unit
 from petitbleu_delivery.domain.outbound import Answer, Verdict
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import News, SubmissionNews
-from petitbleu_delivery.service.outbound.gathering import Gathering
+from petitbleu_kit.batching import Batcher
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
 _MOST: Final = 500
-SENT: Final = 7
-FAILED: Final = 8
+SENT: Final = int(filing_pb2.OUTCOME_SENT)
+FAILED: Final = int(filing_pb2.OUTCOME_FAILED)
+
+
+def final_of(unit: Unit, answer: Answer) -> FinalAnswer:
+    """Return what is kept of an answer after which nothing more is tried."""
+    state = SENT if answer.verdict is Verdict.SENT else FAILED
+    return FinalAnswer(unit.accepted_id, answer.number, unit.account_id, state, answer.reply)
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -71,7 +78,9 @@ class Teller:
         self._settling = settling
         self._news = news
         self._notices = notices
-        self._telling: Gathering[tuple[FinalAnswer, bool], None] = Gathering(self._tell, _MOST, 2)
+        self._telling: Batcher[tuple[FinalAnswer, bool], None] = Batcher(
+            self._tell, max_items=_MOST, max_queued=sys.maxsize, concurrency=2
+        )
 
     async def tell(self, told: Told) -> None:
         """Tell of an attempt; what cannot be told now is told later from the rows, without what the server said."""
@@ -79,15 +88,8 @@ class Teller:
             if told.finals or told.late:
                 await self._notices.notify(told)
             submitted = told.header.origin == accept_pb2.ORIGIN_SUBMITTED
-            unit = told.unit
-            finals = [
-                FinalAnswer(
-                    unit.accepted_id, answer.number, unit.account_id,
-                    SENT if answer.verdict is Verdict.SENT else FAILED, answer.reply,
-                )
-                for answer in told.finals
-            ]  # fmt: skip
-            await asyncio.gather(*(self._telling.do((final, submitted)) for final in finals))
+            finals = [final_of(told.unit, answer) for answer in told.finals]
+            await asyncio.gather(*(self._telling.submit((final, submitted)) for final in finals))
         except (PeerUnavailableError, PeerRefusedError) as error:
             _log.warning("answers are told later", code=error.code)
 

@@ -16,14 +16,13 @@ from petitbleu_delivery.domain.model import Recipient
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import Leaving, OutgoingGuard, Submitter, SubmitterDirectory
 from petitbleu_delivery.service.halving import by_halves
+from petitbleu_delivery.service.silence import Silence
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
 _asked = Counter("petitbleu_delivery_way_out_total", "Recipients of guarded submitters", ["result"])
 MAX_ITEMS: Final = 1000
 MAX_REMEMBERED: Final = 20_000
-_FIRST_SILENCE: Final = 0.5
-_LONGEST_SILENCE: Final = 8.0
 
 
 class Submitters:
@@ -89,9 +88,7 @@ class WayOut:
     def __init__(self, submitters: Submitters, guard: OutgoingGuard, clock: Callable[[], float] = monotonic) -> None:
         self._submitters = submitters
         self._guard = guard
-        self._clock = clock
-        self._asks_again_at = 0.0
-        self._silence = 0.0
+        self._silence = Silence(clock)
 
     async def open_to(self, recipients: Sequence[Recipient]) -> list[bool]:
         """Say for each recipient of a message, in order, whether it may go there now.
@@ -122,16 +119,15 @@ class WayOut:
 
     async def _allowed(self, asked: Sequence[Leaving]) -> list[Leaving]:
         """Return those that junior-guard lets go; none while it is silent, which holds up nobody else's mail."""
-        if self._clock() < self._asks_again_at:
+        if self._silence.holds:
             return []
         try:
             answers = await by_halves(asked, self._guard.check_outgoing, MAX_ITEMS)
         except PeerUnavailableError as error:
-            self._silence = min(max(_FIRST_SILENCE, self._silence * 2), _LONGEST_SILENCE)
-            self._asks_again_at = self._clock() + self._silence
+            self._silence.lengthen()
             _log.warning("junior-guard does not answer: what children send waits", code=error.code, waiting=len(asked))
             return []
-        self._silence = 0.0
+        self._silence.end()
         allowed = [
             one
             for one, answer in zip(asked, answers, strict=True)
