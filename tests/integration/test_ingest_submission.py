@@ -164,6 +164,39 @@ def test_nobody_sends_without_a_login_or_as_somebody_else(stack: LiveStack, sink
     assert sink.by_token(token) == []
 
 
+def test_a_hidden_author_is_refused_by_data_and_in_chunks(stack: LiveStack, sink: Sink, login: str) -> None:
+    token = os.urandom(6).hex()
+    hiding = (
+        f"From: {login}\r\nSubject: {token}\rFrom: head@{DOMAIN}\rBcc: secret@else.test\r\n\r\nBonjour\r\n",
+        f"From: {login}\r\nSubject: {token}\nFrom: head@{DOMAIN}\r\n\r\nBonjour\r\n",
+        f"From: {login}\r\nSubject: {token}\r\n{'X: y' * 3}\r\nno field\r\nnor this\r\nFrom: head@{DOMAIN}\r\n\r\nBonjour\r\n",
+        f"From: {login}\r\nSubject: {token}\r\n" + "X: y\r\n" * 1001 + f"From: head@{DOMAIN}\r\n\r\nBonjour\r\n",
+        f"From: {login}\r\nSubject: {token}\r\n\r\nBon\njour\r\n",
+        "From: " + f"{login},\r\n " * 4000 + f"head@{DOMAIN}\r\nSubject: {token}\r\n\r\nBonjour\r\n",
+    )
+    with starttls(stack) as client:
+        client.login(login, PASSWORD)
+        for text in hiding:
+            octets = text.encode()
+            for chunked in (True, False):
+                client.mail(login)
+                client.rcpt("far@else.test")
+                if chunked:
+                    client.send(f"BDAT {len(octets)} LAST\r\n".encode() + octets)
+                else:
+                    assert client.docmd("DATA")[0] == 354
+                    client.send(octets + b".\r\n")
+                code, words = client.getreply()
+                assert code in {550, 554}, text
+                assert words.startswith(b"5.6.0"), text
+        right = f"From: {login}\r\nSubject: {token}\r\n\r\nBonjour\r\n".encode()
+        client.mail(login)
+        client.rcpt("far@else.test")
+        client.send(f"BDAT {len(right)} LAST\r\n".encode() + right)
+        assert client.getreply()[0] == 250
+    assert taken(sink, token).content.lower().count(b"from: ") == 1
+
+
 def test_guessing_ends_the_session(stack: LiveStack) -> None:
     with starttls(stack) as client:
         client.ehlo()

@@ -55,10 +55,11 @@ class FakeStoreMail:
         found = {}
         for accepted_id in accepted_ids:
             header = outgoing_pb2.AcceptedHeader(
-                accepted_id=accepted_id, found=True, mail_from="a@here.test", origin=accept_pb2.ORIGIN_SUBMITTED
-            )
+                accepted_id=accepted_id, found=True, mail_from="a@here.test", origin=accept_pb2.ORIGIN_SUBMITTED,
+                header_from="a@here.test",
+            )  # fmt: skip
             header.recipients.add(address="b@else.test")
-            found[accepted_id] = AcceptedLetter(header, b"Subject: x\r\n\r\n", True)
+            found[accepted_id] = AcceptedLetter(header, b"From: a@here.test\r\nSubject: x\r\n\r\n", True)
         return found
 
 

@@ -159,6 +159,24 @@ def test_rfc8621_7_5_invalid_email_of_what_was_imported(jmap: JmapClient) -> Non
         assert (error["type"], error["properties"]) == ("invalidEmail", names), raw
 
 
+def test_rfc6409_8_a_header_that_readers_read_differently_is_not_sent(jmap: JmapClient) -> None:
+    head = f"From: {jmap.login}\r\nTo: b@x.example\r\nDate: Tue, 1 Jul 2025 10:00:00 +0200\r\n"
+    second = "From: head@x.example\r\n"
+    behind = "\r\n\r\nHello\r\n"
+    for hidden in (
+        f"Subject: x\r{second}", f"Subject: x\n{second}", "Subject: x\rBcc: secret@x.example\r", f"Subject: x\r\n\n{second}",
+        f"Subject: x\0{second}", f"no field\r\nnone either\r\n{second}", f"no field\r\n{second}", "X: y\r\n" * 1001 + second,
+    ):  # fmt: skip
+        given = {
+            "blobId": jmap.upload(f"{head}{hidden}{behind}".encode()),
+            "mailboxIds": {jmap.mailbox("drafts"): True},
+        }
+        email = jmap.call("Email/import", emails={"i": given})["created"]["i"]["id"]
+        error = refused(jmap, email)
+        assert (error["type"], error["properties"]) == ("invalidEmail", ["headers"]), hidden
+        assert error["description"].startswith("The header has ")
+
+
 def test_rfc8621_7_5_forbidden_from(jmap: JmapClient, jmap_other: JmapClient) -> None:
     for address in (jmap_other.login, "anna@x.example"):
         assert refused(jmap, letter(jmap, **{"from": [{"email": address}]}))["type"] == "forbiddenFrom"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from petitbleu_mail.same_reading import Oddity
 from petitbleu_mail.smtp_faults import Fault
 from petitbleu_mail.status import Reply, Status
 
@@ -49,6 +50,11 @@ class Refusal(Enum):
     SENDER_NOT_YOURS = Reply(553, Status.POLICY, "That sender is not yours")
     FROM_NOT_YOURS = Reply(550, Status.POLICY, "The message is from an address that is not yours")
     FROM_MISSING = Reply(554, Status("5.6.0"), "The message needs one From field with an address")
+    FROM_TOO_LONG = Reply(554, Status("5.6.0"), "From or Sender is too long to be checked")
+    HEADER_LINE_END = Reply(554, Status("5.6.0"), Oddity.LINE_END.value)  # RFC 5321 §2.3.8
+    HEADER_CONTROL = Reply(554, Status("5.6.0"), Oddity.CONTROL.value)
+    HEADER_NOT_FIELDS = Reply(554, Status("5.6.0"), Oddity.NOT_FIELDS.value)  # RFC 5322 §2.2
+    HEADER_TOO_MANY_FIELDS = Reply(554, Status("5.6.0"), Oddity.TOO_MANY_FIELDS.value)
     # sender
     PARAMETER_UNAVAILABLE = Reply(555, Status.BAD_ARGUMENTS, "Parameter not available")  # RFC 5321 §4.1.1.11
     MESSAGE_TOO_BIG = Reply(552, Status.MESSAGE_TOO_BIG, "Message too big")  # RFC 1870 §6.1

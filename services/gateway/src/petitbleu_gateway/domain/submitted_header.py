@@ -12,6 +12,8 @@ from petitbleu_mail.address_list import as_addresses
 from petitbleu_mail.addresses import AddressError, canonical_mailbox
 from petitbleu_mail.header_values import as_date
 from petitbleu_mail.headers import MAX_VALUE, Headers
+from petitbleu_mail.same_reading import Oddity, oddity_of
+from petitbleu_mail.submitted import header_octets
 
 _ONCE: Final = {
     b"from": "from", b"sender": "sender", b"reply-to": "replyTo", b"to": "to", b"cc": "cc", b"bcc": "bcc", b"date": "sentAt",
@@ -37,12 +39,22 @@ class SubmittedHeader:
         return self.sender or self.from_[0]
 
 
-def read_header(headers: Headers, octets: bytes) -> SubmittedHeader:
+def read_header(headers: Headers, octets: bytes, *, body: bool = False) -> SubmittedHeader:
     """Read the header of a message that is to be sent.
+
+    Args:
+        headers: Its scan.
+        octets: As far as the scan went.
+        body: Whether there is more of the message behind them.
 
     Raises:
         SetError: `invalidEmail` naming the properties that are wrong (RFC 8621 §7.5), `tooManyRecipients`.
     """
+    oddity = oddity_of(octets)
+    if oddity is None and body and header_octets(octets) != len(octets):
+        oddity = Oddity.NOT_FIELDS  # the scan ended at them
+    if oddity is not None:
+        raise SetError(SetFault.INVALID_EMAIL, oddity.value, properties=["headers"])
     wrong = [name for field, name in _ONCE.items() if headers.count(field) > 1]
     from_ = _addresses(headers, b"from")
     sender = _addresses(headers, b"sender")

@@ -298,7 +298,8 @@ class _Making:
         return self.context.resolve_id(value)
 
     async def _header(self, row: mailbox_pb2.Message) -> SubmittedHeader:
-        end = decode_meta(row.meta).root.body_start
+        meta = decode_meta(row.meta)
+        end = meta.root.body_start
         self.context.spend(end)
         pieces = (
             [piece async for piece in self.context.store.read(self.context.who, row.message_id, row.prefix_octets, end)]
@@ -306,7 +307,7 @@ class _Making:
             else []
         )
         octets = b"".join(pieces)
-        return read_header(scan_headers(octets), octets)
+        return read_header(scan_headers(octets), octets, body=end < meta.size)
 
     def _check_sender(self, header: SubmittedHeader) -> None:
         """Refuse to send in the name of another (RFC 6409 §6.1). Raises `SetError` forbiddenFrom."""

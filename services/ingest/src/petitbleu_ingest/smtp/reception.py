@@ -15,7 +15,7 @@ from petitbleu_ingest.ports import Upload
 from petitbleu_ingest.smtp.door import Door
 from petitbleu_ingest.smtp.submission import refused_header
 from petitbleu_mail.auth.forged import without_forged_results
-from petitbleu_mail.dotstuff import DotDecoder
+from petitbleu_mail.dotstuff import DotDecoder, LineCheck
 from petitbleu_mail.received import protocol, received_line
 from petitbleu_mail.submitted import completed, header_octets
 
@@ -40,8 +40,8 @@ class Reception:
     """
 
     __slots__ = (
-        "_digest", "_door", "_look_again", "_pieces", "_progress", "_transaction", "decoder", "header_from", "octets", "refusal",
-        "size", "trace", "upload",
+        "_digest", "_door", "_lines", "_look_again", "_pieces", "_progress", "_transaction", "decoder", "header_from", "octets",
+        "refusal", "size", "trace", "upload",
     )  # fmt: skip
 
     def __init__(self, door: Door, transaction: Transaction, *, dotted: bool, progress: Callable[[], None]) -> None:
@@ -52,6 +52,9 @@ class Reception:
         self._digest = hashlib.sha256()
         self._look_again = 0
         self.decoder = DotDecoder(door.settings.smtp_text_line) if dotted else None
+        # What a stranger sends in chunks is kept as it is (ADR 3); what is submitted leaves again, its lines ending as one expects.
+        submitted = transaction.session.submitter is not None
+        self._lines = LineCheck(door.settings.smtp_text_line) if submitted and not dotted else None
         self.octets = 0  # held here
         self.size = 0  # received
         self.refusal: Refusal | None = None
@@ -82,6 +85,8 @@ class Reception:
         if self.size > door.settings.smtp_message_size:  # RFC 1870 §6.3
             self.refuse(Refusal.MESSAGE_TOO_BIG)
             return
+        if self._lines is not None:
+            self._lines.feed(piece)
         if self.upload is not None:
             self._digest.update(piece)
             if self._transaction.judgement is not None:
@@ -141,8 +146,10 @@ class Reception:
         `refusal` is set when the message cannot be taken.
         """
         body = b""
-        if self.decoder is not None and self.refusal is None:
-            lines = self.decoder.lines
+        if self._lines is not None:
+            self._lines.finish()
+        lines = self.decoder.lines if self.decoder is not None else self._lines
+        if lines is not None and self.refusal is None:
             if lines.bare_cr or lines.bare_lf:  # RFC 5321 §2.3.8, §4.1.1.4: the stuff of SMTP smuggling
                 self.refuse(Refusal.BARE_LINE_END)
             elif lines.long_lines:
@@ -167,7 +174,7 @@ class Reception:
         self.trace = self.trace_lines()
         submitter = self._transaction.session.submitter
         if submitter is not None:
-            return self._submitted(submitter, self._unforged(message, head), head)
+            return self._submitted(submitter, message, head)
         judgement = self._transaction.judgement
         if judgement is not None:
             session = self._transaction.session
@@ -180,13 +187,14 @@ class Reception:
 
     def _submitted(self, submitter: Submitter, message: bytes, head: Head) -> bytes:
         """Return a submitted message as it is passed on (RFC 6409 §8), or refuse it."""
-        refusal = refused_header(submitter, head.headers)
-        end = header_octets(message)
-        if refusal is None and end < 0 and len(message) > MAX_HEADER_SCAN:
+        refusal = refused_header(submitter, message, head.headers)
+        if refusal is None and header_octets(message) < 0 and len(message) > MAX_HEADER_SCAN:
             refusal = Refusal.HEADER_TOO_BIG
         if refusal is not None:
             self.refuse(refusal)
             return b""
+        message = self._unforged(message, head)
+        end = header_octets(message)
         end = len(message) if end < 0 else end
         unique = f"<{self._transaction.queue_id}.{self._transaction.session.id}@{self._door.hostname}>"
         return completed(message[:end], self._door.instant.rfc5322, unique) + message[end:]

@@ -21,8 +21,8 @@ from petitbleu_ingest.service.submitters import (
 )
 from petitbleu_kit.logs import get_logger, security_logger
 from petitbleu_mail import sasl
-from petitbleu_mail.address_list import as_addresses
 from petitbleu_mail.headers import Headers
+from petitbleu_mail.same_reading import Oddity, oddity_of, whole_addresses
 from petitbleu_mail.smtp_grammar import Auth, Mail
 from petitbleu_mail.status import Reply, Status
 
@@ -37,6 +37,12 @@ _GO_ON: Final = b"334 \r\n"
 _TOKEN_REFUSED: Final = b"334 " + base64.b64encode(b'{"status":"invalid_token"}') + b"\r\n"
 _MECHANISMS: Final = ("PLAIN", "OAUTHBEARER")
 _MAX_FAILURES: Final = 3
+_ODDITIES: Final = {
+    Oddity.LINE_END: Refusal.HEADER_LINE_END,
+    Oddity.CONTROL: Refusal.HEADER_CONTROL,
+    Oddity.NOT_FIELDS: Refusal.HEADER_NOT_FIELDS,
+    Oddity.TOO_MANY_FIELDS: Refusal.HEADER_TOO_MANY_FIELDS,
+}
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 _running: set[asyncio.Task[None]] = set()
 
@@ -175,15 +181,19 @@ def refused_sender(smtp: MailExchanger, command: Mail) -> Refusal | None:
     return None
 
 
-def refused_header(submitter: Submitter, headers: Headers) -> Refusal | None:
-    """Say why a message is refused: each author, and the Sender, must be the submitter's (RFC 6409 §6.1)."""
-    fields = headers.all(b"from")
-    if len(fields) != 1:
+def refused_header(submitter: Submitter, message: bytes, headers: Headers) -> Refusal | None:
+    """Say why a message is refused: each author, and the Sender, must be the submitter's (RFC 6409 §6.1), whoever reads it."""
+    oddity = oddity_of(message)
+    if oddity is not None:
+        return _ODDITIES[oddity]
+    if headers.count(b"from") != 1:
         return Refusal.FROM_MISSING
-    authors = as_addresses(fields[0])
+    authors = whole_addresses(headers, b"from")
+    senders = whole_addresses(headers, b"sender")
+    if authors is None or senders is None:
+        return Refusal.FROM_TOO_LONG
     if not authors:
         return Refusal.FROM_MISSING
-    senders = [one for field in headers.all(b"sender") for one in as_addresses(field)]
     if not all(submitter.owns(one.email) for one in (*authors, *senders)):
         return Refusal.FROM_NOT_YOURS
     return None

@@ -37,6 +37,7 @@ def _header(begin: Begin) -> outgoing_pb2.AcceptedHeader:
         submitter_account_id=envelope.submitter_account_id,
         submitter_tenant_id=envelope.submitter_tenant_id,
         header_from=envelope.header_from,
+        from_authenticated=envelope.from_authenticated,
         size=message.size,
         received_at_ms=int(message.received_at.timestamp() * 1000),
     )

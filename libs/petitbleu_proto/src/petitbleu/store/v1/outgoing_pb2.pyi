@@ -133,6 +133,7 @@ class AcceptedHeader(_message.Message):
     HEADER_FROM_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     RECEIVED_AT_MS_FIELD_NUMBER: _builtins.int
+    FROM_AUTHENTICATED_FIELD_NUMBER: _builtins.int
     accepted_id: _builtins.bytes
     """The accepted message, 16 octets."""
     found: _builtins.bool
@@ -153,6 +154,8 @@ class AcceptedHeader(_message.Message):
     """Octets of the blob, our trace lines included."""
     received_at_ms: _builtins.int
     """Unix milliseconds of acceptance."""
+    from_authenticated: _builtins.bool
+    """True when header_from was authenticated."""
     @_builtins.property
     def recipients(self) -> _containers.RepeatedCompositeFieldContainer[_accept_pb2.AcceptRecipient]:
         """All recipients of its envelope, in order: the number of a recipient is its place here, from 0."""
@@ -175,10 +178,11 @@ class AcceptedHeader(_message.Message):
         header_from: _builtins.str = ...,
         size: _builtins.int = ...,
         received_at_ms: _builtins.int = ...,
+        from_authenticated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "found", b"found", "header_from", b"header_from", "mail_from", b"mail_from", "origin", b"origin", "parameters", b"parameters", "received_at_ms", b"received_at_ms", "recipients", b"recipients", "size", b"size", "submitter_account_id", b"submitter_account_id", "submitter_tenant_id", b"submitter_tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "found", b"found", "from_authenticated", b"from_authenticated", "header_from", b"header_from", "mail_from", b"mail_from", "origin", b"origin", "parameters", b"parameters", "received_at_ms", b"received_at_ms", "recipients", b"recipients", "size", b"size", "submitter_account_id", b"submitter_account_id", "submitter_tenant_id", b"submitter_tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

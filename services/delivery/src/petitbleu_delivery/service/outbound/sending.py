@@ -15,13 +15,13 @@ import asyncpg
 
 from petitbleu_delivery.adapters.accepted_mail import MAX_MESSAGES, AcceptedLetter, AcceptedMail
 from petitbleu_delivery.adapters.queue_rows import Deferral, FinalAnswer, QueueRows, Unit
+from petitbleu_delivery.domain.leaving import refusal_of, signing_domain
 from petitbleu_delivery.domain.outbound import (
     Answer,
     Letter,
     LetterRecipient,
     Reply,
     Verdict,
-    destination_of,
     goes_in_circles,
     pause_before,
     with_crlf,
@@ -44,6 +44,7 @@ _DATABASE_AWAY: Final = (
     asyncpg.InsufficientResourcesError,
 )  # fmt: skip
 _EXPIRED: Final = "4.4.7"
+_CIRCLES: Final = Reply(0, "5.4.6", "the message has passed too many servers", "")
 _AWAY_FIRST: Final = 0.2
 
 
@@ -206,12 +207,14 @@ class Sender:
         if not read.whole:
             await self._put_back([unit], self._limits.first_retry, "unreadable")
             return
-        if goes_in_circles(read.body):
-            reply = Reply(0, "5.4.6", "the message has passed too many servers", "")
-            refused = [Answer(number, Verdict.REFUSED, reply) for number in unit.recipients]
+        plain = with_crlf(read.body)
+        refusal = _CIRCLES if goes_in_circles(read.body) else refusal_of(read.header, plain)
+        if refusal is not None:
+            _log.warning("a message is not sent", accepted_id=str(unit.accepted_id), status=refusal.enhanced)
+            refused = [Answer(number, Verdict.REFUSED, refusal) for number in unit.recipients]
             await self._answered(unit, read, read.body, refused)
             return
-        letter = await self._letter(unit, read)
+        letter = await self._letter(unit, read, plain)
         answers = await self._transport.deliver(route or unit.destination, letter)
         self._learn(destination, answers)
         await self._answered(unit, read, letter.body, answers)
@@ -226,10 +229,9 @@ class Sender:
         answers = [Answer(number, Verdict.DEFERRED, reply, reached=False) for number in unit.recipients]
         await self._answered(unit, read, read.body, answers)
 
-    async def _letter(self, unit: Unit, read: AcceptedLetter) -> Letter:
+    async def _letter(self, unit: Unit, read: AcceptedLetter, plain: bytes) -> Letter:
         header = read.header
-        domain = destination_of(header.header_from)
-        plain = with_crlf(read.body)
+        domain = signing_domain(header)
         body = await self._signer.sign(plain, domain, unit.tenant_id) if domain else plain
         recipients = tuple(
             LetterRecipient(number, told.address, told.notify, told.orcpt)
