@@ -194,7 +194,17 @@ async def test_correspondents_are_not_in_clear_and_the_audit_only_grows(
     connection = await own_database(gate_stack)
     try:
         rows = []
-        for table in ("child", "guardian", "correspondent", "decision", "audit"):
+        for table in (
+            "child",
+            "guardian",
+            "address",
+            "voice",
+            "circle",
+            "circle_member",
+            "standing",
+            "decision",
+            "audit",
+        ):
             rows += await connection.fetch(f"/* cold:test.dump */ SELECT {table}::text AS row FROM {table}")
         text = "\n".join(row["row"] for row in rows).lower()
         for secret in (FRIEND.lower(), mother.lower()):

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from services.ingest.tests.judging_world import JudgingBench, signed
 
-from petitbleu_ingest.judging.marks import Mark, header_marks, resemblance, score_of, skeleton
+from petitbleu_ingest.judging.marks import Mark, header_marks, resemblance, score_of
 from petitbleu_mail.headers import scan_headers
+from petitbleu_mail.look_alikes import skeleton
 
 DATA = Path(os.environ.get("PETITBLEU_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 OURS = ("petitbleu.example", "demo.test")

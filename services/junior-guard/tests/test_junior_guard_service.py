@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from petitbleu_junior_guard.domain.rules import Item, Knowledge, Verdict
+from petitbleu_junior_guard.domain.rules import Item, Knowledge, Level, Verdict
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.errors import Fault, GuardError
-from petitbleu_junior_guard.ports import Correspondent, Ruling
+from petitbleu_junior_guard.ports import Actor, Correspondent, Registration, Ruling
+from petitbleu_junior_guard.service.families import Families
 from petitbleu_junior_guard.service.guard import MAX_ITEMS, Guard
 from petitbleu_kit.identity import IdentityError, Signer, Verifier
 
 
 class FakeRecords:
+    """Both ports on what is kept, in memory; what follows from voices is `domain.voices`' own."""
+
     def __init__(self) -> None:
-        self.children: set[int] = set()
+        self.children: dict[int, Level] = {}
         self.guardians: dict[int, set[int]] = {}
         self.approved: set[tuple[int, bytes]] = set()
+        self.family: set[tuple[int, bytes]] = set()
         self.decisions: dict[tuple[int, bytes], tuple[Verdict, bool]] = {}
         self.away = False
 
@@ -29,16 +35,19 @@ class FakeRecords:
         if self.away:
             raise GuardError(Fault.DATABASE_AWAY)
 
-    async def knowledge(self, items: Sequence[Item], hashes: Sequence[bytes]) -> list[Knowledge]:
+    async def knowledge(
+        self, items: Sequence[Item], hashes: Sequence[bytes], skeletons: Sequence[bytes], now: datetime
+    ) -> list[Knowledge]:
         self._present()
         found = []
         for item, known in zip(items, hashes, strict=True):
             verdict, final = self.decisions.get((item.account_id, item.accepted_id), (Verdict.HOLD, False))
             found.append(
                 Knowledge(
-                    item.account_id in self.children,
-                    (item.account_id, known) in self.approved,
-                    verdict if final else None,
+                    self.children.get(item.account_id),
+                    is_approved=(item.account_id, known) in self.approved,
+                    is_family=(item.account_id, known) in self.family,
+                    final=verdict if final else None,
                 )
             )
         return found
@@ -50,20 +59,28 @@ class FakeRecords:
             if not self.decisions.get(key, (None, False))[1]:
                 self.decisions[key] = (ruling.verdict, False)
 
-    async def register(self, account_id: int, tenant_id: int, guardians: Mapping[int, Correspondent | None]) -> None:
+    async def register(self, registration: Registration) -> None:
         self._present()
-        self.children.add(account_id)
-        self.guardians[account_id] = set(guardians)
-        for correspondent in guardians.values():
+        account_id = registration.account_id
+        self.children.setdefault(account_id, registration.level)
+        self.guardians[account_id] = set(registration.guardians)
+        for correspondent in registration.guardians.values():
             if correspondent is not None:
-                self.approved.add((account_id, correspondent.address_hash))
+                self.family.add((account_id, correspondent.address_hash))
 
-    async def approve(self, account_id: int, correspondent: Correspondent, actor: str) -> bool:
+    async def set_level(self, account_id: int, level: Level, actor: Actor) -> None:
         self._present()
-        if account_id not in self.children:
-            return False
+        self._child(account_id)
+        self.children[account_id] = level
+
+    async def approve(self, account_id: int, correspondent: Correspondent, actor: Actor) -> None:
+        self._present()
+        self._child(account_id)
         self.approved.add((account_id, correspondent.address_hash))
-        return True
+
+    def _child(self, account_id: int) -> None:
+        if account_id not in self.children:
+            raise GuardError(Fault.NOT_A_CHILD)
 
     async def decide(self, account_id: int, accepted_id: bytes, verdict: Verdict, actor: str) -> Verdict | None:
         self._present()
@@ -96,6 +113,7 @@ class Scene:
         self.records = FakeRecords()
         self.held = FakeHeldMail()
         self.guard = Guard(self.records, self.held, Seal(bytes(32)), Signer("junior-guard", key), 300)
+        self.families = Families(self.records, Seal(bytes(32)))
 
 
 @pytest.fixture
@@ -108,8 +126,8 @@ def mail(number: int, sender: str = "mum@home.test", *, account: int = 7, authen
 
 
 async def test_a_token_says_whom_which_and_what_and_only_to_store(scene: Scene, tmp_path: Path) -> None:
-    await scene.guard.register_child(7, 1, [3], ["Mum@Home.test"])
-    (good, token), (bad, other) = await scene.guard.check([mail(1), mail(2, "x@y.test")])
+    await scene.families.register_child(7, 1, {3: "Mum@Home.test"})
+    (good, token, _), (bad, other, _) = await scene.guard.check([mail(1), mail(2, "x@y.test")])
     assert (good, bad) == (Verdict.DELIVER, Verdict.HOLD)
     claims = scene.store.verify(token, issuer="junior-guard", use="decision")
     assert (claims["account"], claims["accepted"], claims["verdict"]) == (7, mail(1).accepted_id.hex(), "deliver")
@@ -120,7 +138,7 @@ async def test_a_token_says_whom_which_and_what_and_only_to_store(scene: Scene, 
 
 
 async def test_without_records_nothing_is_decided(scene: Scene) -> None:
-    await scene.guard.register_child(7, 1, [3], ["mum@home.test"])
+    await scene.families.register_child(7, 1, {3: "mum@home.test"})
     scene.records.away = True
     with pytest.raises(GuardError) as refused:
         await scene.guard.check([mail(1)])
@@ -128,37 +146,41 @@ async def test_without_records_nothing_is_decided(scene: Scene) -> None:
 
 
 async def test_an_approval_holds_for_one_child_only(scene: Scene) -> None:
-    await scene.guard.register_child(7, 1, [], [])
-    await scene.guard.register_child(8, 1, [], [])
-    await scene.guard.approve(7, "aunt@else.test", "operator")
+    await scene.families.register_child(7, 1, {})
+    await scene.families.register_child(8, 1, {})
+    await scene.families.approve(7, "aunt@else.test")
     answers = await scene.guard.check([mail(1, "AUNT@else.test"), mail(2, "aunt@else.test", account=8)])
-    assert [verdict for verdict, _ in answers] == [Verdict.DELIVER, Verdict.HOLD]
+    assert [verdict for verdict, *_ in answers] == [Verdict.DELIVER, Verdict.HOLD]
 
 
 async def test_approving_needs_a_child_and_an_address(scene: Scene) -> None:
     for account, address, fault in ((9, "a@b.test", Fault.NOT_A_CHILD), (7, "nonsense", Fault.BAD_ADDRESS)):
-        await scene.guard.register_child(7, 1, [], [])
+        await scene.families.register_child(7, 1, {})
         with pytest.raises(GuardError) as refused:
-            await scene.guard.approve(account, address, "operator")
+            await scene.families.approve(account, address)
         assert refused.value.fault is fault
 
 
 @pytest.mark.parametrize(
-    ("account", "guardians", "addresses"),
+    ("account", "guardians", "more"),
     [
-        (0, [], []),
-        (7, [1], []),
-        (7, [7], ["a@b.test"]),
-        (7, [0], ["a@b.test"]),
-        (7, list(range(1, 18)), ["a@b.c"] * 17),
+        (0, {}, {}),
+        (7, {7: "a@b.test"}, {}),
+        (7, {0: "a@b.test"}, {}),
+        (7, dict.fromkeys(range(1, 18), "a@b.c"), {}),
+        (7, {}, {"language": "not a language"}),
+        (7, {}, {"birth": (2016, 13)}),
+        (7, {}, {"birth": (16, 1)}),
+        (7, {}, {"level": 5}),
+        (7, {}, {"level": -1}),
     ],
 )
 async def test_a_registration_that_makes_no_sense_is_refused(
-    scene: Scene, account: int, guardians: list[int], addresses: list[str]
+    scene: Scene, account: int, guardians: dict[int, str], more: dict[str, Any]
 ) -> None:
     with pytest.raises(GuardError) as refused:
-        await scene.guard.register_child(account, 1, guardians, addresses)
-    assert refused.value.fault is Fault.BAD_REQUEST
+        await scene.families.register_child(account, 1, guardians, **more)
+    assert refused.value.fault in {Fault.BAD_REQUEST, Fault.BAD_LEVEL}
     assert not scene.records.children
 
 
@@ -170,7 +192,7 @@ async def test_a_question_that_makes_no_sense_is_refused(scene: Scene, items: li
 
 
 async def test_a_decision_is_completed_by_repeating_it_and_never_turned_round(scene: Scene) -> None:
-    await scene.guard.register_child(7, 1, [], [])
+    await scene.families.register_child(7, 1, {})
     await scene.guard.check([mail(1, "x@y.test")])
     scene.held.away = True
     with pytest.raises(GuardError) as refused:
@@ -183,7 +205,7 @@ async def test_a_decision_is_completed_by_repeating_it_and_never_turned_round(sc
         await scene.guard.decide(7, mail(1).accepted_id, deliver=True, actor="operator")
     assert refused.value.fault is Fault.DECIDED_OTHERWISE
     # asked again for the same message, delivery hears "hold"
-    ((verdict, _),) = await scene.guard.check([mail(1, "x@y.test")])
+    ((verdict, *_),) = await scene.guard.check([mail(1, "x@y.test")])
     assert verdict is Verdict.HOLD
 
 
@@ -195,9 +217,9 @@ async def test_what_is_not_held_is_not_decided_on(scene: Scene) -> None:
 
 
 async def test_a_child_writes_to_whom_may_write_to_it(scene: Scene) -> None:
-    await scene.guard.register_child(7, 1, [3], ["Mum@Home.test"])
-    await scene.guard.register_child(8, 1, [], [])
-    await scene.guard.approve(7, "aunt@else.test", "operator")
+    await scene.families.register_child(7, 1, {3: "Mum@Home.test"})
+    await scene.families.register_child(8, 1, {})
+    await scene.families.approve(7, "aunt@else.test")
     addresses = ("mum@home.test", "AUNT@else.test", "stranger@else.test", "", "no address")
     items = [Item(7, bytes(16), "", address, True) for address in addresses]
     items += [Item(8, bytes(16), "", "aunt@else.test", True), Item(9, bytes(16), "", "aunt@else.test", True)]
@@ -207,13 +229,13 @@ async def test_a_child_writes_to_whom_may_write_to_it(scene: Scene) -> None:
 
 
 async def test_no_decision_on_what_comes_in_lets_anything_out(scene: Scene) -> None:
-    await scene.guard.register_child(7, 1, [], [])
+    await scene.families.register_child(7, 1, {})
     scene.records.decisions[7, bytes(16)] = (Verdict.DELIVER, True)
     assert await scene.guard.check_outgoing([Item(7, bytes(16), "", "x@y.test", True)]) == [Verdict.HOLD]
 
 
 async def test_what_a_child_sends_waits_without_records(scene: Scene) -> None:
-    await scene.guard.register_child(7, 1, [3], ["mum@home.test"])
+    await scene.families.register_child(7, 1, {3: "mum@home.test"})
     scene.records.away = True
     with pytest.raises(GuardError) as refused:
         await scene.guard.check_outgoing([Item(7, bytes(16), "", "mum@home.test", True)])
@@ -222,3 +244,19 @@ async def test_what_a_child_sends_waits_without_records(scene: Scene) -> None:
     with pytest.raises(GuardError) as wrong:
         await scene.guard.check_outgoing([Item(0, bytes(16), "", "mum@home.test", True)])
     assert wrong.value.fault is Fault.BAD_REQUEST
+
+
+async def test_a_level_is_moved_by_hand_and_by_no_second_registration(scene: Scene) -> None:
+    await scene.families.register_child(7, 1, {3: "mum@home.test"}, level=1, language="fr-CA", birth=(2016, 5))
+    await scene.families.approve(7, "aunt@else.test")
+    asked = [mail(1), mail(2, "aunt@else.test"), mail(3, "new@else.test")]
+    for level, delivered in ((1, [1]), (2, [1, 2]), (3, [1, 2]), (4, [1, 2, 3]), (1, [1])):
+        await scene.families.set_level(7, level)
+        await scene.families.register_child(7, 1, {3: "mum@home.test"}, level=3)
+        answers = await scene.guard.check(asked)
+        assert [n for n, one in enumerate(answers, 1) if one.verdict is Verdict.DELIVER] == delivered
+        assert [one.newcomer for one in answers] == [False, False, level == 4]
+    for level, account, fault in ((0, 7, Fault.BAD_LEVEL), (5, 7, Fault.BAD_LEVEL), (2, 9, Fault.NOT_A_CHILD)):
+        with pytest.raises(GuardError) as refused:
+            await scene.families.set_level(account, level)
+        assert refused.value.fault is fault

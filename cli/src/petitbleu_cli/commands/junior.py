@@ -38,6 +38,15 @@ async def _decide(office: Office, options: Namespace) -> None:
     office.answer({"child": options.child, "account_id": child, "decision": done}, [f"the message is {done}"])
 
 
+async def _level(office: Office, options: Namespace) -> None:
+    child = await _child(office, options.child)
+    stub = junior_guard_pb2_grpc.AdminServiceStub(office.peer("junior-guard").channel)
+    request = junior_guard_pb2.SetLevelRequest(account_id=child, level=options.level)
+    await office.call("junior-guard", stub.SetLevel, request)
+    data = {"child": options.child, "account_id": child, "level": options.level}
+    office.answer(data, [f"{options.child} is at level {options.level}"])
+
+
 def add_to(commands: Commands) -> None:
     """Add the commands."""
     junior = commands.group("junior", "children's mail")
@@ -50,3 +59,10 @@ def add_to(commands: Commands) -> None:
     which = decide.add_mutually_exclusive_group(required=True)
     which.add_argument("--deliver", action="store_true")
     which.add_argument("--destroy", action="store_true")
+    level = junior.add("level", "move how far a child's barriers are down", _level)
+    level.add_argument("child", help="the child's address")
+    level.add_argument(
+        "level", type=int, choices=range(1, 5),
+        help="1: the family alone; 2: also whom guardians approved; 3: also approved groups and whom the child adds; "
+        "4: also newcomers that are authenticated",
+    )  # fmt: skip

@@ -14,6 +14,7 @@ class Decided(NamedTuple):
     """junior-guard's answer for one placement; an empty token means that it gave none, so wait."""
 
     token: str
+    newcomer: bool = False
 
 
 class Answer(NamedTuple):

@@ -9,12 +9,14 @@ from typing import Final
 import asyncpg
 
 from petitbleu.junior_guard.v1 import junior_guard_pb2_grpc
+from petitbleu_junior_guard.adapters.families import PostgresFamilies
 from petitbleu_junior_guard.adapters.key_file import read_key
 from petitbleu_junior_guard.adapters.records import PostgresRecords
 from petitbleu_junior_guard.adapters.store import StoreHeldMail
 from petitbleu_junior_guard.config import JuniorGuardSettings
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.grpc_api import ALLOWED, AdminServicer, GuardServicer
+from petitbleu_junior_guard.service.families import Families
 from petitbleu_junior_guard.service.guard import Guard
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Verifier
@@ -87,14 +89,15 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
         PostgresRecords(pool), StoreHeldMail(store, settings.junior_guard_store_seconds), seal, signer,
         settings.junior_guard_token_seconds,
     )  # fmt: skip
+    families = Families(PostgresFamilies(pool), seal)
     server = make_server(
         IdentityInterceptor(
             NAME, Verifier(NAME, settings.identity_dir), PrincipalVerifier(settings.identity_dir),
             OperatorToken(settings.operator_token_file), ALLOWED,
         )
     )  # fmt: skip
-    junior_guard_pb2_grpc.add_GuardServiceServicer_to_server(GuardServicer(guard), server)
-    junior_guard_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(guard), server)
+    junior_guard_pb2_grpc.add_GuardServiceServicer_to_server(GuardServicer(guard, families), server)
+    junior_guard_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(guard, families), server)
 
     async def database_answers() -> bool:
         return await answers(pool)

@@ -11,6 +11,7 @@ class Fault(Enum):
     BAD_REQUEST = "the request is malformed"
     BAD_ADDRESS = "not a mail address"
     NOT_A_CHILD = "the account is not registered as a child's"
+    BAD_LEVEL = "no such level"
     NOT_HELD = "no such message is held for this account"
     DECIDED_OTHERWISE = "the message was already decided on otherwise"
     DATABASE_AWAY = "the database does not answer"

@@ -75,7 +75,7 @@ class GuardPeer:
         """Say whose child it is; idempotent."""
         request = junior_guard_pb2.RegisterChildRequest(
             account_id=draft.account_id, tenant_id=draft.tenant_id, guardian_account_ids=draft.guardian_ids,
-            guardian_addresses=guardian_addresses,
+            guardian_addresses=guardian_addresses, language=draft.language,
         )  # fmt: skip
         try:
             await self._peer.call(self._stub.RegisterChild, request, timeout=_ONE_SECONDS)

@@ -40,10 +40,15 @@ class JuniorGuard:
                 mail_from=message.mail_from,
                 header_from=message.header_from,
                 authenticated=message.authenticated,
+                junk=message.junk,
+                dmarc_failed=message.dmarc_failed,
+                size=message.size,
             )
         response = await ask(self._channel, Peer.GUARD, self._stub.Check, request, self._call_seconds)
         same_length(Peer.GUARD, len(placements), len(response.decisions))
-        return [Decided(found.token if found.verdict in _DECISIONS else "") for found in response.decisions]
+        return [
+            Decided(found.token if found.verdict in _DECISIONS else "", found.newcomer) for found in response.decisions
+        ]
 
     async def check_outgoing(self, leaving: Sequence[Leaving]) -> list[bool]:
         """Say whether what guarded accounts send may go."""

@@ -17,7 +17,7 @@ class Letter(NamedTuple):
     """A mail that a rule sends.
 
     `key` (32 octets) makes a repeat a no-op. `notice` says that it is one of ours about a message, not a person's. `mail_from` is
-    empty for the null path. `header_from` and `authenticated` are what is known of the author of a message that is sent on.
+    empty for the null path. `header_from` and what follows are what is known of the author of a message that is sent on.
     """
 
     key: bytes
@@ -30,6 +30,8 @@ class Letter(NamedTuple):
     notice: bool = False
     header_from: str = ""
     authenticated: bool = False
+    junk: bool = False
+    dmarc_failed: bool = False
 
 
 class Person(NamedTuple):
@@ -102,5 +104,9 @@ class RulePeers:
             item.parameters.eight_bit = eight_bit
             item.parameters.smtputf8 = utf8
             item.verdicts.from_authenticated = letter.authenticated
+            if letter.junk:
+                item.verdicts.treatment = accept_pb2.TREATMENT_JUNK
+            if letter.dmarc_failed:
+                item.verdicts.dmarc = accept_pb2.VERDICT_FAIL
             items.append(item)
         return all(await self._mail.accept(items))

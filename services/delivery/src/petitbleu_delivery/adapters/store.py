@@ -15,6 +15,9 @@ from petitbleu_delivery.ports import Answer
 from petitbleu_kit.lane import Lane
 from petitbleu_kit.rpc import Peer as Channel
 
+NEWCOMER: Final = "newcomer"
+"""Keyword of a message to a child whose sender nobody has approved; the child's level let it in."""
+
 _FILED: Final = {
     pb.FILE_STATUS_FILED: Filed.FILED,
     pb.FILE_STATUS_HELD: Filed.HELD,
@@ -64,6 +67,7 @@ class StoreFiling:
                 verdicts.envelope_authenticated or found.origin == accept_pb2.ORIGIN_SUBMITTED,
                 late_results=verdicts.late_results, origin=found.origin, submitter_id=found.submitter_account_id,
                 submitter_tenant_id=found.submitter_tenant_id, received_at=found.received_at_ms / 1000,
+                dmarc_failed=verdicts.dmarc == accept_pb2.VERDICT_FAIL,
             )  # fmt: skip
             recipients += [
                 Recipient(message, r.recipient_no, r.address, r.attempts, bool(r.notify) and "SUCCESS" in r.notify)
@@ -84,7 +88,7 @@ class StoreFiling:
                 prefix=prefix(message.mail_from, recipient.address, message.late_results),
                 sole=placement.sole,
                 mailbox_roles=placement.roles,
-                keywords=placement.keywords,
+                keywords=(*placement.keywords, NEWCOMER) if placement.newcomer else placement.keywords,
             )
             for folder in placement.folders:
                 item.folders.add(path=folder.path, role=folder.role, create=folder.create)

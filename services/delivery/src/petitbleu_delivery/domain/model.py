@@ -80,6 +80,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     submitter_tenant_id: int = 0
     received_at: float = 0.0
     """Unix seconds of acceptance."""
+    dmarc_failed: bool = False
+    """Whether the DMARC check of its author failed."""
 
 
 class Recipient(msgspec.Struct, frozen=True, gc=False):
@@ -126,6 +128,8 @@ class Placement(msgspec.Struct):
     """More mailboxes, as the account's rules name them."""
     keywords: tuple[str, ...] = ()
     """Keywords to set."""
+    newcomer: bool = False
+    """Whether its sender is new to the child whose account it is, by junior-guard's word."""
 
 
 class Outcome(IntEnum):

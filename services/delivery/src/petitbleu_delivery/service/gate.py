@@ -61,4 +61,5 @@ class Gate:
                 placement.filed = Filed.GUARD_REFUSED
             else:
                 placement.token = answer.token
+                placement.newcomer = answer.newcomer
         return [placement for placement in placements if placement.token]

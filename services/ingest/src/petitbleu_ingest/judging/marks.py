@@ -15,7 +15,6 @@ from typing import Final
 
 from petitbleu_ingest.judging.findings import ClientFindings, Findings, from_authenticated
 from petitbleu_mail.address_list import as_addresses
-from petitbleu_mail.addresses import unicode_domain
 from petitbleu_mail.auth.author import AuthorFault
 from petitbleu_mail.auth.client import HeloForm, IprevResult
 from petitbleu_mail.auth.dmarc import DmarcResult
@@ -23,6 +22,7 @@ from petitbleu_mail.auth.resolver import ascii_domain
 from petitbleu_mail.auth.spf import SpfResult
 from petitbleu_mail.header_values import as_date, as_text
 from petitbleu_mail.headers import Headers
+from petitbleu_mail.look_alikes import skeleton
 
 # Octets of the beginning of a message in which the test pattern is looked for.
 _SAMPLE: Final = 64 << 10
@@ -33,9 +33,6 @@ _GTUBE: Final = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL
 _ADDRESS: Final = re.compile(r"[^\s<>@\"'(),:;]{1,64}@((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})")
 _LEAST_LABEL: Final = 6
 _MAX_NAME: Final = 300
-# Letters that look the same, beyond what Unicode's compatibility forms say (UTS 39 has the whole table)
-_LOOKS: Final = str.maketrans("аесорхуіјѕԁɡℓοαεινρτυκ01532!|", "aecopxyijsdgloaeivptukolsezil")  # noqa: RUF001
-_PAIRS: Final = (("rn", "m"), ("vv", "w"), ("cl", "d"))
 
 
 class Mark(Enum):
@@ -158,15 +155,6 @@ def resemblance(domain: str, ours: frozenset[str]) -> frozenset[Mark]:
             if len(mine) >= _LEAST_LABEL and _one_apart(skeleton(mine), skeleton(theirs)):
                 marks.add(Mark.NEARLY_US)
     return frozenset(marks)
-
-
-def skeleton(domain: str) -> str:
-    """Return a domain such that those that look alike are the same (in the manner of UTS 39 §4)."""
-    text = unicodedata.normalize("NFKD", unicode_domain(domain).casefold())
-    text = "".join([c for c in text if not unicodedata.combining(c)]).translate(_LOOKS).replace("-", "")
-    for pair, letter in _PAIRS:
-        text = text.replace(pair, letter)
-    return text.replace("i", "l")
 
 
 def _one_apart(one: str, other: str) -> bool:

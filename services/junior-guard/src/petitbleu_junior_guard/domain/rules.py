@@ -1,8 +1,13 @@
-"""The rules: who may write to a child, and to whom a child may write. Everything that is not clearly allowed waits for a guardian."""
+"""The rules: who may write to a child, and to whom a child may write. Everything that is not clearly allowed waits for a guardian.
+
+Barriers come down by levels, and only as far as who is a correspondent: what is not authenticated, junk or a failure of DMARC is held at
+every level, and so is whom a guardian refuses.
+"""
 
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from typing import Final
 
 import msgspec
 
@@ -17,6 +22,22 @@ class Verdict(IntEnum):
     DESTROY = 3
 
 
+class Level(IntEnum):
+    """How far the barriers of a child are down; each lets in what those before it do."""
+
+    FAMILY = 1
+    """Guardians, and groups that are the family."""
+    CORRESPONDENTS = 2
+    """Whom guardians approved one by one."""
+    GROUPS = 3
+    """Approved groups, such as a class, and whom the child adds."""
+    NEWCOMERS = 4
+    """Whoever is authenticated; guardians are told."""
+
+
+DEFAULT_LEVEL: Final = Level.CORRESPONDENTS
+
+
 class Reason(StrEnum):
     """Why a verdict was given: codes for guardians and operators."""
 
@@ -28,6 +49,15 @@ class Reason(StrEnum):
     NOT_APPROVED = "not-approved"
     NO_ADDRESS = "no-address"
     PERSON = "person"
+    REFUSED = "refused"
+    JUNK = "junk"
+    DMARC_FAILED = "dmarc-failed"
+    LOOK_ALIKE = "look-alike"
+    NEWCOMER = "newcomer"
+
+
+UNANNOUNCED: Final = frozenset({Reason.NULL_SENDER, Reason.NO_FROM, Reason.JUNK, Reason.DMARC_FAILED, Reason.REFUSED})
+"""What is held without a word to anybody: guardians see a number."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -38,14 +68,35 @@ class Item(msgspec.Struct, frozen=True):
     mail_from: str
     header_from: str
     authenticated: bool
+    junk: bool = False
+    dmarc_failed: bool = False
+    size: int = 0
 
 
 class Knowledge(msgspec.Struct, frozen=True):
-    """What is known of an item: whether the account is a child's, whether its sender is approved, what a person decided."""
+    """What is known of an item: the child's level, None when the account is no child's, and what its correspondent is to it.
 
-    is_child: bool
-    is_approved: bool
+    `looks_alike` says that the correspondent may be taken for another one, who is known. `final` is what a person decided.
+    """
+
+    level: Level | None
+    is_approved: bool = False
+    is_family: bool = False
+    is_grouped: bool = False
+    is_added: bool = False
+    is_refused: bool = False
+    looks_alike: bool = False
     final: Verdict | None = None
+
+    def is_let_in(self) -> bool:
+        """Whether the level lets this correspondent write and be written to."""
+        if self.level is None or self.is_refused:
+            return False
+        return (
+            self.is_family
+            or (self.level >= Level.CORRESPONDENTS and self.is_approved)
+            or (self.level >= Level.GROUPS and (self.is_grouped or self.is_added))
+        )
 
 
 def canonical(address: str) -> str | None:
@@ -69,29 +120,39 @@ def judge(item: Item, known: Knowledge, sender: str | None) -> tuple[Verdict, Re
         return (Verdict.DELIVER if known.final is Verdict.DELIVER else Verdict.HOLD), Reason.PERSON
     # The first that applies is the reason given. A report of non-delivery (the null path, RFC 5321 §4.5.5) carries strangers' text.
     holds = (
-        (not known.is_child, Reason.NOT_A_CHILD),
+        (known.level is None, Reason.NOT_A_CHILD),
         (not item.mail_from, Reason.NULL_SENDER),
         (sender is None, Reason.NO_FROM),
+        (item.junk, Reason.JUNK),
+        (item.dmarc_failed, Reason.DMARC_FAILED),
+        (known.is_refused, Reason.REFUSED),
         (not item.authenticated, Reason.NOT_AUTHENTICATED),
-        (not known.is_approved, Reason.NOT_APPROVED),
     )
     for applies, reason in holds:
         if applies:
             return Verdict.HOLD, reason
-    return Verdict.DELIVER, Reason.APPROVED
+    if known.is_let_in():
+        return Verdict.DELIVER, Reason.APPROVED
+    if known.looks_alike:
+        return Verdict.HOLD, Reason.LOOK_ALIKE
+    if known.level is Level.NEWCOMERS:
+        return Verdict.DELIVER, Reason.NEWCOMER
+    return Verdict.HOLD, Reason.NOT_APPROVED
 
 
 def judge_outgoing(known: Knowledge, recipient: str | None) -> tuple[Verdict, Reason]:
     """Decide whether a child's message may go to a recipient: to whom may write to the child, guardians included.
 
+    To newcomers a child does not write first at any level: whom it adds itself (from level 3 on) is a correspondent.
+
     Args:
         known: What is known of the child and of this correspondent.
         recipient: Canonical form of the address, None for what is no address.
     """
-    if not known.is_child:
+    if known.level is None:
         return Verdict.HOLD, Reason.NOT_A_CHILD
     if recipient is None:
         return Verdict.HOLD, Reason.NO_ADDRESS
-    if not known.is_approved:
-        return Verdict.HOLD, Reason.NOT_APPROVED
+    if not known.is_let_in():
+        return Verdict.HOLD, Reason.REFUSED if known.is_refused else Reason.NOT_APPROVED
     return Verdict.DELIVER, Reason.APPROVED

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from petitbleu_mail.look_alikes import address_skeleton
+
 KEY_OCTETS: Final = 32
 _NONCE_OCTETS: Final = 12
 _VERSION: Final = b"\x01"
@@ -39,6 +41,12 @@ class Seal:
     def hash(self, account_id: int, address: str) -> bytes:
         """Return the keyed hash (32 octets) of a canonical address, other for each child, so that children cannot be compared."""
         return hmac.digest(self._hash_key, account_id.to_bytes(8, "big") + address.encode(), sha256)
+
+    def skeleton_hash(self, account_id: int, address: str) -> bytes:
+        """Return the keyed hash of what an address looks like: the same for those that people take for one another."""
+        return hmac.digest(
+            self._hash_key, account_id.to_bytes(8, "big") + b"\0" + address_skeleton(address).encode(), sha256
+        )
 
     def seal(self, account_id: int, address: str) -> bytes:
         """Seal a canonical address for one child: version, nonce, ciphertext and tag (AES-256-GCM)."""

@@ -1,16 +1,17 @@
-"""Checking mail for children, and what the operator may change."""
+"""Checking mail for children, and the operator's decisions on what is held."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, TypeAlias
 
 from prometheus_client import Counter
 
-from petitbleu_junior_guard.domain.rules import Item, Reason, Verdict, canonical, judge, judge_outgoing
+from petitbleu_junior_guard.domain.rules import Item, Knowledge, Reason, Verdict, canonical, judge, judge_outgoing
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.errors import Fault, GuardError
-from petitbleu_junior_guard.ports import Correspondent, HeldMail, Records, Ruling
+from petitbleu_junior_guard.ports import HeldMail, Records, Ruling
 from petitbleu_kit.identity import Signer
 from petitbleu_kit.logs import get_logger
 
@@ -22,8 +23,23 @@ _outgoing = Counter(
 _decided = Counter("petitbleu_junior_guard_decisions_total", "Held messages decided on by a person", ["verdict"])
 
 MAX_ITEMS: Final = 1000
-MAX_GUARDIANS: Final = 16
 _WORD: Final = {Verdict.DELIVER: "deliver", Verdict.HOLD: "hold", Verdict.DESTROY: "destroy"}
+
+
+Clock: TypeAlias = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+class Decided(NamedTuple):
+    """A verdict, its token for store, and whether the sender is nobody that was approved."""
+
+    verdict: Verdict
+    token: str
+    newcomer: bool = False
 
 
 def decision_claims(account_id: int, accepted_id: bytes, verdict: Verdict) -> dict[str, object]:
@@ -40,9 +56,13 @@ class Guard:
         seal: Hashes and seals addresses.
         signer: Signs decisions for store.
         token_seconds: How long store accepts one.
+        clock: The time by which approvals end.
     """
 
-    def __init__(self, records: Records, held: HeldMail, seal: Seal, signer: Signer, token_seconds: int) -> None:
+    def __init__(
+        self, records: Records, held: HeldMail, seal: Seal, signer: Signer, token_seconds: int, clock: Clock = utc_now
+    ) -> None:
+        self._clock = clock
         self._records = records
         self._held = held
         self._seal = seal
@@ -52,8 +72,8 @@ class Guard:
     def _token(self, account_id: int, accepted_id: bytes, verdict: Verdict) -> str:
         return self._signer.sign("store", decision_claims(account_id, accepted_id, verdict), self._token_seconds)
 
-    async def check(self, items: Sequence[Item]) -> list[tuple[Verdict, str]]:
-        """Decide on messages for guarded accounts: the verdict and its token, in order.
+    async def check(self, items: Sequence[Item]) -> list[Decided]:
+        """Decide on messages for guarded accounts, in order.
 
         Raises:
             GuardError: BAD_REQUEST, or DATABASE_AWAY: without its records the guard decides nothing.
@@ -61,11 +81,7 @@ class Guard:
         if len(items) > MAX_ITEMS or any(len(item.accepted_id) != 16 or item.account_id <= 0 for item in items):
             raise GuardError(Fault.BAD_REQUEST)
         senders = [canonical(item.header_from) if item.header_from else None for item in items]
-        hashes = [
-            self._seal.hash(item.account_id, sender) if sender is not None else b""
-            for item, sender in zip(items, senders, strict=True)
-        ]
-        known = await self._records.knowledge(items, hashes)
+        known = await self._known(items, senders)
         rulings: list[Ruling] = []
         for item, knowledge, sender in zip(items, known, senders, strict=True):
             verdict, reason = judge(item, knowledge, sender)
@@ -74,7 +90,18 @@ class Guard:
             if reason is Reason.NOT_A_CHILD:
                 _log.error("guarded account is not registered: its mail is held", account_id=item.account_id)
         await self._records.record(rulings)
-        return [(r.verdict, self._token(r.account_id, r.accepted_id, r.verdict)) for r in rulings]
+        return [
+            Decided(
+                r.verdict, self._token(r.account_id, r.accepted_id, r.verdict), newcomer=r.reason is Reason.NEWCOMER
+            )
+            for r in rulings
+        ]
+
+    async def _known(self, items: Sequence[Item], addresses: Sequence[str | None]) -> list[Knowledge]:
+        named = list(zip(items, addresses, strict=True))
+        hashes = [b"" if one is None else self._seal.hash(item.account_id, one) for item, one in named]
+        skeletons = [b"" if one is None else self._seal.skeleton_hash(item.account_id, one) for item, one in named]
+        return await self._records.knowledge(items, hashes, skeletons, self._clock())
 
     async def check_outgoing(self, items: Sequence[Item]) -> list[Verdict]:
         """Decide whether what children send may go; `header_from` of an item is the recipient's address here. Answers in order.
@@ -87,11 +114,7 @@ class Guard:
         if len(items) > MAX_ITEMS or any(len(item.accepted_id) != 16 or item.account_id <= 0 for item in items):
             raise GuardError(Fault.BAD_REQUEST)
         recipients = [canonical(item.header_from) for item in items]
-        hashes = [
-            self._seal.hash(item.account_id, recipient) if recipient is not None else b""
-            for item, recipient in zip(items, recipients, strict=True)
-        ]
-        known = await self._records.knowledge(items, hashes)
+        known = await self._known(items, recipients)
         verdicts = []
         for item, knowledge, recipient in zip(items, known, recipients, strict=True):
             verdict, reason = judge_outgoing(knowledge, recipient)
@@ -100,41 +123,6 @@ class Guard:
             if reason is Reason.NOT_A_CHILD:
                 _log.error("guarded account is not registered: what it sends waits", account_id=item.account_id)
         return verdicts
-
-    def _correspondent(self, account_id: int, address: str) -> Correspondent:
-        known = canonical(address)
-        if known is None:
-            raise GuardError(Fault.BAD_ADDRESS)
-        return Correspondent(self._seal.hash(account_id, known), self._seal.seal(account_id, known))
-
-    async def register_child(
-        self, account_id: int, tenant_id: int, guardian_ids: Sequence[int], addresses: Sequence[str]
-    ) -> None:
-        """Say that an account is a child's and who all its guardians are; their addresses become approved correspondents.
-
-        Raises:
-            GuardError: BAD_REQUEST, BAD_ADDRESS or DATABASE_AWAY.
-        """
-        if account_id <= 0 or len(guardian_ids) != len(addresses) or len(guardian_ids) > MAX_GUARDIANS:
-            raise GuardError(Fault.BAD_REQUEST)
-        if any(guardian <= 0 or guardian == account_id for guardian in guardian_ids):
-            raise GuardError(Fault.BAD_REQUEST)
-        guardians = {
-            guardian: self._correspondent(account_id, address) if address else None
-            for guardian, address in zip(guardian_ids, addresses, strict=True)
-        }
-        await self._records.register(account_id, tenant_id, guardians)
-
-    async def approve(self, account_id: int, address: str, actor: str) -> None:
-        """Let a correspondent write to a child. What is already held stays held until it is decided on.
-
-        Raises:
-            GuardError: BAD_REQUEST, BAD_ADDRESS, NOT_A_CHILD or DATABASE_AWAY.
-        """
-        if account_id <= 0:
-            raise GuardError(Fault.BAD_REQUEST)
-        if not await self._records.approve(account_id, self._correspondent(account_id, address), actor):
-            raise GuardError(Fault.NOT_A_CHILD)
 
     async def decide(self, account_id: int, accepted_id: bytes, *, deliver: bool, actor: str) -> None:
         """Release or destroy a held message: recorded first, then done by store, so that a repeat completes it.

@@ -78,6 +78,9 @@ class CheckItem(_message.Message):
     MAIL_FROM_FIELD_NUMBER: _builtins.int
     HEADER_FROM_FIELD_NUMBER: _builtins.int
     AUTHENTICATED_FIELD_NUMBER: _builtins.int
+    JUNK_FIELD_NUMBER: _builtins.int
+    DMARC_FAILED_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The guarded account."""
     accepted_id: _builtins.bytes
@@ -88,6 +91,12 @@ class CheckItem(_message.Message):
     """The single address of the From field; empty when missing, multiple or unparsable."""
     authenticated: _builtins.bool
     """True when the sender was authenticated for header_from (aligned DKIM or SPF, or a local login)."""
+    junk: _builtins.bool
+    """True when what was found out about the message puts it in Junk: spam, or worse."""
+    dmarc_failed: _builtins.bool
+    """True when the DMARC check of header_from failed (RFC 9989)."""
+    size: _builtins.int
+    """Octets of the message."""
     def __init__(
         self,
         *,
@@ -96,10 +105,13 @@ class CheckItem(_message.Message):
         mail_from: _builtins.str = ...,
         header_from: _builtins.str = ...,
         authenticated: _builtins.bool = ...,
+        junk: _builtins.bool = ...,
+        dmarc_failed: _builtins.bool = ...,
+        size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "account_id", b"account_id", "authenticated", b"authenticated", "header_from", b"header_from", "mail_from", b"mail_from"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "account_id", b"account_id", "authenticated", b"authenticated", "dmarc_failed", b"dmarc_failed", "header_from", b"header_from", "junk", b"junk", "mail_from", b"mail_from", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -137,19 +149,23 @@ class Decision(_message.Message):
 
     VERDICT_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
+    NEWCOMER_FIELD_NUMBER: _builtins.int
     verdict: Global___Verdict.ValueType
     """What to do."""
     token: _builtins.str
     """JWT (EdDSA, iss junior-guard, aud store): account, accepted id, verdict, expiry. store files or holds only with it."""
+    newcomer: _builtins.bool
+    """The sender is nobody that was approved: it is delivered because of the child's level, and is to be flagged."""
     def __init__(
         self,
         *,
         verdict: Global___Verdict.ValueType = ...,
         token: _builtins.str = ...,
+        newcomer: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["newcomer", b"newcomer", "token", b"token", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -243,10 +259,22 @@ class RegisterChildRequest(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     GUARDIAN_ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
     GUARDIAN_ADDRESSES_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    BIRTH_YEAR_FIELD_NUMBER: _builtins.int
+    BIRTH_MONTH_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The child's account."""
     tenant_id: _builtins.int
     """Its tenant."""
+    level: _builtins.int
+    """1 to 4; 0 for the default. A level that a guardian moved stays, whatever a repeat says."""
+    language: _builtins.str
+    """Preferred language, BCP 47; empty when not known."""
+    birth_year: _builtins.int
+    """Year of birth; 0 when not known."""
+    birth_month: _builtins.int
+    """Month of birth, 1 to 12; 0 when not known."""
     @_builtins.property
     def guardian_account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The guardians' accounts."""
@@ -262,10 +290,14 @@ class RegisterChildRequest(_message.Message):
         tenant_id: _builtins.int = ...,
         guardian_account_ids: _abc.Iterable[_builtins.int] | None = ...,
         guardian_addresses: _abc.Iterable[_builtins.str] | None = ...,
+        level: _builtins.int = ...,
+        language: _builtins.str = ...,
+        birth_year: _builtins.int = ...,
+        birth_month: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "guardian_account_ids", b"guardian_account_ids", "guardian_addresses", b"guardian_addresses", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "birth_month", b"birth_month", "birth_year", b"birth_year", "guardian_account_ids", b"guardian_account_ids", "guardian_addresses", b"guardian_addresses", "language", b"language", "level", b"level", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -330,6 +362,51 @@ class ApproveResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApproveResponse: _TypeAlias = ApproveResponse  # noqa: Y015
+
+@_typing.final
+class SetLevelRequest(_message.Message):
+    """Move a child's level."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The child's account."""
+    level: _builtins.int
+    """1: the family alone; 2: also whom guardians approved one by one; 3: also approved groups and whom the child adds;
+    4: also newcomers that are authenticated.
+    """
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        level: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "level", b"level"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetLevelRequest: _TypeAlias = SetLevelRequest  # noqa: Y015
+
+@_typing.final
+class SetLevelResponse(_message.Message):
+    """Nothing to say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetLevelResponse: _TypeAlias = SetLevelResponse  # noqa: Y015
 
 @_typing.final
 class DecideRequest(_message.Message):

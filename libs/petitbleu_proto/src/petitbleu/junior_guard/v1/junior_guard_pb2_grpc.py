@@ -206,6 +206,11 @@ class AdminServiceStub:
                 request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.ApproveRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.ApproveResponse.FromString,
                 _registered_method=True)
+        self.SetLevel = channel.unary_unary(
+                '/petitbleu.junior_guard.v1.AdminService/SetLevel',
+                request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.SetLevelRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.SetLevelResponse.FromString,
+                _registered_method=True)
         self.Decide = channel.unary_unary(
                 '/petitbleu.junior_guard.v1.AdminService/Decide',
                 request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.DecideRequest.SerializeToString,
@@ -218,7 +223,14 @@ class AdminServiceServicer:
     """
 
     def Approve(self, request, context):
-        """Approve lets a correspondent write to and be written by a child.
+        """Approve lets a correspondent write to and be written by a child; a guardian's refusal outweighs it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLevel(self, request, context):
+        """SetLevel moves a child's level.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -238,6 +250,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.Approve,
                     request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.ApproveRequest.FromString,
                     response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.ApproveResponse.SerializeToString,
+            ),
+            'SetLevel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLevel,
+                    request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.SetLevelRequest.FromString,
+                    response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.SetLevelResponse.SerializeToString,
             ),
             'Decide': grpc.unary_unary_rpc_method_handler(
                     servicer.Decide,
@@ -273,6 +290,33 @@ class AdminService:
             '/petitbleu.junior_guard.v1.AdminService/Approve',
             petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.ApproveRequest.SerializeToString,
             petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.ApproveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLevel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.junior_guard.v1.AdminService/SetLevel',
+            petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.SetLevelRequest.SerializeToString,
+            petitbleu_dot_junior__guard_dot_v1_dot_junior__guard__pb2.SetLevelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -101,7 +101,9 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     Approve: _grpc.UnaryUnaryMultiCallable[_junior_guard_pb2.ApproveRequest, _junior_guard_pb2.ApproveResponse]
-    """Approve lets a correspondent write to and be written by a child."""
+    """Approve lets a correspondent write to and be written by a child; a guardian's refusal outweighs it."""
+    SetLevel: _grpc.UnaryUnaryMultiCallable[_junior_guard_pb2.SetLevelRequest, _junior_guard_pb2.SetLevelResponse]
+    """SetLevel moves a child's level."""
     Decide: _grpc.UnaryUnaryMultiCallable[_junior_guard_pb2.DecideRequest, _junior_guard_pb2.DecideResponse]
     """Decide releases or destroys what waits from one sender. Callers: operator."""
 
@@ -111,7 +113,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Approve: _aio.UnaryUnaryMultiCallable[_junior_guard_pb2.ApproveRequest, _junior_guard_pb2.ApproveResponse]  # type: ignore[assignment]
-    """Approve lets a correspondent write to and be written by a child."""
+    """Approve lets a correspondent write to and be written by a child; a guardian's refusal outweighs it."""
+    SetLevel: _aio.UnaryUnaryMultiCallable[_junior_guard_pb2.SetLevelRequest, _junior_guard_pb2.SetLevelResponse]  # type: ignore[assignment]
+    """SetLevel moves a child's level."""
     Decide: _aio.UnaryUnaryMultiCallable[_junior_guard_pb2.DecideRequest, _junior_guard_pb2.DecideResponse]  # type: ignore[assignment]
     """Decide releases or destroys what waits from one sender. Callers: operator."""
 
@@ -124,7 +128,15 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _junior_guard_pb2.ApproveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_junior_guard_pb2.ApproveResponse, _abc.Awaitable[_junior_guard_pb2.ApproveResponse]]:
-        """Approve lets a correspondent write to and be written by a child."""
+        """Approve lets a correspondent write to and be written by a child; a guardian's refusal outweighs it."""
+
+    @_abc_1.abstractmethod
+    def SetLevel(
+        self,
+        request: _junior_guard_pb2.SetLevelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_junior_guard_pb2.SetLevelResponse, _abc.Awaitable[_junior_guard_pb2.SetLevelResponse]]:
+        """SetLevel moves a child's level."""
 
     @_abc_1.abstractmethod
     def Decide(

@@ -140,6 +140,7 @@ class Case:
                 self._key("redirect", plain_address(address)), sender, address, trace, whole,
                 self._placement.account_id, self._rules.tenant_id,
                 header_from=self._message.header_from, authenticated=self._message.authenticated,
+                junk=self._message.junk, dmarc_failed=self._message.dmarc_failed,
             )
             for address in addresses
             if plain_address(address) != mine

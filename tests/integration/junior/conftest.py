@@ -1,0 +1,42 @@
+"""One stack for all tests of the guard, and a family a test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import NamedTuple
+
+import pytest
+from tests.integration.delivery_world import DeliveryWorld, prepared_stack, world_of
+from tests.ports import offset_of
+
+from petitbleu_dev.stack import Stack
+
+
+class Family(NamedTuple):
+    """A child with two guardians: addresses and accounts."""
+
+    child: str
+    child_id: int
+    mother: str
+    mother_id: int
+    father: str
+    father_id: int
+
+
+@pytest.fixture(scope="package")
+def junior_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with prepared_stack(tmp_path_factory.mktemp("junior") / "data", offset_of(570)) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def world(junior_stack: Stack) -> AsyncIterator[DeliveryWorld]:
+    async with world_of(junior_stack) as made:
+        yield made
+
+
+@pytest.fixture
+async def family(world: DeliveryWorld) -> Family:
+    mother, father = await world.person("mother"), await world.person("father")
+    child = await world.person("child", guarded=True, guardians=(mother[0], father[0]))
+    return Family(*child, *mother, *father)
