@@ -9,14 +9,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 from services.ingest.tests.judging_world import JudgingBench, signed
+from services.ingest.tests.submission_world import SubmissionBench
 from tests.folders import enterable
 from tests.integration.scanner_daemons import CLAMD, EICAR, PROBABLE, RSPAMD, SPAM, clamd, rspamd
 from tests.ports import free_port
 
+from petitbleu_ingest import metrics
 from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.rspamd import Rspamd
 from petitbleu_ingest.domain.verdicts import Verdicts
-from petitbleu_ingest.judging.judge import Judge, ScanRules
+from petitbleu_ingest.judging.judge import Judge, ScanRules, judge_of_submitted
 from petitbleu_ingest.judging.scanning import Scanner, Scanners
 
 HEAD = (
@@ -181,3 +183,57 @@ async def test_one_that_is_gone_is_left_alone_for_a_while() -> None:
         assert await bench.send(signed(HEAD)) == "451 4.7.0", "it rests"
         clock = 60.0
         assert await bench.send(signed(HEAD)) == "250 2.6.0"
+
+
+OWN = b"From: me@own.test\r\nTo: far@else.test\r\nSubject: x\r\n\r\n"
+
+
+def submitting(*scanners: Scanner, seconds: float = 20, must_answer: bool = False) -> SubmissionBench:
+    """A door of submission whose mail is looked through."""
+    bench = SubmissionBench()
+    bench.door.judge = judge_of_submitted(
+        "mx.test", Scanners(scanners, seconds, time.monotonic), virus_scanner_must_answer=must_answer
+    )
+    return bench
+
+
+@pytest.mark.parametrize("filler", [b"", LINES])
+@pytest.mark.parametrize("to", [b"far@else.test", b"alice@demo.test"])
+async def test_a_virus_is_not_submitted(clamd_place: str, filler: bytes, to: bytes) -> None:
+    bench = submitting(Clamd(clamd_place))
+    for chunked in (False, True):
+        assert await bench.send(OWN + filler + b"\r\n" + EICAR + b"\r\n", chunked=chunked, to=to) == "550 5.7.1"
+    assert bench.store.messages == []
+    assert await bench.send(OWN + filler, to=to) == "250 2.6.0"
+    found = bench.store.messages[-1].verdicts
+    assert found is not None
+    assert (found.from_authenticated, found.envelope_authenticated, found.junk) == (True, True, False)
+    assert bench.door.budget.used == 0
+
+
+async def test_what_rspamd_says_of_submitted_mail_is_counted_and_refuses_nothing(rspamd_url: str) -> None:
+    bench = submitting(Rspamd(rspamd_url))
+    before = submitted_spam("spam"), submitted_spam("clean")
+    assert await bench.send(OWN + SPAM + b"\r\n") == "250 2.6.0"
+    found = bench.store.messages[-1].verdicts
+    assert found is not None
+    assert not found.junk
+    assert found.spam_score > 0
+    assert await bench.send(OWN + b"hello\r\n") == "250 2.6.0"
+    assert (submitted_spam("spam"), submitted_spam("clean")) == (before[0] + 1, before[1] + 1)
+
+
+def submitted_spam(advice: str) -> float:
+    return float(metrics.submitted_scans.labels("rspamd", advice)._value.get())
+
+
+@pytest.mark.parametrize(("must_answer", "reply"), [(False, "250 2.6.0"), (True, "451 4.7.0")])
+@pytest.mark.parametrize("filler", [b"", LINES])
+async def test_submission_is_open_when_scanners_are_down(filler: bytes, must_answer: bool, reply: str) -> None:
+    async with answering(None) as port:
+        both = (Rspamd(f"http://127.0.0.1:{port}"), Clamd(f"127.0.0.1:{port}"))
+        bench = submitting(*both, seconds=0.3, must_answer=must_answer)
+        before = metrics.submitted_scans.labels("clamd", "down")._value.get()
+        assert await bench.send(OWN + filler) == reply
+    assert metrics.submitted_scans.labels("clamd", "down")._value.get() == before + 1
+    assert bench.door.budget.used == 0

@@ -22,6 +22,13 @@ def test_any_octets_are_an_answer_or_none(octets: bytes) -> None:
             assert isinstance(read(octets), Scanned)
 
 
+def test_what_rspamd_s_antivirus_finds_is_a_virus() -> None:
+    said = b'{"action":"%b","score":15.0,"symbols":{"%b":{"name":"x","score":0.0}}}'
+    assert rspamd.answer_of(said % (b"reject", b"CLAM_VIRUS")) == Scanned(Advice.VIRUS, 1500)
+    assert rspamd.answer_of(said % (b"reject", b"GTUBE")) == Scanned(Advice.SPAM, 1500)
+    assert rspamd.answer_of(said % (b"no action", b"CLAM_VIRUS")).advice is Advice.CLEAN
+
+
 @pytest.mark.parametrize(
     ("octets", "advice"),
     [

@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from libs.petitbleu_mail.tests.test_mail_same_reading import PIECES, lenient, strict
 from services.ingest.tests import ingest_fakes as fakes
+from services.ingest.tests.submission_world import SubmissionBench
 
 from petitbleu_ingest.domain.message import Incoming
-from petitbleu_ingest.domain.submitter import Submitter
-from petitbleu_ingest.smtp.submission import Submission
-from petitbleu_mail.dotstuff import stuff
 from petitbleu_mail.headers import MAX_FIELDS, MAX_VALUE
 from petitbleu_mail.same_reading import MAX_SUBMITTED_FIELDS
 
-WHO = Submitter(7, 9, frozenset({"me@own.test"}))
-ENVELOPE = b"EHLO c.example\r\nMAIL FROM:<me@own.test>\r\nRCPT TO:<alice@demo.test>\r\n"
 HEAD = b"From: me@own.test\r\n"
 BEHIND = b"Subject: x\r\n\r\nbody\r\n"
-
-
-class Permits:
-    async def permit(self, submitter: Submitter, recipients: int) -> int:
-        del submitter, recipients
-        return 0
-
-
-class SubmissionBench(fakes.Bench):
-    """A door of submission, and sessions that are logged in."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.door = replace(self.door, submission=Submission(cast("Any", None), Permits()))
-
-    async def send(self, message: bytes, *, chunked: bool) -> str:
-        """Submit a message; return the reply, code and status."""
-        talk = self.session()
-        talk.smtp.mx.submitter = WHO
-        await talk.say(ENVELOPE)
-        if chunked:
-            await talk.say(b"BDAT %d LAST\r\n" % len(message) + message)
-        else:
-            await talk.say(b"DATA\r\n")
-            await talk.say(stuff(message))
-        return talk.replies()[-1]
 
 
 @pytest.mark.parametrize("size", [0, 300_000], ids=["held", "streamed"])

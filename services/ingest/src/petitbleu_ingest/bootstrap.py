@@ -28,7 +28,7 @@ from petitbleu_ingest.config import IngestSettings, names, networks
 from petitbleu_ingest.domain.message import KeyMaker
 from petitbleu_ingest.judging import aggregate
 from petitbleu_ingest.judging.aggregate import Tally
-from petitbleu_ingest.judging.judge import Judge, ScanRules
+from petitbleu_ingest.judging.judge import Judge, ScanRules, judge_of_submitted
 from petitbleu_ingest.judging.scanning import Scanner, Scanners
 from petitbleu_ingest.service.acceptance import Acceptance
 from petitbleu_ingest.service.admission import Admission
@@ -83,19 +83,23 @@ def _reachable(peer: Peer) -> Callable[[], Awaitable[bool]]:
     return check
 
 
-def make_judge(settings: IngestSettings) -> Judge:
-    """Put together what judges mail."""
-    resolver = None
-    if settings.judges:
-        resolver = DnsResolver(server_of(settings.dns), DnsLimits(message=settings.judge_seconds))
+def scanners_of(settings: IngestSettings) -> Scanners:
+    """Return those that are configured."""
     scanners: list[Scanner] = []
     if settings.clamd:
         scanners.append(Clamd(settings.clamd))
     if settings.rspamd_url:
         scanners.append(Rspamd(settings.rspamd_url))
+    return Scanners(scanners, settings.scan_seconds, time.monotonic)
+
+
+def make_judge(settings: IngestSettings) -> Judge:
+    """Put together what judges mail."""
+    resolver = None
+    if settings.judges:
+        resolver = DnsResolver(server_of(settings.dns), DnsLimits(message=settings.judge_seconds))
     return Judge(
-        resolver, settings.own_names[0], settings.hostname, settings.rules,
-        Scanners(scanners, settings.scan_seconds, time.monotonic),
+        resolver, settings.own_names[0], settings.hostname, settings.rules, scanners_of(settings),
         ScanRules(settings.scan_spam == "refuse", settings.clamd_down == "tempfail"),
         block_lists=names(settings.dnsbl),
         junk_points=round(settings.spam_junk_points * 100) if settings.scores else 0,
@@ -140,11 +144,14 @@ def submission_doors(door: Door, accounts: Peer, delivery: Peer) -> list[tuple[i
     settings = door.settings
     logins = GrpcLogins(accounts, settings.submission_login_seconds)
     permits = GrpcPermits(delivery, settings.ingest_lookup_seconds)
+    scanners = scanners_of(settings)
+    must_answer = settings.clamd_down == "tempfail"
+    judge = judge_of_submitted(settings.hostname, scanners, virus_scanner_must_answer=must_answer) if scanners else None
     return [
         (
             port,
             replace(
-                door, judge=None, sessions=set(),
+                door, judge=judge, sessions=set(),
                 submission=Submission(logins, permits, implicit_tls=implicit, clear_on_loopback=settings.dev),
             ),
         )

@@ -73,6 +73,7 @@ class Refusal(Enum):
     SPAM = Reply(550, Status.POLICY, "Refused as spam")
     LISTED = Reply(550, Status.POLICY, "Refused: your address is on a block list")
     VIRUS = Reply(550, Status("5.7.0"), "Refused: malicious content")
+    VIRUS_SUBMITTED = Reply(550, Status.POLICY, "Not sent: there is malicious content in it")
     LATER = Reply(451, Status("4.7.1"), "Try again later")
     NOT_SCANNED = Reply(451, _LATER_POLICY, "Cannot be looked through now, try again")
     LOOP = Reply(554, Status.ROUTING_LOOP, "Too many hops")  # RFC 5321 §6.3

@@ -32,6 +32,9 @@ judge_seconds = Histogram(
     buckets=_LATENCIES,
 )
 scans = Counter("petitbleu_ingest_scans_total", "Messages at scanners, by what they said", ["scanner", "answer"])
+submitted_scans = Counter(
+    "petitbleu_ingest_submitted_scans_total", "Submitted messages at scanners, by what they said", ["scanner", "answer"]
+)
 marks = Counter("petitbleu_ingest_marks_total", "Marks of the built-in scorer", ["mark"])
 forged = Counter("petitbleu_ingest_forged_results_total", "Authentication-Results in our name that were cut out")
 lookup_failures = Counter("petitbleu_ingest_lookup_failures_total", "Batches of recipient look-ups that failed")

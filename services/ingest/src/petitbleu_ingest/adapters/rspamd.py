@@ -19,6 +19,8 @@ _MAX_ANSWER: Final = 1 << 20
 _MAX_RECIPIENTS: Final = 50
 # Hundredths of a score that are passed on
 _MAX_SCORE: Final = 100_000
+# What its antivirus module calls what the scanners behind it find: CLAM_VIRUS and so on
+_VIRUS: Final = "_VIRUS"
 _ADVICE: Final = {
     "no action": Advice.CLEAN,
     "greylist": Advice.CLEAN,  # a hint: its own module says "soft reject" where it means it
@@ -34,6 +36,7 @@ _ADVICE: Final = {
 class _Answer(msgspec.Struct):
     action: str
     score: float = 0.0
+    symbols: dict[str, msgspec.Raw] = {}
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -81,6 +84,7 @@ class Rspamd:
             ("Queue-Id", letter.queue_id),
             ("IP", letter.client),
             ("Helo", letter.helo),
+            ("User", letter.user),
             ("From", letter.mail_from),
             *[("Rcpt", one) for one in letter.recipients[:_MAX_RECIPIENTS]],
         ]
@@ -116,4 +120,7 @@ def answer_of(body: bytes) -> Scanned:
     if answer.action not in _ADVICE or not math.isfinite(answer.score):
         raise ScanError("rspamd says what it never said")
     score = int(answer.score * 100)
-    return Scanned(_ADVICE[answer.action], max(-_MAX_SCORE, min(score, _MAX_SCORE)))
+    advice = _ADVICE[answer.action]
+    if advice is Advice.SPAM and any(name.endswith(_VIRUS) for name in answer.symbols):
+        advice = Advice.VIRUS
+    return Scanned(advice, max(-_MAX_SCORE, min(score, _MAX_SCORE)))

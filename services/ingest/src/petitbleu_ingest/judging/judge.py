@@ -38,23 +38,24 @@ class Sentence(msgspec.Struct, frozen=True):
 
 
 class ScanRules(msgspec.Struct, frozen=True):
-    """What this house does with what scanners say."""
+    """What this house does with what scanners say. Of what is submitted only a virus is refused; the rest is counted."""
 
     refuse_spam: bool = True
     virus_scanner_must_answer: bool = False
+    submitted: bool = False
 
 
 def refusal_of(scanned: Mapping[str, Scanned], rules: ScanRules) -> Refusal | None:
     """Return the refusal that scanners ask for, the worst first."""
     said = {one.advice for one in scanned.values()}
     if Advice.VIRUS in said:
-        return Refusal.VIRUS
+        return Refusal.VIRUS_SUBMITTED if rules.submitted else Refusal.VIRUS
     if Advice.SPAM in said and rules.refuse_spam:
         return Refusal.SPAM
     clamd = scanned.get(Clamd.name)
     if clamd is not None and clamd.advice is Advice.DOWN and rules.virus_scanner_must_answer:
         return Refusal.NOT_SCANNED
-    return Refusal.LATER if Advice.LATER in said else None
+    return Refusal.LATER if Advice.LATER in said and not rules.submitted else None
 
 
 class Judge:
@@ -125,6 +126,8 @@ class Judge:
             scanned = await judgement.scanned()
             refusal = refusal_of(scanned, self._scan_rules)
             score = sum([one.score for one in scanned.values()])
+            if self._scan_rules.submitted:
+                return _sentence_of_submitted(scanned, refusal, score)
             junk = any(one.advice in {Advice.JUNK, Advice.SPAM} for one in scanned.values())
             if self._junk_points:
                 points = self._points(judgement, found)
@@ -164,6 +167,19 @@ class Judge:
         """Ask nothing more."""
         if self.resolver is not None:
             await self.resolver.close()
+
+
+def _sentence_of_submitted(scanned: Mapping[str, Scanned], refusal: Refusal | None, score: int) -> Sentence:
+    """Whoever logged in is who they say, and what they send is nobody's junk before a recipient says so."""
+    for name, one in scanned.items():
+        metrics.submitted_scans.labels(name, one.advice.value).inc()
+    return Sentence(refusal, b"", Verdicts(True, True, spam_score=score))
+
+
+def judge_of_submitted(hostname: str, scanners: Scanners, *, virus_scanner_must_answer: bool) -> Judge:
+    """Return what judges mail of people who are logged in: scanners only."""
+    rules = ScanRules(refuse_spam=False, virus_scanner_must_answer=virus_scanner_must_answer, submitted=True)
+    return Judge(None, hostname, hostname, PolicyRules(), scanners, rules)
 
 
 def client_address(text: str) -> IPv4Address | IPv6Address | None:

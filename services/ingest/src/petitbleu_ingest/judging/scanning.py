@@ -46,6 +46,8 @@ class Letter(msgspec.Struct, frozen=True):
     mail_from: str
     recipients: Sequence[str]
     queue_id: str
+    user: str = ""
+    """Who submits it, by an opaque name; empty for a stranger."""
 
 
 class ScanError(Exception):

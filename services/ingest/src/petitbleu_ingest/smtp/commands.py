@@ -175,6 +175,7 @@ def _answered(smtp: MailExchanger, command: Rcpt, address: str, answer: Answer) 
     if submitter is not None and answer.verdict is Verdict.REMOTE:
         if smtp.transaction is not None:  # RFC 6409 §3.1: whoever is logged in may write to anybody
             smtp.transaction.add(recipient_of(command, address, submitter.tenant_id))
+            _begin_judgement(smtp, smtp.transaction)
         smtp.reply(_RECIPIENT_OK)
         return
     if answer.verdict is Verdict.WELCOME:
@@ -182,8 +183,7 @@ def _answered(smtp: MailExchanger, command: Rcpt, address: str, answer: Answer) 
         if transaction is not None:
             transaction.add(recipient_of(command, address, answer.tenant_id))
             # nothing is asked for somebody who names nobody here
-            if transaction.judgement is None and smtp.door.judge is not None:
-                transaction.judgement = smtp.door.judge.begin(transaction.session, transaction.mail_from or "")
+            _begin_judgement(smtp, transaction)
         smtp.reply(_RECIPIENT_OK)
         return
     wire = _VERDICTS[answer.verdict]
@@ -201,6 +201,11 @@ def _answered(smtp: MailExchanger, command: Rcpt, address: str, answer: Answer) 
     smtp.delayed = True
     delay = min(settings.smtp_unknown_delay * 2 ** min(over - 1, 10), _MAX_DELAY)
     smtp.loop.call_later(delay, _say_unknown_late, smtp, wire)
+
+
+def _begin_judgement(smtp: MailExchanger, transaction: Transaction) -> None:
+    if transaction.judgement is None and smtp.door.judge is not None:
+        transaction.judgement = smtp.door.judge.begin(transaction.session, transaction.mail_from or "")
 
 
 def _say_unknown(smtp: MailExchanger, wire: bytes) -> None:

@@ -174,7 +174,7 @@ class Reception:
         self.trace = self.trace_lines()
         submitter = self._transaction.session.submitter
         if submitter is not None:
-            return self._submitted(submitter, message, head)
+            return self._submitted(submitter, message, head, whole=whole)
         judgement = self._transaction.judgement
         if judgement is not None:
             session = self._transaction.session
@@ -185,7 +185,7 @@ class Reception:
             judgement.begin_message(message, head, letter, self._progress, whole=whole)
         return self._unforged(message, head)
 
-    def _submitted(self, submitter: Submitter, message: bytes, head: Head) -> bytes:
+    def _submitted(self, submitter: Submitter, message: bytes, head: Head, *, whole: bool) -> bytes:
         """Return a submitted message as it is passed on (RFC 6409 §8), or refuse it."""
         refusal = refused_header(submitter, message, head.headers)
         if refusal is None and header_octets(message) < 0 and len(message) > MAX_HEADER_SCAN:
@@ -197,7 +197,16 @@ class Reception:
         end = header_octets(message)
         end = len(message) if end < 0 else end
         unique = f"<{self._transaction.queue_id}.{self._transaction.session.id}@{self._door.hostname}>"
-        return completed(message[:end], self._door.instant.rfc5322, unique) + message[end:]
+        kept = completed(message[:end], self._door.instant.rfc5322, unique) + message[end:]
+        judgement = self._transaction.judgement
+        if judgement is not None:
+            # where and on what machine somebody writes is no scanner's business either
+            letter = Letter(
+                "", "", self._transaction.mail_from or "", [one.address for one in self._transaction.recipients],
+                self._transaction.queue_id, str(submitter.account_id),
+            )  # fmt: skip
+            judgement.begin_message(kept, head, letter, self._progress, whole=whole)
+        return kept
 
     def _unforged(self, message: bytes, head: Head) -> bytes:
         """Return the message without Authentication-Results in our name (RFC 8601 §5)."""
