@@ -204,10 +204,10 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     domains = await open_domains(opened)
     cache = RouteCache(settings.delivery_cache_entries, settings.delivery_cache_seconds)
     tally = Tally()
-    scripts = script_parts(settings, opened.pool, opened.store, opened.accounts, domains.keys)
+    permits = PermitParts(settings, opened.pool)
+    scripts = script_parts(settings, opened.pool, opened.store, opened.accounts, domains.keys, permits.permits)
     directory = AccountsDirectory(opened.accounts, settings.delivery_call_seconds)
     transport, egress = await open_transport(opened)
-    permits = PermitParts(settings, opened.pool)
     submissions = submission_parts(
         settings, opened.pool, client, opened.store, scripts.peers.people, permits.permits
     )  # fmt: skip

@@ -15,6 +15,7 @@ from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.grpc_scripts import ScriptServicer
 from petitbleu_delivery.service.domains.signing import DomainKeys
+from petitbleu_delivery.service.permits import Permits
 from petitbleu_delivery.service.scripts.carrying import Means
 from petitbleu_delivery.service.scripts.erasure import erase_closed
 from petitbleu_delivery.service.scripts.forwarding import sealer
@@ -45,8 +46,9 @@ class ScriptParts:
 
 
 def script_parts(
-    settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], store: Peer, accounts: Peer, keys: DomainKeys
-) -> ScriptParts:
+    settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], store: Peer, accounts: Peer, keys: DomainKeys,
+    permits: Permits,
+) -> ScriptParts:  # fmt: skip
     """Return what keeps and carries out rules.
 
     Raises:
@@ -56,5 +58,5 @@ def script_parts(
     peers = RulePeers(store, accounts, settings.delivery_call_seconds, settings.delivery_commit_seconds)
     memory = RuleMemory(pool)
     forward = sealer(keys, settings.own_name)
-    rulings = Rulings(Rulebook(pool, seal), Means(peers, memory, seal, forward, settings.hostname))
+    rulings = Rulings(Rulebook(pool, seal), Means(peers, memory, seal, forward, permits, settings.hostname))
     return ScriptParts(ScriptKeeping(pool, seal), rulings, memory, peers, pool)

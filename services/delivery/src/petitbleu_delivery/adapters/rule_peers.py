@@ -35,10 +35,11 @@ class Letter(NamedTuple):
 
 
 class Person(NamedTuple):
-    """What accounts tells of an account that is not being erased."""
+    """What accounts tells of an account that is not being erased, as it is now."""
 
     address: str
     name: str
+    guarded: bool
 
 
 class RulePeers:
@@ -82,7 +83,7 @@ class RulePeers:
         request = accounts_pb2.GetAccountsRequest(account_ids=account_ids)
         answer = await ask(self._accounts, Peer.ACCOUNTS, self._directory.GetAccounts, request, self._call_seconds)
         return {
-            one.account_id: Person(one.address, one.display_name)
+            one.account_id: Person(one.address, one.display_name, one.guarded)
             for one in answer.accounts
             if one.state != accounts_pb2.ACCOUNT_STATE_CLOSING
         }

@@ -21,6 +21,8 @@ _CLAIM: Final = """/* hot:delivery.rule_memory_claim */ INSERT INTO rule_memory 
 _KEEP: Final = """/* hot:delivery.rule_memory_keep */ INSERT INTO rule_memory (partition, account_id, kind, memory_key, accepted_id, expires_at)
     VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
     ON CONFLICT (partition, account_id, kind, memory_key) DO UPDATE SET accepted_id = excluded.accepted_id, expires_at = excluded.expires_at"""
+_RELEASE: Final = """/* hot:delivery.rule_memory_release */ DELETE FROM rule_memory
+    WHERE partition = $1 AND account_id = $2 AND kind = $3 AND memory_key = $4 AND accepted_id = $5"""
 _EXPIRE: Final = """/* cold:delivery.rule_memory_expire */ DELETE FROM rule_memory WHERE partition = ANY($1::smallint[]) AND expires_at <= now()"""
 _SWEPT: Final = 64
 
@@ -55,6 +57,10 @@ class RuleMemory:
         """Remember a key for a message, unless it is remembered for another one; say whether it is this one's."""
         given: tuple[Any, ...] = (partition_of_account(account_id), account_id, int(kind), key, accepted_id, seconds)
         return await self._pool.fetchval(_CLAIM, *given) is not None
+
+    async def release(self, account_id: int, kind: Kind, key: bytes, accepted_id: UUID) -> None:
+        """Forget a key that is remembered for a message, as though it had never been claimed for it."""
+        await self._pool.execute(_RELEASE, partition_of_account(account_id), account_id, int(kind), key, accepted_id)
 
     async def keep(self, account_id: int, kind: Kind, key: bytes, accepted_id: UUID, seconds: float) -> None:
         """Remember a key for a message, whatever was."""

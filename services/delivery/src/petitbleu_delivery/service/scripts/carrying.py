@@ -28,6 +28,7 @@ from petitbleu_delivery.domain.prefix import prefix
 from petitbleu_delivery.domain.rules import INBOX, JUNK, Ruling
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
+from petitbleu_delivery.service.permits import Permits
 from petitbleu_delivery.service.scripts.evaluation import View
 from petitbleu_delivery.service.scripts.forwarding import SealForward
 from petitbleu_delivery.service.scripts.rulebook import Rules
@@ -41,6 +42,11 @@ _log = get_logger(__name__)
 RULED: Final = Counter("petitbleu_delivery_rulings_total", "Messages that rules of mailboxes judged", ["result"])
 _SENT: Final = Counter("petitbleu_delivery_rule_mails_total", "Mails that rules of mailboxes sent", ["kind"])
 
+_UNSENT: Final = Counter(
+    "petitbleu_delivery_rule_mails_over_limit_total", "Mails of rules that the account may not send now", ["kind"]
+)
+_COUNTED: Final = frozenset({"redirect", "answer", "notify"})
+
 _REDIRECT_OCTETS: Final = 32 << 20
 """A larger message is not sent on: it is kept."""
 _MOST_HOPS: Final = 50
@@ -48,6 +54,9 @@ _MOST_HOPS: Final = 50
 _SENT_SECONDS: Final = 60 * 86_400
 """As long as a recipient may stay open: what went out for it is known."""
 _DAY: Final = 86_400
+_OVER_LIMIT: Final = (
+    "More messages were to be sent on than this account may send in an hour, or in a day. What comes meanwhile is kept."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,7 @@ class Means:
         memory: What rules remember.
         seal: Makes keyed hashes.
         forward: Seals what is sent on.
+        permits: Says how much an account may send, whatever way it sends it.
         host: Our name, in notices.
     """
 
@@ -66,6 +76,7 @@ class Means:
     memory: RuleMemory
     seal: Seal
     forward: SealForward
+    permits: Permits
     host: str
 
     def hash(self, account_id: int, *pieces: str | bytes) -> bytes:
@@ -87,6 +98,7 @@ class Case:
         self._octets = octets
         self._message: Message = placement.recipient.message
         self._accepted = UUID(bytes=self._message.accepted_id)
+        self._over_limit = False
 
     async def carry_out(self, ruling: Ruling) -> None:
         """Do what goes out, then say where the message goes."""
@@ -104,8 +116,9 @@ class Case:
             if ruling.reject is None:
                 await self._answer(ruling.answers)
             await self._notify(ruling.notices)
-        if ruling.fault:
-            await self._tell(ruling.fault)
+        fault = ruling.fault or (_OVER_LIMIT if self._over_limit else "")
+        if fault:
+            await self._tell(fault)
         for seen in ruling.remember:
             key = self._means.hash(placement.account_id, "seen", seen.handle, seen.unique_id)
             await self._means.memory.keep(placement.account_id, Kind.SEEN, key, self._accepted, seen.seconds)
@@ -184,7 +197,9 @@ class Case:
             return
         mark = self._key("answer")
         body = vacation_mail(answer, self._owner, self._header, sender, mark, away)
-        await self._send("answer", [self._own(mark, sender, body)])
+        if not await self._send("answer", [self._own(mark, sender, body)]) and seconds:
+            # nobody was answered: the sender's next message is
+            await self._means.memory.release(account_id, Kind.ANSWERED, key, self._accepted)
 
     async def _notify(self, notices: Sequence[Notify]) -> None:
         """Tell those whom the script names of the message (RFC 5435, RFC 5436)."""
@@ -217,12 +232,17 @@ class Case:
         )
 
     async def _send(self, kind: str, letters: Sequence[Letter]) -> bool:
-        """Hand mails to store, each once whatever happens; say whether all are durable."""
+        """Hand mails to store, each once whatever happens; say whether all are durable.
+
+        What goes to somebody else by the owner's will counts among what the account may send (ADR 29): who has its password has its script, too.
+        """
         account_id, memory = self._placement.account_id, self._means.memory
         known = await memory.find(account_id, Kind.SENT, [letter.key for letter in letters])
         left = [letter for letter in letters if letter.key not in known]
         if not left:
             return True
+        if kind in _COUNTED and not await self._permitted(kind, len(left)):
+            return False
         try:
             taken = await self._means.peers.accept(left)
         except (PeerRefusedError, PeerUnavailableError) as error:
@@ -233,6 +253,16 @@ class Case:
                 await memory.keep(account_id, Kind.SENT, letter.key, self._accepted, _SENT_SECONDS)
             _SENT.labels(kind=kind).inc(len(left))
         return taken
+
+    async def _permitted(self, kind: str, recipients: int) -> bool:
+        wait = await self._means.permits.permit(
+            self._placement.account_id, self._rules.tenant_id, recipients, self._key("permit", kind)
+        )  # fmt: skip
+        if wait:
+            self._over_limit |= kind == "redirect"  # of the others the message itself is where the script wants it
+            _UNSENT.labels(kind=kind).inc(recipients)
+            _log.warning("rules send more than the account may", kind=kind, accepted_id=self._accepted.hex)
+        return not wait
 
     def _own(self, key: bytes, to: str, body: bytes) -> Letter:
         """Return a mail that the owner writes, with the null path; it is signed where their address is of a domain of ours."""

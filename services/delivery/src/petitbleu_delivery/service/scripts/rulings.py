@@ -91,6 +91,8 @@ class Rulings:
 
     async def _rule(self, placement: Placement, rules: Rules, person: Person) -> None:
         async with self._turns:
+            # A remembered route may be a minute old. Of an account that became a child's since, nothing is thrown away or sent out.
+            placement.guarded = placement.guarded or person.guarded
             message = placement.recipient.message
             octets = await self._means.peers.read(
                 message.accepted_id, _BODY_OCTETS if rules.reads_bodies else _HEADER_OCTETS
