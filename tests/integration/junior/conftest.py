@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.integration.delivery_world import DeliveryWorld, prepared_stack, world_of
+from tests.integration.junior.hands import Hands
 from tests.ports import offset_of
 
 from petitbleu_dev.stack import Stack
@@ -40,3 +41,8 @@ async def family(world: DeliveryWorld) -> Family:
     mother, father = await world.person("mother"), await world.person("father")
     child = await world.person("child", guarded=True, guardians=(mother[0], father[0]))
     return Family(*child, *mother, *father)
+
+
+@pytest.fixture
+def hands(world: DeliveryWorld) -> Hands:
+    return Hands(world)

@@ -8,16 +8,21 @@ from typing import Final
 
 import asyncpg
 
-from petitbleu.junior_guard.v1 import junior_guard_pb2_grpc
+from petitbleu.junior_guard.v1 import family_pb2_grpc, junior_guard_pb2_grpc
+from petitbleu_junior_guard.adapters.correspondents import PostgresCorrespondents
 from petitbleu_junior_guard.adapters.families import PostgresFamilies
+from petitbleu_junior_guard.adapters.groups import PostgresGroups
+from petitbleu_junior_guard.adapters.guardianship import PostgresGuardianship
 from petitbleu_junior_guard.adapters.key_file import read_key
 from petitbleu_junior_guard.adapters.records import PostgresRecords
 from petitbleu_junior_guard.adapters.store import StoreHeldMail
 from petitbleu_junior_guard.config import JuniorGuardSettings
 from petitbleu_junior_guard.domain.seal import Seal
-from petitbleu_junior_guard.grpc_api import ALLOWED, AdminServicer, GuardServicer
+from petitbleu_junior_guard.grpc_api import ALLOWED, PERSON_METHODS, AdminServicer, GuardServicer
+from petitbleu_junior_guard.grpc_family import ChildServicer, FamilyServicer
 from petitbleu_junior_guard.service.families import Families
 from petitbleu_junior_guard.service.guard import Guard
+from petitbleu_junior_guard.service.guardianship import Guardianship
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Verifier
 from petitbleu_kit.lifecycle import StartupError, remove_stale_socket
@@ -90,14 +95,18 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
         settings.junior_guard_token_seconds,
     )  # fmt: skip
     families = Families(PostgresFamilies(pool), seal)
+    guardianship = Guardianship(PostgresGuardianship(pool), PostgresCorrespondents(pool), PostgresGroups(pool), seal)
     server = make_server(
         IdentityInterceptor(
             NAME, Verifier(NAME, settings.identity_dir), PrincipalVerifier(settings.identity_dir),
-            OperatorToken(settings.operator_token_file), ALLOWED,
+            OperatorToken(settings.operator_token_file), ALLOWED, PERSON_METHODS,
         )
     )  # fmt: skip
     junior_guard_pb2_grpc.add_GuardServiceServicer_to_server(GuardServicer(guard, families), server)
     junior_guard_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(guard, families), server)
+
+    family_pb2_grpc.add_FamilyServiceServicer_to_server(FamilyServicer(guardianship), server)
+    family_pb2_grpc.add_ChildServiceServicer_to_server(ChildServicer(guardianship), server)
 
     async def database_answers() -> bool:
         return await answers(pool)

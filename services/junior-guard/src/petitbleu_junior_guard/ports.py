@@ -8,7 +8,9 @@ from typing import Protocol
 
 import msgspec
 
+from petitbleu_junior_guard.domain.correspondents import Action, Known, Spoken
 from petitbleu_junior_guard.domain.rules import Item, Knowledge, Level, Reason, Verdict
+from petitbleu_junior_guard.domain.voices import Circle
 
 
 class Correspondent(msgspec.Struct, frozen=True):
@@ -52,6 +54,46 @@ class Ruling(msgspec.Struct, frozen=True):
     reason: Reason
 
 
+class GroupRow(msgspec.Struct, frozen=True):
+    """A group to be kept; `group_id` is 0 for a new one."""
+
+    group_id: int
+    kind: Circle
+    sealed_name: bytes
+    members: Sequence[Correspondent]
+
+
+class KnownGroup(msgspec.Struct, frozen=True):
+    """A group as it is kept: names and addresses are sealed."""
+
+    group_id: int
+    kind: Circle
+    sealed_name: bytes
+    members: Sequence[bytes]
+    spoken: Sequence[Spoken]
+
+
+class ChildRow(msgspec.Struct, frozen=True):
+    """A child as its guardians see it; numbers are 0 where not known."""
+
+    account_id: int
+    level: Level
+    language: str
+    birth_year: int
+    birth_month: int
+    guardian_ids: Sequence[int]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An entry of the audit; `sealed` is the address that it is about, when it is about one."""
+
+    done_at: datetime
+    actor: str
+    action: str
+    subject: str
+    sealed: bytes | None
+
+
 class Records(Protocol):
     """What junior-guard keeps. Each call raises `GuardError(DATABASE_AWAY)` when it cannot be answered: never a guess."""
 
@@ -83,6 +125,63 @@ class Families(Protocol):
 
     async def approve(self, account_id: int, correspondent: Correspondent, actor: Actor) -> None:
         """Approve a correspondent. Idempotent."""
+        ...
+
+
+class Guardianship(Protocol):
+    """What guardians see of their children. Each call raises `GuardError`: DATABASE_AWAY, NOT_YOURS."""
+
+    async def children(self, actor: Actor) -> list[ChildRow]:
+        """Give a guardian's children."""
+        ...
+
+    async def move_level(self, account_id: int, level: Level, actor: Actor) -> None:
+        """Move a child's level as a guardian; idempotent."""
+        ...
+
+    async def audit_of(self, account_id: int, actor: Actor, limit: int, before: datetime | None) -> list[Entry]:
+        """Give the latest entries of the audit, before a time if given."""
+        ...
+
+
+class Correspondents(Protocol):
+    """What persons say of addresses. Each call raises `GuardError`: DATABASE_AWAY, NOT_YOURS or NOT_A_CHILD, TOO_MANY, LOOKS_ALIKE."""
+
+    async def set_voice(
+        self, account_id: int, one: Correspondent, actor: Actor, action: Action, ends_at: datetime | None, now: datetime,
+        *, although_alike: bool,
+    ) -> tuple[Level, Known]:  # fmt: skip
+        """Say something of a correspondent as a guardian; idempotent."""
+        ...
+
+    async def list_for(self, account_id: int, actor: Actor) -> tuple[Level, list[Known]]:
+        """Give a child's correspondents to a guardian."""
+        ...
+
+    async def ask(self, child: Actor, one: Correspondent, now: datetime) -> tuple[Level, Known]:
+        """Ask for a correspondent as the child, or add it where the level lets it; idempotent."""
+        ...
+
+    async def own(self, child: Actor) -> tuple[Level, list[Known]]:
+        """Give a child its own correspondents."""
+        ...
+
+
+class Groups(Protocol):
+    """A child's groups. Each call raises `GuardError`: DATABASE_AWAY, NOT_YOURS, NO_GROUP, TOO_MANY."""
+
+    async def put(self, account_id: int, group: GroupRow, actor: Actor, ends_at: datetime | None) -> int:
+        """Make a group and approve it, or replace name and members of one; its id."""
+        ...
+
+    async def set_voice(
+        self, account_id: int, group_id: int, actor: Actor, action: Action, ends_at: datetime | None
+    ) -> None:
+        """Say something of a group; idempotent."""
+        ...
+
+    async def list_for(self, account_id: int, actor: Actor) -> list[KnownGroup]:
+        """Give a child's groups to a guardian."""
         ...
 
 

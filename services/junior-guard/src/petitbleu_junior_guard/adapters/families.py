@@ -55,9 +55,8 @@ class PostgresFamilies:
         """Move a child's level."""
 
         async def work(connection: Connection) -> None:
-            before = await locked(connection, account_id)
-            if await connection.fetchval(_LEVEL, partition_of_account(account_id), account_id, int(level)):
-                await audit(connection, account_id, actor.name, "level", f"{before['level']}-{int(level)}")
+            row = await locked(connection, account_id)
+            await move_level(connection, account_id, Level(row["level"]), level, actor)
 
         await in_transaction(self._pool, work)
 
@@ -73,6 +72,12 @@ class PostgresFamilies:
             await voices.stand(connection, account_id, [correspondent.address_hash])
 
         await in_transaction(self._pool, work)
+
+
+async def move_level(connection: Connection, account_id: int, before: Level, level: Level, actor: Actor) -> None:
+    """Move the level of a child whose row is taken, and write down who did it."""
+    if await connection.fetchval(_LEVEL, partition_of_account(account_id), account_id, int(level)):
+        await audit(connection, account_id, actor.name, "level", f"{int(before)}-{int(level)}")
 
 
 async def _register(connection: Connection, wanted: Registration) -> None:
