@@ -69,6 +69,10 @@ def test_a_recipient_is_discarded_when_every_account_wants_that() -> None:
     assert told(Filed.DISCARDED, Filed.FILED) == (Outcome.FILED, Reason.NONE, (1,))
     assert told(Filed.HELD, Filed.DISCARDED, Filed.FILED) == (Outcome.FILED, Reason.PARTLY_HELD, (0, 2))
     assert told(Filed.DISCARDED, Filed.NO_ACCOUNT)[0] is Outcome.OPEN
+    assert told(Filed.DROPPED) == (Outcome.DISCARDED, Reason.HELD_LIMIT, ())
+    assert told(Filed.DROPPED, Filed.DISCARDED) == (Outcome.DISCARDED, Reason.HELD_LIMIT, ())
+    assert told(Filed.DROPPED, Filed.FILED) == (Outcome.FILED, Reason.NONE, (1,))
+    assert told(Filed.DROPPED, Filed.HELD) == (Outcome.HELD, Reason.NONE, (1,))
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from petitbleu_junior_guard.domain.rules import Item, Knowledge, Level, Verdict
+from petitbleu_junior_guard.domain.rules import Item, Knowledge, Level, Reason, Verdict
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.errors import Fault, GuardError
-from petitbleu_junior_guard.ports import Actor, Correspondent, Registration, Ruling
+from petitbleu_junior_guard.ports import Actor, Asked, Correspondent, Registration, Rule, Ruling
 from petitbleu_junior_guard.service.families import Families
 from petitbleu_junior_guard.service.guard import MAX_ITEMS, Guard
 from petitbleu_kit.identity import IdentityError, Signer, Verifier
@@ -30,17 +31,17 @@ class FakeRecords:
         self.family: set[tuple[int, bytes]] = set()
         self.decisions: dict[tuple[int, bytes], tuple[Verdict, bool]] = {}
         self.away = False
+        self.room = 1000
 
     def _present(self) -> None:
         if self.away:
             raise GuardError(Fault.DATABASE_AWAY)
 
-    async def knowledge(
-        self, items: Sequence[Item], hashes: Sequence[bytes], skeletons: Sequence[bytes], now: datetime
-    ) -> list[Knowledge]:
+    async def knowledge(self, asked: Sequence[Asked], now: datetime) -> list[Knowledge]:
         self._present()
         found = []
-        for item, known in zip(items, hashes, strict=True):
+        for one in asked:
+            item, known = one.item, one.address_hash
             verdict, final = self.decisions.get((item.account_id, item.accepted_id), (Verdict.HOLD, False))
             found.append(
                 Knowledge(
@@ -58,6 +59,20 @@ class FakeRecords:
             key = (ruling.account_id, ruling.accepted_id)
             if not self.decisions.get(key, (None, False))[1]:
                 self.decisions[key] = (ruling.verdict, False)
+
+    async def hold(self, account_id: int, asked: Sequence[Asked], rule: Rule, now: datetime) -> list[Ruling]:
+        rulings = []
+        for one in rule(asked, await self.knowledge(asked, now)):
+            fits = one.verdict is not Verdict.HOLD or self.room > 0
+            self.room -= 1
+            rulings.append(
+                one if fits else msgspec.structs.replace(one, verdict=Verdict.DESTROY, reason=Reason.HELD_LIMIT)
+            )
+        await self.record(rulings)
+        return rulings
+
+    async def carried(self, account_id: int, accepted_id: bytes) -> None:
+        self._present()
 
     async def register(self, registration: Registration) -> None:
         self._present()
@@ -260,3 +275,13 @@ async def test_a_level_is_moved_by_hand_and_by_no_second_registration(scene: Sce
         with pytest.raises(GuardError) as refused:
             await scene.families.set_level(account, level)
         assert refused.value.fault is fault
+
+
+async def test_what_there_is_no_room_for_is_to_be_dropped_without_a_token(scene: Scene) -> None:
+    await scene.families.register_child(7, 1, {3: "mum@home.test"})
+    scene.records.room = 1
+    held, dropped, delivered = await scene.guard.check([mail(1, "x@y.test"), mail(2, "x@y.test"), mail(3)])
+    assert (held.verdict, dropped.verdict, delivered.verdict) == (Verdict.HOLD, Verdict.DESTROY, Verdict.DELIVER)
+    assert dropped.token == ""
+    assert held.token
+    assert delivered.token

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
+import asyncpg
 import pytest
 from tests.integration.delivery_world import DeliveryWorld, prepared_stack, world_of
 from tests.integration.junior.hands import Hands
@@ -26,8 +27,22 @@ class Family(NamedTuple):
 
 @pytest.fixture(scope="package")
 def junior_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with prepared_stack(tmp_path_factory.mktemp("junior") / "data", offset_of(570)) as stack:
+    with prepared_stack(
+        tmp_path_factory.mktemp("junior") / "data", offset_of(570), {"PETITBLEU_JUNIOR_GUARD_UPKEEP_SECONDS": "0.5"}
+    ) as stack:
         yield stack
+
+
+@pytest.fixture
+async def own(junior_stack: Stack) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection as the database's administrator, looking at junior-guard's tables."""
+    layout = junior_stack.layout
+    connection = await asyncpg.connect(
+        user="postgres", password=(layout.secrets / "postgres-postgres").read_text().strip(), database="petitbleu",
+        host=str(layout.run / "pg"), server_settings={"search_path": "junior_guard"},
+    )  # fmt: skip
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture

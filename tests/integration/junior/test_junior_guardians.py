@@ -154,6 +154,13 @@ async def test_nobody_else_decides_for_a_child(world: DeliveryWorld, hands: Hand
         ),
         "SetGroupVoice": pb.SetGroupVoiceRequest(account_id=child, group_id=1, action=pb.VOICE_ACTION_APPROVE),
         "ListGroups": pb.ListGroupsRequest(account_id=child),
+        "ListWaiting": pb.ListWaitingRequest(account_id=child),
+        "DecideSender": pb.DecideSenderRequest(
+            account_id=child,
+            sender_id=b"x",
+            authentication=pb.AUTHENTICATION_CONFIRMED,
+            action=pb.SENDER_ACTION_DELIVER_AND_APPROVE,
+        ),
         "ListAudit": pb.ListAuditRequest(account_id=child),
     }
     methods = set(pb.DESCRIPTOR.services_by_name["FamilyService"].methods_by_name)

@@ -73,23 +73,15 @@ async def test_a_newcomers_message_is_flagged_and_a_friends_is_not(world: Delive
 
 
 async def test_what_the_version_before_approves_is_approved(
-    world: DeliveryWorld, family: Family, junior_stack: Stack
+    world: DeliveryWorld, family: Family, junior_stack: Stack, own: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    layout = junior_stack.layout
-    seal = Seal(read_key(layout.data / "keys" / "junior-guard.key", may_make=False))
-    connection = await asyncpg.connect(
-        user="postgres", password=(layout.secrets / "postgres-postgres").read_text().strip(), database="petitbleu",
-        host=str(layout.run / "pg"), server_settings={"search_path": "junior_guard"},
+    seal = Seal(read_key(junior_stack.layout.data / "keys" / "junior-guard.key", may_make=False))
+    await own.execute(
+        "/* cold:test.before */ INSERT INTO correspondent (partition, account_id, address_hash, sealed, approved_by) "
+        "VALUES ($1, $2, $3, $4, 'operator')",
+        partition_of_account(family.child_id), family.child_id, seal.hash(family.child_id, FRIEND),
+        seal.seal(family.child_id, FRIEND),
     )  # fmt: skip
-    try:
-        await connection.execute(
-            "/* cold:test.before */ INSERT INTO correspondent (partition, account_id, address_hash, sealed, approved_by) "
-            "VALUES ($1, $2, $3, $4, 'operator')",
-            partition_of_account(family.child_id), family.child_id, seal.hash(family.child_id, FRIEND),
-            seal.seal(family.child_id, FRIEND),
-        )  # fmt: skip
-    finally:
-        await connection.close()
     decided = await world.check(family.child_id, new_blob_id(1, 0).bytes, FRIEND, authenticated=True)
     assert decided.verdict == junior_guard_pb2.VERDICT_DELIVER
     await level(world, family, 1)

@@ -11,10 +11,11 @@ from petitbleu_delivery.domain.outbound import Letter, Reply, Verdict
 
 
 class Decided(NamedTuple):
-    """junior-guard's answer for one placement; an empty token means that it gave none, so wait."""
+    """junior-guard's answer for one placement; an empty token means that it gave none, so wait, unless it is to be dropped."""
 
     token: str
     newcomer: bool = False
+    dropped: bool = False
 
 
 class Answer(NamedTuple):

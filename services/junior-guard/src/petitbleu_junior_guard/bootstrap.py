@@ -16,6 +16,7 @@ from petitbleu_junior_guard.adapters.guardianship import PostgresGuardianship
 from petitbleu_junior_guard.adapters.key_file import read_key
 from petitbleu_junior_guard.adapters.records import PostgresRecords
 from petitbleu_junior_guard.adapters.store import StoreHeldMail
+from petitbleu_junior_guard.adapters.waiting import PostgresWaiting
 from petitbleu_junior_guard.config import JuniorGuardSettings
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.grpc_api import ALLOWED, PERSON_METHODS, AdminServicer, GuardServicer
@@ -23,9 +24,10 @@ from petitbleu_junior_guard.grpc_family import ChildServicer, FamilyServicer
 from petitbleu_junior_guard.service.families import Families
 from petitbleu_junior_guard.service.guard import Guard
 from petitbleu_junior_guard.service.guardianship import Guardianship
+from petitbleu_junior_guard.service.waiting import WaitingRoom
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Verifier
-from petitbleu_kit.lifecycle import StartupError, remove_stale_socket
+from petitbleu_kit.lifecycle import StartupError, background, forever, remove_stale_socket
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.postgres import answers, migrate, refuse_unsafe, wait_for_pool
 from petitbleu_kit.rpc import IdentityInterceptor, Peer, make_server
@@ -96,6 +98,7 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     )  # fmt: skip
     families = Families(PostgresFamilies(pool), seal)
     guardianship = Guardianship(PostgresGuardianship(pool), PostgresCorrespondents(pool), PostgresGroups(pool), seal)
+    room = WaitingRoom(PostgresWaiting(pool), guard, seal)
     server = make_server(
         IdentityInterceptor(
             NAME, Verifier(NAME, settings.identity_dir), PrincipalVerifier(settings.identity_dir),
@@ -105,7 +108,7 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     junior_guard_pb2_grpc.add_GuardServiceServicer_to_server(GuardServicer(guard, families), server)
     junior_guard_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(guard, families), server)
 
-    family_pb2_grpc.add_FamilyServiceServicer_to_server(FamilyServicer(guardianship), server)
+    family_pb2_grpc.add_FamilyServiceServicer_to_server(FamilyServicer(guardianship, room), server)
     family_pb2_grpc.add_ChildServiceServicer_to_server(ChildServicer(guardianship), server)
 
     async def database_answers() -> bool:
@@ -119,11 +122,15 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
         await health.start()
     except (OSError, RuntimeError) as error:
         raise StartupError(f"cannot bind its doors ({type(error).__name__})") from None
-    await server.start()
-    _log.info("junior-guard runs")
-    await stop.wait()
-    health.draining = True
-    await server.stop(_DRAIN_SECONDS)
+    async with background(
+        forever("junior-guard.carry-out", settings.junior_guard_upkeep_seconds, room.complete),
+        forever("junior-guard.expire", settings.junior_guard_upkeep_seconds, room.expire),
+    ):
+        await server.start()
+        _log.info("junior-guard runs")
+        await stop.wait()
+        health.draining = True
+        await server.stop(_DRAIN_SECONDS)
     await health.stop()
     await store.close()
     await pool.close()

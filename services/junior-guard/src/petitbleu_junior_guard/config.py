@@ -24,6 +24,11 @@ class JuniorGuardSettings(ServiceSettings):
         300, ge=10, le=3600, description="How long store accepts a decision; afterwards delivery asks again."
     )
     junior_guard_store_seconds: float = Field(10, gt=0, description="Deadline of a call to store.")
+    junior_guard_upkeep_seconds: float = Field(
+        60,
+        gt=0,
+        description="How often decisions that store did not carry out are repeated, and what waited too long expires.",
+    )
     migrations_dir: Path = Field(
         _SOURCE_TREE if _SOURCE_TREE.is_dir() else _PACKAGE, description="Where the migrations are."
     )

@@ -23,7 +23,11 @@ ALLOWED: Final = {
     **dict.fromkeys(_PERSONS, frozenset({"gateway"})),
 }
 PERSON_METHODS: Final = frozenset(_PERSONS)
-_VERDICTS: Final = {Verdict.DELIVER: pb.VERDICT_DELIVER, Verdict.HOLD: pb.VERDICT_HOLD}
+_VERDICTS: Final = {
+    Verdict.DELIVER: pb.VERDICT_DELIVER,
+    Verdict.HOLD: pb.VERDICT_HOLD,
+    Verdict.DESTROY: pb.VERDICT_DROP,
+}
 
 
 class GuardServicer(junior_guard_pb2_grpc.GuardServiceServicer):

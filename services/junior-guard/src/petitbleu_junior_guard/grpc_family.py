@@ -10,12 +10,16 @@ from petitbleu.junior_guard.v1 import family_pb2 as pb
 from petitbleu.junior_guard.v1 import family_pb2_grpc
 from petitbleu_junior_guard.domain.correspondents import Action, Correspondent, Spoken
 from petitbleu_junior_guard.domain.voices import Circle
+from petitbleu_junior_guard.domain.waiting import SenderAction
 from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.grpc_answers import Context, answered
 from petitbleu_junior_guard.ports import Actor
 from petitbleu_junior_guard.service.guardianship import Guardianship
+from petitbleu_junior_guard.service.waiting import WaitingRoom
 from petitbleu_kit.rpc import caller
 
+_CONFIRMED: Final = pb.AUTHENTICATION_CONFIRMED
+_UNCONFIRMED: Final = pb.AUTHENTICATION_UNCONFIRMED
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _LAST_MS: Final = 253_370_764_800_000  # year 9999
@@ -68,6 +72,13 @@ def _action(number: int) -> Action:
         raise GuardError(Fault.BAD_REQUEST) from None
 
 
+def _sender_action(number: int) -> SenderAction:
+    try:
+        return SenderAction(number)
+    except ValueError:
+        raise GuardError(Fault.BAD_REQUEST) from None
+
+
 def _kind(number: int) -> Circle:
     try:
         return Circle(number)
@@ -95,8 +106,9 @@ def _correspondent(one: Correspondent) -> pb.Correspondent:
 class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
     """Answers guardians."""
 
-    def __init__(self, guardianship: Guardianship) -> None:
+    def __init__(self, guardianship: Guardianship, room: WaitingRoom) -> None:
         self._guardianship = guardianship
+        self._room = room
 
     @answered
     async def ListChildren(self, _request: pb.ListChildrenRequest, _context: Context) -> pb.ListChildrenResponse:
@@ -164,6 +176,36 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
             request.account_id, request.group_id, guardian(), _action(request.action), time_of(request.ends_at_ms)
         )
         return pb.SetGroupVoiceResponse()
+
+    @answered
+    async def ListWaiting(self, request: pb.ListWaitingRequest, _context: Context) -> pb.ListWaitingResponse:
+        """Give the senders whose mail waits."""
+        found = await self._room.waiting(request.account_id, guardian())
+        return pb.ListWaitingResponse(
+            senders=[
+                pb.WaitingSender(
+                    sender_id=one.row.sender_hash, address=one.address, looks_alike=one.row.looks_alike,
+                    authentication=_CONFIRMED if one.row.authenticated else _UNCONFIRMED,
+                    first_at_ms=milliseconds(one.row.first_at), last_at_ms=milliseconds(one.row.last_at),
+                    messages=one.row.messages,
+                )
+                for one in found.senders
+            ],
+            unannounced=found.unannounced, dropped=found.dropped, expired=found.expired,
+        )  # fmt: skip
+
+    @answered
+    async def DecideSender(self, request: pb.DecideSenderRequest, _context: Context) -> pb.DecideSenderResponse:
+        """Decide on all that waits from a sender."""
+        if request.authentication not in {_CONFIRMED, _UNCONFIRMED}:
+            raise GuardError(Fault.BAD_REQUEST)
+        done = await self._room.decide(
+            request.account_id, request.sender_id, guardian(), _sender_action(request.action),
+            authenticated=request.authentication == _CONFIRMED, ends_at=time_of(request.ends_at_ms),
+            although_alike=request.although_alike,
+        )  # fmt: skip
+        stands = pb.SenderAction.ValueType(int(done.action or 0))
+        return pb.DecideSenderResponse(messages=done.messages, decided_by=done.decided_by, decided_action=stands)
 
     @answered
     async def ListAudit(self, request: pb.ListAuditRequest, _context: Context) -> pb.ListAuditResponse:

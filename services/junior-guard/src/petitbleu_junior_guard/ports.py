@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from petitbleu_junior_guard.domain.correspondents import Action, Known, Spoken
 from petitbleu_junior_guard.domain.rules import Item, Knowledge, Level, Reason, Verdict
 from petitbleu_junior_guard.domain.voices import Circle
+from petitbleu_junior_guard.domain.waiting import SenderAction
 
 
 class Correspondent(msgspec.Struct, frozen=True):
@@ -45,13 +46,74 @@ class Actor(msgspec.Struct, frozen=True):
         return str(self.party) if self.party else "operator"
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """A message to decide on: `sender` is the canonical address of its author, None when there is none; the hashes are empty then."""
+
+    item: Item
+    sender: str | None
+    address_hash: bytes
+    skeleton_hash: bytes
+
+
 class Ruling(msgspec.Struct, frozen=True):
-    """A decision by rule, to be recorded."""
+    """A decision by rule, to be recorded. `sealed` is the sender's address where guardians are to see it."""
+
+    asked: Asked
+    verdict: Verdict
+    reason: Reason
+    sealed: bytes = b""
+
+    @property
+    def account_id(self) -> int:
+        """The child's account."""
+        return self.asked.item.account_id
+
+    @property
+    def accepted_id(self) -> bytes:
+        """The message."""
+        return self.asked.item.accepted_id
+
+
+Rule: TypeAlias = Callable[[Sequence[Asked], Sequence[Knowledge]], list[Ruling]]
+"""The rules: what is decided by what is known."""
+
+
+class Errand(msgspec.Struct, frozen=True):
+    """A decision that store is to carry out."""
 
     account_id: int
     accepted_id: bytes
     verdict: Verdict
-    reason: Reason
+    decided_at: datetime
+
+
+class WaitingRow(msgspec.Struct, frozen=True):
+    """A sender whose mail waits."""
+
+    sender_hash: bytes
+    authenticated: bool
+    sealed: bytes
+    looks_alike: bool
+    first_at: datetime
+    last_at: datetime
+    messages: int
+
+
+class WaitingRows(msgspec.Struct, frozen=True):
+    """What waits for a child, and numbers of what else there was."""
+
+    senders: Sequence[WaitingRow]
+    unannounced: int
+    dropped: int
+    expired: int
+
+
+class Cleared(msgspec.Struct, frozen=True):
+    """What a decision on a sender was on, and whose decision stands now: `decided_by` is 0 when nobody ever decided."""
+
+    errands: Sequence[Errand]
+    decided_by: int
+    action: SenderAction | None
 
 
 class GroupRow(msgspec.Struct, frozen=True):
@@ -97,18 +159,58 @@ class Entry(msgspec.Struct, frozen=True):
 class Records(Protocol):
     """What junior-guard keeps. Each call raises `GuardError(DATABASE_AWAY)` when it cannot be answered: never a guess."""
 
-    async def knowledge(
-        self, items: Sequence[Item], hashes: Sequence[bytes], skeletons: Sequence[bytes], now: datetime
-    ) -> list[Knowledge]:
-        """Say what is known of each item; `hashes` are of their senders and of the senders' skeletons, empty for none."""
+    async def knowledge(self, asked: Sequence[Asked], now: datetime) -> list[Knowledge]:
+        """Say what is known of each message."""
         ...
 
     async def record(self, rulings: Sequence[Ruling]) -> None:
         """Record decisions by rule; what a person decided stays."""
         ...
 
+    async def hold(self, account_id: int, asked: Sequence[Asked], rule: Rule, now: datetime) -> list[Ruling]:
+        """Record decisions on messages for one child that are to wait, in order: the rules are asked anew under the child's lock.
+
+        What there is no room for is to be destroyed (HELD_LIMIT), and is counted; what waits already keeps its room.
+        """
+        ...
+
     async def decide(self, account_id: int, accepted_id: bytes, verdict: Verdict, actor: str) -> Verdict | None:
         """Record a person's decision on a held message; return what stands now, None when no such message was held."""
+        ...
+
+    async def carried(self, account_id: int, accepted_id: bytes) -> None:
+        """Note that store carried a decision out."""
+        ...
+
+
+class Waiting(Protocol):
+    """What waits for children. Each call raises `GuardError`: DATABASE_AWAY, and NOT_YOURS where there is an actor."""
+
+    async def list_for(self, account_id: int, actor: Actor) -> WaitingRows:
+        """Give what waits for a child to a guardian."""
+        ...
+
+    async def decide(
+        self, account_id: int, sender_hash: bytes, actor: Actor, action: SenderAction, now: datetime, *,
+        authenticated: bool, ends_at: datetime | None, although_alike: bool, skeletons: Callable[[bytes], bytes],
+    ) -> Cleared:  # fmt: skip
+        """Decide on what waits from a sender; `skeletons` gives the skeleton's hash of a sealed address.
+
+        Raises:
+            GuardError: also NO_SENDER, LOOKS_ALIKE, REFUSED_BY_OTHERS.
+        """
+        ...
+
+    async def due(self, now: datetime, most: int) -> list[Errand]:
+        """Lease decisions that store was not told of, or did not carry out."""
+        ...
+
+    async def give_up(self, errand: Errand) -> None:
+        """Tell store no more of a decision."""
+        ...
+
+    async def expire(self, now: datetime, most: int) -> int:
+        """Decide that what waited too long is to be destroyed; how many messages that were."""
         ...
 
 

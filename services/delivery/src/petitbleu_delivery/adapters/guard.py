@@ -47,7 +47,10 @@ class JuniorGuard:
         response = await ask(self._channel, Peer.GUARD, self._stub.Check, request, self._call_seconds)
         same_length(Peer.GUARD, len(placements), len(response.decisions))
         return [
-            Decided(found.token if found.verdict in _DECISIONS else "", found.newcomer) for found in response.decisions
+            Decided(
+                found.token if found.verdict in _DECISIONS else "", found.newcomer, found.verdict == pb.VERDICT_DROP
+            )
+            for found in response.decisions
         ]
 
     async def check_outgoing(self, leaving: Sequence[Leaving]) -> list[bool]:

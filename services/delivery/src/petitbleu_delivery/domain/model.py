@@ -28,6 +28,7 @@ class Reason(StrEnum):
     WAITS_FOR_GUARD = "waits-for-guard"
     PARTLY_HELD = "partly-held"
     RULE = "rule"
+    HELD_LIMIT = "held-limit"
 
 
 class Status(IntEnum):
@@ -108,6 +109,8 @@ class Filed(IntEnum):
     GUARD_REFUSED = 8
     DISCARDED = 9
     """A rule of the account wants it nowhere; store is not asked."""
+    DROPPED = 10
+    """More waits for a child than is kept; store is not asked."""
 
 
 class Placement(msgspec.Struct):

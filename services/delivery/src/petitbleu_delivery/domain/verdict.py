@@ -80,11 +80,12 @@ def outcome_of(recipient: Recipient, placements: Sequence[Placement]) -> Settlem
 
 
 def _settled(recipient: Recipient, placements: Sequence[Placement]) -> Settlement:
-    """Return the outcome of a recipient of which each account has its answer: filed, held, or discarded by a rule of its owner."""
-    left = [placement for placement in placements if placement.filed is not Filed.DISCARDED]
+    """Return the outcome of a recipient of which each account has its answer: filed, held, discarded by a rule of its owner or dropped."""
+    left = [placement for placement in placements if placement.filed not in {Filed.DISCARDED, Filed.DROPPED}]
     states = {placement.filed for placement in left}
     if not left:
-        return Settlement(recipient, Outcome.DISCARDED, Reason.RULE)
+        dropped = any(placement.filed is Filed.DROPPED for placement in placements)
+        return Settlement(recipient, Outcome.DISCARDED, Reason.HELD_LIMIT if dropped else Reason.RULE)
     outcome = Outcome.FILED if Filed.FILED in states else Outcome.HELD
     reason = Reason.PARTLY_HELD if len(states) > 1 else Reason.NONE
     return Settlement(recipient, outcome, reason, tuple(p.account_id for p in left))

@@ -40,7 +40,7 @@ class Gate:
         """Put a decision's token in each placement; return those that have one now.
 
         A placement without an answer keeps the state DECISION_REQUIRED (it waits); one that junior-guard refuses to judge
-        alone, though it answers otherwise, becomes GUARD_REFUSED.
+        alone, though it answers otherwise, becomes GUARD_REFUSED, and one of which too much waits already becomes DROPPED.
         """
         for placement in placements:
             placement.token = ""
@@ -62,4 +62,6 @@ class Gate:
             else:
                 placement.token = answer.token
                 placement.newcomer = answer.newcomer
+                if answer.dropped:
+                    placement.filed = Filed.DROPPED
         return [placement for placement in placements if placement.token]

@@ -29,7 +29,7 @@ _FILE_ITEMS: Final = 512
 _NEWS: Final = {
     Outcome.FILED: Verdict.SENT, Outcome.DISCARDED: Verdict.SENT, Outcome.PARKED: Verdict.REFUSED,
 }  # fmt: skip
-"""What a sender is told of recipients here; who is held for a guardian is told to nobody."""
+"""What a sender is told of recipients here; what is held for a guardian, or was dropped since too much is, is told to nobody."""
 
 _STAGES: Final = {
     name: measures.STAGE_SECONDS.labels(stage=name)
@@ -208,6 +208,7 @@ class Rounds:
             News(message.accepted_id, message.submitter_id, settlement.recipient.number, verdict, None)
             for settlement in settlements
             if (message := settlement.recipient.message).origin == SUBMITTED
+            and settlement.reason is not Reason.HELD_LIMIT
             and (verdict := _NEWS.get(settlement.outcome)) is not None
         ]
         if news:

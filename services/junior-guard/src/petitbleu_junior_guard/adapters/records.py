@@ -7,11 +7,17 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from petitbleu_junior_guard.adapters.connection import Connection, Pool, audit, or_away
-from petitbleu_junior_guard.domain.rules import Item, Knowledge, Level, Reason, Verdict
-from petitbleu_junior_guard.ports import Ruling
+from msgspec import structs
+
+from petitbleu_junior_guard.adapters.connection import Connection, Pool, audit, lock, or_away
+from petitbleu_junior_guard.domain.rules import UNANNOUNCED, Knowledge, Level, Reason, Verdict
+from petitbleu_junior_guard.domain.waiting import Load
+from petitbleu_junior_guard.ports import Asked, Rule, Ruling
 from petitbleu_kit.ids import partition_of_account
 from petitbleu_kit.postgres import in_transaction
+
+# What waited before there were limits may be more.
+_MOST_READ: Final = 10_000
 
 _KNOWLEDGE: Final = """/* hot:junior-guard.knowledge */
 SELECT c.level, coalesce(s.approved_until > $6, false) AS approved, coalesce(s.family_until > $6, false) AS family,
@@ -29,14 +35,28 @@ LEFT JOIN decision d ON d.partition = i.partition AND d.account_id = i.account_i
 ORDER BY i.no"""
 
 _RECORD: Final = """/* hot:junior-guard.record */
-INSERT INTO decision AS d (partition, account_id, accepted_id, verdict, reason, decided_by)
-SELECT partition, account_id, accepted_id, verdict, reason, 'rule'
-FROM unnest($1::smallint[], $2::bigint[], $3::uuid[], $4::smallint[], $5::text[])
-    AS i (partition, account_id, accepted_id, verdict, reason)
+INSERT INTO decision AS d (partition, account_id, accepted_id, verdict, reason, decided_by, sender_hash, authenticated, size, held_at)
+SELECT partition, account_id, accepted_id, verdict, reason, 'rule', sender_hash, authenticated, size, held_at
+FROM unnest($1::smallint[], $2::bigint[], $3::uuid[], $4::smallint[], $5::text[], $6::bytea[], $7::boolean[], $8::bigint[], $9::timestamptz[])
+    AS i (partition, account_id, accepted_id, verdict, reason, sender_hash, authenticated, size, held_at)
 ORDER BY 1, 2, 3
 ON CONFLICT (partition, account_id, accepted_id)
-DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason, decided_at = now()
+DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason, decided_at = now(), sender_hash = excluded.sender_hash,
+    authenticated = excluded.authenticated, size = excluded.size, held_at = coalesce(d.held_at, excluded.held_at)
 WHERE d.decided_by = 'rule' AND d.partition = excluded.partition AND (d.verdict, d.reason) <> (excluded.verdict, excluded.reason)"""
+
+_WAITS: Final = """/* hot:junior-guard.waits */
+SELECT accepted_id, sender_hash, reason, size FROM decision
+WHERE partition = $1 AND account_id = $2 AND verdict = 2 AND decided_by = 'rule' LIMIT $3"""
+
+_SENDERS: Final = """/* hot:junior-guard.senders */
+INSERT INTO sender (partition, account_id, sender_hash, authenticated, sealed, last_at)
+SELECT $1, $2, hash, authenticated, sealed, $6 FROM unnest($3::bytea[], $4::boolean[], $5::bytea[]) AS i (hash, authenticated, sealed)
+ORDER BY hash, authenticated
+ON CONFLICT (partition, account_id, sender_hash, authenticated) DO UPDATE SET last_at = excluded.last_at"""
+
+_DROPPED: Final = """/* hot:junior-guard.dropped */
+UPDATE child SET dropped = dropped + $3 WHERE partition = $1 AND account_id = $2"""
 
 
 class PostgresRecords:
@@ -46,36 +66,46 @@ class PostgresRecords:
         self._pool = pool
 
     @or_away
-    async def knowledge(
-        self, items: Sequence[Item], hashes: Sequence[bytes], skeletons: Sequence[bytes], now: datetime
-    ) -> list[Knowledge]:
-        """Say what is known of each item."""
-        rows = await self._pool.fetch(
-            _KNOWLEDGE, [partition_of_account(item.account_id) for item in items], [item.account_id for item in items],
-            [UUID(bytes=item.accepted_id) for item in items], list(hashes), list(skeletons), now, timeout=5,
-        )  # fmt: skip
-        return [
-            Knowledge(
-                None if level is None else Level(level), approved, family, grouped, added, refused, alike,
-                None if final is None else Verdict(final),
-            )
-            for level, approved, family, grouped, added, refused, alike, final in rows
-        ]  # fmt: skip
+    async def knowledge(self, asked: Sequence[Asked], now: datetime) -> list[Knowledge]:
+        """Say what is known of each message."""
+        return await _knowledge(self._pool, asked, now)
 
     @or_away
     async def record(self, rulings: Sequence[Ruling]) -> None:
         """Record decisions by rule; what a person decided stays."""
-        unique = {
-            (ruling.account_id, ruling.accepted_id): ruling for ruling in rulings if ruling.reason != Reason.PERSON
-        }
-        if not unique:
-            return
-        rows = list(unique.values())
-        await self._pool.execute(
-            _RECORD, [partition_of_account(row.account_id) for row in rows], [row.account_id for row in rows],
-            [UUID(bytes=row.accepted_id) for row in rows], [int(row.verdict) for row in rows],
-            [row.reason.value for row in rows], timeout=5,
-        )  # fmt: skip
+        await _record(self._pool, rulings, None)
+
+    @or_away
+    async def hold(self, account_id: int, asked: Sequence[Asked], rule: Rule, now: datetime) -> list[Ruling]:
+        """Record decisions on messages for one child that are to wait, as far as there is room."""
+
+        async def work(connection: Connection) -> list[Ruling]:
+            if await lock(connection, account_id) is None:
+                rulings = rule(asked, await _knowledge(connection, asked, now))
+                await _record(connection, rulings, now)
+                return rulings
+            # Under the lock: what was approved or decided meanwhile counts.
+            rulings = rule(asked, await _knowledge(connection, asked, now))
+            waits, load = await _load(connection, account_id)
+            rulings = _within(rulings, waits, load)
+            await _record(connection, rulings, now)
+            partition = partition_of_account(account_id)
+            shown = {
+                (one.asked.address_hash, one.asked.item.authenticated): one.sealed
+                for one in rulings
+                if one.verdict is Verdict.HOLD and one.sealed
+            }
+            if shown:
+                await connection.execute(
+                    _SENDERS, partition, account_id, [key[0] for key in shown], [key[1] for key in shown],
+                    list(shown.values()), now,
+                )  # fmt: skip
+            dropped = {one.accepted_id for one in rulings if one.reason is Reason.HELD_LIMIT}
+            if dropped:
+                await connection.execute(_DROPPED, partition, account_id, len(dropped))
+            return rulings
+
+        return await in_transaction(self._pool, work)
 
     @or_away
     async def decide(self, account_id: int, accepted_id: bytes, verdict: Verdict, actor: str) -> Verdict | None:
@@ -96,10 +126,83 @@ class PostgresRecords:
                 return None
             await connection.execute(
                 "/* cold:junior-guard.decide */ UPDATE decision SET verdict = $4, reason = $5, decided_by = $6, "
-                "decided_at = now() WHERE partition = $1 AND account_id = $2 AND accepted_id = $3",
+                "decided_at = now(), carry_after = now() + interval '1 minute' WHERE partition = $1 AND account_id = $2 AND accepted_id = $3",
                 partition, account_id, accepted, int(verdict), Reason.PERSON.value, actor,
             )  # fmt: skip
             await audit(connection, account_id, actor, verdict.name.lower(), accepted_id.hex())
             return verdict
 
         return await in_transaction(self._pool, work)
+
+    @or_away
+    async def carried(self, account_id: int, accepted_id: bytes) -> None:
+        """Note that store carried a decision out."""
+        await self._pool.execute(
+            "/* cold:junior-guard.carried */ UPDATE decision SET carry_after = NULL "
+            "WHERE partition = $1 AND account_id = $2 AND accepted_id = $3",
+            partition_of_account(account_id), account_id, UUID(bytes=accepted_id),
+        )  # fmt: skip
+
+
+async def _knowledge(reader: Connection | Pool, asked: Sequence[Asked], now: datetime) -> list[Knowledge]:
+    items = [one.item for one in asked]
+    rows = await reader.fetch(
+        _KNOWLEDGE, [partition_of_account(item.account_id) for item in items], [item.account_id for item in items],
+        [UUID(bytes=item.accepted_id) for item in items], [one.address_hash for one in asked],
+        [one.skeleton_hash for one in asked], now, timeout=5,
+    )  # fmt: skip
+    return [
+        Knowledge(
+            None if level is None else Level(level), approved, family, grouped, added, refused, alike,
+            None if final is None else Verdict(final),
+        )
+        for level, approved, family, grouped, added, refused, alike, final in rows
+    ]  # fmt: skip
+
+
+async def _record(writer: Connection | Pool, rulings: Sequence[Ruling], now: datetime | None) -> None:
+    unique = {(ruling.account_id, ruling.accepted_id): ruling for ruling in rulings if ruling.reason != Reason.PERSON}
+    if not unique:
+        return
+    rows = list(unique.values())
+    await writer.execute(
+        _RECORD, [partition_of_account(row.account_id) for row in rows], [row.account_id for row in rows],
+        [UUID(bytes=row.accepted_id) for row in rows], [int(row.verdict) for row in rows],
+        [row.reason.value for row in rows], [row.asked.address_hash for row in rows],
+        [row.asked.item.authenticated for row in rows], [row.asked.item.size for row in rows],
+        [now if row.verdict is Verdict.HOLD else None for row in rows], timeout=5,
+    )  # fmt: skip
+
+
+async def _load(connection: Connection, account_id: int) -> tuple[set[bytes], Load]:
+    """Return what waits for a child already, and how much that is."""
+    load, waits = Load(), set()
+    rows = await connection.fetch(_WAITS, partition_of_account(account_id), account_id, _MOST_READ)
+    for accepted_id, sender_hash, reason, size in rows:
+        waits.add(accepted_id.bytes)
+        load.messages += 1
+        load.octets += size
+        sender = sender_hash or b""
+        load.of_sender[sender] = load.of_sender.get(sender, 0) + 1
+        if reason in UNANNOUNCED:
+            load.unannounced += 1
+            load.unannounced_octets += size
+    return waits, load
+
+
+def _within(rulings: Sequence[Ruling], waits: set[bytes], load: Load) -> list[Ruling]:
+    """Return rulings with those to be dropped for which there is no room; a message that waits already keeps its own."""
+    found: list[Ruling] = []
+    fates: dict[bytes, bool] = dict.fromkeys(waits, True)
+    for one in rulings:
+        if one.verdict is Verdict.HOLD and one.reason is not Reason.PERSON:
+            fits = fates.get(one.accepted_id)
+            if fits is None:
+                announced = one.reason not in UNANNOUNCED
+                fits = load.take(one.asked.address_hash, one.asked.item.size, announced=announced)
+                fates[one.accepted_id] = fits
+            if not fits:
+                found.append(structs.replace(one, verdict=Verdict.DESTROY, reason=Reason.HELD_LIMIT))
+                continue
+        found.append(one)
+    return found

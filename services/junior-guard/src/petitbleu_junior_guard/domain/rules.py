@@ -15,7 +15,7 @@ from petitbleu_mail.addresses import MAX_REVERSE_LOCAL, AddressError, parse_mail
 
 
 class Verdict(IntEnum):
-    """What is done with a message. DESTROY only ever comes from a person."""
+    """What is done with a message. DESTROY comes from a person or from expiry, or for what no room is left for."""
 
     DELIVER = 1
     HOLD = 2
@@ -54,6 +54,8 @@ class Reason(StrEnum):
     DMARC_FAILED = "dmarc-failed"
     LOOK_ALIKE = "look-alike"
     NEWCOMER = "newcomer"
+    HELD_LIMIT = "held-limit"
+    EXPIRED = "expired"
 
 
 UNANNOUNCED: Final = frozenset({Reason.NULL_SENDER, Reason.NO_FROM, Reason.JUNK, Reason.DMARC_FAILED, Reason.REFUSED})

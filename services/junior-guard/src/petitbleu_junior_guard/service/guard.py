@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, TypeAlias
 
 from prometheus_client import Counter
 
-from petitbleu_junior_guard.domain.rules import Item, Knowledge, Reason, Verdict, canonical, judge, judge_outgoing
+from petitbleu_junior_guard.domain.rules import (
+    UNANNOUNCED,
+    Item,
+    Knowledge,
+    Reason,
+    Verdict,
+    canonical,
+    judge,
+    judge_outgoing,
+)
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.errors import Fault, GuardError
-from petitbleu_junior_guard.ports import HeldMail, Records, Ruling
+from petitbleu_junior_guard.ports import Asked, HeldMail, Records, Ruling
 from petitbleu_kit.identity import Signer
 from petitbleu_kit.logs import get_logger
 
@@ -23,6 +33,8 @@ _outgoing = Counter(
 _decided = Counter("petitbleu_junior_guard_decisions_total", "Held messages decided on by a person", ["verdict"])
 
 MAX_ITEMS: Final = 1000
+_HOLDS_AT_ONCE: Final = 4
+_UNSHOWN: Final = UNANNOUNCED | {Reason.PERSON}
 _WORD: Final = {Verdict.DELIVER: "deliver", Verdict.HOLD: "hold", Verdict.DESTROY: "destroy"}
 
 
@@ -80,28 +92,50 @@ class Guard:
         """
         if len(items) > MAX_ITEMS or any(len(item.accepted_id) != 16 or item.account_id <= 0 for item in items):
             raise GuardError(Fault.BAD_REQUEST)
-        senders = [canonical(item.header_from) if item.header_from else None for item in items]
-        known = await self._known(items, senders)
-        rulings: list[Ruling] = []
-        for item, knowledge, sender in zip(items, known, senders, strict=True):
-            verdict, reason = judge(item, knowledge, sender)
-            rulings.append(Ruling(item.account_id, item.accepted_id, verdict, reason))
-            _checked.labels(verdict=_WORD[verdict], reason=reason.value).inc()
-            if reason is Reason.NOT_A_CHILD:
-                _log.error("guarded account is not registered: its mail is held", account_id=item.account_id)
-        await self._records.record(rulings)
-        return [
-            Decided(
-                r.verdict, self._token(r.account_id, r.accepted_id, r.verdict), newcomer=r.reason is Reason.NEWCOMER
-            )
-            for r in rulings
-        ]
+        asked = [self._asked(item, canonical(item.header_from) if item.header_from else None) for item in items]
+        rulings = self._ruled(asked, await self._records.knowledge(asked, self._clock()))
+        await self._records.record([one for one in rulings if one.verdict is Verdict.DELIVER])
+        waiting: dict[int, list[int]] = {}
+        for index, one in enumerate(rulings):
+            if one.verdict is not Verdict.DELIVER:
+                waiting.setdefault(one.account_id, []).append(index)
+        at_once = asyncio.Semaphore(_HOLDS_AT_ONCE)
 
-    async def _known(self, items: Sequence[Item], addresses: Sequence[str | None]) -> list[Knowledge]:
-        named = list(zip(items, addresses, strict=True))
-        hashes = [b"" if one is None else self._seal.hash(item.account_id, one) for item, one in named]
-        skeletons = [b"" if one is None else self._seal.skeleton_hash(item.account_id, one) for item, one in named]
-        return await self._records.knowledge(items, hashes, skeletons, self._clock())
+        async def hold(account_id: int, indices: Sequence[int]) -> None:
+            async with at_once:
+                held = await self._records.hold(
+                    account_id, [asked[index] for index in indices], self._ruled, self._clock()
+                )
+            for index, one in zip(indices, held, strict=True):
+                rulings[index] = one
+
+        await asyncio.gather(*(hold(account_id, indices) for account_id, indices in waiting.items()))
+        for one in rulings:
+            _checked.labels(verdict=_WORD[one.verdict], reason=one.reason.value).inc()
+            if one.reason is Reason.NOT_A_CHILD:
+                _log.error("guarded account is not registered: its mail is held", account_id=one.account_id)
+        return [self._decided(one) for one in rulings]
+
+    def _asked(self, item: Item, address: str | None) -> Asked:
+        if address is None:
+            return Asked(item, None, b"", b"")
+        account_id = item.account_id
+        return Asked(item, address, self._seal.hash(account_id, address), self._seal.skeleton_hash(account_id, address))
+
+    def _ruled(self, asked: Sequence[Asked], known: Sequence[Knowledge]) -> list[Ruling]:
+        rulings = []
+        for one, knowledge in zip(asked, known, strict=True):
+            verdict, reason = judge(one.item, knowledge, one.sender)
+            shown = verdict is Verdict.HOLD and knowledge.level is not None and reason not in _UNSHOWN
+            sealed = self._seal.seal(one.item.account_id, one.sender) if shown and one.sender is not None else b""
+            rulings.append(Ruling(one, verdict, reason, sealed))
+        return rulings
+
+    def _decided(self, one: Ruling) -> Decided:
+        if one.verdict is Verdict.DESTROY:  # too much waits: delivery drops it, and store never holds it
+            return Decided(one.verdict, "")
+        token = self._token(one.account_id, one.accepted_id, one.verdict)
+        return Decided(one.verdict, token, newcomer=one.reason is Reason.NEWCOMER)
 
     async def check_outgoing(self, items: Sequence[Item]) -> list[Verdict]:
         """Decide whether what children send may go; `header_from` of an item is the recipient's address here. Answers in order.
@@ -114,7 +148,8 @@ class Guard:
         if len(items) > MAX_ITEMS or any(len(item.accepted_id) != 16 or item.account_id <= 0 for item in items):
             raise GuardError(Fault.BAD_REQUEST)
         recipients = [canonical(item.header_from) for item in items]
-        known = await self._known(items, recipients)
+        asked = [self._asked(item, recipient) for item, recipient in zip(items, recipients, strict=True)]
+        known = await self._records.knowledge(asked, self._clock())
         verdicts = []
         for item, knowledge, recipient in zip(items, known, recipients, strict=True):
             verdict, reason = judge_outgoing(knowledge, recipient)
@@ -138,5 +173,14 @@ class Guard:
             raise GuardError(Fault.NOT_HELD)
         if stands is not verdict:
             raise GuardError(Fault.DECIDED_OTHERWISE)
-        await self._held.decide(account_id, accepted_id, self._token(account_id, accepted_id, verdict))
+        await self.carry_out(account_id, accepted_id, verdict)
         _decided.labels(verdict=_WORD[verdict]).inc()
+
+    async def carry_out(self, account_id: int, accepted_id: bytes, verdict: Verdict) -> None:
+        """Have store do what a person decided, or expiry; idempotent.
+
+        Raises:
+            GuardError: STORE_AWAY or STORE_REFUSES; NOT_HELD when store has no such message (yet); DATABASE_AWAY.
+        """
+        await self._held.decide(account_id, accepted_id, self._token(account_id, accepted_id, verdict))
+        await self._records.carried(account_id, accepted_id)

@@ -22,7 +22,7 @@ MAX_MEMBERS: Final = 200
 MAX_NAME: Final = 100
 MAX_ENTRIES: Final = 500
 DEFAULT_ENTRIES: Final = 100
-_LAST: Final = datetime(9998, 1, 1, tzinfo=UTC)
+LAST: Final = datetime(9998, 1, 1, tzinfo=UTC)
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -94,7 +94,7 @@ class Guardianship:
         )  # fmt: skip
 
     def _end(self, ends_at: datetime | None) -> datetime | None:
-        if ends_at is not None and not self._clock() < ends_at < _LAST:
+        if ends_at is not None and not self._clock() < ends_at < LAST:
             raise GuardError(Fault.BAD_REQUEST)
         return ends_at
 

@@ -163,6 +163,62 @@ GROUP_KIND_CLASS: GroupKind.ValueType  # 2
 """A class, a club: from level 3 on."""
 Global___GroupKind: _TypeAlias = GroupKind  # noqa: Y015
 
+class _Authentication:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuthenticationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Authentication.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUTHENTICATION_UNSPECIFIED: _Authentication.ValueType  # 0
+    """Not set."""
+    AUTHENTICATION_CONFIRMED: _Authentication.ValueType  # 1
+    """It is from whom it says."""
+    AUTHENTICATION_UNCONFIRMED: _Authentication.ValueType  # 2
+    """Nothing shows that it is from whom it says."""
+
+class Authentication(_Authentication, metaclass=_AuthenticationEnumTypeWrapper):
+    """What is known of who sent something."""
+
+AUTHENTICATION_UNSPECIFIED: Authentication.ValueType  # 0
+"""Not set."""
+AUTHENTICATION_CONFIRMED: Authentication.ValueType  # 1
+"""It is from whom it says."""
+AUTHENTICATION_UNCONFIRMED: Authentication.ValueType  # 2
+"""Nothing shows that it is from whom it says."""
+Global___Authentication: _TypeAlias = Authentication  # noqa: Y015
+
+class _SenderAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SenderActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SenderAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SENDER_ACTION_UNSPECIFIED: _SenderAction.ValueType  # 0
+    """Not set: refused."""
+    SENDER_ACTION_DELIVER_AND_APPROVE: _SenderAction.ValueType  # 1
+    """Deliver what waits, and approve the sender."""
+    SENDER_ACTION_DELIVER_ONCE: _SenderAction.ValueType  # 2
+    """Deliver what waits, this once."""
+    SENDER_ACTION_REFUSE: _SenderAction.ValueType  # 3
+    """Destroy what waits, and refuse the sender."""
+    SENDER_ACTION_BLOCK: _SenderAction.ValueType  # 4
+    """The same, and be told no more of it."""
+
+class SenderAction(_SenderAction, metaclass=_SenderActionEnumTypeWrapper):
+    """What a guardian does about what waits from a sender."""
+
+SENDER_ACTION_UNSPECIFIED: SenderAction.ValueType  # 0
+"""Not set: refused."""
+SENDER_ACTION_DELIVER_AND_APPROVE: SenderAction.ValueType  # 1
+"""Deliver what waits, and approve the sender."""
+SENDER_ACTION_DELIVER_ONCE: SenderAction.ValueType  # 2
+"""Deliver what waits, this once."""
+SENDER_ACTION_REFUSE: SenderAction.ValueType  # 3
+"""Destroy what waits, and refuse the sender."""
+SENDER_ACTION_BLOCK: SenderAction.ValueType  # 4
+"""The same, and be told no more of it."""
+Global___SenderAction: _TypeAlias = SenderAction  # noqa: Y015
+
 @_typing.final
 class Voice(_message.Message):
     """A voice."""
@@ -665,6 +721,182 @@ class SetGroupVoiceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetGroupVoiceResponse: _TypeAlias = SetGroupVoiceResponse  # noqa: Y015
+
+@_typing.final
+class ListWaitingRequest(_message.Message):
+    """For whom mail waits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The child's account."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWaitingRequest: _TypeAlias = ListWaitingRequest  # noqa: Y015
+
+@_typing.final
+class ListWaitingResponse(_message.Message):
+    """What waits for a child."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENDERS_FIELD_NUMBER: _builtins.int
+    UNANNOUNCED_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
+    unannounced: _builtins.int
+    """Messages that wait without being shown: junk, failures of DMARC, without a sender, from whom is refused."""
+    dropped: _builtins.int
+    """Messages dropped since ever because too much waited."""
+    expired: _builtins.int
+    """Messages destroyed since ever because nobody decided on them for 30 days."""
+    @_builtins.property
+    def senders(self) -> _containers.RepeatedCompositeFieldContainer[Global___WaitingSender]:
+        """The senders, the latest first; at most 200."""
+
+    def __init__(
+        self,
+        *,
+        senders: _abc.Iterable[Global___WaitingSender] | None = ...,
+        unannounced: _builtins.int = ...,
+        dropped: _builtins.int = ...,
+        expired: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "expired", b"expired", "senders", b"senders", "unannounced", b"unannounced"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWaitingResponse: _TypeAlias = ListWaitingResponse  # noqa: Y015
+
+@_typing.final
+class WaitingSender(_message.Message):
+    """A sender whose mail waits. Mail in the same name that is confirmed and mail that is not are two."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENDER_ID_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    AUTHENTICATION_FIELD_NUMBER: _builtins.int
+    LOOKS_ALIKE_FIELD_NUMBER: _builtins.int
+    FIRST_AT_MS_FIELD_NUMBER: _builtins.int
+    LAST_AT_MS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    sender_id: _builtins.bytes
+    """Names the sender in DecideSender; says nothing."""
+    address: _builtins.str
+    """The address that it says it is from."""
+    authentication: Global___Authentication.ValueType
+    """Whether it is."""
+    looks_alike: _builtins.bool
+    """Whether the address looks like one of the child's correspondents."""
+    first_at_ms: _builtins.int
+    """Unix milliseconds of the first message that waits."""
+    last_at_ms: _builtins.int
+    """Unix milliseconds of the last."""
+    messages: _builtins.int
+    """How many wait."""
+    def __init__(
+        self,
+        *,
+        sender_id: _builtins.bytes = ...,
+        address: _builtins.str = ...,
+        authentication: Global___Authentication.ValueType = ...,
+        looks_alike: _builtins.bool = ...,
+        first_at_ms: _builtins.int = ...,
+        last_at_ms: _builtins.int = ...,
+        messages: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "authentication", b"authentication", "first_at_ms", b"first_at_ms", "last_at_ms", b"last_at_ms", "looks_alike", b"looks_alike", "messages", b"messages", "sender_id", b"sender_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitingSender: _TypeAlias = WaitingSender  # noqa: Y015
+
+@_typing.final
+class DecideSenderRequest(_message.Message):
+    """Decide on a sender."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SENDER_ID_FIELD_NUMBER: _builtins.int
+    AUTHENTICATION_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    ENDS_AT_MS_FIELD_NUMBER: _builtins.int
+    ALTHOUGH_ALIKE_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The child's account."""
+    sender_id: _builtins.bytes
+    """The sender."""
+    authentication: Global___Authentication.ValueType
+    """Which of its mail; for REFUSE and BLOCK all of it."""
+    action: Global___SenderAction.ValueType
+    """What to do."""
+    ends_at_ms: _builtins.int
+    """Unix milliseconds at which an approval ends, 0 for none."""
+    although_alike: _builtins.bool
+    """Approve it although it looks like another correspondent."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        sender_id: _builtins.bytes = ...,
+        authentication: Global___Authentication.ValueType = ...,
+        action: Global___SenderAction.ValueType = ...,
+        ends_at_ms: _builtins.int = ...,
+        although_alike: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "action", b"action", "although_alike", b"although_alike", "authentication", b"authentication", "ends_at_ms", b"ends_at_ms", "sender_id", b"sender_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideSenderRequest: _TypeAlias = DecideSenderRequest  # noqa: Y015
+
+@_typing.final
+class DecideSenderResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    DECIDED_ACTION_FIELD_NUMBER: _builtins.int
+    messages: _builtins.int
+    """How many messages this decision was on; 0 when nothing waited any more."""
+    decided_by: _builtins.int
+    """The guardian whose decision stands on what waited last: the principal's own, or whose was first."""
+    decided_action: Global___SenderAction.ValueType
+    """What that decision is."""
+    def __init__(
+        self,
+        *,
+        messages: _builtins.int = ...,
+        decided_by: _builtins.int = ...,
+        decided_action: Global___SenderAction.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_action", b"decided_action", "decided_by", b"decided_by", "messages", b"messages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideSenderResponse: _TypeAlias = DecideSenderResponse  # noqa: Y015
 
 @_typing.final
 class ListAuditRequest(_message.Message):

@@ -71,6 +71,16 @@ class FamilyServiceStub:
                 request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.SetGroupVoiceRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.SetGroupVoiceResponse.FromString,
                 _registered_method=True)
+        self.ListWaiting = channel.unary_unary(
+                '/petitbleu.junior_guard.v1.FamilyService/ListWaiting',
+                request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListWaitingRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListWaitingResponse.FromString,
+                _registered_method=True)
+        self.DecideSender = channel.unary_unary(
+                '/petitbleu.junior_guard.v1.FamilyService/DecideSender',
+                request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderResponse.FromString,
+                _registered_method=True)
         self.ListAudit = channel.unary_unary(
                 '/petitbleu.junior_guard.v1.FamilyService/ListAudit',
                 request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListAuditRequest.SerializeToString,
@@ -133,6 +143,22 @@ class FamilyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListWaiting(self, request, context):
+        """ListWaiting gives the senders whose mail waits for a child, and numbers of what else there was. No subject, body or display name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideSender(self, request, context):
+        """DecideSender decides on all that waits from a sender. It is recorded first and then carried out; what fails is done later.
+        FAILED_PRECONDITION when it is to be delivered and a party refuses the sender, or when it is to be approved and looks like another
+        correspondent without although_alike.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAudit(self, request, context):
         """ListAudit gives who did what for a child, the latest first.
         """
@@ -177,6 +203,16 @@ def add_FamilyServiceServicer_to_server(servicer, server):
                     servicer.SetGroupVoice,
                     request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.SetGroupVoiceRequest.FromString,
                     response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.SetGroupVoiceResponse.SerializeToString,
+            ),
+            'ListWaiting': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWaiting,
+                    request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListWaitingRequest.FromString,
+                    response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListWaitingResponse.SerializeToString,
+            ),
+            'DecideSender': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideSender,
+                    request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderRequest.FromString,
+                    response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderResponse.SerializeToString,
             ),
             'ListAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAudit,
@@ -375,6 +411,60 @@ class FamilyService:
             '/petitbleu.junior_guard.v1.FamilyService/SetGroupVoice',
             petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.SetGroupVoiceRequest.SerializeToString,
             petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.SetGroupVoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWaiting(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.junior_guard.v1.FamilyService/ListWaiting',
+            petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListWaitingRequest.SerializeToString,
+            petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListWaitingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideSender(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.junior_guard.v1.FamilyService/DecideSender',
+            petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderRequest.SerializeToString,
+            petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderResponse.FromString,
             options,
             channel_credentials,
             insecure,

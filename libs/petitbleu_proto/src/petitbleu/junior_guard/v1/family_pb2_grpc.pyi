@@ -51,6 +51,13 @@ class FamilyServiceStub:
     """PutGroup makes a group and approves it, or replaces its name and members; what others say of it stays."""
     SetGroupVoice: _grpc.UnaryUnaryMultiCallable[_family_pb2.SetGroupVoiceRequest, _family_pb2.SetGroupVoiceResponse]
     """SetGroupVoice says what the principal thinks of a group."""
+    ListWaiting: _grpc.UnaryUnaryMultiCallable[_family_pb2.ListWaitingRequest, _family_pb2.ListWaitingResponse]
+    """ListWaiting gives the senders whose mail waits for a child, and numbers of what else there was. No subject, body or display name."""
+    DecideSender: _grpc.UnaryUnaryMultiCallable[_family_pb2.DecideSenderRequest, _family_pb2.DecideSenderResponse]
+    """DecideSender decides on all that waits from a sender. It is recorded first and then carried out; what fails is done later.
+    FAILED_PRECONDITION when it is to be delivered and a party refuses the sender, or when it is to be approved and looks like another
+    correspondent without although_alike.
+    """
     ListAudit: _grpc.UnaryUnaryMultiCallable[_family_pb2.ListAuditRequest, _family_pb2.ListAuditResponse]
     """ListAudit gives who did what for a child, the latest first."""
 
@@ -77,6 +84,13 @@ class FamilyServiceAsyncStub(FamilyServiceStub):
     """PutGroup makes a group and approves it, or replaces its name and members; what others say of it stays."""
     SetGroupVoice: _aio.UnaryUnaryMultiCallable[_family_pb2.SetGroupVoiceRequest, _family_pb2.SetGroupVoiceResponse]  # type: ignore[assignment]
     """SetGroupVoice says what the principal thinks of a group."""
+    ListWaiting: _aio.UnaryUnaryMultiCallable[_family_pb2.ListWaitingRequest, _family_pb2.ListWaitingResponse]  # type: ignore[assignment]
+    """ListWaiting gives the senders whose mail waits for a child, and numbers of what else there was. No subject, body or display name."""
+    DecideSender: _aio.UnaryUnaryMultiCallable[_family_pb2.DecideSenderRequest, _family_pb2.DecideSenderResponse]  # type: ignore[assignment]
+    """DecideSender decides on all that waits from a sender. It is recorded first and then carried out; what fails is done later.
+    FAILED_PRECONDITION when it is to be delivered and a party refuses the sender, or when it is to be approved and looks like another
+    correspondent without although_alike.
+    """
     ListAudit: _aio.UnaryUnaryMultiCallable[_family_pb2.ListAuditRequest, _family_pb2.ListAuditResponse]  # type: ignore[assignment]
     """ListAudit gives who did what for a child, the latest first."""
 
@@ -142,6 +156,25 @@ class FamilyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_family_pb2.SetGroupVoiceResponse, _abc.Awaitable[_family_pb2.SetGroupVoiceResponse]]:
         """SetGroupVoice says what the principal thinks of a group."""
+
+    @_abc_1.abstractmethod
+    def ListWaiting(
+        self,
+        request: _family_pb2.ListWaitingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_family_pb2.ListWaitingResponse, _abc.Awaitable[_family_pb2.ListWaitingResponse]]:
+        """ListWaiting gives the senders whose mail waits for a child, and numbers of what else there was. No subject, body or display name."""
+
+    @_abc_1.abstractmethod
+    def DecideSender(
+        self,
+        request: _family_pb2.DecideSenderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_family_pb2.DecideSenderResponse, _abc.Awaitable[_family_pb2.DecideSenderResponse]]:
+        """DecideSender decides on all that waits from a sender. It is recorded first and then carried out; what fails is done later.
+        FAILED_PRECONDITION when it is to be delivered and a party refuses the sender, or when it is to be approved and looks like another
+        correspondent without although_alike.
+        """
 
     @_abc_1.abstractmethod
     def ListAudit(

@@ -31,6 +31,8 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     """File it."""
     VERDICT_HOLD: _Verdict.ValueType  # 2
     """Hold it: no protocol shows it."""
+    VERDICT_DROP: _Verdict.ValueType  # 3
+    """Drop it without a word to anybody: more waits for the child, or from this sender, than is kept. There is no token; store is not asked."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
     """What to do with a message for a guarded account."""
@@ -41,6 +43,8 @@ VERDICT_DELIVER: Verdict.ValueType  # 1
 """File it."""
 VERDICT_HOLD: Verdict.ValueType  # 2
 """Hold it: no protocol shows it."""
+VERDICT_DROP: Verdict.ValueType  # 3
+"""Drop it without a word to anybody: more waits for the child, or from this sender, than is kept. There is no token; store is not asked."""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 @_typing.final
