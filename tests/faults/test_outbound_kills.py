@@ -6,12 +6,14 @@ import asyncio
 import hashlib
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,66 @@ async def _submit(world: DeliveryWorld, sender: str, account_id: int, tokens: li
         request = accept_pb2.AcceptRequest(items=items)
         done = await world.call("store", "ingest", accept_pb2_grpc.AcceptServiceStub, "Accept", request)
         assert all(one.status == accept_pb2.ACCEPT_STATUS_OK for one in done.results)
+
+
+@contextmanager
+def second_delivery(stack: Stack, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process of delivery on the same database and bus."""
+    environment = {
+        **os.environ, **stack.environment("delivery"), "PETITBLEU_LISTEN": f"unix:{folder / 'second.sock'}",
+        "PETITBLEU_HEALTH_PORT": str(free_port()),
+    }  # fmt: skip
+    with (folder / "second.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "petitbleu_delivery"], env=environment, stdout=log, stderr=log
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait(30)
+
+
+async def _taken(sink: RecordingSink, count: int, seconds: float) -> None:
+    """Wait until so many different messages came."""
+    deadline = time.monotonic() + seconds
+    while len(found := sink.taken()) < count:
+        assert time.monotonic() < deadline, f"{len(found)} of {count} messages came"
+        await asyncio.sleep(0.01)
+
+
+async def test_a_process_that_stood_still_sends_nothing_that_another_has_taken(
+    outbound_stack: Stack, outbound_sink: RecordingSink, tmp_path: Path
+) -> None:
+    """A process is stopped for longer than others wait for it, with a queue in hand, and goes on: what it has in hand is not its own."""
+    world = DeliveryWorld(outbound_stack)
+    await world.prepare()
+    sender, account_id = await world.person()
+    first = outbound_stack.pid("delivery")
+    assert first is not None
+    pauses, part = (6, 2_000) if SOAK else (2, 800)
+    with second_delivery(outbound_stack, tmp_path) as second:
+        tokens = [f"p{number}" for number in range(pauses * part)]
+        for number in range(pauses):
+            mine = tokens[number * part : (number + 1) * part]
+            await _submit(world, sender, account_id, mine)
+            await _taken(outbound_sink, number * part + 30, 60)
+            stopped = (first, second.pid)[number % 2]
+            os.kill(stopped, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(7)  # three seconds of silence are enough for the other one
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+            await _taken(outbound_sink, len(tokens[: (number + 1) * part]), 120)
+        await asyncio.sleep(5)
+    taken = outbound_sink.taken()
+    doubled = [token for token, count in taken.items() if count > 1]
+    print(f"{pauses} pauses, {len(tokens)} messages: {len(doubled)} were in flight at a pause and came twice")
+    assert taken.keys() == set(tokens)
+    assert len(doubled) <= pauses * CONNECTIONS
+    assert max(taken.values()) <= 2
+    await world.close()
 
 
 async def test_killing_delivery_loses_nothing_and_doubles_only_what_was_in_flight(

@@ -234,6 +234,13 @@ async def test_rfc7672_2_2_tlsa_records_name_the_key_and_nothing_else_will_do(po
     strict = Policies(demo=StsPolicy(StsMode.ENFORCE, ("mx.elsewhere.test",), 86_400))
     async with transport_to(postfix.port, {**names, tlsa: [right]}, proving=True, policies=strict) as (transport, _):
         assert told(await transport.deliver("demo.test", letter("alice@demo.test"))) == [(Verdict.SENT, "2.0.0")]
+    # records that say nothing of a key do not end a policy that does
+    unusable = {**names, tlsa: ["TLSA 1 1 1 " + "00" * 32]}
+    async with transport_to(postfix.port, unusable, proving=True, policies=strict) as (transport, _):
+        assert told(await transport.deliver("demo.test", letter("alice@demo.test"))) == [(Verdict.DEFERRED, "4.7.5")]
+    named = Policies(demo=StsPolicy(StsMode.ENFORCE, ("mx.demo.test",), 86_400))
+    async with transport_to(postfix.port, unusable, proving=True, policies=named) as (transport, _):
+        assert told(await transport.deliver("demo.test", letter("alice@demo.test"))) == [(Verdict.DEFERRED, "4.7.5")]
 
 
 async def _in_clear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

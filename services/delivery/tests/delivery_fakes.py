@@ -21,6 +21,7 @@ from petitbleu_delivery.ports import Answer, Decided, Leaving, Submitter
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.measures import Tally
+from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.rounds import Rounds
 from petitbleu_delivery.service.router import Router
 
@@ -33,6 +34,41 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class HeardRows:
+    """Where processes say that they are there: by a clock of its own, as the database has one."""
+
+    def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
+        self.clock = clock
+        self.at: dict[int, float] = {}
+        self.away = False
+
+    async def seen(self, worker: int, within_seconds: float) -> bool:
+        if self.away:
+            raise ConnectionRefusedError
+        if self.clock() - self.at[worker] >= within_seconds:
+            return False
+        self.at[worker] = self.clock()
+        return True
+
+    async def arrived(self, worker: int) -> None:
+        if self.away:
+            raise ConnectionRefusedError
+        self.at[worker] = self.clock()
+
+
+class Present(Presence):
+    """A process that is heard of, with a name that units of tests bear; `lost` after a silence."""
+
+    def __init__(self) -> None:
+        super().__init__(HeardRows(), 30)
+        self.worker = 0
+        self.lost = False
+
+    @property
+    def sure(self) -> bool:
+        return not self.lost
 
 
 class FakeStore:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from services.delivery.tests.delivery_fakes import Clock, FakeDirectory, FakeGuard, FakeStore
+from services.delivery.tests.delivery_fakes import Clock, FakeDirectory, FakeGuard, FakeStore, Present
 
 from petitbleu.store.v1 import accept_pb2, outgoing_pb2
 from petitbleu_delivery.adapters.accepted_mail import AcceptedLetter, AcceptedMail
@@ -116,9 +116,10 @@ def unreachable() -> Answer:
 class Scene:
     def __init__(self, **limits: Any) -> None:
         self.rows, self.teller, self.transport = FakeRows(), FakeTeller(), FakeTransport()
+        self.present = Present()
         self.sender = Sender(
             cast("QueueRows", self.rows), cast("AcceptedMail", FakeStoreMail()), self.transport, Unsigned(),
-            cast("Teller", self.teller), Limits(**limits),
+            cast("Teller", self.teller), Limits(**limits), self.present,
         )  # fmt: skip
         self._numbers = 0
 
@@ -272,7 +273,7 @@ async def test_nobody_is_queued_at_store_whom_no_row_knows_and_nobody_is_entered
     scene = Scene()
     rows = FakeQueueRows()
     scene.sender._rows = cast("QueueRows", rows)
-    entering = Entering(cast("QueueRows", rows), scene.sender, OpenWay(), 1)
+    entering = Entering(cast("QueueRows", rows), scene.sender, OpenWay(), scene.present)
     store, directory, clock = FakeStore(), FakeDirectory(), Clock()
     directory.routes["b@else.test"] = Route(Status.REMOTE)
     rounds = Rounds(

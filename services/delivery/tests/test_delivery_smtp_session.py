@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petitbleu_delivery.domain.outbound import Letter, LetterRecipient, Verdict
+from petitbleu_delivery.domain.outbound import Letter, LetterRecipient, NotInHandError, Verdict
 from petitbleu_delivery.smtp_client.replies import MAX_LINE, MAX_LINES, NotAReplyError, read_reply
 from petitbleu_delivery.smtp_client.session import Patience, Session, SessionError
 
@@ -169,6 +169,24 @@ async def test_rfc1047_a_connection_that_ends_after_the_message_leaves_a_doubt_t
         assert not session.usable
     assert answer.verdict is Verdict.DEFERRED
     assert "not known" in answer.reply.text
+
+
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",), EVERYTHING])
+@pytest.mark.parametrize("size", [100, 3_000_000])
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_letter_that_is_not_ours_any_more_is_not_ended(
+    extensions: tuple[str, ...], size: int, *, first: bool
+) -> None:
+    server = Scripted(tuple(one for one in extensions if not one.startswith("SIZE")))
+    async with session_with(server) as session:
+        if not first:  # the first letter of a connection goes with its envelope
+            await session.send(letter())
+        before = len(server.data)
+        with pytest.raises(NotInHandError):
+            await session.send(letter(body=b"Subject: x\r\n\r\n" + b"y" * size, current=lambda: False))
+        assert not session.usable
+    assert not any(taken.endswith(b"\r\n.\r\n") for taken in server.data[before:])
+    assert not any(command.startswith(b"BDAT") for command in server.commands[-1:])
 
 
 @pytest.mark.parametrize(

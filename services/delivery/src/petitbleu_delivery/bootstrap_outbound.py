@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -25,13 +24,13 @@ from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.outbound.destinations import Limits
 from petitbleu_delivery.service.outbound.entering import Entering
 from petitbleu_delivery.service.outbound.notices import DeliveryNotices
+from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.outbound.sending import Sender
 from petitbleu_delivery.service.outbound.telling import Teller
 from petitbleu_delivery.service.outbound.way_out import Submitters, WayOut
 from petitbleu_delivery.service.router import Router
 from petitbleu_kit.egress import Egress, EgressRules
 from petitbleu_kit.egress_addresses import networks
-from petitbleu_kit.ids import new_row_id
 from petitbleu_kit.lifecycle import StartupError, forever
 from petitbleu_kit.logs import get_logger
 
@@ -132,41 +131,41 @@ class Outbound:
         self._silent = settings.outbound_silent_seconds
         self._transport = transport
         self._pool = opened.pool
-        self.worker = new_row_id()
         self.rows = QueueRows(opened.pool)
+        self.presence = Presence(self.rows, self._silent)
         mail = AcceptedMail(opened.store, settings.delivery_commit_seconds)
         self.submitters = Submitters(directory, settings.delivery_cache_seconds)
         self.notices = DeliveryNotices(
             router, self.submitters, mail, name_of(settings), settings.outbound_expire_seconds
         )
         self.teller = Teller(self.rows, filing, news, self.notices)
-        self.sender = Sender(self.rows, mail, transport, signer, self.teller, limits_of(settings))
-        self.entering = Entering(self.rows, self.sender, WayOut(self.submitters, guard), self.worker)
-        self._seen = 0.0
+        self.sender = Sender(self.rows, mail, transport, signer, self.teller, limits_of(settings), self.presence)
+        self.entering = Entering(self.rows, self.sender, WayOut(self.submitters, guard), self.presence)
 
     async def open(self) -> None:
         """Say that this process is there."""
         await self._beat()
 
     async def _beat(self) -> None:
-        await self.rows.seen(self.worker)
-        self._seen = time.monotonic()
+        if not await self.presence.beat():
+            self.sender.give_up()
+        self.sender.go_on()
 
     async def sweep(self) -> None:
         """Take what is due and in nobody's hands."""
         # A process that could not say that it is there may be taken for dead: it takes nothing more in hand.
-        if time.monotonic() - self._seen > self._silent / 2:
+        if not self.presence.sure:
             return
         self.sender.orders(await self.rows.destinations())
         while room := min(self.sender.room, 500):
-            units = await self.rows.claim(self.worker, self._silent, room)
+            units = await self.rows.claim(self.presence.worker, self._silent, room, of_silent=self.presence.settled)
             self.sender.take(units)
             if len(units) < room:
                 return
 
     async def refind(self) -> None:
         """Take what is ours by the rows and not in hand: the answer of the commit that gave it to us was lost."""
-        mine = await self.rows.mine(self.worker, _LOST_SECONDS, _UNTOLD_MOST)
+        mine = await self.rows.mine(self.presence.worker, _LOST_SECONDS, _UNTOLD_MOST)
         lost = [unit for unit in mine if not self.sender.holds(unit)]
         if lost:
             _log.warning("units are found again", count=len(lost))
@@ -202,4 +201,4 @@ class Outbound:
         """End what is on its way, and give the rest back."""
         await self.sender.drain(seconds)
         await self._transport.close()
-        await self.rows.gone(self.worker)
+        await self.rows.gone(self.presence.worker)

@@ -112,6 +112,9 @@ class Transport(Protocol):
         """Send a letter to a domain (A-labels) or to `[host]:port`; one answer for each recipient, in order.
 
         It raises for nothing that a peer does: what a server refuses, breaks off or never answers is an answer.
+
+        Raises:
+            NotInHandError: the letter is not ours any more, and was not sent to its end.
         """
         ...
 

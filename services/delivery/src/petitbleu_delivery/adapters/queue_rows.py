@@ -18,7 +18,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 _COLUMNS: Final = (
     "partition, accepted_id, destination, first_no, recipients, account_id, tenant_id, origin, priority, size, accepted_at, "
-    "attempts, warned"
+    "attempts, warned, worker"
 )
 _KEY: Final = "u.partition = d.partition AND u.accepted_id = d.accepted_id AND u.destination = d.destination AND u.first_no = d.first_no"
 _ENTER: Final = f"""/* hot:delivery.queue_enter */ WITH given AS (
@@ -43,19 +43,20 @@ WHERE q.partition = a.partition AND q.accepted_id = a.accepted_id AND q.recipien
 _FINISHED: Final = f"""/* hot:delivery.queue_finished */ DELETE FROM queue_unit u
 USING unnest($1::smallint[], $2::uuid[], $3::text[], $4::smallint[]) AS d (partition, accepted_id, destination, first_no)
 WHERE {_KEY} AND u.partition = ANY($1::smallint[])"""
+# Of the process that has it in hand: another one may have taken it meanwhile, and have it on its way. What is finished is finished for all.
 _DEFERRED: Final = f"""/* hot:delivery.queue_deferred */ UPDATE queue_unit u SET recipients = d.recipients::smallint[], attempts = d.attempts,
     next_attempt_at = now() + make_interval(secs => d.after), warned = d.warned, worker = NULL, reason = d.reason
-FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::smallint[], $5::text[], $6::integer[], $7::float8[], $8::boolean[], $9::text[])
-    AS d (partition, accepted_id, destination, first_no, recipients, attempts, after, warned, reason)
-WHERE {_KEY} AND u.partition = ANY($1::smallint[])"""
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::smallint[], $5::text[], $6::integer[], $7::float8[], $8::boolean[], $9::text[],
+    $10::bigint[]) AS d (partition, accepted_id, destination, first_no, recipients, attempts, after, warned, reason, worker)
+WHERE {_KEY} AND u.partition = ANY($1::smallint[]) AND coalesce(u.worker, 0) = d.worker"""
 _TOLD: Final = """/* hot:delivery.queue_told */ UPDATE queue_recipient q SET told = true
 FROM unnest($1::smallint[], $2::uuid[], $3::smallint[]) AS t (partition, accepted_id, recipient_no)
 WHERE q.partition = t.partition AND q.accepted_id = t.accepted_id AND q.recipient_no = t.recipient_no
     AND q.partition = ANY($1::smallint[])"""
 
 _FREE: Final = (
-    "(u.worker IS NULL OR NOT EXISTS (SELECT 1 FROM queue_worker w WHERE w.worker_id = u.worker "
-    "AND w.seen_at > now() - make_interval(secs => $2)))"
+    "(u.worker IS NULL OR ($4 AND NOT EXISTS (SELECT 1 FROM queue_worker w WHERE w.worker_id = u.worker "
+    "AND w.seen_at > now() - make_interval(secs => $2))))"
 )
 _CLAIM: Final = f"""/* cold:delivery.queue_claim */ UPDATE queue_unit u SET worker = $1 FROM (
     SELECT u.partition, u.accepted_id, u.destination, u.first_no FROM queue_unit u WHERE u.next_attempt_at <= now() AND {_FREE}
@@ -66,8 +67,9 @@ _MINE: Final = f"""/* cold:delivery.queue_mine */ SELECT {_COLUMNS} FROM queue_u
 WHERE worker = $1 AND next_attempt_at < now() - make_interval(secs => $2) ORDER BY next_attempt_at LIMIT $3"""
 _UNTOLD: Final = """/* cold:delivery.queue_untold */ SELECT accepted_id, recipient_no, account_id, state, code, enhanced, host
 FROM queue_recipient WHERE state <> 0 AND NOT told AND answered_at < now() - make_interval(secs => $1) ORDER BY answered_at LIMIT $2"""
-_SEEN: Final = """/* cold:delivery.queue_seen */ INSERT INTO queue_worker (worker_id) VALUES ($1)
-ON CONFLICT (worker_id) DO UPDATE SET seen_at = now()"""
+_ARRIVED: Final = "/* cold:delivery.queue_arrived */ INSERT INTO queue_worker (worker_id) VALUES ($1)"
+_SEEN: Final = """/* cold:delivery.queue_seen */ UPDATE queue_worker SET seen_at = now()
+WHERE worker_id = $1 AND seen_at > now() - make_interval(secs => $2) RETURNING worker_id"""
 _GONE: Final = "/* cold:delivery.queue_gone */ DELETE FROM queue_worker WHERE worker_id = $1"
 _FORGET_WORKERS: Final = (
     "/* cold:delivery.queue_workers */ DELETE FROM queue_worker WHERE seen_at < now() - interval '1 day'"
@@ -83,7 +85,7 @@ _DEPTH: Final = (
 
 
 class Unit(msgspec.Struct, gc=False):
-    """A message for a destination, as its row has it. Times are Unix seconds, `size` octets of the blob."""
+    """A message for a destination, as its row has it. Times are Unix seconds, `size` octets of the blob; `worker` 0 is nobody."""
 
     accepted_id: UUID
     destination: str
@@ -97,6 +99,7 @@ class Unit(msgspec.Struct, gc=False):
     accepted_at: float
     attempts: int
     warned: bool
+    worker: int = 0
 
     @property
     def partition(self) -> int:
@@ -143,6 +146,7 @@ def _unit(row: Any) -> Unit:
     return Unit(
         UUID(int=row["accepted_id"].int), row["destination"], row["first_no"], tuple(row["recipients"]), row["account_id"],
         row["tenant_id"], row["origin"], row["priority"], row["size"], row["accepted_at"].timestamp(), row["attempts"], row["warned"],
+        row["worker"] or 0,
     )  # fmt: skip
 
 
@@ -185,7 +189,7 @@ class QueueRows:
                 await connection.execute(
                     _DEFERRED, *_keys([one.unit for one in deferred]), [_numbers(one.recipients) for one in deferred],
                     [one.attempts for one in deferred], [one.after for one in deferred], [one.warned for one in deferred],
-                    [one.reason for one in deferred],
+                    [one.reason for one in deferred], [one.unit.worker for one in deferred],
                 )  # fmt: skip
 
         await in_transaction(self._pool, write)
@@ -197,9 +201,9 @@ class QueueRows:
             [accepted_id for accepted_id, _ in recipients], [number for _, number in recipients],
         )  # fmt: skip
 
-    async def claim(self, worker: int, silent_seconds: float, most: int) -> list[Unit]:
-        """Take units that are due and in nobody's hands, or in those of a process that has been silent."""
-        return [_unit(row) for row in await self._pool.fetch(_CLAIM, worker, silent_seconds, most)]
+    async def claim(self, worker: int, silent_seconds: float, most: int, *, of_silent: bool) -> list[Unit]:
+        """Take units that are due and in nobody's hands; with `of_silent`, those too of a process that has been silent."""
+        return [_unit(row) for row in await self._pool.fetch(_CLAIM, worker, silent_seconds, most, of_silent)]
 
     async def mine(self, worker: int, seconds: float, most: int) -> list[Unit]:
         """Return units that are in the hands of a process and have been due for a while."""
@@ -215,9 +219,13 @@ class QueueRows:
             for row in await self._pool.fetch(_UNTOLD, after_seconds, most)
         ]  # fmt: skip
 
-    async def seen(self, worker: int) -> None:
-        """Keep that this process is there."""
-        await self._pool.execute(_SEEN, worker)
+    async def seen(self, worker: int, within_seconds: float) -> bool:
+        """Keep that a process is there; False, and nothing kept, for one that was not heard of within that time."""
+        return await self._pool.fetchval(_SEEN, worker, within_seconds) is not None
+
+    async def arrived(self, worker: int) -> None:
+        """Keep that a new process is there."""
+        await self._pool.execute(_ARRIVED, worker)
 
     async def gone(self, worker: int) -> None:
         """Forget this process: what it has in hand is anybody's now."""

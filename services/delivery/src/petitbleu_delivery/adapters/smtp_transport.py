@@ -185,7 +185,8 @@ class SmtpTransport:
     async def _security(
         self, destination: str, exchanger: Exchanger, policy: StsPolicy | None, *, proven: bool, require_tls: bool
     ) -> _Security:
-        """Say what TLS must be: DANE before MTA-STS (RFC 8461 §2), and whatever can be had without either."""
+        """Say what TLS must be: DANE before MTA-STS (RFC 8461 §2), where it says whose key it is, and whatever can be had without either."""
+        unusable = False
         if exchanger.proven and proven:
             try:
                 records = await self._exchangers.tlsa(exchanger.host)
@@ -195,8 +196,7 @@ class SmtpTransport:
                 usable = dane.usable(records)
                 if usable:
                     return _Security("dane", tuple(usable), (exchanger.host, destination))
-                if not require_tls:
-                    return _Security("encrypted")  # RFC 7672 §2.1.1: TLS is a must, its keys are not known
+                unusable = True
         if policy is not None and policy.mode is StsMode.ENFORCE:
             if not policy.covers(exchanger.host):
                 _tls_failures.labels(policy="sts").inc()
@@ -205,7 +205,8 @@ class SmtpTransport:
                 )
             return _Security("webpki")
         if not require_tls:
-            return _Security("opportunistic")
+            # RFC 7672 §2.1.1: with records of which none can be used, TLS is a must, its keys are not known
+            return _Security("encrypted" if unusable else "opportunistic")
         # RFC 8689 §4.2.1: the exchanger's name is not to be taken from whoever answers: DNSSEC or a policy of the domain proves it
         named = policy is not None and policy.mode is not StsMode.NONE and policy.covers(exchanger.host)
         if not (exchanger.proven or named):

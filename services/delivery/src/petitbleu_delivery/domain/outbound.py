@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -25,6 +26,14 @@ class LetterRecipient(NamedTuple):
     orcpt: str = ""
 
 
+def _always() -> bool:
+    return True
+
+
+class NotInHandError(Exception):
+    """A letter was not sent to its end: it may be in another process's hands by now."""
+
+
 class Letter(msgspec.Struct, frozen=True, gc=False):
     """A message for one destination, ready to be sent: `body` is all of it, signed, with CRLF lines, not yet dot-stuffed.
 
@@ -38,6 +47,7 @@ class Letter(msgspec.Struct, frozen=True, gc=False):
         ret: FULL, HDRS or empty (RFC 3461 §4.3).
         envid: ENVID, decoded (RFC 3461 §4.4).
         require_tls: REQUIRETLS was given (RFC 8689).
+        current: Whether it is still ours to send, asked right before its end is.
     """
 
     accepted_id: bytes
@@ -49,6 +59,7 @@ class Letter(msgspec.Struct, frozen=True, gc=False):
     ret: str = ""
     envid: str = ""
     require_tls: bool = False
+    current: Callable[[], bool] = _always
 
 
 class Verdict(Enum):

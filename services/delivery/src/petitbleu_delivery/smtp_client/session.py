@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from petitbleu_delivery.domain.outbound import Answer, Letter, LetterRecipient, Reply, Verdict, destination_of
+from petitbleu_delivery.domain.outbound import (
+    Answer,
+    Letter,
+    LetterRecipient,
+    NotInHandError,
+    Reply,
+    Verdict,
+    destination_of,
+)
 from petitbleu_delivery.smtp_client.replies import MAX_LINE, NotAReplyError, ServerReply, read_reply
 from petitbleu_mail.smtp_parameters import encode_xtext
 
@@ -141,7 +149,11 @@ class Session:
         await self.hello(name)
 
     async def send(self, letter: Letter) -> list[Answer]:
-        """Send a letter; one answer a recipient. Whatever goes wrong is an answer."""
+        """Send a letter; one answer a recipient. Whatever goes wrong is an answer.
+
+        Raises:
+            NotInHandError: the letter is not ours any more; it was not sent to its end, and the connection is over.
+        """
         refused = self._cannot(letter)
         if refused is not None:
             return [Answer(one.number, Verdict.REFUSED, refused) for one in letter.recipients]
@@ -213,6 +225,8 @@ class Session:
         few = len(letter.recipients) <= _UNREAD
         at_once = chunked and few and self.letters == 1
         self.begun = at_once
+        if at_once:
+            self._ask_once_more(letter)
         last = b"" if chunked else b"DATA\r\n"
         taken: list[LetterRecipient] = []
         mail: ServerReply | None = None
@@ -234,6 +248,7 @@ class Session:
                 await self._reset()
                 return
             self.begun = True
+            self._ask_once_more(letter)
             self.writer.write(bdat)
             await self._flush(self.patience.block)
         if chunked:
@@ -287,9 +302,17 @@ class Session:
             body = b"." + body
         body += b".\r\n" if body.endswith(b"\r\n") else b"\r\n.\r\n"
         for at in range(0, len(body), _PIECE):
+            if at + _PIECE >= len(body):
+                self._ask_once_more(letter)
             self.writer.write(body[at : at + _PIECE])
             await self._flush(self.patience.block)
         self._finish(taken, await self._reply(self.patience.final), answers)
+
+    def _ask_once_more(self, letter: Letter) -> None:
+        """End the connection rather than a letter that another process may be sending by now."""
+        if not letter.current():
+            self.abort()
+            raise NotInHandError
 
     def _finish(self, taken: Sequence[LetterRecipient], reply: ServerReply, answers: dict[int, Answer]) -> None:
         for one in taken:

@@ -13,6 +13,7 @@ from petitbleu_delivery.domain.model import Message, Outcome, Reason, Recipient,
 from petitbleu_delivery.domain.outbound import Priority, destination_of
 from petitbleu_delivery.domain.verdict import wait_for_guard
 from petitbleu_delivery.ports import WayOut
+from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.outbound.sending import Sender
 
 SUBMITTED: Final = accept_pb2.ORIGIN_SUBMITTED
@@ -32,14 +33,14 @@ class Entering:
         rows: The queue.
         sender: Takes what there is room for at once; the rest is found by its sweep.
         way_out: The second gate.
-        worker: This process.
+        presence: This process.
     """
 
-    def __init__(self, rows: QueueRows, sender: Sender, way_out: WayOut, worker: int) -> None:
+    def __init__(self, rows: QueueRows, sender: Sender, way_out: WayOut, presence: Presence) -> None:
         self._rows = rows
         self._sender = sender
         self._way_out = way_out
-        self._worker = worker
+        self._presence = presence
 
     async def may_go(self, recipients: Sequence[Recipient]) -> list[bool]:
         """Say for each recipient, ours or not, whether its submitter may write to it now.
@@ -72,8 +73,8 @@ class Entering:
                 settlements.append(Settlement(recipient, Outcome.QUEUED))
         if not entries:
             return settlements, []
-        mine = self._sender.room >= len(entries)
-        units = await self._rows.enter(entries, self._worker if mine else None)
+        mine = self._sender.room >= len(entries) and self._presence.sure
+        units = await self._rows.enter(entries, self._presence.worker if mine else None)
         return settlements, units if mine else []
 
     def begin(self, units: Sequence[Unit]) -> None:

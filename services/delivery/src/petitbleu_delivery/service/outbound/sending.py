@@ -20,6 +20,7 @@ from petitbleu_delivery.domain.outbound import (
     Answer,
     Letter,
     LetterRecipient,
+    NotInHandError,
     Reply,
     Verdict,
     goes_in_circles,
@@ -30,6 +31,7 @@ from petitbleu_delivery.errors import KeysUnavailableError, PeerRefusedError, Pe
 from petitbleu_delivery.ports import DomainSigner, Transport
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.outbound.destinations import Destination, Limits, jittered
+from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.outbound.telling import Teller, Told, final_of
 from petitbleu_kit.batching import Batcher
 from petitbleu_kit.logs import get_logger
@@ -67,16 +69,19 @@ class Sender:
         signer: Signs them.
         teller: Hears of answers.
         limits: Bounds.
+        presence: Whether what is in hand still is.
     """
 
     def __init__(
-        self, rows: QueueRows, mail: AcceptedMail, transport: Transport, signer: DomainSigner, teller: Teller, limits: Limits
+        self, rows: QueueRows, mail: AcceptedMail, transport: Transport, signer: DomainSigner, teller: Teller, limits: Limits,
+        presence: Presence,
     ) -> None:  # fmt: skip
         self._rows = rows
         self._transport = transport
         self._signer = signer
         self._teller = teller
         self._limits = limits
+        self._presence = presence
         self._destinations: dict[str, Destination] = {}
         self._ready: deque[Destination] = deque()
         self._active = 0
@@ -120,6 +125,8 @@ class Sender:
     def take(self, units: Iterable[Unit]) -> None:
         """Take units in hand; each is sent, or put back, as soon as its destination allows."""
         for unit in units:
+            if _key(unit) in self._held:
+                continue  # on its way still under an older name of this process; found again (`mine`) once that is over
             found = self._destinations.get(unit.destination)
             if found is None:
                 found = self._destinations[unit.destination] = Destination(unit.destination, self._limits.first)
@@ -127,7 +134,17 @@ class Sender:
             self._held.add(_key(unit))
             self._in_hand += 1
             self._make_ready(found)
-        self._go_on()
+        self.go_on()
+
+    def give_up(self) -> None:
+        """Give back what waits in hand under an older name of this process: others may have it."""
+        for destination in self._destinations.values():
+            lost = [unit for unit in destination.waiting if unit.worker != self._presence.worker]
+            if lost:
+                kept = [unit for unit in destination.waiting if unit.worker == self._presence.worker]
+                destination.waiting.clear()
+                destination.waiting.extend(kept)
+                self._start(self._release(lost, 0.0, ""))
 
     def forgive(self, destination: str | None) -> None:
         """Forget that a destination (None: any) could not be reached: somebody says that it can be tried."""
@@ -140,10 +157,15 @@ class Sender:
             destination.ready = True
             self._ready.append(destination)
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """Begin what may begin: one unit of each destination in turn."""
         limits = self._limits
-        while self._ready and self._active < limits.connections and (self._octets < limits.octets or not self._active):
+        while (
+            self._ready
+            and self._active < limits.connections
+            and (self._octets < limits.octets or not self._active)
+            and self._presence.sure
+        ):
             destination = self._ready.popleft()
             destination.ready = False
             if not destination.takes_more:
@@ -171,6 +193,8 @@ class Sender:
         except KeysUnavailableError:
             # what goes out unsigned is refused by many: it waits for the keys
             await self._put_back([unit], _STORE_AWAY_SECONDS, "keys-away")
+        except NotInHandError:
+            await self._put_back([unit], 0.0, "")
         except Exception:  # noqa: BLE001 — one unit's error is not the others'
             _log.exception("sending failed", accepted_id=str(unit.accepted_id))
             await self._put_back([unit], self._limits.first_retry, "delivery-failed")
@@ -183,7 +207,7 @@ class Sender:
             self._make_ready(destination)
             if destination.idle and destination.failures == 0:
                 self._destinations.pop(destination.name, None)
-            self._go_on()
+            self.go_on()
 
     async def _attempt(self, destination: Destination, unit: Unit) -> None:
         paused, route = self._orders.get(unit.destination, (False, ""))
@@ -215,6 +239,8 @@ class Sender:
             await self._answered(unit, read, read.body, refused)
             return
         letter = await self._letter(unit, read, plain)
+        if not letter.current():
+            raise NotInHandError
         answers = await self._transport.deliver(route or unit.destination, letter)
         self._learn(destination, answers)
         await self._answered(unit, read, letter.body, answers)
@@ -241,7 +267,7 @@ class Sender:
         parameters = header.parameters
         return Letter(
             header.accepted_id, header.mail_from, recipients, body, parameters.eight_bit or not body.isascii(),
-            parameters.smtputf8, parameters.ret, parameters.envid, parameters.require_tls,
+            parameters.smtputf8, parameters.ret, parameters.envid, parameters.require_tls, lambda: self._presence.holds(unit),
         )  # fmt: skip
 
     def _learn(self, destination: Destination, answers: Sequence[Answer]) -> None:
@@ -251,11 +277,11 @@ class Sender:
         destination.waiting.clear()
         if waiting:
             # what waits behind it goes back to the rows, so that a dead destination holds no memory
-            self._start(self._release(waiting, destination.down_until - time.time()))
+            self._start(self._release(waiting, destination.down_until - time.time(), "destination-down"))
 
-    async def _release(self, units: Sequence[Unit], after: float) -> None:
+    async def _release(self, units: Sequence[Unit], after: float, reason: str) -> None:
         try:
-            await self._put_back(units, after, "destination-down")
+            await self._put_back(units, after, reason)
         finally:
             self._in_hand -= len(units)
             self._held.difference_update(map(_key, units))
@@ -351,7 +377,7 @@ class Sender:
         for destination in self._destinations.values():
             destination.waiting.clear()
         if waiting:
-            await self._release(waiting, 0.0)
+            await self._release(waiting, 0.0, "")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for task in list(self._tasks):
