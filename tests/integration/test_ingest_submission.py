@@ -24,7 +24,8 @@ from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
 OFFSET = offset_of(500)
-HOUR_RECIPIENTS = 60
+HOUR_RECIPIENTS = 1100
+MOST = 1000  # of one message
 
 
 @pytest.fixture(scope="module")
@@ -251,9 +252,10 @@ def test_too_many_recipients_in_an_hour_wait(stack: LiveStack, sink: Sink) -> No
     many = [f"u{number}@else.test" for number in range(HOUR_RECIPIENTS)]
     with starttls(stack) as client:
         client.login(sender, PASSWORD)
-        client.sendmail(sender, many, octets)
+        client.sendmail(sender, many[:MOST], octets)
+        client.sendmail(sender, many[MOST:], octets)
         with pytest.raises(smtplib.SMTPDataError):  # the same again is another message: our 250 was seen
-            client.sendmail(sender, many, octets)
+            client.sendmail(sender, many[MOST:], octets)
         for body in (octets + b"More\r\n", large):
             with pytest.raises(smtplib.SMTPDataError) as refused:
                 client.sendmail(sender, ["far@else.test"], body)
@@ -265,6 +267,30 @@ def test_too_many_recipients_in_an_hour_wait(stack: LiveStack, sink: Sink) -> No
         assert time.monotonic() < deadline, "they did not leave"
         time.sleep(0.05)
     assert sorted(to for one in sink.by_token(token) for to in one.recipients) == sorted(many)
+
+
+def test_rfc5321_4_5_3_1_10_of_ten_thousand_recipients_those_that_were_accepted_have_it(
+    stack: LiveStack, sink: Sink
+) -> None:
+    sender = stack.new_account()
+    token, message = letter(sender, "far@else.test")
+    with starttls(stack) as client:
+        client.login(sender, PASSWORD)
+        client.mail(sender)
+        codes: list[bytes] = []
+        for start in range(0, 10 * MOST, 100):
+            client.send(b"".join(b"RCPT TO:<u%d@else.test>\r\n" % number for number in range(start, start + 100)))
+            for _ in range(100):
+                code, words = client.getreply()
+                codes.append(b"%d %b" % (code, words[:5]))
+        assert codes == [b"250 2.1.5"] * MOST + [b"452 4.5.3"] * 9 * MOST
+        assert client.data(message.as_bytes(policy=SMTP))[0] == 250
+    deadline = time.monotonic() + 60
+    while sum(len(one.recipients) for one in sink.by_token(token)) < MOST:
+        assert time.monotonic() < deadline, "they did not leave"
+        time.sleep(0.05)
+    found = sorted(to for one in sink.by_token(token) for to in one.recipients)
+    assert found == sorted(f"u{number}@else.test" for number in range(MOST))
 
 
 @pytest.mark.skipif(shutil.which("swaks") is None, reason="PEER MISSING: swaks is not installed")

@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import grpc
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
@@ -40,6 +39,7 @@ from petitbleu_ingest.smtp.exchanger import MailExchanger
 from petitbleu_ingest.smtp.message_log import MessageLog
 from petitbleu_ingest.smtp.submission import Submission
 from petitbleu_ingest.smtp.tls import Certificate
+from petitbleu_ingest.smtp.tls_server import TlsServer, bound_sockets
 from petitbleu_ingest.smtp.wire import Wire
 from petitbleu_kit.egress_names import server_of
 from petitbleu_kit.health import HealthServer
@@ -161,7 +161,7 @@ def submission_doors(door: Door, accounts: Peer, delivery: Peer) -> list[tuple[i
 
 def observe(door: Door) -> None:
     """Read gauges when they are scraped, so that they cost nothing between."""
-    metrics.sessions_open.set_function(lambda: len(door.sessions))
+    metrics.sessions_open.set_function(lambda: door.admission.open)
     metrics.accept_queued.set_function(lambda: door.acceptance.queued)
     metrics.cache_entries.set_function(lambda: len(door.recipients))
     metrics.memory_octets.set_function(lambda: door.budget.used)
@@ -176,27 +176,25 @@ async def sweep(door: Door) -> None:
     door.budget.relieve(now)
 
 
-async def listen(door: Door, port: int, *, reuse_port: bool) -> asyncio.Server:
+async def listen(door: Door, port: int, *, reuse_port: bool) -> asyncio.Server | TlsServer:
     """Open a port; raises `StartupError` when it is taken."""
     settings = door.settings
 
     def session() -> Wire:
         return Wire(MailExchanger(door), door.buffer)
 
-    implicit = door.submission is not None and door.submission.implicit_tls
-    tls: dict[str, Any] = {}
-    if implicit:
-        tls = {"ssl": door.certificate.standing, "ssl_handshake_timeout": settings.tls_handshake_seconds}
     try:
+        if door.submission is not None and door.submission.implicit_tls:
+            return TlsServer(door, bound_sockets(settings.smtp_host, port, _BACKLOG, reuse_port=reuse_port))
         return await door.loop.create_server(
-            session, settings.smtp_host, port, reuse_port=reuse_port or None, backlog=_BACKLOG, **tls
+            session, settings.smtp_host, port, reuse_port=reuse_port or None, backlog=_BACKLOG
         )
     except OSError as error:
         what = "is in use" if error.errno == errno.EADDRINUSE else "cannot be opened"
         raise StartupError(f"port {port} of {settings.smtp_host} {what}") from None
 
 
-async def drain(doors: Sequence[Door], servers: Sequence[asyncio.Server]) -> None:
+async def drain(doors: Sequence[Door], servers: Sequence[asyncio.Server | TlsServer]) -> None:
     """Take no session any more, end those that are idle, and give messages in transfer their time."""
     for door in doors:
         door.draining = True

@@ -53,6 +53,6 @@ forgotten = Counter("petitbleu_ingest_recipient_cache_forgotten_total", "Answers
 memory_octets = Gauge("petitbleu_ingest_memory_octets", "Octets of messages held")
 memory_peak_octets = Gauge("petitbleu_ingest_memory_peak_octets", "Most octets of messages held at once")
 memory_waits = Counter("petitbleu_ingest_memory_given_up_total", "Messages given up for want of memory")
-tls_sessions = Counter("petitbleu_ingest_tls_sessions_total", "STARTTLS handshakes, by outcome", ["outcome"])
+tls_sessions = Counter("petitbleu_ingest_tls_sessions_total", "TLS handshakes, by outcome", ["outcome"])
 tls_reloads = Counter("petitbleu_ingest_tls_reloads_total", "Certificate reloads, by outcome", ["outcome"])
 uncounted = Counter("petitbleu_ingest_dmarc_uncounted_total", "Messages that are missing in DMARC reports")

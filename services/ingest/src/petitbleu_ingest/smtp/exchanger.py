@@ -90,29 +90,41 @@ class MailExchanger(SMTP):
         sock = transport.get_extra_info("socket")
         self._socket = sock.fileno() if sock is not None else -1
         self.mx.peer = peername
-        self.mx.address = str(peername[0]) if peername else ""
+        if self._ticket is None:
+            self.mx.address = str(peername[0]) if peername else ""
         self.mx.cipher = starttls.cipher_of(transport)
         now = self.loop.time()
         self.expires = now + self.door.settings.smtp_session_seconds
         self.door.sessions.add(self)
-        if self.door.is_proxy(self.mx.address):
+        if self._ticket is not None:
+            self.deadline = now + self.door.settings.smtp_command_seconds
+            self._say_hello()
+        elif self.door.is_proxy(self.mx.address):
             self.mode = modes.PROXY
             self.deadline = now + self.door.settings.proxy_seconds
         else:
             self._greet(now)
+
+    def admitted(self, address: str, ticket: object) -> None:
+        """Take note that a client was counted before its connection is made; `ticket` is given back when it is lost."""
+        self.mx.address = address
+        self._ticket = ticket
 
     def _greet(self, now: float) -> None:
         self.deadline = now + self.door.settings.smtp_command_seconds
         answer, self._ticket = self.door.admission.enter(self.mx.address, now)
         if answer is Answer.WELCOME:
             _welcomed.inc()
-            self.out.append(self.door.greeting)
-            self.flush()
+            self._say_hello()
             return
         metrics.sessions.labels(answer.value).inc()
         if self.door.settings.security_log_ips:
             _security.info("session refused", why=answer.value, ip=self.mx.address)
         self.end(Refusal.TOO_FAST if answer is Answer.TOO_FAST else Refusal.TOO_MANY_SESSIONS, answer.value)
+
+    def _say_hello(self) -> None:
+        self.out.append(self.door.greeting)
+        self.flush()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Free what the session held."""
@@ -206,6 +218,8 @@ class MailExchanger(SMTP):
     def turn(self) -> None:
         """Handle what is buffered as far as it goes, then write the replies."""
         out = self.out
+        begun = self.mode
+        start = self.at
         while not (self.waiting or self.closing or self._pauses & modes.UNREAD):
             if self.mode == modes.COMMAND:
                 end = self.buffer.find(b"\n", self.at)
@@ -223,7 +237,8 @@ class MailExchanger(SMTP):
             elif not self._take():
                 break
         if not (self.waiting or self.closing):
-            self._rest()
+            # RFC 5321 §4.5.3.2.7: the time is for a command, and half of one gives no more of it
+            self._rest(renew=self.at > start or self.mode != begun or begun != modes.COMMAND)
         if self.out:
             self.flush()
         if self._eof and not self.waiting:
@@ -243,11 +258,12 @@ class MailExchanger(SMTP):
             return True
         return self._proxy()
 
-    def _rest(self) -> None:
+    def _rest(self, *, renew: bool) -> None:
         """Nothing more can be handled: set the time limit for what comes next."""
         settings = self.door.settings
         if self.mode == modes.COMMAND:
-            self.deadline = self.loop.time() + settings.smtp_command_seconds
+            if renew or self.deadline == math.inf:
+                self.deadline = self.loop.time() + settings.smtp_command_seconds
         elif self.mode != modes.PROXY:
             self.deadline = self.loop.time() + settings.smtp_data_seconds
         if self.at >= len(self.buffer):

@@ -32,6 +32,13 @@ class ProxyHeader(msgspec.Struct, frozen=True):
     source: tuple[str, int] | None
 
 
+def proxy_octets_wanted(data: bytes) -> int:
+    """Return how many octets are missing from the header that begins with `data`, at least one: its fixed part first, then the rest."""
+    if len(data) < _FIXED:
+        return _FIXED - len(data)
+    return max(1, _FIXED + int.from_bytes(data[14:16], "big") - len(data))
+
+
 def parse_proxy_header(data: bytes) -> ProxyHeader | None:
     """Parse the header that a connection begins with; None when more octets are needed. Raises `ProxyError`."""
     if not data.startswith(SIGNATURE):

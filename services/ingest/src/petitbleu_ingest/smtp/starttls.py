@@ -56,10 +56,13 @@ async def _handshake(smtp: MailExchanger, context: ssl.SSLContext) -> None:
         # RFC 3207 §4.1: without a handshake there is no session to go on with
         metrics.tls_sessions.labels("failed").inc()
         _log.debug("handshake failed", session=smtp.mx.id, error_type=type(error).__qualname__)
-        smtp.ended = True
         plain.abort()
+        # who goes in the middle of a handshake is told of by nobody else: what the session counts for is freed here
+        smtp.connection_lost(error)
         return
-    if secure is None or smtp.ended:
+    if secure is None or smtp.ended or secure.is_closing():
+        plain.abort()
+        smtp.connection_lost(None)
         return
     metrics.tls_sessions.labels("done").inc()
     smtp.peer = secure

@@ -28,8 +28,6 @@ class Certificate:
         self._files = (certificate, key) if certificate is not None and key is not None else None
         self._stamp: tuple[int, ...] | None = None
         self.context: ssl.SSLContext | None = None
-        self.standing: ssl.SSLContext | None = None
-        """For a port that is under TLS from the start: one context for as long as it is open, with the newest certificate."""
 
     async def poll(self) -> None:
         """Look at the files; a pair that does not load is logged, and the old one stays."""
@@ -42,10 +40,6 @@ class Certificate:
             if stamp == self._stamp:
                 return
             self.context = make_context(certificate, key)
-            if self.standing is None:
-                self.standing = make_context(certificate, key)
-            else:
-                self.standing.load_cert_chain(certificate, key)
         except (OSError, ssl.SSLError) as error:
             metrics.tls_reloads.labels("failed").inc()
             _log.warning("certificate not loaded", error_type=type(error).__qualname__)
