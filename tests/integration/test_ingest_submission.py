@@ -198,6 +198,22 @@ def test_a_hidden_author_is_refused_by_data_and_in_chunks(stack: LiveStack, sink
     assert taken(sink, token).content.lower().count(b"from: ") == 1
 
 
+def test_rfc4865_held_mail_goes_when_it_is_time_and_not_before(stack: LiveStack, sink: Sink, login: str) -> None:
+    with starttls(stack) as client:
+        client.login(login, PASSWORD)
+        client.ehlo()
+        assert client.esmtp_features["futurerelease"].startswith("2592000 ")
+        held, message = letter(login, "far@else.test")
+        client.sendmail(login, ["far@else.test"], message.as_bytes(policy=SMTP), mail_options=["HOLDFOR=4"])
+        due = time.monotonic() + 4
+        token, message = letter(login, "far@else.test")
+        client.sendmail(login, ["far@else.test"], message.as_bytes(policy=SMTP))
+    taken(sink, token)
+    assert sink.by_token(held) == [] or time.monotonic() >= due
+    taken(sink, held, 60)
+    assert time.monotonic() >= due - 0.1
+
+
 def test_guessing_ends_the_session(stack: LiveStack) -> None:
     with starttls(stack) as client:
         client.ehlo()

@@ -44,6 +44,8 @@ SMITH = Mailbox("Smith", "bar.com")
         (b"MAIL FROM:<Smith@bar.com> BODY=7BIT", Mail(SMITH, body=Body.SEVEN_BIT)),
         (b"MAIL FROM:<Smith@bar.com> body=BINARYMIME size=7", Mail(SMITH, size=7, body=Body.BINARY_MIME)),
         (b"MAIL FROM:<Smith@7BIT>", Mail(Mailbox("Smith", "7BIT"))),
+        (b"MAIL FROM:<a@b> HOLDFOR=60", Mail(Mailbox("a", "b"), hold_for=60)),
+        (b"MAIL FROM:<a@b> holduntil=2027-01-15T08:01:00.5Z", Mail(Mailbox("a", "b"), hold_until_ms=1_800_000_060_500)),
         ("MAIL FROM:<jörg@bar.com> SMTPUTF8".encode(), Mail(Mailbox("jörg", "bar.com"), smtputf8=True)),
         (
             b"MAIL FROM:<Smith@bar.com> RET=HDRS ENVID=QQ314159",  # RFC 3461 §10.2
@@ -106,6 +108,12 @@ def test_commands(line: bytes, command: object) -> None:
         (b"MAIL FROM:<a@b> SIZE=123456789012345678901", Fault.SIZE_VALUE),
         (b"MAIL FROM:<a@b> BODY=9BIT", Fault.BODY_VALUE),
         (b"MAIL FROM:<a@b> SMTPUTF8=yes", Fault.SMTPUTF8_VALUE),
+        (b"MAIL FROM:<a@b> HOLDFOR=0", Fault.HOLDFOR_VALUE),
+        (b"MAIL FROM:<a@b> HOLDFOR=1000000000", Fault.HOLDFOR_VALUE),
+        (b"MAIL FROM:<a@b> HOLDFOR", Fault.HOLDFOR_VALUE),
+        (b"MAIL FROM:<a@b> HOLDUNTIL=tomorrow", Fault.HOLDUNTIL_VALUE),
+        (b"MAIL FROM:<a@b> HOLDUNTIL=2027-13-15T08:01:00Z", Fault.HOLDUNTIL_VALUE),
+        (b"MAIL FROM:<a@b> HOLDFOR=1 HOLDUNTIL=2027-01-15T08:01:00Z", Fault.HOLD_TWICE),
         (b"MAIL FROM:<a@b> RET=ALL", Fault.RET_VALUE),
         (b"MAIL FROM:<a@b> ENVID=" + b"x" * 101, Fault.ENVID_VALUE),
         (b"MAIL FROM:<a@b> ENVID=a+0Ab", Fault.ENVID_VALUE),
@@ -163,7 +171,7 @@ def test_xtext_decoders_take_any_octets(data: bytes) -> None:
 
 WORDS = st.sampled_from(
     [b"MAIL FROM:", b"RCPT TO:", b"<a@b>", b"<>", b"<", b">", b" ", b" SIZE=", b"12", b" BODY=", b"8BITMIME", b" RET=FULL",
-     b" ENVID=", b" NOTIFY=", b"NEVER", b",", b" ORCPT=", b"rfc822;", b"utf-8;", b"\\x{41}", b"\xc3\xa9", b" SMTPUTF8",
+     b" ENVID=", b" NOTIFY=", b"NEVER", b",", b" ORCPT=", b"rfc822;", b"utf-8;", b"\\x{41}", b"\xc3\xa9", b" SMTPUTF8", b" HOLDFOR=", b" HOLDUNTIL=", b"2027-01-15T08:01:00Z",
      b"BDAT ", b"EHLO ", b"AUTH ", b"\xff", b"\x00", b"=", b"+41"]
 )  # fmt: skip
 

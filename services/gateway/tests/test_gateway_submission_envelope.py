@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petitbleu_gateway.domain.submission_envelope import MAX_HOLD_SECONDS, derived_envelope, read_envelope
+from petitbleu_gateway.domain.submission_envelope import derived_envelope, read_envelope
 from petitbleu_gateway.domain.submitted_header import is_own, read_header
 from petitbleu_gateway.errors import SetError, SetFault
+from petitbleu_mail.future_release import MAX_HOLD_SECONDS
 from petitbleu_mail.headers import MAX_VALUE, scan_headers
 
 NOW = 1_800_000_000_000

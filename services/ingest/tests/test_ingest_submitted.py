@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from libs.petitbleu_mail.tests.test_mail_same_reading import PIECES, lenient, strict
 from services.ingest.tests import ingest_fakes as fakes
-from services.ingest.tests.submission_world import SubmissionBench
+from services.ingest.tests.submission_world import WHO, SubmissionBench
 
 from petitbleu_ingest.domain.message import Incoming
+from petitbleu_mail.dotstuff import stuff
+from petitbleu_mail.future_release import MAX_HOLD_SECONDS, time_of
 from petitbleu_mail.headers import MAX_FIELDS, MAX_VALUE
 from petitbleu_mail.same_reading import MAX_SUBMITTED_FIELDS
 
@@ -91,3 +95,43 @@ def test_strict_and_lenient_readers_see_the_submitter_as_the_author(
     for message in asyncio.run(submitted()):
         for octets in leaves(message):
             assert strict(octets) == lenient(octets) == [b"me@own.test"]
+
+
+async def test_rfc4865_mail_is_held_as_long_as_it_says() -> None:
+    bench = SubmissionBench()
+    talk = bench.session()
+    await talk.say(b"EHLO c.example\r\n")
+    (line,) = [one for one in talk.transport.written.split(b"\r\n") if b"FUTURERELEASE" in one]
+    _, interval, latest = line.decode().split(" ")
+    assert int(interval) == MAX_HOLD_SECONDS
+    now = time.time() * 1000
+    most = time_of(latest)
+    assert most is not None
+    assert abs(most - now - MAX_HOLD_SECONDS * 1000) < 60_000
+    past = datetime.fromtimestamp(now / 1000 - 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for parameter, seconds in (
+        ("", 0),
+        (" HOLDFOR=60", 60),
+        (f" HOLDFOR={interval}", MAX_HOLD_SECONDS),
+        (f" HOLDUNTIL={past}", 0),
+    ):
+        talk = bench.session()
+        talk.smtp.mx.submitter = WHO
+        await talk.say(
+            f"EHLO c.example\r\nMAIL FROM:<me@own.test>{parameter}\r\nRCPT TO:<far@else.test>\r\nDATA\r\n".encode()
+        )
+        await talk.say(stuff(HEAD + BEHIND))
+        assert talk.replies()[-1] == "250 2.6.0"
+        until = bench.store.messages[-1].hold_until_ms
+        assert until == 0 if not seconds else abs(until - now - seconds * 1000) < 60_000
+    talk = bench.session()
+    talk.smtp.mx.submitter = WHO
+    await talk.say(b"EHLO c.example\r\nMAIL FROM:<me@own.test> HOLDFOR=2592001\r\n")
+    assert talk.replies()[-1] == "501 5.5.4"
+
+
+async def test_rfc4865_a_stranger_holds_nothing() -> None:
+    talk = fakes.Bench().session()
+    await talk.say(b"EHLO c.example\r\nMAIL FROM:<a@b.example> HOLDFOR=60\r\n")
+    assert talk.replies()[-1] == "555 5.5.4"
+    assert b"FUTURERELEASE" not in talk.transport.written

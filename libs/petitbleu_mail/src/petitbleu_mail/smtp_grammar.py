@@ -56,8 +56,8 @@ __all__ = [
 # RFC 5321 §4.5.3.1.4: 512 octets with the CRLF; each extension adds its own, for MAIL and RCPT.
 MAX_COMMAND_LINE = 512
 # SIZE +26 (RFC 1870 §3), BODY +17 (RFC 6152 §2), SMTPUTF8 +10 (RFC 6531 §3.1), AUTH +500 (RFC 4954 §3),
-# RET and ENVID +117 (RFC 3461 §4.3, §4.4 with 100 octets of xtext)
-MAX_MAIL_LINE = MAX_COMMAND_LINE + 26 + 17 + 10 + 500 + 117
+# RET and ENVID +117 (RFC 3461 §4.3, §4.4 with 100 octets of xtext), HOLDUNTIL with a fraction and an offset +47 (RFC 4865)
+MAX_MAIL_LINE = MAX_COMMAND_LINE + 26 + 17 + 10 + 500 + 117 + 47
 # NOTIFY and ORCPT +548 (RFC 3461 §4.1, §4.2)
 MAX_RCPT_LINE = MAX_COMMAND_LINE + 548
 # RFC 4954 §4: a base64 line of AUTH holds up to 12,288 octets
@@ -73,7 +73,10 @@ class Helo(msgspec.Struct, frozen=True):
 
 
 class Mail(msgspec.Struct, frozen=True):
-    """MAIL FROM. `sender` None is the null path; `size` in octets, 0 when not declared; `auth` as RFC 4954 §5 decoded."""
+    """MAIL FROM. `sender` None is the null path; `size` in octets, 0 when not declared; `auth` as RFC 4954 §5 decoded.
+
+    `hold_for` are seconds, `hold_until_ms` Unix milliseconds (RFC 4865 §5); one of them at most is there.
+    """
 
     sender: Mailbox | None
     size: int = 0
@@ -82,6 +85,8 @@ class Mail(msgspec.Struct, frozen=True):
     ret: Ret | None = None
     envid: str | None = None
     auth: str | None = None
+    hold_for: int | None = None
+    hold_until_ms: int | None = None
 
 
 class Rcpt(msgspec.Struct, frozen=True):
@@ -204,6 +209,8 @@ def _mail(_verb: str, argument: bytes, _utf8: bool) -> Command | Fault:
         return values
     if sender is not None and sender.needs_utf8 and "smtputf8" not in values:
         return Fault.SENDER_NEEDS_UTF8  # RFC 6531 §3.5
+    if "hold_for" in values and "hold_until_ms" in values:  # RFC 4865 §5
+        return Fault.HOLD_TWICE
     return Mail(sender, **values)
 
 

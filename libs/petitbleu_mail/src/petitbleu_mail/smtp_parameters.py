@@ -1,4 +1,4 @@
-"""The parameters of MAIL and RCPT: SIZE, BODY, SMTPUTF8, AUTH, and those of DSN with their xtext (RFC 3461 §4)."""
+"""The parameters of MAIL and RCPT: SIZE, BODY, SMTPUTF8, AUTH, HOLDFOR, HOLDUNTIL, and those of DSN with their xtext (RFC 3461 §4)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from enum import Enum, IntFlag
 from typing import Any
 
+from petitbleu_mail.future_release import interval_of, time_of
 from petitbleu_mail.smtp_faults import Fault
 
 # RFC 3461 §4.4
@@ -101,6 +102,14 @@ def _auth_parameter(value: bytes | None) -> str | None:
     return decode_xtext(value) if value else None
 
 
+def _hold_for(value: bytes | None) -> int | None:
+    return interval_of(value.decode("utf-8", "replace")) if value else None
+
+
+def _hold_until(value: bytes | None) -> int | None:
+    return time_of(value.decode("utf-8", "replace")) if value else None
+
+
 MAIL_PARAMETERS: Table = {
     b"SIZE": ("size", _size, Fault.SIZE_VALUE),
     b"BODY": ("body", _body, Fault.BODY_VALUE),
@@ -108,6 +117,8 @@ MAIL_PARAMETERS: Table = {
     b"RET": ("ret", _ret, Fault.RET_VALUE),
     b"ENVID": ("envid", _envid, Fault.ENVID_VALUE),
     b"AUTH": ("auth", _auth_parameter, Fault.AUTH_VALUE),
+    b"HOLDFOR": ("hold_for", _hold_for, Fault.HOLDFOR_VALUE),
+    b"HOLDUNTIL": ("hold_until_ms", _hold_until, Fault.HOLDUNTIL_VALUE),
 }
 
 

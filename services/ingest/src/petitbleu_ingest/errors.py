@@ -57,6 +57,7 @@ class Refusal(Enum):
     HEADER_TOO_MANY_FIELDS = Reply(554, Status("5.6.0"), Oddity.TOO_MANY_FIELDS.value)
     # sender
     PARAMETER_UNAVAILABLE = Reply(555, Status.BAD_ARGUMENTS, "Parameter not available")  # RFC 5321 §4.1.1.11
+    HELD_TOO_LONG = Reply(501, Status.BAD_ARGUMENTS, "Mail is not held for so long")  # RFC 4865 §4
     MESSAGE_TOO_BIG = Reply(552, Status.MESSAGE_TOO_BIG, "Message too big")  # RFC 1870 §6.1
     # recipients
     UNKNOWN_RECIPIENT = Reply(550, Status.BAD_MAILBOX, "No such mailbox here")

@@ -5,24 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from petitbleu.delivery.v1 import submission_pb2 as pb
 from petitbleu_gateway.errors import SetError, SetFault, invalid
 from petitbleu_mail.addresses import MAX_REVERSE_LOCAL, AddressError, Mailbox, parse_mailbox
+from petitbleu_mail.future_release import held_until, interval_of, time_of
 from petitbleu_mail.smtp_faults import Fault
 from petitbleu_mail.smtp_parameters import MAIL_PARAMETERS, RCPT_PARAMETERS, encode_xtext, read_parameters
 
 MAX_RECIPIENTS: Final = 1_000
-MAX_HOLD_SECONDS: Final = 30 * 86_400
 _MAX_PARAMETERS: Final = 20
 _MAX_VALUE: Final = 1_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-_INTERVAL: Final = re.compile(r"[1-9][0-9]{0,8}")  # RFC 4865 §5
-_DATE_TIME: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
-)
 _MAIL: Final = frozenset({"RET", "ENVID", "SIZE", "BODY", "SMTPUTF8"})
 _TLS: Final = "REQUIRETLS"
 _HOLDS: Final = frozenset({"HOLDFOR", "HOLDUNTIL"})
@@ -150,20 +145,14 @@ def _held_until(values: Mapping[str, str | None], now_ms: int) -> int:
     text = values[holds[0]]
     if len(holds) > 1 or text is None:
         raise invalid("envelope", why="how long to hold")
-    if holds[0] == "HOLDFOR":
-        if not _INTERVAL.fullmatch(text):
-            raise invalid("envelope", why="HOLDFOR")
-        until = now_ms + int(text) * 1000
-    else:
-        if not _DATE_TIME.fullmatch(text):
-            raise invalid("envelope", why="HOLDUNTIL")
-        try:
-            until = int(datetime.fromisoformat(text).timestamp() * 1000)
-        except (ValueError, OverflowError):
-            raise invalid("envelope", why="HOLDUNTIL") from None
-    if until > now_ms + MAX_HOLD_SECONDS * 1000:
+    interval = interval_of(text) if holds[0] == "HOLDFOR" else None
+    time = time_of(text) if holds[0] == "HOLDUNTIL" else None
+    if interval is None and time is None:
+        raise invalid("envelope", why=holds[0])
+    until = held_until(interval, time, now_ms)
+    if until is None:
         raise invalid("envelope", why="it cannot be held for so long")
-    return until if until > now_ms else 0
+    return until
 
 
 def _put_recipients(

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from petitbleu_gateway.domain.email_sorts import SORTS
-from petitbleu_gateway.domain.submission_envelope import MAX_HOLD_SECONDS
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.envelope import (
     BLOB,
@@ -32,6 +31,7 @@ from petitbleu_gateway.jmap.envelope import (
 from petitbleu_gateway.ports import Identity
 from petitbleu_gateway.service.shared_accounts import SharedAccount
 from petitbleu_mail.collations import COLLATIONS
+from petitbleu_mail.future_release import MAX_HOLD_SECONDS
 from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
 from petitbleu_mail.sieve.catalog import DELIVERED_EXTENSIONS
 from petitbleu_mail.sieve.faults import LIMITS

@@ -63,6 +63,7 @@ def _fill(item: accept_pb2.AcceptItem, message: Incoming) -> None:
         parameters.smtputf8 = mail.smtputf8
         parameters.ret = mail.ret.value if mail.ret else ""
         parameters.envid = mail.envid or ""
+    item.hold_until_ms = message.hold_until_ms
     submitter = message.submitter
     if submitter is not None:
         item.origin = accept_pb2.ORIGIN_SUBMITTED

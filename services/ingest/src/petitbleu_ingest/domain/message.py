@@ -67,6 +67,8 @@ class Incoming(msgspec.Struct):
     traceparent: str
     verdicts: Verdicts | None = None
     submitter: Submitter | None = None
+    hold_until_ms: int = 0
+    """Unix milliseconds before which nobody has it (RFC 4865); 0 for at once."""
 
     @property
     def mail_from(self) -> str:

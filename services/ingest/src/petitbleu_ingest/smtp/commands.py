@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from petitbleu_ingest.service.recipients import Answer, Verdict
 from petitbleu_ingest.smtp import starttls, submission, transfer
 from petitbleu_ingest.smtp.transaction import Transaction
 from petitbleu_kit.logs import get_logger
+from petitbleu_mail.future_release import held_until
 from petitbleu_mail.smtp_grammar import (
     MAX_AUTH_LINE,
     MAX_COMMAND_LINE,
@@ -105,9 +107,11 @@ def _mail(smtp: MailExchanger, command: Mail) -> None:
         smtp.end(Refusal.TOO_MANY_MESSAGES, "messages")
     elif door.submission is not None and (refused := submission.refused_sender(smtp, command)) is not None:
         smtp.refuse(refused)
-    elif (command.auth is not None and door.submission is None) or command.body is Body.BINARY_MIME:
-        # RFC 5321 §4.1.1.11: AUTH belongs to submission, where it says nothing new (RFC 4954 §5); BINARYMIME is not announced
+    elif (door.submission is None and _of_submission(command)) or command.body is Body.BINARY_MIME:
+        # RFC 5321 §4.1.1.11: AUTH says nothing new at submission (RFC 4954 §5); BINARYMIME is not announced
         smtp.refuse(Refusal.PARAMETER_UNAVAILABLE)
+    elif held_until(command.hold_for, command.hold_until_ms, _now_ms()) is None:  # RFC 4865 §4
+        smtp.refuse(Refusal.HELD_TOO_LONG)
     elif command.size > door.settings.smtp_message_size:  # RFC 1870 §6.1
         smtp.reply(REFUSAL_WIRE[Refusal.MESSAGE_TOO_BIG])
     elif door.budget.exhausted:  # RFC 1870 §6.1 (3): a temporary want of room
@@ -116,6 +120,14 @@ def _mail(smtp: MailExchanger, command: Mail) -> None:
         smtp.transaction = Transaction(smtp.mx, command, tracing=door.tracing)
         smtp.envelope = smtp.transaction
         smtp.reply(_SENDER_OK)
+
+
+def _of_submission(command: Mail) -> bool:
+    return command.auth is not None or command.hold_for is not None or command.hold_until_ms is not None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _rcpt(smtp: MailExchanger, command: Rcpt) -> None:

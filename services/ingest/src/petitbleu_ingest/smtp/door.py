@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ from petitbleu_ingest.smtp.instant import Instant
 from petitbleu_ingest.smtp.message_log import MessageLog
 from petitbleu_ingest.smtp.tls import Certificate
 from petitbleu_mail.auth.forged import OwnNames
+from petitbleu_mail.future_release import MAX_HOLD_SECONDS
 
 if TYPE_CHECKING:
     from petitbleu_ingest.smtp.exchanger import MailExchanger
@@ -96,6 +98,8 @@ class Door:
         ]
         if self.submission is not None:
             mechanisms = self.submission.mechanisms(address, tls=tls)
+            latest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + MAX_HOLD_SECONDS))
+            words.insert(-1, f"FUTURERELEASE {MAX_HOLD_SECONDS} {latest}")  # RFC 4865 §3
             if mechanisms:  # RFC 4954 §3
                 words.insert(-1, " ".join(("AUTH", *mechanisms)))
         # RFC 3207 §4.2: not offered once it is active

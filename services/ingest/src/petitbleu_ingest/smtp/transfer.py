@@ -20,6 +20,7 @@ from petitbleu_ingest.smtp.submission import refused_amount
 from petitbleu_ingest.smtp.transaction import Transaction
 from petitbleu_kit.batching import QueueFullError
 from petitbleu_kit.logs import get_logger
+from petitbleu_mail.future_release import held_until
 from petitbleu_mail.smtp_grammar import Bdat
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ def _complete(smtp: MailExchanger, reception: Reception) -> None:
         smtp.door.keys.key(whose, transaction.recipients, digest),
         transaction.mail, transaction.recipients, reception.trace, body, b"", reception.header_from,
         transaction.traceparent, submitter=submitter,
+        hold_until_ms=held_until(transaction.mail.hold_for, transaction.mail.hold_until_ms, time.time_ns() // 1_000_000) or 0,
     )  # fmt: skip
     smtp.wait()
     if reception.upload is None:

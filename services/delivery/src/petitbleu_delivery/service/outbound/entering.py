@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -83,11 +84,12 @@ class Entering:
 
 
 def _entry(recipient: Recipient, destination: str, *, bulk: bool) -> Entry:
+    """Its days of attempts begin now: it may have been held (RFC 4865), or have waited for a guardian, since it was accepted."""
     message = recipient.message
     priority = Priority.BULK if bulk else Priority.PERSON
     if message.origin == accept_pb2.ORIGIN_NOTICE:
         priority = Priority.NOTICE
     return Entry(
         UUID(bytes=message.accepted_id), recipient.number, destination, message.submitter_id, message.submitter_tenant_id,
-        message.origin, priority.value, message.size, message.received_at,
+        message.origin, priority.value, message.size, max(message.received_at, time.time()),
     )  # fmt: skip
