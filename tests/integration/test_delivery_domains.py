@@ -33,10 +33,13 @@ from petitbleu_delivery.adapters.domain_rows import DomainRows
 from petitbleu_delivery.adapters.hosted import AccountsDomains
 from petitbleu_delivery.adapters.key_file import checked_key, read_key
 from petitbleu_delivery.adapters.records_dns import RecordLookups
+from petitbleu_delivery.adapters.tls_rows import TlsRows
 from petitbleu_delivery.domain.domain_keys import Algorithm, KeyState, KeyTimes
 from petitbleu_delivery.domain.seal import Seal
+from petitbleu_delivery.domain.tls_report import PolicyType, ResultType, TlsFailure, TlsPolicy
 from petitbleu_delivery.service.domains.keeper import KeyKeeper
 from petitbleu_delivery.service.domains.signing import DomainKeys
+from petitbleu_delivery.service.domains.tls_results import TlsResults
 from petitbleu_dev.stack import Stack
 from petitbleu_kit.lifecycle import StartupError
 from petitbleu_kit.postgres import open_pool
@@ -107,6 +110,7 @@ def domains_stack(tmp_path_factory: pytest.TempPathFactory, zone: Zone, sink: Si
             "PETITBLEU_MAIL_HOST": "mail.us.test",
             "PETITBLEU_DMARC_REPORT_FROM": "dmarc@route.test",
             "PETITBLEU_DMARC_REPORT_SECONDS": "0.5",
+            "PETITBLEU_TLS_REPORT_FROM": "tls@route.test",
             "PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}",
         },
         "backends,services",
@@ -363,6 +367,41 @@ async def test_what_dmarc_said_of_yesterday_is_told_to_who_asks(
     report = gzip.decompress(packed)
     assert b"<source_ip>192.0.2.99</source_ip><count>82</count>" in report
     assert not await pool.fetch("/* cold:test.dmarc */ SELECT 1 FROM dmarc_row WHERE domain = 'reported.test'")
+
+
+async def test_rfc8460_5_3_what_tls_was_like_is_told_once_and_signed_and_forgotten(
+    world: DeliveryWorld, pool: asyncpg.Pool[asyncpg.Record], zone: Zone, sink: Sink
+) -> None:
+    for key in (await asyncio.to_thread(cli, world.stack, "domain", "keys", DOMAIN))[1]:
+        zone.txt(key["name"], key["text"])
+    zone.txt("_smtp._tls.talkative.test", "v=TLSRPTv1; rua=mailto:reports@talkative.test")
+    results = TlsResults(TlsRows(pool), RecordLookups(zone.address), lambda: datetime.now(UTC) - timedelta(days=2))
+    policy = TlsPolicy(PolicyType.STS, "talkative.test", ("version: STSv1", "mode: enforce"), ("mx.talkative.test",))
+    for _ in range(2):  # as two processes would
+        results.saw("talkative.test", policy)
+        results.saw("talkative.test", policy, TlsFailure(ResultType.EXPIRED, "mx.talkative.test"))
+        results.saw("silent.test", policy)
+        await results.flush()
+    found: list[bytes] = []
+    for _ in range(600):
+        found = [one.content for one in sink.taken if b"TLS-Report-Domain: talkative.test" in one.content]
+        if found:
+            break
+        await asyncio.sleep(0.1)
+    (message,) = found
+    verdicts = await verify_message(message, KeyRing(RecordLookups(zone.address)), int(time.time()))
+    assert [(one.result, one.domain) for one in verdicts] == [(Result.PASS, DOMAIN)] * 2
+    mail = email.message_from_bytes(message)
+    assert mail.get_content_type() == "multipart/report"
+    packed = list(mail.walk())[2].get_payload(decode=True)
+    assert isinstance(packed, bytes)
+    (told,) = json.loads(gzip.decompress(packed))["policies"]
+    assert told["summary"] == {"total-successful-session-count": 2, "total-failure-session-count": 2}
+    for _ in range(600):
+        if not await pool.fetch("/* cold:test.tls */ SELECT 1 FROM tls_row"):
+            break
+        await asyncio.sleep(0.1)
+    assert not await pool.fetch("/* cold:test.tls */ SELECT 1 FROM tls_row"), "kept of a domain that wants no report"
 
 
 async def test_what_leaves_the_queue_is_signed_in_the_name_of_its_author(

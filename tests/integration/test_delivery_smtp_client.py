@@ -27,6 +27,7 @@ from petitbleu_delivery.adapters.records_dns import RecordLookups
 from petitbleu_delivery.adapters.smtp_transport import SmtpTransport
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
 from petitbleu_delivery.domain.outbound import Answer, Letter, LetterRecipient, Verdict
+from petitbleu_delivery.domain.tls_report import ResultType, TlsFailure, TlsPolicy
 from petitbleu_delivery.smtp_client.session import Patience
 from petitbleu_dev.authority import Certificates
 from petitbleu_kit.egress import Egress, EgressRules
@@ -82,15 +83,31 @@ class Policies:
 
     def __init__(self, **policies: StsPolicy) -> None:
         self.policies = policies
+        self.troubles: dict[str, TlsFailure] = {}
 
     async def of(self, domain: str) -> StsPolicy | None:
         return self.policies.get(domain.partition(".")[0])
+
+    def trouble(self, domain: str) -> TlsFailure | None:
+        return self.troubles.get(domain.partition(".")[0])
+
+
+class Watch:
+    """What reports of TLS would tell."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self.failures: list[TlsFailure] = []
+
+    def saw(self, domain: str, policy: TlsPolicy, failure: TlsFailure | None = None) -> None:
+        self.seen.append((policy.type.value, "" if failure is None else failure.type.value))
+        self.failures += [failure] if failure is not None else []
 
 
 @asynccontextmanager
 async def transport_to(
     port: int, names: dict[str, list[str]], *, authority: Path | None = None, policies: Any = None,
-    proving: bool = False, allow: str = "127.0.0.0/8", relay: tuple[str, int] | None = None,
+    proving: bool = False, allow: str = "127.0.0.0/8", relay: tuple[str, int] | None = None, watch: Watch | None = None,
 ) -> AsyncIterator[tuple[SmtpTransport, Exchangers]]:  # fmt: skip
     async with name_server(names) as (served, (host, dns_port)):
         if proving:
@@ -101,7 +118,7 @@ async def transport_to(
         )
         transport = SmtpTransport(
             exchangers, policies, "us.test", port, authority=None if authority is None else str(authority),
-            patience=PATIENCE, relay=relay,
+            patience=PATIENCE, relay=relay, watch=watch,
         )  # fmt: skip
         try:
             yield transport, exchangers
@@ -243,6 +260,76 @@ async def test_rfc7672_2_2_tlsa_records_name_the_key_and_nothing_else_will_do(po
         assert told(await transport.deliver("demo.test", letter("alice@demo.test"))) == [(Verdict.DEFERRED, "4.7.5")]
 
 
+async def test_rfc8461_5_a_policy_that_is_tested_is_told_of_and_mail_goes_all_the_same(postfix: Postfix) -> None:
+    names = {"demo.test": [MX], "mx.demo.test": [HERE]}
+    policies = Policies(demo=StsPolicy(StsMode.TESTING, ("mx.demo.test",), 86_400))
+    other = Policies(demo=StsPolicy(StsMode.TESTING, ("*.elsewhere.test",), 86_400))
+    self_made = postfix.base / "cert.pem"
+    for authority, there, expected in (
+        (None, policies, [("sts", "certificate-not-trusted")]),
+        (self_made, policies, [("sts", "certificate-host-mismatch")]),  # it has no name but a common one
+        (self_made, other, [("sts", "validation-failure")]),
+    ):
+        watch = Watch()
+        async with transport_to(postfix.port, names, authority=authority, policies=there, watch=watch) as (
+            transport,
+            _,
+        ):
+            assert told(await transport.deliver("demo.test", letter("alice@demo.test"))) == [(Verdict.SENT, "2.0.0")]
+            (kept,) = transport._idle["demo.test"]
+            assert kept[1].secured, "what fails a policy that is tested still goes by TLS"
+        assert watch.seen == expected
+    watch = Watch()
+    async with transport_to(postfix.port, names, policies=policies, watch=watch) as (transport, _):
+        await transport.deliver("demo.test", letter("alice@demo.test"))
+    (failure,) = watch.failures
+    assert (failure.host, failure.receiver, failure.sender) == ("mx.demo.test", "127.0.0.1", "127.0.0.1")
+
+
+async def test_rfc8460_4_3_sessions_are_told_of_by_their_policy(postfix: Postfix) -> None:
+    tlsa = f"_{postfix.port}._tcp.mx.demo.test"
+    names = {"demo.test": [MX], "mx.demo.test": [HERE]}
+    strict = Policies(demo=StsPolicy(StsMode.ENFORCE, ("mx.demo.test",), 86_400))
+    self_made = postfix.base / "cert.pem"
+    for record, policies, expected in (
+        (None, None, [("no-policy-found", "")]),
+        (None, strict, [("sts", "certificate-not-trusted")]),
+        (record_of(self_made, 3), strict, [("tlsa", "")]),
+        ("TLSA 3 1 1 " + "00" * 32, None, [("tlsa", "certificate-not-trusted")]),
+        ("TLSA 1 1 1 " + "00" * 32, None, [("tlsa", "tlsa-invalid"), ("no-policy-found", "")]),
+        (SERVFAIL, None, [("tlsa", "dnssec-invalid")]),
+    ):
+        watch = Watch()
+        asked = names if record is None else {**names, tlsa: [record]}
+        async with transport_to(postfix.port, asked, proving=record is not None, policies=policies, watch=watch) as (
+            transport, _,
+        ):  # fmt: skip
+            await transport.deliver("demo.test", letter("alice@demo.test"))
+            await transport.deliver("demo.test", letter("alice@demo.test", tls_optional=True))
+        assert watch.seen == expected, record
+    unfetched = Policies()
+    unfetched.troubles["demo"] = TlsFailure(ResultType.STS_FETCH, reason="unreachable")
+    watch = Watch()
+    async with transport_to(postfix.port, names, policies=unfetched, watch=watch) as (transport, _):
+        await transport.deliver("demo.test", letter("alice@demo.test"))
+    assert watch.seen == [("sts", "sts-policy-fetch-error"), ("no-policy-found", "")]
+
+
+async def test_rfc8689_5_what_does_without_tls_goes_whatever_policy_there_is(postfix: Postfix) -> None:
+    tlsa = f"_{postfix.port}._tcp.mx.demo.test"
+    names = {"demo.test": [MX], "mx.demo.test": [HERE], tlsa: ["TLSA 3 1 1 " + "00" * 32]}
+    strict = Policies(demo=StsPolicy(StsMode.ENFORCE, ("mx.elsewhere.test",), 86_400))
+    watch = Watch()
+    async with transport_to(postfix.port, names, proving=True, policies=strict, watch=watch) as (transport, _):
+        one = letter("alice@demo.test", tls_optional=True)
+        assert told(await transport.deliver("demo.test", one)) == [(Verdict.SENT, "2.0.0")]
+        # it leaves no connection to what must be safe, and REQUIRETLS is the stronger word (RFC 8689 §4.1)
+        assert told(await transport.deliver("demo.test", letter("alice@demo.test"))) == [(Verdict.DEFERRED, "4.7.5")]
+        both = letter("alice@demo.test", tls_optional=True, require_tls=True)
+        assert told(await transport.deliver("demo.test", both)) == [(Verdict.DEFERRED, "4.7.5")]
+    assert watch.seen == [("tlsa", "certificate-not-trusted")] * 2
+
+
 async def _in_clear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Be a server, or somebody in between, that knows no STARTTLS."""
     writer.write(b"220 there\r\n")
@@ -263,10 +350,12 @@ async def test_rfc7672_2_1_nobody_in_between_takes_tls_away(kind: str) -> None:
         names[f"_{port}._tcp.mx.demo.test"] = [f"TLSA {3 if kind == 'dane' else 0} 1 1 " + "00" * 32]
     modes = {"sts": "enforce", "requiretls": "testing"}
     policies = Policies(demo=StsPolicy(StsMode(modes[kind]), ("mx.demo.test",), 86_400)) if kind in modes else None
-    async with transport_to(port, names, proving=kind in {"dane", "encrypted"}, policies=policies) as (transport, _):
+    watch, proving = Watch(), kind in {"dane", "encrypted"}
+    async with transport_to(port, names, proving=proving, policies=policies, watch=watch) as (transport, _):
         answers = await transport.deliver("demo.test", letter("alice@demo.test", require_tls=kind == "requiretls"))
     server.close()
     assert told(answers) == [(Verdict.SENT, "2.0.0") if kind == "none" else (Verdict.DEFERRED, "4.7.4")]
+    assert watch.seen[-1][1] == "starttls-not-supported"
 
 
 @pytest.fixture

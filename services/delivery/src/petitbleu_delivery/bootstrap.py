@@ -207,7 +207,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     permits = PermitParts(settings, opened.pool)
     scripts = script_parts(settings, opened.pool, opened.store, opened.accounts, domains.keys, permits.permits)
     directory = AccountsDirectory(opened.accounts, settings.delivery_call_seconds)
-    transport, egress = await open_transport(opened)
+    transport, egress, tls_reports = await open_transport(opened)
     submissions = submission_parts(
         settings, opened.pool, client, opened.store, scripts.peers.people, permits.permits
     )  # fmt: skip
@@ -263,6 +263,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     async with background(
         forever("delivery.news", 1.0, news.watch), forever("delivery.rules", 3600.0, scripts.upkeep), *domains.work(),
         *submissions.tasks(), *permits.tasks(), *outbound.work(),
+        *tls_reports.work(),
     ):  # fmt: skip
         await stop.wait()
         opened.health.draining = True
@@ -271,6 +272,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
         await outbound.close(settings.delivery_drain_seconds / 2)
+    await tls_reports.close()
     await egress.close()
     await server.stop(1)
     await submissions.end()

@@ -17,6 +17,7 @@ from petitbleu_delivery.adapters.records_dns import RecordLookups
 from petitbleu_delivery.adapters.smtp_transport import SmtpTransport
 from petitbleu_delivery.adapters.store import StoreFiling
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
+from petitbleu_delivery.bootstrap_tls_reports import TlsReporting
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.grpc_queue import QueueServicer
 from petitbleu_delivery.ports import DomainSigner, SubmissionNews, SubmitterDirectory, Transport
@@ -45,8 +46,8 @@ _LOST_SECONDS: Final = 60.0
 _PRUNE_SECONDS: Final = 600.0
 
 
-async def open_transport(opened: Backends) -> tuple[SmtpTransport, Egress]:
-    """Return what carries letters, and the guard through which policies are fetched.
+async def open_transport(opened: Backends) -> tuple[SmtpTransport, Egress, TlsReporting]:
+    """Return what carries letters, the guard through which policies are fetched, and who tells what TLS was like.
 
     Raises:
         StartupError: a setting cannot be used.
@@ -68,6 +69,7 @@ async def open_transport(opened: Backends) -> tuple[SmtpTransport, Egress]:
             own=(settings.hostname, name, *settings.own_mx()),
         )
         authority = None if settings.ca_file is None else str(settings.ca_file)
+        reporting = TlsReporting(opened, names, egress)
         transport = SmtpTransport(
             exchangers,
             StsPolicies(opened.pool, names, egress),
@@ -75,10 +77,11 @@ async def open_transport(opened: Backends) -> tuple[SmtpTransport, Egress]:
             settings.outbound_port,
             authority=authority,
             relay=relay,
+            watch=reporting.watch,
         )
     except (ValueError, OSError) as error:
         raise StartupError(f"a setting of outbound mail cannot be used ({type(error).__name__})") from None
-    return transport, egress
+    return transport, egress, reporting
 
 
 def name_of(settings: DeliverySettings) -> str:

@@ -105,6 +105,13 @@ class DeliverySettings(ServiceSettings):
     )
     dmarc_report_organization: str = Field("", description="Name of who reports; the address' domain when unset.")
     dmarc_report_seconds: float = Field(900, gt=0, description="How often it is looked whether reports are due.")
+    tls_report_from: str = Field(
+        "",
+        description="Address of a hosted domain from which reports of TLS (RFC 8460) are sent, in the name of `dmarc_report_organization`; without it nothing is gathered.",
+    )
+    tls_results_seconds: float = Field(
+        60, gt=0, description="How often what TLS with others was like is written to the database."
+    )
     dkim_upkeep_seconds: float = Field(
         900,
         gt=0,

@@ -14,8 +14,10 @@ from prometheus_client import Counter
 
 from petitbleu_delivery.adapters.exchangers import Exchanger, Exchangers, NoExchangerError
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
+from petitbleu_delivery.adapters.tls_watch import NOBODY, TlsWatch, Witness, sts_policy, tlsa_policy
 from petitbleu_delivery.domain import dane
 from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict
+from petitbleu_delivery.domain.tls_report import ResultType, TlsFailure
 from petitbleu_delivery.smtp_client.session import Patience, Session, SessionError, TlsRefusedError
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.auth.resolver import TemporaryDnsError
@@ -32,7 +34,10 @@ _ADDRESSES_TRIED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class _Security:
-    """What TLS with one exchanger must be: `kind` opportunistic, webpki (MTA-STS), dane, or encrypted (TLSA records that say nothing)."""
+    """What TLS with one exchanger must be.
+
+    `kind` is opportunistic, testing (MTA-STS, tried and told of), webpki (MTA-STS), dane, or encrypted (TLSA records that say nothing).
+    """
 
     kind: str
     records: tuple[dane.Tlsa, ...] = ()
@@ -40,7 +45,7 @@ class _Security:
 
     @property
     def required(self) -> bool:
-        return self.kind != "opportunistic"
+        return self.kind not in {"opportunistic", "testing"}
 
 
 class SmtpTransport:
@@ -54,11 +59,13 @@ class SmtpTransport:
         authority: File of a further authority that is believed.
         patience: Times.
         relay: A smart host (host, port) that takes everything; it is the operator's own.
+        watch: Counts what TLS was like.
     """
 
     def __init__(
         self, exchangers: Exchangers, policies: StsPolicies | None, name: str, port: int = 25, *,
         authority: str | None = None, patience: Patience | None = None, relay: tuple[str, int] | None = None,
+        watch: TlsWatch | None = None,
     ) -> None:  # fmt: skip
         self._exchangers = exchangers
         self._policies = policies
@@ -66,6 +73,7 @@ class SmtpTransport:
         self._port = port
         self._patience = patience or Patience()
         self._relay = relay
+        self._watch = watch
         self._any = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._any.check_hostname = False
         self._any.verify_mode = ssl.CERT_NONE
@@ -82,7 +90,9 @@ class SmtpTransport:
         if self._sweeping is None:
             self._sweeping = asyncio.ensure_future(self._sweep())
         # RFC 8689 §4.2.1: a letter that requires TLS goes by verified sessions only, so it shares none
-        key = f"{destination} tls" if letter.require_tls else destination
+        # and one that does without by any, so nothing that is to be kept safe shares its own
+        optional = letter.tls_optional and not letter.require_tls  # RFC 8689 §4.1
+        key = f"{destination} tls" if letter.require_tls else f"{destination} any" if optional else destination
         kept = self._kept(key)
         if kept is not None:
             answers = await kept.send(letter)
@@ -91,7 +101,7 @@ class SmtpTransport:
                 return answers
             # it was ended while nobody looked; nothing of the letter was answered
         try:
-            session = await self._open(destination, require_tls=letter.require_tls)
+            session = await self._open(destination, require_tls=letter.require_tls, optional=optional)
         except NoExchangerError as error:
             verdict = Verdict.REFUSED if error.lasting else Verdict.DEFERRED
             return [Answer(one.number, verdict, error.reply, reached=error.lasting) for one in letter.recipients]
@@ -140,7 +150,7 @@ class SmtpTransport:
 
     # -- new sessions --------------------------------------------------------------------------------------------------
 
-    async def _open(self, destination: str, *, require_tls: bool) -> Session:
+    async def _open(self, destination: str, *, require_tls: bool, optional: bool) -> Session:
         """Open a session with the first exchanger that takes one.
 
         Raises:
@@ -151,13 +161,23 @@ class SmtpTransport:
         if given is not None or self._relay is not None:
             host, port = given or self._relay or ("", 0)
             # RFC 8689 §4.2.1: a verified server, the operator's own too
-            return await self._talk(host, port, host, _Security("webpki" if require_tls else "opportunistic"))
+            return await self._talk(host, port, host, _Security("webpki" if require_tls else "opportunistic"), NOBODY)
         found = await self._exchangers.of(destination)
-        policy = await self._policies.of(destination) if self._policies is not None else None
+        policies = None if optional else self._policies
+        policy = await policies.of(destination) if policies is not None else None
+        trouble = policies.trouble(destination) if policies is not None else None
+        # RFC 8460 §3: what goes whatever TLS is like, as reports do, is in no report
+        watch = None if optional or destination.startswith("[") else self._watch
         failure: SessionError | NoExchangerError | None = None
         for exchanger in found:
+            witness = Witness(watch, destination, exchanger.host)
+            if trouble is not None:
+                witness.aside(sts_policy(destination, None), trouble)
             try:
-                return await self._exchanger(destination, exchanger, policy, require_tls=require_tls)
+                if optional:
+                    return await self._exchanger(exchanger, _Security("opportunistic"), witness)
+                security = await self._security(destination, exchanger, policy, witness, require_tls=require_tls)
+                return await self._exchanger(exchanger, security, witness)
             except (SessionError, NoExchangerError) as error:
                 # an exchanger that cannot be reached now is a reason to come again, whatever the others lack
                 lasting = isinstance(failure, NoExchangerError) and failure.lasting
@@ -166,15 +186,12 @@ class SmtpTransport:
             raise NoExchangerError(Reply(0, "4.4.4", "there is no exchanger", ""), lasting=False)
         raise failure
 
-    async def _exchanger(
-        self, destination: str, exchanger: Exchanger, policy: StsPolicy | None, *, require_tls: bool
-    ) -> Session:
-        addresses, proven = await self._exchangers.addresses(exchanger.host)
-        security = await self._security(destination, exchanger, policy, proven=proven, require_tls=require_tls)
+    async def _exchanger(self, exchanger: Exchanger, security: _Security, witness: Witness) -> Session:
+        addresses, _ = await self._exchangers.addresses(exchanger.host)
         failure: SessionError | None = None
         for address in addresses[:_ADDRESSES_TRIED]:
             try:
-                return await self._talk(address, self._port, exchanger.host, security)
+                return await self._talk(address, self._port, exchanger.host, security, witness)
             except TlsRefusedError:
                 _tls_failures.labels(policy=security.kind).inc()
                 raise
@@ -183,69 +200,95 @@ class SmtpTransport:
         raise failure or SessionError(Reply(0, "4.4.1", "no address", exchanger.host))
 
     async def _security(
-        self, destination: str, exchanger: Exchanger, policy: StsPolicy | None, *, proven: bool, require_tls: bool
+        self, destination: str, exchanger: Exchanger, policy: StsPolicy | None, witness: Witness, *, require_tls: bool
     ) -> _Security:
         """Say what TLS must be: DANE before MTA-STS (RFC 8461 §2), where it says whose key it is, and whatever can be had without either."""
-        unusable = False
-        if exchanger.proven and proven:
-            try:
-                records = await self._exchangers.tlsa(exchanger.host)
-            except TemporaryDnsError:
-                raise SessionError(Reply(0, "4.7.5", "its TLSA records cannot be had", exchanger.host)) from None
-            if records is not None:
-                usable = dane.usable(records)
-                if usable:
-                    return _Security("dane", tuple(usable), (exchanger.host, destination))
-                unusable = True
+        found = await self._dane(destination, exchanger, witness)
+        if found is not None and found.kind == "dane":
+            return found
+        if policy is not None and policy.mode is not StsMode.NONE:
+            witness.policy = sts_policy(destination, policy)
+            if not policy.covers(exchanger.host):
+                witness.failed(ResultType.VALIDATION, "mx-not-in-policy")
         if policy is not None and policy.mode is StsMode.ENFORCE:
             if not policy.covers(exchanger.host):
                 _tls_failures.labels(policy="sts").inc()
-                raise TlsRefusedError(
-                    Reply(0, "4.7.5", "the domain's policy does not name this exchanger", exchanger.host)
-                )
+                unnamed = Reply(0, "4.7.5", "the domain's policy does not name this exchanger", exchanger.host)
+                raise TlsRefusedError(unnamed, ResultType.VALIDATION)
             return _Security("webpki")
         if not require_tls:
             # RFC 7672 §2.1.1: with records of which none can be used, TLS is a must, its keys are not known
-            return _Security("encrypted" if unusable else "opportunistic")
+            if found is not None:
+                return found
+            # RFC 8461 §5: what fails a policy that is tested is told of, and goes all the same
+            tested = policy is not None and policy.mode is StsMode.TESTING and policy.covers(exchanger.host)
+            return _Security("testing" if tested else "opportunistic")
         # RFC 8689 §4.2.1: the exchanger's name is not to be taken from whoever answers: DNSSEC or a policy of the domain proves it
         named = policy is not None and policy.mode is not StsMode.NONE and policy.covers(exchanger.host)
         if not (exchanger.proven or named):
-            raise TlsRefusedError(
-                Reply(0, "4.7.30", "REQUIRETLS is wanted, and nothing proves whose exchanger this is", exchanger.host)
+            unproven = Reply(
+                0, "4.7.30", "REQUIRETLS is wanted, and nothing proves whose exchanger this is", exchanger.host
             )
+            raise TlsRefusedError(unproven, ResultType.VALIDATION)
         return _Security("webpki")
 
-    async def _talk(self, address: str, port: int, host: str, security: _Security) -> Session:
+    async def _dane(self, destination: str, exchanger: Exchanger, witness: Witness) -> _Security | None:
+        """Say what the exchanger's TLSA records want (RFC 7672 §2.2), None where there are none that DNSSEC proves."""
+        _, proven = await self._exchangers.addresses(exchanger.host)
+        if not (exchanger.proven and proven):
+            return None
+        try:
+            records = await self._exchangers.tlsa(exchanger.host)
+        except TemporaryDnsError:
+            witness.policy = tlsa_policy(exchanger.host, ())
+            witness.failed(ResultType.DNSSEC_INVALID)
+            raise SessionError(Reply(0, "4.7.5", "its TLSA records cannot be had", exchanger.host)) from None
+        if records is None:
+            return None
+        usable = dane.usable(records)
+        if usable:
+            witness.policy = tlsa_policy(exchanger.host, usable)
+            return _Security("dane", tuple(usable), (exchanger.host, destination))
+        witness.aside(tlsa_policy(exchanger.host, records), TlsFailure(ResultType.TLSA_INVALID, exchanger.host))
+        return _Security("encrypted")
+
+    async def _talk(self, address: str, port: int, host: str, security: _Security, witness: Witness) -> Session:
         session = await Session.connect(address, port, host, self._patience)
         try:
             await session.hello(self._name)
             if "STARTTLS" in session.extensions or security.required:
                 try:
                     await session.secure(self._context(security), host, self._name)
-                except TlsRefusedError:
+                    if security.kind == "dane":
+                        self._prove(session, security)
+                except TlsRefusedError as error:
+                    witness.refused(error, session)
                     if security.required:
                         raise
-                    # RFC 7435 §3: no TLS that works is no reason to send nothing, where none is promised
                     session.abort()
+                    if security.kind == "testing":
+                        return await self._talk(address, port, host, _Security("opportunistic"), witness)
+                    # RFC 7435 §3: no TLS that works is no reason to send nothing, where none is promised
                     session = await Session.connect(address, port, host, self._patience)
                     await session.hello(self._name)
-                if security.kind == "dane":
-                    self._prove(session, security)
+            else:
+                witness.failed(ResultType.NO_STARTTLS, session=session)
         except SessionError:
             session.abort()
             raise
+        if session.secured:
+            witness.kept()
         _sessions.labels(security=security.kind if session.secured else "none").inc()
         return session
 
     def _context(self, security: _Security) -> ssl.SSLContext:
-        return self._verified if security.kind == "webpki" else self._any
+        return self._verified if security.kind in {"webpki", "testing"} else self._any
 
     @staticmethod
     def _prove(session: Session, security: _Security) -> None:
         if not dane.proves(security.records, _chain(session), security.names):
-            raise TlsRefusedError(
-                Reply(0, "4.7.5", "its certificate is not the one that its TLSA records name", session.host)
-            )
+            other = Reply(0, "4.7.5", "its certificate is not the one that its TLSA records name", session.host)
+            raise TlsRefusedError(other, ResultType.NOT_TRUSTED, "no-tlsa-record-matches")
 
 
 def _chain(session: Session) -> list[bytes]:

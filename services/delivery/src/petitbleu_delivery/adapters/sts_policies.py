@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections import OrderedDict
 from typing import Final, Protocol
 
 import asyncpg
 
+from petitbleu_delivery.domain.tls_report import ResultType, TlsFailure
 from petitbleu_kit.egress import Egress, EgressError
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.auth.resolver import NoSuchNameError, TemporaryDnsError
@@ -50,6 +52,8 @@ class StsPolicies:
         self._egress = egress
         self._host_port = "" if https_port == 443 else f":{https_port}"
         self._known: OrderedDict[str, tuple[float, StsPolicy | None]] = OrderedDict()
+        # why the policy that a domain announces could not be had, at the last look
+        self._troubles: dict[str, TlsFailure] = {}
         self._asked: dict[str, asyncio.Task[StsPolicy | None]] = {}
 
     async def of(self, domain: str) -> StsPolicy | None:
@@ -63,6 +67,10 @@ class StsPolicies:
             task.add_done_callback(lambda _: self._asked.pop(domain, None))
         return await asyncio.shield(task)
 
+    def trouble(self, domain: str) -> TlsFailure | None:
+        """Return why the policy that a domain announces could not be had, for its report (RFC 8460 §4.3.2.2); None where it could."""
+        return self._troubles.get(domain)
+
     async def _look(self, domain: str) -> StsPolicy | None:
         row = await self._pool.fetchrow(_GET, domain)
         kept = None if row is None else StsPolicy(StsMode(row["mode"]), tuple(row["mx"]), row["max_age"])
@@ -71,6 +79,7 @@ class StsPolicies:
         except (NoSuchNameError, TemporaryDnsError):
             announced = None
         policy = kept
+        self._troubles.pop(domain, None)
         # §5.1: a policy that is kept stays in force until it ends, whatever becomes of the record
         if announced and (row is None or row["policy_id"] != announced):
             fetched = await self._fetch(domain)
@@ -81,7 +90,7 @@ class StsPolicies:
                 )  # fmt: skip
         self._known[domain] = (time.monotonic() + _LOOK_SECONDS, policy)
         while len(self._known) > _MOST:
-            self._known.popitem(last=False)
+            self._troubles.pop(self._known.popitem(last=False)[0], None)
         return policy
 
     async def _fetch(self, domain: str) -> StsPolicy | None:
@@ -89,13 +98,29 @@ class StsPolicies:
         try:
             async with self._egress.get(url, max_octets=MAX_POLICY, seconds=_FETCH_SECONDS, redirects=0) as answer:
                 if answer.status != 200 or answer.content_type != "text/plain":
+                    result = ResultType.STS_FETCH if answer.status != 200 else ResultType.STS_INVALID
+                    self._troubles[domain] = TlsFailure(
+                        result, reason=f"HTTP {answer.status}, {answer.content_type}"[:100]
+                    )
                     return None
                 body = await answer.read()
         except EgressError as error:
             _log.info("policy cannot be fetched", reason=str(error))
+            result = ResultType.STS_WEBPKI if _of_certificate(error) else ResultType.STS_FETCH
+            self._troubles[domain] = TlsFailure(result, reason=error.refusal.value)
             return None
         try:
             return parse_policy(body)
         except StsError as error:
             _log.info("policy is none", reason=str(error))
+            self._troubles[domain] = TlsFailure(ResultType.STS_INVALID, reason=str(error))
             return None
+
+
+def _of_certificate(error: BaseException | None) -> bool:
+    """Whether a certificate that is not believed is behind an error."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

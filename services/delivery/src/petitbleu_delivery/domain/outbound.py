@@ -14,6 +14,7 @@ UNIT_SECONDS_FIRST: Final = 300.0
 UNIT_SECONDS_LONGEST: Final = 4 * 3600.0
 MAX_HOPS: Final = 100
 MAX_HEADER: Final = 1 << 20
+_TLS_OPTIONAL: Final = re.compile(rb"(?:^|\n)tls-required[ \t]*:[ \t]*no[ \t]*\r?(?:\n|$)", re.IGNORECASE)
 _RECEIVED: Final = re.compile(rb"(?:^|\n)received[ \t]*:", re.IGNORECASE)
 
 
@@ -47,6 +48,7 @@ class Letter(msgspec.Struct, frozen=True, gc=False):
         ret: FULL, HDRS or empty (RFC 3461 §4.3).
         envid: ENVID, decoded (RFC 3461 §4.4).
         require_tls: REQUIRETLS was given (RFC 8689).
+        tls_optional: The message says that it matters more to arrive than how (RFC 8689 §5): no policy of the domain is kept.
         current: Whether it is still ours to send, asked right before its end is.
     """
 
@@ -59,6 +61,7 @@ class Letter(msgspec.Struct, frozen=True, gc=False):
     ret: str = ""
     envid: str = ""
     require_tls: bool = False
+    tls_optional: bool = False
     current: Callable[[], bool] = _always
 
 
@@ -116,6 +119,11 @@ def goes_in_circles(body: bytes) -> bool:
     """Whether a message has passed so many servers that it goes in circles (RFC 5321 §6.3: 100 Received fields at least)."""
     header = body[:MAX_HEADER].partition(b"\r\n\r\n")[0]
     return len(_RECEIVED.findall(header)) > MAX_HOPS
+
+
+def does_without_tls(body: bytes) -> bool:
+    """Whether the header of a message says `TLS-Required: No` (RFC 8689 §5)."""
+    return _TLS_OPTIONAL.search(body[:MAX_HEADER].partition(b"\r\n\r\n")[0]) is not None
 
 
 def pause_before(attempts: int, first: float = UNIT_SECONDS_FIRST, longest: float = UNIT_SECONDS_LONGEST) -> float:

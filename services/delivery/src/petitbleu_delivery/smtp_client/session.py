@@ -19,6 +19,7 @@ from petitbleu_delivery.domain.outbound import (
     Verdict,
     destination_of,
 )
+from petitbleu_delivery.domain.tls_report import ResultType
 from petitbleu_delivery.smtp_client.replies import MAX_LINE, NotAReplyError, ServerReply, read_reply
 from petitbleu_mail.smtp_parameters import encode_xtext
 
@@ -27,6 +28,8 @@ _ONE_WRITE: Final = 256 << 10
 _PIECE: Final = 256 << 10
 # Recipients of a letter whose answers are left unread while more is written: both sides writing, neither reading, is a deadlock (RFC 2920 §3.1).
 _UNREAD: Final = 100
+# OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH, as reports name them
+_RESULTS: Final = {10: ResultType.EXPIRED, 62: ResultType.WRONG_HOST, 64: ResultType.WRONG_HOST}
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 
 
@@ -51,7 +54,12 @@ class SessionError(Exception):
 
 
 class TlsRefusedError(SessionError):
-    """TLS was wanted, and the server does not offer it, or not with the name or key that is wanted."""
+    """TLS was wanted, and the server does not offer it, or not with the name or key that is wanted; `result` and `detail` are for reports."""
+
+    def __init__(self, reply: Reply, result: ResultType, detail: str = "") -> None:
+        super().__init__(reply)
+        self.result = result
+        self.detail = detail
 
 
 @dataclass(slots=True)
@@ -129,22 +137,27 @@ class Session:
             SessionError: the connection ended.
         """
         if "STARTTLS" not in self.extensions:
-            raise TlsRefusedError(Reply(0, "4.7.4", "TLS is required, and the server does not offer it", self.host))
+            lacking = Reply(0, "4.7.4", "TLS is required, and the server does not offer it", self.host)
+            raise TlsRefusedError(lacking, ResultType.NO_STARTTLS)
         self.writer.write(b"STARTTLS\r\n")
         reply = await self._reply(self.patience.command)
         if reply.code != 220:
-            raise TlsRefusedError(self._told(reply)._replace(enhanced="4.7.4"))
+            raise TlsRefusedError(self._told(reply)._replace(enhanced="4.7.4"), ResultType.NO_STARTTLS, str(reply.code))
         # RFC 3207 §6 and the command injection of 2011: nothing that came in clear may be taken as said under TLS
         if self.reader._buffer:  # type: ignore[attr-defined]  # noqa: SLF001 — the only way to see it
-            raise TlsRefusedError(Reply(0, "4.7.5", "the server went on in clear after STARTTLS", self.host))
+            clear = Reply(0, "4.7.5", "the server went on in clear after STARTTLS", self.host)
+            raise TlsRefusedError(clear, ResultType.VALIDATION, "clear-after-starttls")
         try:
             await self.writer.start_tls(
                 context, server_hostname=server_name, ssl_handshake_timeout=self.patience.connect
             )
         except ssl.SSLCertVerificationError as error:
-            raise TlsRefusedError(Reply(0, "4.7.5", f"certificate: {error.verify_message}"[:200], self.host)) from None
+            shown = Reply(0, "4.7.5", f"certificate: {error.verify_message}"[:200], self.host)
+            result = _RESULTS.get(error.verify_code, ResultType.NOT_TRUSTED)
+            raise TlsRefusedError(shown, result, error.verify_message[:200]) from None
         except (ssl.SSLError, OSError, TimeoutError, ValueError) as error:  # ValueError: a name that TLS cannot say
-            raise TlsRefusedError(Reply(0, "4.7.5", f"TLS handshake: {type(error).__name__}", self.host)) from None
+            failed = Reply(0, "4.7.5", f"TLS handshake: {type(error).__name__}", self.host)
+            raise TlsRefusedError(failed, ResultType.VALIDATION, "handshake") from None
         self.secured = True
         await self.hello(name)
 

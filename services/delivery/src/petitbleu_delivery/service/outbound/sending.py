@@ -23,6 +23,7 @@ from petitbleu_delivery.domain.outbound import (
     NotInHandError,
     Reply,
     Verdict,
+    does_without_tls,
     goes_in_circles,
     pause_before,
     with_crlf,
@@ -267,7 +268,8 @@ class Sender:
         parameters = header.parameters
         return Letter(
             header.accepted_id, header.mail_from, recipients, body, parameters.eight_bit or not body.isascii(),
-            parameters.smtputf8, parameters.ret, parameters.envid, parameters.require_tls, lambda: self._presence.holds(unit),
+            parameters.smtputf8, parameters.ret, parameters.envid, parameters.require_tls,
+            does_without_tls(plain), lambda: self._presence.holds(unit),
         )  # fmt: skip
 
     def _learn(self, destination: Destination, answers: Sequence[Answer]) -> None:
