@@ -88,6 +88,9 @@ class Accounts(accounts_pb2_grpc.AuthenticationServiceServicer):
         self.sessions[token] = (who.account_id, number)
         return accounts_pb2.CreateSessionResponse(token=token, session_id=number, expires_at=int(time.time()) + 3600)
 
+    async def CheckStanding(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the gateway does not ask for it")
+
     async def RevokeSession(self, request: Any, context: Any) -> Any:
         self.sessions = {token: found for token, found in self.sessions.items() if found[1] != request.session_id}
         return accounts_pb2.RevokeSessionResponse()

@@ -39,7 +39,7 @@ def sink() -> Iterator[Sink]:
 def stack(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[LiveStack]:
     environment = {
         "PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}", "PETITBLEU_SMTP_UNKNOWN_DELAY": "0", "PETITBLEU_AUTHSERV_ID": "own.test",
-        "PETITBLEU_PERMIT_ACCOUNT_HOUR": str(HOUR_RECIPIENTS),
+        "PETITBLEU_PERMIT_ACCOUNT_HOUR": str(HOUR_RECIPIENTS), "PETITBLEU_SUBMISSION_STANDING_SECONDS": "1",
     }  # fmt: skip
     one = LiveStack(tmp_path_factory.mktemp("submission") / "data", OFFSET, environment)
     try:
@@ -212,6 +212,41 @@ def test_rfc4865_held_mail_goes_when_it_is_time_and_not_before(stack: LiveStack,
     assert sink.by_token(held) == [] or time.monotonic() >= due
     taken(sink, held, 60)
     assert time.monotonic() >= due - 0.1
+
+
+@pytest.mark.parametrize("how", ["password", "disabled", "session"])
+def test_a_session_ends_with_what_it_was_opened_by(stack: LiveStack, how: str) -> None:
+    sender = stack.new_account()
+    token = bearer(stack, sender) if how == "session" else ""
+    with starttls(stack) as client:
+        if token:
+            client.ehlo()
+            answer = base64.b64encode(f"n,a={sender},\x01auth=Bearer {token}\x01\x01".encode()).decode()
+            assert client.docmd("AUTH", f"OAUTHBEARER {answer}")[0] == 235
+        else:
+            client.login(sender, PASSWORD)
+        for _ in range(2):
+            assert client.mail(sender)[0] == 250
+            assert client.rset()[0] == 250
+            time.sleep(1.1)
+        if how == "password":
+            stack.cli("account", "password", sender, "--password", "another one")
+        elif how == "disabled":
+            stack.cli("account", "disable", sender)
+        else:
+            revoke(stack, token)
+        time.sleep(1.1)
+        code, words = client.mail(sender)
+        assert (code, words[:5]) == (421, b"4.7.0")
+
+
+def revoke(stack: LiveStack, token: str) -> None:
+    """End a session as a web client does."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{stack.http_port}/api/session", method="DELETE", headers={"Authorization": f"Bearer {token}"}
+    )  # fmt: skip
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status in {200, 204}
 
 
 def test_guessing_ends_the_session(stack: LiveStack) -> None:

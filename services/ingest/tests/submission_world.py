@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import Any, cast
 
@@ -16,6 +17,21 @@ WHO = Submitter(7, 9, frozenset({"me@own.test"}))
 ENVELOPE = b"EHLO c.example\r\nMAIL FROM:<me@own.test>\r\nRCPT TO:<%b>\r\n"
 
 
+class Logins:
+    """Says of a login what it is told to."""
+
+    def __init__(self) -> None:
+        self.answer: Submitter | Exception = WHO
+        self.asked = 0
+
+    async def standing(self, submitter: Submitter) -> Submitter:
+        del submitter
+        self.asked += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
 class Permits:
     async def permit(self, submitter: Submitter, recipients: int) -> int:
         del submitter, recipients
@@ -27,12 +43,19 @@ class SubmissionBench(fakes.Bench):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.door = replace(self.door, submission=Submission(cast("Any", None), Permits()))
+        self.logins = Logins()
+        self.door = replace(self.door, submission=Submission(cast("Any", self.logins), Permits()))
+
+    def logged_in(self, stands: float = math.inf) -> fakes.Talk:
+        """A session of somebody whose login is believed until then."""
+        talk = self.session()
+        talk.smtp.mx.submitter = WHO
+        talk.smtp.mx.stands_until = stands
+        return talk
 
     async def send(self, message: bytes, *, chunked: bool = False, to: bytes = b"alice@demo.test") -> str:
         """Submit a message; return the reply, code and status."""
-        talk = self.session()
-        talk.smtp.mx.submitter = WHO
+        talk = self.logged_in()
         await talk.say(ENVELOPE % to)
         if chunked:
             wire = b"BDAT %d LAST\r\n" % len(message) + message

@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from libs.petitbleu_mail.tests.test_mail_same_reading import PIECES, lenient, strict
 from services.ingest.tests import ingest_fakes as fakes
-from services.ingest.tests.submission_world import WHO, SubmissionBench
+from services.ingest.tests.submission_world import SubmissionBench
 
 from petitbleu_ingest.domain.message import Incoming
+from petitbleu_ingest.domain.submitter import Submitter
+from petitbleu_ingest.service.submitters import AccountsAwayError, WrongCredentialError
 from petitbleu_mail.dotstuff import stuff
 from petitbleu_mail.future_release import MAX_HOLD_SECONDS, time_of
 from petitbleu_mail.headers import MAX_FIELDS, MAX_VALUE
@@ -115,8 +117,7 @@ async def test_rfc4865_mail_is_held_as_long_as_it_says() -> None:
         (f" HOLDFOR={interval}", MAX_HOLD_SECONDS),
         (f" HOLDUNTIL={past}", 0),
     ):
-        talk = bench.session()
-        talk.smtp.mx.submitter = WHO
+        talk = bench.logged_in()
         await talk.say(
             f"EHLO c.example\r\nMAIL FROM:<me@own.test>{parameter}\r\nRCPT TO:<far@else.test>\r\nDATA\r\n".encode()
         )
@@ -124,8 +125,7 @@ async def test_rfc4865_mail_is_held_as_long_as_it_says() -> None:
         assert talk.replies()[-1] == "250 2.6.0"
         until = bench.store.messages[-1].hold_until_ms
         assert until == 0 if not seconds else abs(until - now - seconds * 1000) < 60_000
-    talk = bench.session()
-    talk.smtp.mx.submitter = WHO
+    talk = bench.logged_in()
     await talk.say(b"EHLO c.example\r\nMAIL FROM:<me@own.test> HOLDFOR=2592001\r\n")
     assert talk.replies()[-1] == "501 5.5.4"
 
@@ -135,3 +135,24 @@ async def test_rfc4865_a_stranger_holds_nothing() -> None:
     await talk.say(b"EHLO c.example\r\nMAIL FROM:<a@b.example> HOLDFOR=60\r\n")
     assert talk.replies()[-1] == "555 5.5.4"
     assert b"FUTURERELEASE" not in talk.transport.written
+
+
+async def test_a_login_that_does_not_hold_any_more_ends_the_session_at_its_next_message() -> None:
+    bench = SubmissionBench()
+    talk = bench.logged_in(stands=0.0)
+    begin = b"MAIL FROM:<me@own.test>\r\n"
+    await talk.say(b"EHLO c.example\r\n" + begin + b"RSET\r\n" + begin + b"RSET\r\n")
+    assert talk.codes()[-4:] == [250, 250, 250, 250]
+    assert bench.logins.asked == 1, "what was found is believed for a minute"
+    talk.smtp.mx.stands_until = 0.0
+    bench.logins.answer = Submitter(7, 9, frozenset({"other@own.test"}))
+    await talk.say(begin)
+    assert talk.replies()[-1] == "553 5.7.1", "an address that was taken away is not theirs"
+    talk.smtp.mx.stands_until = 0.0
+    bench.logins.answer = AccountsAwayError()
+    await talk.say(begin)
+    assert talk.replies()[-1] == "454 4.7.0"
+    bench.logins.answer = WrongCredentialError()
+    await talk.say(begin)
+    assert talk.replies()[-1] == "421 4.7.0"
+    assert talk.transport.closed

@@ -94,6 +94,7 @@ class IngestSettings(ServiceSettings):
     smtp_command_seconds: float = Field(300, gt=0, description="Wait for a command. RFC 5321 §4.5.3.2.7: at least 5 minutes. Postfix smtpd_timeout 300.")  # fmt: skip
     smtp_data_seconds: float = Field(180, gt=0, description="Wait for the next octets of a message. RFC 5321 §4.5.3.2.5: 3 minutes.")  # fmt: skip
     smtp_session_seconds: float = Field(3600, gt=0, description="Life of a session whatever it does. RFC 5321 has no figure; Postfix bounds requests (smtpd_per_request_deadline). An hour is 14 KiB/s for the largest message.")  # fmt: skip
+    submission_standing_seconds: float = Field(60, ge=0, le=60, description="For how long it is believed that a login still stands; then accounts is asked at the next MAIL.")  # fmt: skip
     smtp_drain_seconds: float = Field(8, gt=0, description="Time that a message in transfer is given when the service stops.")  # fmt: skip
     smtp_sweep_seconds: float = Field(1, gt=0, description="How often time limits are looked at; their precision.")
 

@@ -46,6 +46,7 @@ class Refusal(Enum):
     AUTH_CANCELLED = Reply(501, Status("5.7.0"), "Given up")
     AUTH_WRONG = Reply(535, Status("5.7.8"), "Wrong login or password")
     AUTH_TROUBLE = Reply(454, _LATER_POLICY, "Cannot check that now, try again")
+    AUTH_OVER = Reply(421, _LATER_POLICY, "Your login does not hold any more, log in again")
     AUTH_TOO_MANY = Reply(421, _LATER_POLICY, "Too many tries, come back later")
     SENDER_NOT_YOURS = Reply(553, Status.POLICY, "That sender is not yours")
     FROM_NOT_YOURS = Reply(550, Status.POLICY, "The message is from an address that is not yours")

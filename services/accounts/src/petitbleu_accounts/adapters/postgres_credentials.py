@@ -14,6 +14,12 @@ SELECT p.password_hash, s.app_password_id, s.protocols, s.last_used_at < now() -
 s.last_used_at IS NULL AS unused
 FROM person p LEFT JOIN app_password s ON s.partition = p.partition AND s.account_id = p.account_id AND s.digest = $3
 WHERE p.partition = $1 AND p.account_id = $2"""
+_STANDING: Final = """/* hot:accounts.standing */
+SELECT p.password_hash,
+EXISTS (SELECT FROM app_password s WHERE s.partition = $1 AND s.account_id = $2 AND s.app_password_id = $3) AS app_password,
+EXISTS (SELECT FROM session t WHERE t.partition = $1 AND t.account_id = $2 AND t.session_id = $4
+    AND t.ends_at > now() AND t.idle_ends_at > now()) AS session
+FROM person p WHERE p.partition = $1 AND p.account_id = $2"""
 _REHASH: Final = """/* cold:accounts.rehash */ UPDATE person SET password_hash = $4
 WHERE partition = $1 AND account_id = $2 AND password_hash = $3"""
 _TOUCH_APP: Final = """/* cold:accounts.touch_app_password */ UPDATE app_password SET last_used_at = now()
@@ -81,6 +87,13 @@ class PostgresCredentials:
         return CredentialRow(
             row["password_hash"], row["app_password_id"], row["protocols"], bool(row["stale"] or row["unused"])
         )
+
+    async def standing(
+        self, partition: int, account_id: int, app_password_id: int, session_id: int
+    ) -> tuple[str | None, bool, bool]:
+        """The main password's hash as it is now, and whether an app password and a session are still there."""
+        row = await self._pool.fetchrow(_STANDING, partition, account_id, app_password_id, session_id)
+        return (None, False, False) if row is None else (row["password_hash"], row["app_password"], row["session"])
 
     async def replace_hash(self, partition: int, account_id: int, old: str, new: str) -> None:
         """Store a hash made with today's parameters, unless the password changed meanwhile."""

@@ -44,8 +44,16 @@ class AuthenticationApi(accounts_pb2_grpc.AuthenticationServiceServicer):
             raise wrong_credential()
         return accounts_pb2.AuthenticateResponse(
             principal=who.principal, account=account_message(who.account), session_id=who.session_id,
-            expires_at=who.expires_at,
+            expires_at=who.expires_at, standing=who.standing,
         )  # fmt: skip
+
+    @answered
+    async def CheckStanding(
+        self, request: accounts_pb2.CheckStandingRequest, _context: Any
+    ) -> accounts_pb2.CheckStandingResponse:
+        """Say whether a login still stands."""
+        account = await self._authentication.standing(request.standing)
+        return accounts_pb2.CheckStandingResponse(account=account_message(account))
 
     @answered
     async def CreateSession(

@@ -19,6 +19,7 @@ from petitbleu_accounts.config import Settings
 from petitbleu_accounts.domain.addresses import wanted
 from petitbleu_accounts.domain.people import AccountInfo, State
 from petitbleu_accounts.domain.secrets import app_password_digest, new_token, open_token, prepare_password
+from petitbleu_accounts.domain.standing import Standing, decode, mark_of
 from petitbleu_accounts.errors import AccountsError, Fault, wrong_credential
 from petitbleu_accounts.service.limits import LoginLimits
 from petitbleu_accounts.service.memory import CredentialMemory, Known
@@ -44,6 +45,7 @@ class Authenticated:
     account: AccountInfo
     session_id: int
     expires_at: int
+    standing: bytes
 
 
 class Authentication:
@@ -94,27 +96,51 @@ class Authentication:
         digest = app_password_digest(login.account_id, password) or _NO_DIGEST
         row = await self._credentials.credential(login.partition, login.account_id, digest)
         used = 0
+        mark = bytes(16)
         if row.app_password_id is not None and (not row.protocols or protocol in row.protocols):
             right = True
             used = row.app_password_id
         else:
-            right = await self._check_main(login, row, password)
+            mark = await self._check_main(login, row, password)
+            right = bool(mark)
         # The state is looked at last: a disabled account costs the same time as a wrong password.
         if not right or login.state != State.ACTIVE:
             raise wrong_credential()
         if row.app_password_id is not None and row.stale:
             await self._credentials.touch_app_password(login.partition, login.account_id, row.app_password_id)
-        return Known(await self._account(login.account_id), credential_id=used)
+        return Known(await self._account(login.account_id), credential_id=used, mark=mark)
 
-    async def _check_main(self, login: LoginRow, row: CredentialRow, password: str) -> bool:
+    async def _check_main(self, login: LoginRow, row: CredentialRow, password: str) -> bytes:
+        """Return the mark of the hash that is kept for a password that is right, nothing for a wrong one."""
         prepared = prepare_password(password)
         right = await self._passwords.verify(row.password_hash, prepared or "-")
         if not right or prepared is None or row.password_hash is None:
-            return False
-        if self._passwords.outdated(row.password_hash):
-            new = await self._passwords.hash(prepared)
-            await self._credentials.replace_hash(login.partition, login.account_id, row.password_hash, new)
-        return True
+            return b""
+        kept = row.password_hash
+        if self._passwords.outdated(kept):
+            kept = await self._passwords.hash(prepared)
+            await self._credentials.replace_hash(login.partition, login.account_id, row.password_hash, kept)
+        return mark_of(kept)
+
+    async def standing(self, octets: bytes) -> AccountInfo:
+        """Return the account of a login that still stands, as it is now. Raises `AccountsError` WRONG_CREDENTIAL."""
+        standing = decode(octets)
+        if standing is None:
+            raise wrong_credential()
+        partition = partition_of_account(standing.account_id)
+        password_hash, app_password, session = await self._credentials.standing(
+            partition, standing.account_id, standing.app_password_id, standing.session_id
+        )
+        if standing.session_id:
+            stands = session
+        elif standing.app_password_id:
+            stands = app_password
+        else:
+            stands = standing.is_by(password_hash)
+        account = await self._account(standing.account_id)
+        if not stands or account.state is not State.ACTIVE:
+            raise wrong_credential()
+        return account
 
     async def by_token(self, token: str, client_ip: str) -> Authenticated:
         """Check a bearer token of a session.
@@ -173,7 +199,9 @@ class Authentication:
             if len(self._principals) >= self._settings.remembered:
                 self._principals.clear()
             self._principals[slot] = kept
-        return Authenticated(kept[1], known.account, known.session_id, kept[2])
+        app_password_id = 0 if known.session_id else known.credential_id
+        standing = Standing(known.account.account_id, known.session_id, app_password_id, known.mark).encode()
+        return Authenticated(kept[1], known.account, known.session_id, kept[2], standing)
 
     async def open_session(self, who: Principal, label: str, client_ip: str) -> tuple[str, int, int]:
         """Make a session for a principal; return its token, id and end (Unix seconds)."""

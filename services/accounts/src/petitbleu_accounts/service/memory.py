@@ -29,6 +29,8 @@ class Known:
     account: AccountInfo
     session_id: int = 0
     credential_id: int = 0
+    mark: bytes = bytes(16)
+    """Of the main password's hash, where it was that (`domain.standing`)."""
 
 
 class CredentialMemory:

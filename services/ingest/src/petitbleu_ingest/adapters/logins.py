@@ -36,16 +36,33 @@ class GrpcLogins:
         try:
             answer = await self._peer.call(self._stub.Authenticate, request, timeout=self._seconds)
         except grpc.aio.AioRpcError as error:
-            code = error.code()
-            if code in {
-                grpc.StatusCode.UNAUTHENTICATED,
-                grpc.StatusCode.PERMISSION_DENIED,
-                grpc.StatusCode.INVALID_ARGUMENT,
-            }:
-                raise WrongCredentialError from None
-            if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                raise TooManyTriesError from None
-            raise AccountsAwayError from None
-        account = answer.account
-        addresses = frozenset(one.lower() for one in (account.address, *account.other_addresses))
-        return Submitter(account.account_id, account.tenant_id, addresses)
+            raise _error(error) from None
+        return _submitter(answer.account, answer.standing)
+
+    async def standing(self, submitter: Submitter) -> Submitter:
+        """Ask whether a login still stands."""
+        request = accounts_pb2.CheckStandingRequest(standing=submitter.standing)
+        try:
+            answer = await self._peer.call(self._stub.CheckStanding, request, timeout=self._seconds)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:  # an accounts of the version before
+                return submitter
+            raise _error(error) from None
+        return _submitter(answer.account, submitter.standing)
+
+
+def _error(error: grpc.aio.AioRpcError) -> Exception:
+    code = error.code()
+    if code in {
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+    }:
+        return WrongCredentialError()
+    return TooManyTriesError() if code is grpc.StatusCode.RESOURCE_EXHAUSTED else AccountsAwayError()
+
+
+def _submitter(account: accounts_pb2.Account, standing: bytes) -> Submitter:
+    addresses = frozenset(one.lower() for one in (account.address, *account.other_addresses))
+    return Submitter(account.account_id, account.tenant_id, addresses, standing)

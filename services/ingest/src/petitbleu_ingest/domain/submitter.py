@@ -13,6 +13,8 @@ class Submitter(msgspec.Struct, frozen=True):
     account_id: int
     tenant_id: int
     addresses: frozenset[str]
+    standing: bytes = b""
+    """By what they logged in, as accounts says it: to be asked whether it still stands."""
 
     def owns(self, address: str) -> bool:
         """Whether an address is theirs, or one of theirs with a detail behind a plus (RFC 5233 §4)."""

@@ -34,6 +34,10 @@ class Logins(Protocol):
         """By a bearer session."""
         ...
 
+    async def standing(self, submitter: Submitter) -> Submitter:
+        """Return somebody who logged in a while ago as they are now."""
+        ...
+
 
 class Permits(Protocol):
     """Says who may send how much."""

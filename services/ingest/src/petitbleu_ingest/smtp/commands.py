@@ -105,7 +105,17 @@ def _mail(smtp: MailExchanger, command: Mail) -> None:
         smtp.refuse(Refusal.MAIL_NESTED)
     elif smtp.messages >= door.settings.smtp_messages:
         smtp.end(Refusal.TOO_MANY_MESSAGES, "messages")
-    elif door.submission is not None and (refused := submission.refused_sender(smtp, command)) is not None:
+    elif door.submission is not None and submission.look_again(
+        smtp, door.submission, partial(_begin_mail, smtp, command)
+    ):
+        pass
+    else:
+        _begin_mail(smtp, command)
+
+
+def _begin_mail(smtp: MailExchanger, command: Mail) -> None:
+    door = smtp.door
+    if door.submission is not None and (refused := submission.refused_sender(smtp, command)) is not None:
         smtp.refuse(refused)
     elif (door.submission is None and _of_submission(command)) or command.body is Body.BINARY_MIME:
         # RFC 5321 §4.1.1.11: AUTH says nothing new at submission (RFC 4954 §5); BINARYMIME is not announced

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -156,6 +156,7 @@ async def _check(smtp: MailExchanger, work: Awaitable[Submitter], exchange: Exch
     else:
         metrics.logins.labels("done").inc()
         smtp.mx.submitter = submitter
+        smtp.mx.stands_until = smtp.loop.time() + smtp.door.settings.submission_standing_seconds
         smtp.reply(_WELCOME)
     if not smtp.ended:
         smtp.proceed()
@@ -169,6 +170,40 @@ def _fail(smtp: MailExchanger) -> None:
     smtp.refuse(Refusal.AUTH_WRONG)
     if smtp.mx.failures >= _MAX_FAILURES:
         smtp.end(Refusal.AUTH_TOO_MANY, "logins")
+
+
+def look_again(smtp: MailExchanger, submission: Submission, then: Callable[[], None]) -> bool:
+    """Say whether the login must be looked at again before a message; if so, `then` is done once it was found to stand.
+
+    A session may last an hour: a password that is changed, or an account that is disabled, ends it at its next message.
+    """
+    submitter = smtp.mx.submitter
+    if submitter is None or smtp.loop.time() < smtp.mx.stands_until:
+        return False
+    smtp.wait()
+    task = smtp.loop.create_task(_look(smtp, submission, submitter, then))
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    return True
+
+
+async def _look(smtp: MailExchanger, submission: Submission, submitter: Submitter, then: Callable[[], None]) -> None:
+    try:
+        smtp.mx.submitter = await submission.logins.standing(submitter)
+    except WrongCredentialError:
+        metrics.logins.labels("over").inc()
+        smtp.end(Refusal.AUTH_OVER, "logins")
+    except (AccountsAwayError, TooManyTriesError):
+        smtp.reply(REFUSAL_WIRE[Refusal.AUTH_TROUBLE])
+    except Exception:  # noqa: BLE001 — whatever it is, the client is told to come back
+        _log.exception("a login was not looked at again")
+        smtp.reply(REFUSAL_WIRE[Refusal.AUTH_TROUBLE])
+    else:
+        smtp.mx.stands_until = smtp.loop.time() + smtp.door.settings.submission_standing_seconds
+        if not smtp.ended:
+            then()
+    if not smtp.ended:
+        smtp.proceed()
 
 
 def refused_sender(smtp: MailExchanger, command: Mail) -> Refusal | None:

@@ -509,12 +509,15 @@ class AuthenticateResponse(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """Signed principal for `x-principal` metadata: a JWT (EdDSA, iss accounts) valid a few minutes."""
     session_id: _builtins.int
     """Session id when the credential was a bearer token, else 0."""
     expires_at: _builtins.int
     """Unix seconds at which the principal expires."""
+    standing: _builtins.bytes
+    """What CheckStanding is asked with later: it names the credential, and is none."""
     @_builtins.property
     def account(self) -> Global___Account:
         """The same facts, in clear for the caller."""
@@ -526,14 +529,61 @@ class AuthenticateResponse(_message.Message):
         account: Global___Account | None = ...,
         session_id: _builtins.int = ...,
         expires_at: _builtins.int = ...,
+        standing: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "expires_at", b"expires_at", "principal", b"principal", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "expires_at", b"expires_at", "principal", b"principal", "session_id", b"session_id", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuthenticateResponse: _TypeAlias = AuthenticateResponse  # noqa: Y015
+
+@_typing.final
+class CheckStandingRequest(_message.Message):
+    """Whether a login still stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STANDING_FIELD_NUMBER: _builtins.int
+    standing: _builtins.bytes
+    """As Authenticate gave it."""
+    def __init__(
+        self,
+        *,
+        standing: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckStandingRequest: _TypeAlias = CheckStandingRequest  # noqa: Y015
+
+@_typing.final
+class CheckStandingResponse(_message.Message):
+    """It does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> Global___Account:
+        """The account as it is now."""
+
+    def __init__(
+        self,
+        *,
+        account: Global___Account | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckStandingResponse: _TypeAlias = CheckStandingResponse  # noqa: Y015
 
 @_typing.final
 class CreateSessionRequest(_message.Message):

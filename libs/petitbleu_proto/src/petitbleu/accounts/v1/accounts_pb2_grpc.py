@@ -249,6 +249,11 @@ class AuthenticationServiceStub:
                 request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateResponse.FromString,
                 _registered_method=True)
+        self.CheckStanding = channel.unary_unary(
+                '/petitbleu.accounts.v1.AuthenticationService/CheckStanding',
+                request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CheckStandingRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CheckStandingResponse.FromString,
+                _registered_method=True)
         self.CreateSession = channel.unary_unary(
                 '/petitbleu.accounts.v1.AuthenticationService/CreateSession',
                 request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CreateSessionRequest.SerializeToString,
@@ -268,6 +273,14 @@ class AuthenticationServiceServicer:
     def Authenticate(self, request, context):
         """Authenticate checks a password, an app password or a bearer token and returns a signed principal.
         UNAUTHENTICATED for every wrong credential alike; RESOURCE_EXHAUSTED when the login is limited.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckStanding(self, request, context):
+        """CheckStanding says whether a credential that was right before still is, without it: UNAUTHENTICATED when its password was changed,
+        its app password or session ended, or its account is not active. Callers: ingest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -294,6 +307,11 @@ def add_AuthenticationServiceServicer_to_server(servicer, server):
                     servicer.Authenticate,
                     request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateRequest.FromString,
                     response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateResponse.SerializeToString,
+            ),
+            'CheckStanding': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckStanding,
+                    request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CheckStandingRequest.FromString,
+                    response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CheckStandingResponse.SerializeToString,
             ),
             'CreateSession': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateSession,
@@ -334,6 +352,33 @@ class AuthenticationService:
             '/petitbleu.accounts.v1.AuthenticationService/Authenticate',
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateRequest.SerializeToString,
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckStanding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.accounts.v1.AuthenticationService/CheckStanding',
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CheckStandingRequest.SerializeToString,
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CheckStandingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -110,6 +110,10 @@ class AuthenticationServiceStub:
     """Authenticate checks a password, an app password or a bearer token and returns a signed principal.
     UNAUTHENTICATED for every wrong credential alike; RESOURCE_EXHAUSTED when the login is limited.
     """
+    CheckStanding: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CheckStandingRequest, _accounts_pb2.CheckStandingResponse]
+    """CheckStanding says whether a credential that was right before still is, without it: UNAUTHENTICATED when its password was changed,
+    its app password or session ended, or its account is not active. Callers: ingest.
+    """
     CreateSession: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CreateSessionRequest, _accounts_pb2.CreateSessionResponse]
     """CreateSession turns a principal into a bearer session token."""
     RevokeSession: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.RevokeSessionRequest, _accounts_pb2.RevokeSessionResponse]
@@ -123,6 +127,10 @@ class AuthenticationServiceAsyncStub(AuthenticationServiceStub):
     Authenticate: _aio.UnaryUnaryMultiCallable[_accounts_pb2.AuthenticateRequest, _accounts_pb2.AuthenticateResponse]  # type: ignore[assignment]
     """Authenticate checks a password, an app password or a bearer token and returns a signed principal.
     UNAUTHENTICATED for every wrong credential alike; RESOURCE_EXHAUSTED when the login is limited.
+    """
+    CheckStanding: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CheckStandingRequest, _accounts_pb2.CheckStandingResponse]  # type: ignore[assignment]
+    """CheckStanding says whether a credential that was right before still is, without it: UNAUTHENTICATED when its password was changed,
+    its app password or session ended, or its account is not active. Callers: ingest.
     """
     CreateSession: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CreateSessionRequest, _accounts_pb2.CreateSessionResponse]  # type: ignore[assignment]
     """CreateSession turns a principal into a bearer session token."""
@@ -140,6 +148,16 @@ class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_accounts_pb2.AuthenticateResponse, _abc.Awaitable[_accounts_pb2.AuthenticateResponse]]:
         """Authenticate checks a password, an app password or a bearer token and returns a signed principal.
         UNAUTHENTICATED for every wrong credential alike; RESOURCE_EXHAUSTED when the login is limited.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckStanding(
+        self,
+        request: _accounts_pb2.CheckStandingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.CheckStandingResponse, _abc.Awaitable[_accounts_pb2.CheckStandingResponse]]:
+        """CheckStanding says whether a credential that was right before still is, without it: UNAUTHENTICATED when its password was changed,
+        its app password or session ended, or its account is not active. Callers: ingest.
         """
 
     @_abc_1.abstractmethod
