@@ -78,6 +78,13 @@ class MemoryOutgoing:
         return Handed(self.accepted[submission.submission_id])
 
 
+async def nobody_is_stopped(_account_id: int) -> bool:
+    """All accounts are active."""
+    return False
+
+
 def memory_servicer(table: MemorySubmissions, store: MemoryStore) -> Any:
     """SubmissionService over both."""
-    return SubmissionServicer(Submissions(table, HandOver(table, MemoryOutgoing(store)), AnyoneMaySend()))
+    return SubmissionServicer(
+        Submissions(table, HandOver(table, MemoryOutgoing(store), nobody_is_stopped), AnyoneMaySend())
+    )

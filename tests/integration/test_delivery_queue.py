@@ -15,9 +15,11 @@ from uuid import UUID
 
 import pytest
 from tests.integration.delivery_world import DeliveryWorld, prepared_stack, world_of
+from tests.integration.junior.hands import Hands
 from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
+from petitbleu.accounts.v1 import accounts_pb2
 from petitbleu.delivery.v1 import queue_pb2, queue_pb2_grpc
 from petitbleu.junior_guard.v1 import junior_guard_pb2
 from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc, filing_pb2, filing_pb2_grpc
@@ -278,3 +280,64 @@ async def test_a_childs_mail_leaves_when_its_correspondent_is_approved(
     await until(lambda: len(other_server.by_token(token)) == 1, 120)
     await world.settled([accepted_id])
     assert len(await world.messages(neighbour_id)) == 1
+
+
+async def _queued_and_paused(
+    world: DeliveryWorld, destination: str, sender: tuple[str, int], *recipients: str
+) -> tuple[str, bytes]:
+    """Have a message queued for a destination that is paused; its subject and id."""
+    await order(world, "DirectDestination", queue_pb2.DirectDestinationRequest(destination=destination, paused=True))
+    await asyncio.sleep(2.5)
+    token, accepted_id = await submit(world, sender, *recipients)
+
+    async def waits() -> bool:
+        found = await order(world, "ListUnits", queue_pb2.ListUnitsRequest(destination=destination))
+        assert isinstance(found, queue_pb2.ListUnitsResponse)
+        return [one.accepted_id for one in found.units] == [accepted_id]
+
+    await until(waits)
+    return token, accepted_id
+
+
+async def test_an_approval_that_is_withdrawn_stops_what_was_queued(world: DeliveryWorld, other_server: Sink) -> None:
+    mother, mother_id = await world.person("mother")
+    child = await world.person("child", guarded=True, guardians=(mother,))
+    aunt = "aunt@withdrawn.test"
+    hands = Hands(world)
+    await hands.say(mother_id, child[1], aunt, "APPROVE")
+    token, accepted_id = await _queued_and_paused(world, "withdrawn.test", child, aunt)
+    await hands.say(mother_id, child[1], aunt, "REFUSE")
+    resumed = queue_pb2.DirectDestinationRequest(destination="withdrawn.test", paused=False)
+    await order(world, "DirectDestination", resumed)
+
+    async def asked() -> bool:
+        found = await order(world, "ShowMessage", queue_pb2.ShowMessageRequest(accepted_id=accepted_id))
+        assert isinstance(found, queue_pb2.ShowMessageResponse)
+        return {one.state for one in found.recipients} != {"waits"} or {one.reason for one in found.units} <= {
+            "waits-for-guard", "4.7.1",
+        }  # fmt: skip
+
+    await until(asked)
+    assert other_server.by_token(token) == []
+    await hands.say(mother_id, child[1], aunt, "APPROVE")
+    await order(world, "RetryUnits", queue_pb2.RetryUnitsRequest(accepted_id=accepted_id))
+    await until(lambda: len(other_server.by_token(token)) == 1)
+
+
+async def test_what_a_disabled_account_sent_does_not_leave_the_queue(world: DeliveryWorld, other_server: Sink) -> None:
+    sender = await world.person()
+    token, accepted_id = await _queued_and_paused(world, "disabled.test", sender, "x@disabled.test")
+    state = accounts_pb2.SetAccountStateRequest(address=sender[0], state=accounts_pb2.ACCOUNT_STATE_DISABLED)
+    await world.admin("SetAccountState", state)
+    resumed = queue_pb2.DirectDestinationRequest(destination="disabled.test", paused=False)
+    await order(world, "DirectDestination", resumed)
+
+    async def failed() -> bool:
+        return await outcomes(world, "x@disabled.test") == {0: filing_pb2.OUTCOME_FAILED}
+
+    await until(failed)
+    assert other_server.by_token(token) == []
+    shown = await order(world, "ShowMessage", queue_pb2.ShowMessageRequest(accepted_id=accepted_id))
+    assert isinstance(shown, queue_pb2.ShowMessageResponse)
+    assert [(one.state, one.enhanced) for one in shown.recipients] == [("failed", "5.7.1")]
+    assert await world.messages(sender[1]) == []

@@ -20,6 +20,7 @@ from tests.integration.delivery_world import DeliveryWorld, prepared_stack, worl
 from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
+from petitbleu.accounts.v1 import accounts_pb2
 from petitbleu.delivery.v1 import submission_pb2 as pb
 from petitbleu.delivery.v1 import submission_pb2_grpc
 from petitbleu_delivery.adapters.key_file import read_key
@@ -251,6 +252,18 @@ async def test_a_store_that_is_away_delays_a_submission_and_loses_none(sender: S
     sender.world.stack.wait_ready(name="store")
     assert (await sender.over())[made.number] == pb.SUBMISSION_STATE_DONE
     assert await sender.arrived(1) == {"patient": 1}
+
+
+async def test_what_a_disabled_account_held_does_not_go_out(sender: Sender) -> None:
+    due = int(time.time() * 1000) + 4000
+    made = await sender.submit(await sender.letter("held"), hold_until_ms=due)
+    state = accounts_pb2.SetAccountStateRequest(address=sender.address, state=accounts_pb2.ACCOUNT_STATE_DISABLED)
+    await sender.world.admin("SetAccountState", state)
+    assert (await sender.over())[made.number] == pb.SUBMISSION_STATE_FAILED
+    (told,) = (await sender.whole(made.number)).recipients
+    assert told.delivered == pb.DELIVERED_NO
+    assert "disabled" in told.smtp_reply
+    assert await sender.arrived(0) == {}
 
 
 async def test_no_address_stands_in_the_tables(

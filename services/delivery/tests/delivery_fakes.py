@@ -164,11 +164,18 @@ class FakeDirectory:
         self.refuses: set[str] = set()
         self.children: set[int] = set()
         self.unknown: set[int] = set()
+        self.disabled: set[int] = set()
+        self.asked: list[list[int]] = []
 
     async def submitters(self, account_ids: Sequence[int]) -> list[Submitter]:
         if self.down:
             raise PeerUnavailableError(Peer.ACCOUNTS, "UNAVAILABLE")
-        return [Submitter(one, one in self.children, "fr") for one in account_ids if one not in self.unknown]
+        self.asked.append(list(account_ids))
+        return [
+            Submitter(one, one in self.children, "fr", one in self.disabled)
+            for one in account_ids
+            if one not in self.unknown
+        ]
 
     def add(
         self, address: str, *account_ids: int, guarded: Sequence[int] = (), domain_id: int = 1, via: bool = False

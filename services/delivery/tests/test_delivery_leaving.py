@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 from services.delivery.tests.delivery_fakes import Present
-from services.delivery.tests.test_delivery_sending import FakeRows, FakeTeller, FakeTransport, Scene
+from services.delivery.tests.test_delivery_sending import FakeRows, FakeTeller, FakeTransport, OpenWay, Scene
 
 from petitbleu.store.v1 import accept_pb2, outgoing_pb2
 from petitbleu_delivery.adapters.accepted_mail import AcceptedLetter, AcceptedMail
@@ -54,7 +54,7 @@ class Way(Scene):
         self.rows, self.teller, self.transport = FakeRows(), FakeTeller(), FakeTransport()
         self.sender = Sender(
             cast("QueueRows", self.rows), cast("AcceptedMail", OneLetter(body, **header)), self.transport, Marks(),
-            cast("Teller", self.teller), Limits(), Present(),
+            cast("Teller", self.teller), Limits(), Present(), OpenWay(),
         )  # fmt: skip
         self._numbers = 0
         self.left: list[bytes] = []

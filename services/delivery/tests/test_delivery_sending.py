@@ -18,6 +18,7 @@ from petitbleu_delivery.adapters.queue_rows import Deferral, Entry, FinalAnswer,
 from petitbleu_delivery.domain.model import Message, Outcome, Recipient, Route, Settlement, Status
 from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict, goes_in_circles, pause_before
 from petitbleu_delivery.errors import Peer, PeerUnavailableError
+from petitbleu_delivery.ports import Word
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.measures import Tally
@@ -113,13 +114,29 @@ def unreachable() -> Answer:
     return Answer(0, Verdict.DEFERRED, Reply(0, "4.4.1", "no route", ""), reached=False)
 
 
+class OpenWay:
+    """A second gate that keeps back nobody but whom it is told to."""
+
+    def __init__(self) -> None:
+        self.words: dict[str, Word] = {}
+        self.asked: list[tuple[int, bytes, tuple[str, ...]]] = []
+
+    async def open_to(self, recipients: Sequence[Recipient]) -> list[Word]:
+        return [Word.GOES] * len(recipients)
+
+    async def still(self, account_id: int, accepted_id: bytes, addresses: Sequence[str]) -> list[Word]:
+        self.asked.append((account_id, accepted_id, tuple(addresses)))
+        return [self.words.get(address, Word.GOES) for address in addresses]
+
+
 class Scene:
     def __init__(self, **limits: Any) -> None:
+        self.way = OpenWay()
         self.rows, self.teller, self.transport = FakeRows(), FakeTeller(), FakeTransport()
         self.present = Present()
         self.sender = Sender(
             cast("QueueRows", self.rows), cast("AcceptedMail", FakeStoreMail()), self.transport, Unsigned(),
-            cast("Teller", self.teller), Limits(**limits), self.present,
+            cast("Teller", self.teller), Limits(**limits), self.present, self.way,
         )  # fmt: skip
         self._numbers = 0
 
@@ -263,11 +280,6 @@ class FakeQueueRows(FakeRows):
         ]  # fmt: skip
 
 
-class OpenWay:
-    async def open_to(self, recipients: Sequence[Recipient]) -> list[bool]:
-        return [True] * len(recipients)
-
-
 async def test_nobody_is_queued_at_store_whom_no_row_knows_and_nobody_is_entered_twice() -> None:
     """Rows are committed before store is told: a death between the two leaves the recipient open, and entering again is a no-op."""
     scene = Scene()
@@ -310,3 +322,67 @@ async def test_dead_destinations_do_not_fill_the_memory(monkeypatch: pytest.Monk
     await asyncio.sleep(0.01)
     scene.sender.orders({})
     assert scene.sender._destinations == {}
+
+
+async def test_what_the_second_gate_keeps_back_by_now_does_not_leave() -> None:
+    scene = Scene()
+    scene.way.words["b@else.test"] = Word.WAITS
+    waits = scene.unit()
+    scene.sender.take([waits])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert scene.transport.delivered == []
+    assert [(one.unit, one.attempts, one.reason, one.after) for one in scene.rows.deferred] == [
+        (waits, 0, "waits-for-guard", 30.0)
+    ]
+    assert scene.way.asked == [(8, waits.accepted_id.bytes, ("b@else.test",))]
+    # it warns and expires as what waits for another server does
+    late, expired = scene.unit(age=5 * 3600), scene.unit(age=6 * 86400)
+    scene.sender.take([late, expired])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert {one.unit.accepted_id: one.warned for one in scene.rows.deferred}[late.accepted_id] is True
+    assert scene.rows.finished == [expired]
+    assert [(one.state, one.reply.enhanced) for one in scene.rows.finals] == [(FAILED, "4.4.7")]
+    scene.way.words.clear()
+    scene.sender.take([waits])
+    await scene.settled(lambda: scene.rows.finished == [expired, waits])
+    assert scene.transport.delivered == ["else.test"]
+
+
+async def test_what_a_disabled_account_sent_fails_and_does_not_leave() -> None:
+    scene = Scene()
+    scene.way.words["b@else.test"] = Word.STOPPED
+    unit = scene.unit()
+    scene.sender.take([unit])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert scene.transport.delivered == []
+    assert scene.rows.finished == [unit]
+    assert [(one.state, one.reply.enhanced) for one in scene.rows.finals] == [(FAILED, "5.7.1")]
+
+
+async def test_one_recipient_that_is_kept_back_keeps_back_no_other() -> None:
+    scene = Scene()
+    carried: list[tuple[int, ...]] = []
+
+    async def read(accepted_ids: Sequence[bytes], max_octets: int = 0) -> dict[bytes, AcceptedLetter]:
+        found = await FakeStoreMail().read(accepted_ids, max_octets)
+        for letter in found.values():
+            letter.header.recipients.add(address="c@else.test")
+        return found
+
+    async def deliver(destination: str, letter: Letter) -> list[Answer]:
+        del destination
+        carried.append(tuple(one.number for one in letter.recipients))
+        return [taken()._replace(number=one.number) for one in letter.recipients]
+
+    scene.sender._reading._work = lambda ids: scene.sender._read(
+        cast("AcceptedMail", type("Mail", (), {"read": staticmethod(read)})), ids
+    )
+    scene.transport.deliver = deliver  # type: ignore[method-assign]
+    scene.way.words["b@else.test"] = Word.WAITS
+    unit = scene.unit()
+    unit.recipients = (0, 1)
+    scene.sender.take([unit])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert carried == [(1,)]
+    assert [(one.recipient_no, one.state) for one in scene.rows.finals] == [(1, SENT)]
+    assert [one.recipients for one in scene.rows.deferred] == [(0,)]

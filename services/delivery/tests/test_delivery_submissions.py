@@ -20,6 +20,7 @@ from petitbleu_delivery.domain.submissions import (
     GONE,
     MAX_HOLD_MS,
     MAX_LIVE,
+    STOPPED,
     Delivered,
     Heard,
     Ledger,
@@ -131,8 +132,15 @@ class World:
         for module in (handover, __import__("petitbleu_delivery.service.submissions.submissions", fromlist=["x"])):
             monkeypatch.setattr(module, "now_ms", lambda: self.now)
         self.table, self.store = Table(), Store()
-        self.handover = HandOver(self.table, self.store)
+        self.stopped = self.unknown = False
+        self.handover = HandOver(self.table, self.store, self.is_stopped)
         self.submissions = Submissions(self.table, self.handover, Permits(wait))
+
+    async def is_stopped(self, account_id: int) -> bool:
+        assert account_id == 7
+        if self.unknown:
+            raise PeerUnavailableError(Peer.ACCOUNTS, "UNAVAILABLE")
+        return self.stopped
 
     async def submit(self, one: Wanted) -> Submission:
         done = await self.submissions.update(WHO, 7, [Update(one)], None)
@@ -213,6 +221,35 @@ async def test_a_message_that_is_gone_fails(world: World) -> None:
     world.store.gone = True
     made = await world.submit(wanted())
     assert (made.state, made.status_of(0)) == (State.FAILED, GONE)
+
+
+async def test_what_a_disabled_account_held_is_not_handed_over(world: World) -> None:
+    await world.submit(wanted(recipients=2, held_ms=1000))
+    world.stopped = True
+    world.now += 1000
+    assert await world.handover.sweep() == 1
+    assert not world.store.accepted
+    assert world.only.state is State.FAILED
+    assert world.only.news == {0: STOPPED, 1: STOPPED}
+
+
+async def test_without_a_word_of_accounts_nothing_is_handed_over(world: World) -> None:
+    world.unknown = True
+    assert (await world.submit(wanted())).state is State.SENDING
+    assert not world.store.accepted
+    world.unknown = False
+    world.now += 10_000
+    assert await world.handover.sweep() == 1
+    assert world.only.state is State.DONE
+
+
+async def test_what_store_may_have_already_is_not_said_to_have_failed(world: World) -> None:
+    world.store.lost = 1
+    await world.submit(wanted())
+    world.stopped = True
+    world.now += 10_000
+    await world.handover.sweep()
+    assert world.only.state is State.DONE
 
 
 @settings(max_examples=60, deadline=None)

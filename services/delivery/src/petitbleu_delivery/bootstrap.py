@@ -34,6 +34,7 @@ from petitbleu_delivery.grpc_submissions import ALLOWED_SUBMISSIONS, PERSON_SUBM
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.measures import Tally
+from petitbleu_delivery.service.outbound.way_out import Submitters
 from petitbleu_delivery.service.rounds import Rounds
 from petitbleu_delivery.service.router import Router
 from petitbleu_kit.bus import Consumer, connect
@@ -193,6 +194,20 @@ async def run(settings: DeliverySettings, stop: asyncio.Event) -> None:
     _log.info("delivery stopped")
 
 
+async def open_door(server: grpc.aio.Server, address: str) -> None:
+    """Begin to answer gRPC.
+
+    Raises:
+        StartupError: the address is taken.
+    """
+    remove_stale_socket(address)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise StartupError(f"cannot bind its gRPC door ({type(error).__name__})") from None
+    await server.start()
+
+
 async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> None:
     """Deliver and answer until `stop` is set.
 
@@ -207,14 +222,15 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     permits = PermitParts(settings, opened.pool)
     scripts = script_parts(settings, opened.pool, opened.store, opened.accounts, domains.keys, permits.permits)
     directory = AccountsDirectory(opened.accounts, settings.delivery_call_seconds)
+    submitters = Submitters(directory, settings.delivery_cache_seconds)
     transport, egress, tls_reports = await open_transport(opened)
     submissions = submission_parts(
-        settings, opened.pool, client, opened.store, scripts.peers.people, permits.permits
+        settings, opened.pool, client, opened.store, scripts.peers.people, permits.permits, submitters.stopped
     )  # fmt: skip
     router = Router(directory, cache)
     filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
     guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
-    outbound = Outbound(opened, directory, router, filing, guard, transport, domains.keys, submissions.news)
+    outbound = Outbound(opened, submitters, router, filing, guard, transport, domains.keys, submissions.news)
     await outbound.open()
     rounds = Rounds(
         filing,
@@ -231,7 +247,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000).handle, subjects=[ACCEPTED],
         max_events=settings.delivery_events, ack_seconds=settings.delivery_ack_seconds,
     )  # fmt: skip
-    news = DirectoryNews(client, cache, outbound.submitters)
+    news = DirectoryNews(client, cache, submitters)
 
     server = make_server(
         IdentityInterceptor(
@@ -250,13 +266,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     )
     domains.add_to(server)
     outbound.add_to(server)
-    address = settings.listen_address(NAME)
-    remove_stale_socket(address)
-    try:
-        server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise StartupError(f"cannot bind its gRPC door ({type(error).__name__})") from None
-    await server.start()
+    await open_door(server, settings.listen_address(NAME))
     await news.start()
     _log.info("delivery runs")
     consuming = asyncio.create_task(consumer.run())

@@ -20,7 +20,7 @@ from petitbleu_delivery.adapters.sts_policies import StsPolicies
 from petitbleu_delivery.bootstrap_tls_reports import TlsReporting
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.grpc_queue import QueueServicer
-from petitbleu_delivery.ports import DomainSigner, SubmissionNews, SubmitterDirectory, Transport
+from petitbleu_delivery.ports import DomainSigner, SubmissionNews, Transport
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.outbound.destinations import Limits
 from petitbleu_delivery.service.outbound.entering import Entering
@@ -117,7 +117,7 @@ class Outbound:
 
     Args:
         opened: Pool and peers.
-        directory: accounts.
+        submitters: Who submits.
         router: Where addresses lead.
         filing: store.
         guard: junior-guard.
@@ -127,7 +127,7 @@ class Outbound:
     """
 
     def __init__(
-        self, opened: Backends, directory: SubmitterDirectory, router: Router, filing: StoreFiling, guard: JuniorGuard,
+        self, opened: Backends, submitters: Submitters, router: Router, filing: StoreFiling, guard: JuniorGuard,
         transport: Transport, signer: DomainSigner, news: SubmissionNews,
     ) -> None:  # fmt: skip
         settings = opened.settings
@@ -137,13 +137,16 @@ class Outbound:
         self.rows = QueueRows(opened.pool)
         self.presence = Presence(self.rows, self._silent)
         mail = AcceptedMail(opened.store, settings.delivery_commit_seconds)
-        self.submitters = Submitters(directory, settings.delivery_cache_seconds)
+        self.submitters = submitters
+        way_out = WayOut(submitters, guard)
         self.notices = DeliveryNotices(
             router, self.submitters, mail, name_of(settings), settings.outbound_expire_seconds
         )
         self.teller = Teller(self.rows, filing, news, self.notices)
-        self.sender = Sender(self.rows, mail, transport, signer, self.teller, limits_of(settings), self.presence)
-        self.entering = Entering(self.rows, self.sender, WayOut(self.submitters, guard), self.presence)
+        self.sender = Sender(
+            self.rows, mail, transport, signer, self.teller, limits_of(settings), self.presence, way_out
+        )
+        self.entering = Entering(self.rows, self.sender, way_out, self.presence)
 
     async def open(self) -> None:
         """Say that this process is there."""

@@ -18,7 +18,7 @@ from petitbleu_delivery.domain.submissions import Rates
 from petitbleu_delivery.grpc_submissions import SubmissionServicer
 from petitbleu_delivery.service.submissions.handover import HandOver
 from petitbleu_delivery.service.submissions.news import Reported
-from petitbleu_delivery.service.submissions.ports import Permits
+from petitbleu_delivery.service.submissions.ports import Permits, Stopped
 from petitbleu_delivery.service.submissions.submissions import Submissions
 from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.outbox import Outbox
@@ -42,17 +42,18 @@ class SubmissionParts:
         seal: Seals what submissions say.
         living: Says which of at most 1,000 accounts are there.
         permits: Says who may send how much.
+        stopped: Says that nothing leaves an account any more.
     """
 
     def __init__(
         self, settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], bus: Client, store: Peer, seal: Seal,
-        living: Living, permits: Permits,
+        living: Living, permits: Permits, stopped: Stopped,
     ) -> None:  # fmt: skip
         self._living = living
         self._outbox = Outbox(pool, bus, "delivery", "DELIVERY")
         self._table = PostgresSubmissions(pool, self._outbox, seal)
         outgoing = StoreOutgoing(store, settings.delivery_commit_seconds, settings.hostname)
-        self._handover = HandOver(self._table, outgoing)
+        self._handover = HandOver(self._table, outgoing, stopped)
         rates = Rates(settings.submission_hour_recipients, settings.submission_day_recipients)
         self._submissions = Submissions(self._table, self._handover, permits, rates)
         self._keep_ms = settings.submission_keep_days * _DAY_MS
@@ -87,6 +88,7 @@ def submission_parts(
     store: Peer,
     living: Living,
     permits: Permits,
+    stopped: Stopped,
 ) -> SubmissionParts:
     """Put submissions together.
 
@@ -94,5 +96,5 @@ def submission_parts(
         StartupError: the key cannot be read.
     """
     return SubmissionParts(
-        settings, pool, bus, store, Seal(read_key(settings.key_file()), "submissions"), living, permits
+        settings, pool, bus, store, Seal(read_key(settings.key_file()), "submissions"), living, permits, stopped
     )

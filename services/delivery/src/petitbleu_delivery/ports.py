@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import NamedTuple, Protocol
 
 from petitbleu_delivery.domain.model import Filed, Placement, Recipient, Route, Settlement
@@ -50,11 +51,12 @@ class Rules(Protocol):
 
 
 class Submitter(NamedTuple):
-    """Somebody of ours who sends: whether a child (or nobody that may send), and the preferred language (BCP 47)."""
+    """Somebody of ours who sends: whether a child, the preferred language (BCP 47), and whether the account is disabled or being closed."""
 
     account_id: int
     guarded: bool
     language: str
+    stopped: bool = False
 
 
 class SubmitterDirectory(Protocol):
@@ -81,11 +83,27 @@ class OutgoingGuard(Protocol):
         ...
 
 
-class WayOut(Protocol):
-    """The second gate: what leaves an account of a child."""
+class Word(Enum):
+    """What is said of a recipient of what an account sends: it goes, it waits, or nothing leaves the account any more."""
 
-    async def open_to(self, recipients: Sequence[Recipient]) -> list[bool]:
-        """Say for each recipient of a message whether it may be sent to now; False means that it waits."""
+    GOES = 1
+    WAITS = 2
+    STOPPED = 3
+
+
+class WayOut(Protocol):
+    """The second gate: what leaves an account."""
+
+    async def open_to(self, recipients: Sequence[Recipient]) -> list[Word]:
+        """Say for each recipient of a message whether it may be sent to now."""
+        ...
+
+
+class StillOpen(Protocol):
+    """The second gate, for what has waited behind it."""
+
+    async def still(self, account_id: int, accepted_id: bytes, addresses: Sequence[str]) -> list[Word]:
+        """Say for each recipient of a message whether it may be sent to now."""
         ...
 
 

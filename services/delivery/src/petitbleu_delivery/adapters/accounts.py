@@ -41,7 +41,10 @@ class AccountsDirectory:
         """Describe accounts; those that are not known are left out."""
         request = pb.GetAccountsRequest(account_ids=account_ids)
         response = await ask(self._channel, Peer.ACCOUNTS, self._stub.GetAccounts, request, self._call_seconds)
-        return [Submitter(account.account_id, account.guarded, account.language) for account in response.accounts]
+        return [
+            Submitter(one.account_id, one.guarded, one.language, one.state != pb.ACCOUNT_STATE_ACTIVE)
+            for one in response.accounts
+        ]
 
     async def resolve(self, addresses: Sequence[str]) -> list[Route]:
         """Say where addresses lead."""

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     DELIVERY_FAILED = "delivery-failed"
     WAITS_FOR_GUARD = "waits-for-guard"
     PARTLY_HELD = "partly-held"
+    SENDER_DISABLED = "sender-disabled"
     RULE = "rule"
     HELD_LIMIT = "held-limit"
 

@@ -77,6 +77,7 @@ QUEUED: Final = News(Delivered.QUEUED, "250 2.0.0 Queued")
 GONE: Final = News(Delivered.NO, "554 5.6.0 The message was deleted before it was sent")
 UNREADABLE: Final = News(Delivered.NO, "554 5.6.0 The message cannot be read")
 REFUSED: Final = News(Delivered.NO, "554 5.3.0 The message could not be sent")
+STOPPED: Final = News(Delivered.NO, "550 5.7.1 The account was disabled before the message was sent")
 EXPIRED: Final = News(Delivered.NO, "554 5.4.7 The message could not be sent in time")
 
 

@@ -57,6 +57,11 @@ def wait_for_guard(recipient: Recipient) -> Settlement:
     return Settlement(recipient, Outcome.OPEN, Reason.WAITS_FOR_GUARD, (), seconds)
 
 
+def stopped(recipient: Recipient) -> Settlement:
+    """Park what an account sent that is disabled or being closed: nobody hears of it, and an operator may let it go on."""
+    return Settlement(recipient, Outcome.PARKED, Reason.SENDER_DISABLED)
+
+
 def outcome_of(recipient: Recipient, placements: Sequence[Placement]) -> Settlement:
     """Judge a recipient by all accounts that it leads to.
 

@@ -10,9 +10,9 @@ from typing import Final
 
 from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason, Recipient, Route, Settlement, Status
 from petitbleu_delivery.domain.outbound import Verdict
-from petitbleu_delivery.domain.verdict import outcome_of, try_again, unroutable, wait_for_guard
+from petitbleu_delivery.domain.verdict import outcome_of, stopped, try_again, unroutable, wait_for_guard
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.ports import FiledNotices, Filing, News, Rules, SubmissionNews
+from petitbleu_delivery.ports import FiledNotices, Filing, News, Rules, SubmissionNews, Word
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.halving import by_halves
@@ -160,8 +160,9 @@ class Rounds:
         waiting = await self._waiting(recipients, routes)
         for recipient in recipients:
             route = routes[recipient.address]
-            if (recipient.message.accepted_id, recipient.number) in waiting:
-                settlements.append(wait_for_guard(recipient))
+            kept = waiting.get((recipient.message.accepted_id, recipient.number), Word.GOES)
+            if kept is not Word.GOES:
+                settlements.append(stopped(recipient) if kept is Word.STOPPED else wait_for_guard(recipient))
                 continue
             if route.status is Status.REMOTE and self._entering is not None and leaves(recipient.message):
                 leaving.append(recipient)
@@ -214,13 +215,15 @@ class Rounds:
         if news:
             await self._news.record(news)
 
-    async def _waiting(self, recipients: Sequence[Recipient], routes: Mapping[str, Route]) -> set[tuple[bytes, int]]:
-        """Return recipients of ours to whom a child writes without junior-guard's word; those of other servers are asked for in `_leave`.
+    async def _waiting(
+        self, recipients: Sequence[Recipient], routes: Mapping[str, Route]
+    ) -> dict[tuple[bytes, int], Word]:
+        """Return what the second gate says of recipients of ours that it was asked about; those of other servers are asked for in `_leave`.
 
         What goes to the child itself alone, as a notice does, passes: the gate before its mailbox stands there.
         """
         if self._entering is None:
-            return set()
+            return {}
         asked = [
             recipient
             for recipient in recipients
@@ -229,9 +232,9 @@ class Rounds:
             and any(target.account_id != recipient.message.submitter_id for target in route.targets)
         ]
         if not asked:
-            return set()
-        allowed = await self._entering.may_go(asked)
-        return {(one.message.accepted_id, one.number) for one, goes in zip(asked, allowed, strict=True) if not goes}
+            return {}
+        words = await self._entering.words(asked)
+        return {(one.message.accepted_id, one.number): word for one, word in zip(asked, words, strict=True)}
 
     async def _leave(self, recipients: Sequence[Recipient]) -> None:
         """Queue what is for other servers: the rows first, then store's word for it, then the attempt."""

@@ -12,8 +12,8 @@ from petitbleu.store.v1 import accept_pb2
 from petitbleu_delivery.adapters.queue_rows import Entry, QueueRows, Unit
 from petitbleu_delivery.domain.model import Message, Outcome, Reason, Recipient, Settlement
 from petitbleu_delivery.domain.outbound import Priority, destination_of
-from petitbleu_delivery.domain.verdict import wait_for_guard
-from petitbleu_delivery.ports import WayOut
+from petitbleu_delivery.domain.verdict import stopped, wait_for_guard
+from petitbleu_delivery.ports import WayOut, Word
 from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.outbound.sending import Sender
 
@@ -43,7 +43,7 @@ class Entering:
         self._way_out = way_out
         self._presence = presence
 
-    async def may_go(self, recipients: Sequence[Recipient]) -> list[bool]:
+    async def words(self, recipients: Sequence[Recipient]) -> list[Word]:
         """Say for each recipient, ours or not, whether its submitter may write to it now.
 
         Raises:
@@ -57,14 +57,14 @@ class Entering:
         Raises:
             PeerUnavailableError: the gate cannot be asked.
         """
-        allowed = await self.may_go(recipients)
+        words = await self.words(recipients)
         counts = Counter(recipient.message.accepted_id for recipient in recipients)
         settlements: list[Settlement] = []
         entries: list[Entry] = []
-        for recipient, may in zip(recipients, allowed, strict=True):
+        for recipient, word in zip(recipients, words, strict=True):
             destination = destination_of(recipient.address)
-            if not may:
-                settlements.append(wait_for_guard(recipient))
+            if word is not Word.GOES:
+                settlements.append(stopped(recipient) if word is Word.STOPPED else wait_for_guard(recipient))
             elif not destination:
                 settlements.append(Settlement(recipient, Outcome.PARKED, Reason.UNRESOLVABLE))
             else:

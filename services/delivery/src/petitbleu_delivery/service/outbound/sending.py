@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Container, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -29,9 +29,10 @@ from petitbleu_delivery.domain.outbound import (
     with_crlf,
 )
 from petitbleu_delivery.errors import KeysUnavailableError, PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.ports import DomainSigner, Transport
+from petitbleu_delivery.ports import DomainSigner, StillOpen, Transport
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.outbound.destinations import Destination, Limits, jittered
+from petitbleu_delivery.service.outbound.kept_back import WAITS, WAITS_SECONDS, all_wait, kept_back
 from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.outbound.telling import Teller, Told, final_of
 from petitbleu_kit.batching import Batcher
@@ -71,12 +72,14 @@ class Sender:
         teller: Hears of answers.
         limits: Bounds.
         presence: Whether what is in hand still is.
+        way: The second gate, asked again before each attempt.
     """
 
     def __init__(
         self, rows: QueueRows, mail: AcceptedMail, transport: Transport, signer: DomainSigner, teller: Teller, limits: Limits,
-        presence: Presence,
+        presence: Presence, way: StillOpen,
     ) -> None:  # fmt: skip
+        self._way = way
         self._rows = rows
         self._transport = transport
         self._signer = signer
@@ -189,8 +192,8 @@ class Sender:
         try:
             await self._attempt(destination, unit)
         except (PeerUnavailableError, PeerRefusedError) as error:
-            _log.warning("store does not give mail to send", code=error.code)
-            await self._put_back([unit], _STORE_AWAY_SECONDS, "store-away")
+            _log.warning("a peer is away that sending needs", peer=error.peer.value, code=error.code)
+            await self._put_back([unit], _STORE_AWAY_SECONDS, f"{error.peer.value}-away")
         except KeysUnavailableError:
             # what goes out unsigned is refused by many: it waits for the keys
             await self._put_back([unit], _STORE_AWAY_SECONDS, "keys-away")
@@ -219,12 +222,17 @@ class Sender:
         age = now - unit.accepted_at
         down = now < destination.down_until
         # What waits behind others' attempts at a destination that is down is late, and expires, as they do.
-        if down and (age >= self._limits.expires or (not unit.warned and age >= self._limits.warns)):
+        late = age >= self._limits.expires or (not unit.warned and age >= self._limits.warns)
+        if down and late:
             await self._late(unit)
             return
         if down:
             await self._put_back([unit], destination.down_until - now, "destination-down")
             return
+        await self._carry(destination, unit, route, late=late)
+
+    async def _carry(self, destination: Destination, unit: Unit, route: str, *, late: bool) -> None:
+        """Send what may leave, and keep what is answered; `late`: it is time to warn, or over."""
         read = await self._reading.submit(unit.accepted_id.bytes)
         if read is None:
             await self._gone(unit)
@@ -239,12 +247,20 @@ class Sender:
             refused = [Answer(number, Verdict.REFUSED, refusal) for number in unit.recipients]
             await self._answered(unit, read, read.body, refused)
             return
-        letter = await self._letter(unit, read, plain)
+        addresses = [read.header.recipients[number].address for number in unit.recipients]
+        kept = kept_back(unit.recipients, await self._way.still(unit.account_id, read.header.accepted_id, addresses))
+        if len(kept) == len(addresses):
+            if all_wait(kept) and not late:
+                await self._put_back([unit], WAITS_SECONDS, WAITS)
+            else:
+                await self._answered(unit, read, read.body, kept)
+            return
+        letter = await self._letter(unit, read, plain, {answer.number for answer in kept})
         if not letter.current():
             raise NotInHandError
         answers = await self._transport.deliver(route or unit.destination, letter)
         self._learn(destination, answers)
-        await self._answered(unit, read, letter.body, answers)
+        await self._answered(unit, read, letter.body, [*answers, *kept])
 
     async def _late(self, unit: Unit) -> None:
         """Answer for a destination that was found to be down, without another attempt."""
@@ -256,13 +272,14 @@ class Sender:
         answers = [Answer(number, Verdict.DEFERRED, reply, reached=False) for number in unit.recipients]
         await self._answered(unit, read, read.body, answers)
 
-    async def _letter(self, unit: Unit, read: AcceptedLetter, plain: bytes) -> Letter:
+    async def _letter(self, unit: Unit, read: AcceptedLetter, plain: bytes, kept: Container[int]) -> Letter:
         header = read.header
         domain = signing_domain(header)
         body = await self._signer.sign(plain, domain, unit.tenant_id) if domain else plain
         recipients = tuple(
             LetterRecipient(number, told.address, told.notify, told.orcpt)
             for number in unit.recipients
+            if number not in kept
             for told in (header.recipients[number],)
         )
         parameters = header.parameters

@@ -1,11 +1,14 @@
 """The second gate for children: the single way out of a message that somebody of ours sends.
 
 "delivery sends nothing from a guarded account without junior-guard" (architecture, the way of a message): before a recipient of what an
-account sends, forwards or answers is queued, and before a local one is filed, `WayOut` says whether it may go. What may not waits.
+account sends, forwards or answers is queued, and before a local one is filed, `WayOut` says whether it may go. What may not waits. It is
+asked again before each attempt to send what was queued: what was approved once may be withdrawn, or the account be disabled, meanwhile.
 """
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Final
@@ -14,15 +17,17 @@ from prometheus_client import Counter
 
 from petitbleu_delivery.domain.model import Recipient
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.ports import Leaving, OutgoingGuard, Submitter, SubmitterDirectory
+from petitbleu_delivery.ports import Leaving, OutgoingGuard, Submitter, SubmitterDirectory, Word
 from petitbleu_delivery.service.halving import by_halves
 from petitbleu_delivery.service.silence import Silence
+from petitbleu_kit.batching import Batcher
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
 _asked = Counter("petitbleu_delivery_way_out_total", "Recipients of guarded submitters", ["result"])
 MAX_ITEMS: Final = 1000
 MAX_REMEMBERED: Final = 20_000
+_STILL_SECONDS: Final = 5.0
 
 
 class Submitters:
@@ -41,8 +46,12 @@ class Submitters:
         self._known: dict[int, tuple[Submitter, float]] = {}
         self._changes = 0
 
-    async def find(self, account_ids: Iterable[int]) -> dict[int, Submitter]:
+    async def find(self, account_ids: Iterable[int], oldest_seconds: float = math.inf) -> dict[int, Submitter]:
         """Return submitters by account; one that accounts does not know (any more) is left out.
+
+        Args:
+            account_ids: Who is wanted.
+            oldest_seconds: An answer that is older is not believed.
 
         Raises:
             PeerUnavailableError: accounts does not answer.
@@ -50,7 +59,8 @@ class Submitters:
         """
         now = self._clock()
         wanted = set(account_ids)
-        found = {one: self._known[one][0] for one in wanted if one in self._known and self._known[one][1] > now}
+        known = {one: self.known(one, oldest_seconds) for one in wanted}
+        found = {account_id: one for account_id, one in known.items() if one is not None}
         missing = sorted(wanted - found.keys())
         changes = self._changes
         for start in range(0, len(missing), MAX_ITEMS):
@@ -59,10 +69,27 @@ class Submitters:
                 # What changed while the question was under way is not remembered from its answer.
                 if self._seconds > 0 and changes == self._changes:
                     self._known.pop(submitter.account_id, None)
-                    self._known[submitter.account_id] = (submitter, now + self._seconds)
+                    self._known[submitter.account_id] = (submitter, now)
         while len(self._known) > MAX_REMEMBERED:
             del self._known[next(iter(self._known))]
         return found
+
+    def known(self, account_id: int, oldest_seconds: float = math.inf) -> Submitter | None:
+        """Return a submitter whom accounts need not be asked about."""
+        found = self._known.get(account_id)
+        if found is None or self._clock() - found[1] >= min(self._seconds, oldest_seconds):
+            return None
+        return found[0]
+
+    async def stopped(self, account_id: int) -> bool:
+        """Whether an account is disabled, being closed, or not there at all, by what was known seconds ago at most.
+
+        Raises:
+            PeerUnavailableError: accounts does not answer.
+            PeerRefusedError: it refuses the question.
+        """
+        found = (await self.find([account_id], _STILL_SECONDS)).get(account_id)
+        return found is None or found.stopped
 
     def forget(self, account_ids: Iterable[int] = ()) -> None:
         """Forget some accounts."""
@@ -89,33 +116,59 @@ class WayOut:
         self._submitters = submitters
         self._guard = guard
         self._silence = Silence(clock)
+        # what waits in it is bounded by the units in hand
+        self._asking: Batcher[tuple[Leaving, ...], list[Word]] = Batcher(
+            self._ask, max_items=MAX_ITEMS, max_queued=sys.maxsize, concurrency=2
+        )
 
-    async def open_to(self, recipients: Sequence[Recipient]) -> list[bool]:
+    async def open_to(self, recipients: Sequence[Recipient]) -> list[Word]:
         """Say for each recipient of a message, in order, whether it may go there now.
 
         Raises:
-            PeerUnavailableError: as `may_go`.
+            PeerUnavailableError: as `words`.
         """
-        return await self.may_go(
+        return await self.words(
             [Leaving(one.message.submitter_id, one.message.accepted_id, one.address) for one in recipients]
         )
 
-    async def may_go(self, leaving: Sequence[Leaving]) -> list[bool]:
-        """Say for each recipient, in order, whether its message may go to it; True without a question for what is nobody's.
+    async def still(self, account_id: int, accepted_id: bytes, addresses: Sequence[str]) -> list[Word]:
+        """Say the same of the recipients of a message that was queued, by what was known seconds ago at most.
+
+        Raises:
+            PeerUnavailableError: as `words`.
+        """
+        if account_id:
+            submitter = self._submitters.known(account_id, _STILL_SECONDS)
+            if submitter is None or submitter.guarded or submitter.stopped:
+                return await self._asking.submit(tuple(Leaving(account_id, accepted_id, one) for one in addresses))
+        return [Word.GOES] * len(addresses)
+
+    async def _ask(self, letters: Sequence[Sequence[Leaving]]) -> Sequence[list[Word]]:
+        words = iter(await self.words([one for letter in letters for one in letter], _STILL_SECONDS))
+        return [[next(words) for _ in letter] for letter in letters]
+
+    async def words(self, leaving: Sequence[Leaving], oldest_seconds: float = math.inf) -> list[Word]:
+        """Say for each recipient, in order, whether its message may go to it; it does without a question for what is nobody's.
 
         An account that accounts does not know is treated as guarded: junior-guard, which does not know it either, lets it wait.
+
+        Args:
+            leaving: The recipients.
+            oldest_seconds: What accounts said longer ago is not believed.
 
         Raises:
             PeerUnavailableError: accounts does not answer, so nobody knows whether a submitter is a child.
         """
         accounts = {one.account_id for one in leaving if one.account_id}
         if not accounts:
-            return [True] * len(leaving)
-        known = await self._submitters.find(accounts)
-        free = {account_id for account_id, submitter in known.items() if not submitter.guarded}
-        asked = [one for one in leaving if one.account_id and one.account_id not in free]
+            return [Word.GOES] * len(leaving)
+        known = await self._submitters.find(accounts, oldest_seconds)
+        words = {account_id: Word.STOPPED for account_id, one in known.items() if one.stopped}
+        words |= {account_id: Word.GOES for account_id, one in known.items() if not (one.guarded or one.stopped)}
+        words[0] = Word.GOES
+        asked = [one for one in leaving if one.account_id not in words]
         allowed = set(await self._allowed(asked)) if asked else set()
-        return [not one.account_id or one.account_id in free or one in allowed for one in leaving]
+        return [words.get(one.account_id) or (Word.GOES if one in allowed else Word.WAITS) for one in leaving]
 
     async def _allowed(self, asked: Sequence[Leaving]) -> list[Leaving]:
         """Return those that junior-guard lets go; none while it is silent, which holds up nobody else's mail."""

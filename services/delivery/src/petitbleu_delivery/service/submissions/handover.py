@@ -9,9 +9,9 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from petitbleu_delivery.domain.submissions import Ledger, State, Submission
-from petitbleu_delivery.errors import PeerUnavailableError
-from petitbleu_delivery.service.submissions.ports import Outgoing, Place, SubmissionTable
+from petitbleu_delivery.domain.submissions import STOPPED, Ledger, State, Submission
+from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
+from petitbleu_delivery.service.submissions.ports import Handed, Outgoing, Place, Stopped, SubmissionTable
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
@@ -32,10 +32,16 @@ class HandOver:
     """Brings submissions to store.
 
     A crash between any two steps leaves a row that `sweep` takes again, with the same submission id: store accepts it once.
+
+    Args:
+        table: Where they are kept.
+        outgoing: store.
+        stopped: Says that nothing leaves an account any more.
     """
 
-    def __init__(self, table: SubmissionTable, outgoing: Outgoing) -> None:
+    def __init__(self, table: SubmissionTable, outgoing: Outgoing, stopped: Stopped) -> None:
         self._table = table
+        self._stopped = stopped
         self._outgoing = outgoing
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._running: set[asyncio.Task[Submission]] = set()
@@ -64,9 +70,9 @@ class HandOver:
     async def _hand_over(self, account_id: int, begun: Submission) -> Submission:
         number = begun.number
         try:
-            handed = await self._outgoing.submit(account_id, begun)
-        except PeerUnavailableError as error:
-            _log.info("store does not take a submission yet", code=error.code, tries=begun.tries)
+            handed = await self._handed(account_id, begun)
+        except (PeerUnavailableError, PeerRefusedError) as error:
+            _log.info("a submission is not taken yet", code=error.code, tries=begun.tries)
             _handed.labels(result="later").inc()
 
             async def postpone(ledger: Ledger) -> Submission | None:
@@ -87,6 +93,12 @@ class HandOver:
         if found.state is State.FAILED:
             _log.warning("a submission failed", submission_id=found.submission_id.hex())
         return found
+
+    async def _handed(self, account_id: int, begun: Submission) -> Handed:
+        # One that was begun before may be store's already: what became of it is then said by whoever stops it behind store.
+        if begun.tries <= 1 and await self._stopped(account_id):
+            return Handed(None, STOPPED)
+        return await self._outgoing.submit(account_id, begun)
 
     async def sweep(self) -> int:
         """Hand over what is due, and what was begun by somebody who died; return how many were taken."""

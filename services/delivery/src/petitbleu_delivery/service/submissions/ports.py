@@ -59,6 +59,13 @@ class Handed(NamedTuple):
     failure: News | None = None
 
 
+class Stopped(Protocol):
+    """accounts. Raises `PeerUnavailableError`."""
+
+    async def __call__(self, account_id: int, /) -> bool:
+        """Say whether nothing leaves an account any more: it is disabled, being closed, or not there."""
+
+
 class Outgoing(Protocol):
     """store's OutgoingService. Raises `PeerUnavailableError`."""
 
