@@ -55,6 +55,11 @@ SELECT $1, $2, hash, authenticated, sealed, $6 FROM unnest($3::bytea[], $4::bool
 ORDER BY hash, authenticated
 ON CONFLICT (partition, account_id, sender_hash, authenticated) DO UPDATE SET last_at = excluded.last_at"""
 
+# A message that delivery asks about again is counted once.
+_NEWLY_DROPPED: Final = """/* hot:junior-guard.newly_dropped */
+SELECT count(*) FROM unnest($3::uuid[]) AS i (accepted_id) WHERE NOT EXISTS (SELECT 1 FROM decision d
+    WHERE d.partition = $1 AND d.account_id = $2 AND d.accepted_id = i.accepted_id AND d.reason = 'held-limit')"""
+
 _DROPPED: Final = """/* hot:junior-guard.dropped */
 UPDATE child SET dropped = dropped + $3 WHERE partition = $1 AND account_id = $2"""
 
@@ -88,8 +93,12 @@ class PostgresRecords:
             rulings = rule(asked, await _knowledge(connection, asked, now))
             waits, load = await _load(connection, account_id)
             rulings = _within(rulings, waits, load)
-            await _record(connection, rulings, now)
             partition = partition_of_account(account_id)
+            dropped = {UUID(bytes=one.accepted_id) for one in rulings if one.reason is Reason.HELD_LIMIT}
+            if dropped:
+                new = await connection.fetchval(_NEWLY_DROPPED, partition, account_id, sorted(dropped))
+                await connection.execute(_DROPPED, partition, account_id, new)
+            await _record(connection, rulings, now)
             shown = {
                 (one.asked.address_hash, one.asked.item.authenticated): one.sealed
                 for one in rulings
@@ -100,9 +109,6 @@ class PostgresRecords:
                     _SENDERS, partition, account_id, [key[0] for key in shown], [key[1] for key in shown],
                     list(shown.values()), now,
                 )  # fmt: skip
-            dropped = {one.accepted_id for one in rulings if one.reason is Reason.HELD_LIMIT}
-            if dropped:
-                await connection.execute(_DROPPED, partition, account_id, len(dropped))
             return rulings
 
         return await in_transaction(self._pool, work)
