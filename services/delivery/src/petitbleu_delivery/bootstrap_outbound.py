@@ -19,6 +19,7 @@ from petitbleu_delivery.adapters.store import StoreFiling
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
 from petitbleu_delivery.bootstrap_tls_reports import TlsReporting
 from petitbleu_delivery.config import DeliverySettings
+from petitbleu_delivery.domain.outbound import Priority
 from petitbleu_delivery.grpc_queue import QueueServicer
 from petitbleu_delivery.ports import DomainSigner, SubmissionNews, Transport
 from petitbleu_delivery.service import measures
@@ -163,8 +164,15 @@ class Outbound:
         if not self.presence.sure:
             return
         self.sender.orders(await self.rows.destinations())
-        while room := min(self.sender.room, 500):
-            units = await self.rows.claim(self.presence.worker, self._silent, room, of_silent=self.presence.settled)
+        for lowest in (Priority.PERSON, Priority.BULK):
+            await self._claim(lowest)
+
+    async def _claim(self, lowest: Priority) -> None:
+        """Take what is due of the classes down to `lowest`, as far as there is room."""
+        while room := min(self.sender.room if lowest is Priority.PERSON else self.sender.bulk_room, 500):
+            units = await self.rows.claim(
+                self.presence.worker, self._silent, room, of_silent=self.presence.settled, lowest=lowest.value
+            )
             self.sender.take(units)
             if len(units) < room:
                 return
@@ -185,9 +193,7 @@ class Outbound:
             if len(untold) < _UNTOLD_MOST:
                 break
         await self.refind()
-        waiting, oldest = await self.rows.depth()
-        measures.OUTBOUND_WAITING.set(waiting)
-        measures.OUTBOUND_OLDEST.set(oldest)
+        measures.queue_is(await self.rows.depth())
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Answer the operator."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from petitbleu_delivery.domain.outbound import Reply
+from petitbleu_delivery.domain.outbound import Priority, Reply
 from petitbleu_kit.ids import partition_of_blob
 from petitbleu_kit.postgres import in_transaction
 
@@ -60,7 +60,7 @@ _FREE: Final = (
 )
 _CLAIM: Final = f"""/* cold:delivery.queue_claim */ UPDATE queue_unit u SET worker = $1 FROM (
     SELECT u.partition, u.accepted_id, u.destination, u.first_no FROM queue_unit u WHERE u.next_attempt_at <= now() AND {_FREE}
-    AND NOT EXISTS (SELECT 1 FROM queue_destination p WHERE p.destination = u.destination AND p.paused)
+    AND u.priority <= $5 AND NOT EXISTS (SELECT 1 FROM queue_destination p WHERE p.destination = u.destination AND p.paused)
     ORDER BY u.priority, u.next_attempt_at LIMIT $3) AS d
 WHERE {_KEY} AND {_FREE} RETURNING {", ".join("u." + name.strip() for name in _COLUMNS.split(","))}"""
 _MINE: Final = f"""/* cold:delivery.queue_mine */ SELECT {_COLUMNS} FROM queue_unit
@@ -79,8 +79,9 @@ _PRUNE: Final = (
 )
 _DESTINATIONS: Final = "/* cold:delivery.queue_destinations */ SELECT destination, paused, route FROM queue_destination"
 _DEPTH: Final = (
-    "/* cold:delivery.queue_depth */ SELECT count(*) AS units, coalesce(extract(epoch FROM now() - min(accepted_at)), 0)::float8 "
-    "AS oldest FROM (SELECT accepted_at FROM queue_unit ORDER BY next_attempt_at LIMIT 100000) AS few"
+    "/* cold:delivery.queue_depth */ SELECT priority, reason, count(*) AS units, "
+    "extract(epoch FROM now() - min(accepted_at))::float8 AS oldest "
+    "FROM (SELECT priority, reason, accepted_at FROM queue_unit ORDER BY next_attempt_at LIMIT 100000) AS few GROUP BY priority, reason"
 )
 
 
@@ -129,6 +130,15 @@ class FinalAnswer(msgspec.Struct, frozen=True, gc=False):
     account_id: int
     state: int
     reply: Reply
+
+
+class Waiting(NamedTuple):
+    """Units that wait: their class, why, how many, and the age of the oldest in seconds."""
+
+    priority: int
+    reason: str
+    units: int
+    oldest: float
 
 
 class Deferral(msgspec.Struct, frozen=True, gc=False):
@@ -201,9 +211,14 @@ class QueueRows:
             [accepted_id for accepted_id, _ in recipients], [number for _, number in recipients],
         )  # fmt: skip
 
-    async def claim(self, worker: int, silent_seconds: float, most: int, *, of_silent: bool) -> list[Unit]:
-        """Take units that are due and in nobody's hands; with `of_silent`, those too of a process that has been silent."""
-        return [_unit(row) for row in await self._pool.fetch(_CLAIM, worker, silent_seconds, most, of_silent)]
+    async def claim(
+        self, worker: int, silent_seconds: float, most: int, *, of_silent: bool, lowest: int = Priority.BULK.value
+    ) -> list[Unit]:
+        """Take units that are due and in nobody's hands; with `of_silent`, those too of a process that has been silent.
+
+        The higher classes (`Priority`) come first, those below `lowest` not at all.
+        """
+        return [_unit(row) for row in await self._pool.fetch(_CLAIM, worker, silent_seconds, most, of_silent, lowest)]
 
     async def mine(self, worker: int, seconds: float, most: int) -> list[Unit]:
         """Return units that are in the hands of a process and have been due for a while."""
@@ -240,10 +255,12 @@ class QueueRows:
         """Return what an operator said of destinations: whether it is paused, and where its mail goes instead (or nothing)."""
         return {row["destination"]: (row["paused"], row["route"]) for row in await self._pool.fetch(_DESTINATIONS)}
 
-    async def depth(self) -> tuple[int, float]:
-        """Return how many units wait (at most 100,000 are counted) and the age of the oldest in seconds."""
-        row = await self._pool.fetchrow(_DEPTH)
-        return (0, 0.0) if row is None else (row["units"], row["oldest"])
+    async def depth(self) -> list[Waiting]:
+        """Return how many units wait, by class and reason (at most 100,000 are counted)."""
+        return [
+            Waiting(row["priority"], row["reason"], row["units"], row["oldest"])
+            for row in await self._pool.fetch(_DEPTH)
+        ]
 
 
 def _keys(units: Sequence[Unit]) -> list[Sequence[Any]]:

@@ -15,6 +15,11 @@ UNIT_SECONDS_LONGEST: Final = 4 * 3600.0
 MAX_HOPS: Final = 100
 MAX_HEADER: Final = 1 << 20
 _TLS_OPTIONAL: Final = re.compile(rb"(?:^|\n)tls-required[ \t]*:[ \t]*no[ \t]*\r?(?:\n|$)", re.IGNORECASE)
+# RFC 2369 §3, RFC 2919 §3, RFC 8058; Precedence is nobody's standard, and everybody's habit (RFC 3834 §3.1.8)
+_BULK: Final = re.compile(
+    rb"(?:^|\n)(?:list-(?:id|help|unsubscribe|subscribe|post|owner|archive|unsubscribe-post)[ \t]*:|precedence[ \t]*:[ \t]*(?:bulk|list|junk)\b)",
+    re.IGNORECASE,
+)
 _RECEIVED: Final = re.compile(rb"(?:^|\n)received[ \t]*:", re.IGNORECASE)
 
 
@@ -119,6 +124,11 @@ def goes_in_circles(body: bytes) -> bool:
     """Whether a message has passed so many servers that it goes in circles (RFC 5321 §6.3: 100 Received fields at least)."""
     header = body[:MAX_HEADER].partition(b"\r\n\r\n")[0]
     return len(_RECEIVED.findall(header)) > MAX_HOPS
+
+
+def is_bulk(body: bytes) -> bool:
+    """Whether the header of a message says that many get the like: a field of mailing lists, or Precedence."""
+    return _BULK.search(body[:MAX_HEADER].partition(b"\r\n\r\n")[0]) is not None
 
 
 def does_without_tls(body: bytes) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from petitbleu_delivery.adapters.queue_rows import Waiting
 from petitbleu_delivery.domain.model import Outcome, Reason, Settlement
+from petitbleu_delivery.domain.outbound import Priority, Reply
+from petitbleu_delivery.errors import Peer
 
 ROUNDS: Final = Counter("petitbleu_delivery_rounds_total", "Rounds of recipients", ["result"])
 ROUND_RECIPIENTS: Final = Histogram(
@@ -41,7 +45,58 @@ OUTBOUND_OLDEST: Final = Gauge(
     "petitbleu_delivery_outbound_oldest_seconds", "Age of the oldest unit among those that are due next"
 )
 
+OUTBOUND_UNITS: Final = Gauge(
+    "petitbleu_delivery_outbound_units", "The same by class and by why they wait", ["priority", "reason"]
+)
+OUTBOUND_CLASS_OLDEST: Final = Gauge(
+    "petitbleu_delivery_outbound_class_oldest_seconds", "The same by class", ["priority"]
+)
+OUTBOUND_REPLIES: Final = Counter(
+    "petitbleu_delivery_outbound_replies_total",
+    "Answers by recipient, by class of the code (2, 4, 5, or none where no server said one), and of the enhanced status (RFC 3463)",
+    ["code", "status"],
+)
+
 _MAX_WAITING: Final = 100_000
+_CLASSES: Final = frozenset(one.value for one in Priority)
+# Reasons that are words of ours; statuses are shown by their first two numbers, of which there are few.
+_REASONS: Final = frozenset(
+    {"", "destination-down", "paused", "keys-away", "unreadable", "delivery-failed", "waits-for-guard"}
+    | {f"{peer.value}-away" for peer in Peer}
+)
+_STATUS: Final = re.compile(r"[245]\.[0-7](?=\.)")
+
+
+def queue_is(waiting: Iterable[Waiting]) -> None:
+    """Show what waits for other servers."""
+    units: dict[tuple[str, str], int] = {}
+    oldest = {one.name.lower(): 0.0 for one in Priority}
+    total = 0
+    for one in waiting:
+        name = Priority(one.priority).name.lower() if one.priority in _CLASSES else "other"
+        units[name, _kind_of(one.reason)] = units.get((name, _kind_of(one.reason)), 0) + one.units
+        oldest[name] = max(oldest.get(name, 0.0), one.oldest)
+        total += one.units
+    OUTBOUND_WAITING.set(total)
+    OUTBOUND_OLDEST.set(max(oldest.values()))
+    OUTBOUND_UNITS.clear()
+    for (name, reason), count in units.items():
+        OUTBOUND_UNITS.labels(priority=name, reason=reason).set(count)
+    for name, seconds in oldest.items():
+        OUTBOUND_CLASS_OLDEST.labels(priority=name).set(seconds)
+
+
+def answered(reply: Reply) -> None:
+    """Count what a server said of a recipient."""
+    code = str(reply.code // 100) if reply.code // 100 in {2, 4, 5} else "none"
+    OUTBOUND_REPLIES.labels(code=code, status=_kind_of(reply.enhanced)).inc()
+
+
+def _kind_of(reason: str) -> str:
+    if reason in _REASONS:
+        return reason or "new"
+    status = _STATUS.match(reason)
+    return status[0] if status is not None else "other"
 
 
 class Tally:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from petitbleu_delivery.adapters.queue_rows import Unit
 from petitbleu_delivery.domain.outbound import Answer
+from petitbleu_delivery.service.outbound.lines import Line
 
 _DOWN_FIRST: Final = 60.0
 _DOWN_LONGEST: Final = 1800.0
@@ -54,16 +53,16 @@ class Destination:
         active: Letters on their way to it.
         failures: How often, one time after the other, it could not be reached.
         down_until: Unix seconds before which it is left in peace.
-        ready: Whether it stands in line for its next unit.
+        ready: In which class it stands in line for its next unit; None when it does not.
     """
 
     name: str
     allowed: float
-    waiting: deque[Unit] = field(default_factory=deque)
+    waiting: Line = field(default_factory=Line)
     active: int = 0
     failures: int = 0
     down_until: float = 0.0
-    ready: bool = False
+    ready: int | None = None
 
     @property
     def idle(self) -> bool:

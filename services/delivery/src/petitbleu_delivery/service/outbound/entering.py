@@ -74,7 +74,8 @@ class Entering:
                 settlements.append(Settlement(recipient, Outcome.QUEUED))
         if not entries:
             return settlements, []
-        mine = self._sender.room >= len(entries) and self._presence.sure
+        bulk = sum(entry.priority == Priority.BULK.value for entry in entries)
+        mine = self._sender.room >= len(entries) and self._sender.bulk_room >= bulk and self._presence.sure
         units = await self._rows.enter(entries, self._presence.worker if mine else None)
         return settlements, units if mine else []
 

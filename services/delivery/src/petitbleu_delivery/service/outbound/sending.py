@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections import deque
 from collections.abc import Container, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,10 +20,12 @@ from petitbleu_delivery.domain.outbound import (
     Letter,
     LetterRecipient,
     NotInHandError,
+    Priority,
     Reply,
     Verdict,
     does_without_tls,
     goes_in_circles,
+    is_bulk,
     pause_before,
     with_crlf,
 )
@@ -33,6 +34,7 @@ from petitbleu_delivery.ports import DomainSigner, StillOpen, Transport
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.outbound.destinations import Destination, Limits, jittered
 from petitbleu_delivery.service.outbound.kept_back import WAITS, WAITS_SECONDS, all_wait, kept_back
+from petitbleu_delivery.service.outbound.lines import Ring
 from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.outbound.telling import Teller, Told, final_of
 from petitbleu_kit.batching import Batcher
@@ -50,6 +52,10 @@ _DATABASE_AWAY: Final = (
 _EXPIRED: Final = "4.4.7"
 _CIRCLES: Final = Reply(0, "5.4.6", "the message has passed too many servers", "")
 _AWAY_FIRST: Final = 0.2
+
+
+class _OthersFirstError(Exception):
+    """A letter that is found to be bulk stands behind those of people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Sender:
         self._limits = limits
         self._presence = presence
         self._destinations: dict[str, Destination] = {}
-        self._ready: deque[Destination] = deque()
+        self._ready: Ring[Destination] = Ring()
         self._active = 0
         self._octets = 0
         self._in_hand = 0
@@ -107,6 +113,11 @@ class Sender:
     def room(self) -> int:
         """How many more units may be taken in hand."""
         return 0 if self._draining else max(0, self._limits.units - self._in_hand)
+
+    @property
+    def bulk_room(self) -> int:
+        """How many more of them may be bulk: a quarter of the room is others'."""
+        return max(0, self.room - self._limits.units // 4)
 
     @property
     def in_hand(self) -> int:
@@ -157,12 +168,13 @@ class Sender:
                 known.forgive()
 
     def _make_ready(self, destination: Destination) -> None:
-        if not destination.ready and destination.takes_more:
-            destination.ready = True
-            self._ready.append(destination)
+        its_class = destination.waiting.first_class
+        if destination.takes_more and (destination.ready is None or its_class < destination.ready):
+            destination.ready = its_class
+            self._ready.append(destination, its_class)
 
     def go_on(self) -> None:
-        """Begin what may begin: one unit of each destination in turn."""
+        """Begin what may begin: one unit of each destination in turn, those first for which a person's letter waits."""
         limits = self._limits
         while (
             self._ready
@@ -170,8 +182,10 @@ class Sender:
             and (self._octets < limits.octets or not self._active)
             and self._presence.sure
         ):
-            destination = self._ready.popleft()
-            destination.ready = False
+            destination, its_class = self._ready.popleft()
+            if destination.ready != its_class:  # it went ahead in a higher class
+                continue
+            destination.ready = None
             if not destination.takes_more:
                 continue
             unit = destination.waiting.popleft()
@@ -189,8 +203,13 @@ class Sender:
         task.add_done_callback(self._tasks.discard)
 
     async def _send(self, destination: Destination, unit: Unit) -> None:
+        again = False
         try:
             await self._attempt(destination, unit)
+        except _OthersFirstError:
+            again = not self._draining
+            if not again:
+                await self._put_back([unit], 0.0, "")
         except (PeerUnavailableError, PeerRefusedError) as error:
             _log.warning("a peer is away that sending needs", peer=error.peer.value, code=error.code)
             await self._put_back([unit], _STORE_AWAY_SECONDS, f"{error.peer.value}-away")
@@ -205,9 +224,12 @@ class Sender:
         finally:
             destination.active -= 1
             self._active -= 1
-            self._in_hand -= 1
             self._octets -= unit.size
-            self._held.discard(_key(unit))
+            if again:
+                destination.waiting.give_back(unit)
+            else:
+                self._in_hand -= 1
+                self._held.discard(_key(unit))
             self._make_ready(destination)
             if destination.idle and destination.failures == 0:
                 self._destinations.pop(destination.name, None)
@@ -247,6 +269,7 @@ class Sender:
             refused = [Answer(number, Verdict.REFUSED, refusal) for number in unit.recipients]
             await self._answered(unit, read, read.body, refused)
             return
+        self._stand_back(destination, unit, plain)
         addresses = [read.header.recipients[number].address for number in unit.recipients]
         kept = kept_back(unit.recipients, await self._way.still(unit.account_id, read.header.accepted_id, addresses))
         if len(kept) == len(addresses):
@@ -261,6 +284,18 @@ class Sender:
         answers = await self._transport.deliver(route or unit.destination, letter)
         self._learn(destination, answers)
         await self._answered(unit, read, letter.body, [*answers, *kept])
+
+    @staticmethod
+    def _stand_back(destination: Destination, unit: Unit, body: bytes) -> None:
+        """Have a letter that turns out to be bulk stand behind others that wait.
+
+        Raises:
+            _OthersFirstError: it does.
+        """
+        if unit.priority == Priority.PERSON.value and is_bulk(body):
+            unit.priority = Priority.BULK.value
+            if destination.waiting.first_class < unit.priority:
+                raise _OthersFirstError
 
     async def _late(self, unit: Unit) -> None:
         """Answer for a destination that was found to be down, without another attempt."""
@@ -311,6 +346,7 @@ class Sender:
         finals: list[tuple[Answer, FinalAnswer]] = []
         left: list[Answer] = []
         for answer in answers:
+            measures.answered(answer.reply)
             if answer.verdict is Verdict.DEFERRED and not expired:
                 left.append(answer)
                 continue
