@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from services.delivery.tests.delivery_fakes import Clock, FakeDirectory
 
@@ -17,7 +18,7 @@ from petitbleu_delivery.domain.model import Message, Recipient
 from petitbleu_delivery.domain.outbound import Answer, Reply, Verdict
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.outbound.notices import DeliveryNotices, action_of, warns
-from petitbleu_delivery.service.outbound.telling import Told
+from petitbleu_delivery.service.outbound.telling import SENT, Told
 from petitbleu_delivery.service.outbound.way_out import Submitters
 from petitbleu_delivery.service.router import Router
 from petitbleu_mail.delivery_status import read_delivery_status
@@ -67,7 +68,7 @@ class Scene:
             header.recipients.add(address=f"r{number}@else.test", notify=value)
         unit = Unit(ACCEPTED, "else.test", 0, tuple(range(len(notify))), 8, 1, origin, 1, len(BODY), 900.0, 0, False)
         self.mail.letters[ACCEPTED.bytes] = AcceptedLetter(header, BODY, True)
-        return Told(unit, header, BODY, more.get("finals", ()), more.get("late", ()))
+        return Told(unit, header, BODY, more.get("finals", ()), more.get("late", ()), 77)
 
     def reports(self) -> list[tuple[str, list[str]]]:
         """Action and recipients of each notice."""
@@ -149,7 +150,7 @@ async def test_nobody_but_ours_is_ever_told(mail_from: str, origin: int) -> None
 async def test_what_was_kept_and_never_told_is_told_once() -> None:
     scene = Scene()
     told = scene.told("", "NEVER", "", finals=(refused(0), refused(1)))
-    finals = [FinalAnswer(ACCEPTED, number, 8, 8, Reply(550, "5.1.1", "", "mx.else.test")) for number in (0, 1)]
+    finals = [FinalAnswer(ACCEPTED, number, 8, 8, Reply(550, "5.1.1", "", "mx.else.test"), 77) for number in (0, 1)]
     finals.append(FinalAnswer(ACCEPTED, 2, 8, 8, Reply(0, "", "")))  # an operator dropped it
     finals.append(FinalAnswer(UUID(int=9), 0, 8, 8, Reply(550, "5.1.1", "")))  # store does not know it any more
     await scene.notices.again(finals)
@@ -166,4 +167,38 @@ async def test_rfc3461_5_2_3_what_is_filed_here_is_confirmed_where_that_was_aske
     asked = [Recipient(message, number, f"r{number}@else.test", 0, True) for number in (2, 0)]
     await scene.notices.filed([*asked, Recipient(stranger, 1, "r1@else.test", 0, True)])
     await scene.notices.filed(asked)
-    assert scene.reports() == [("delivered", ["r0", "r2"])]
+    # a notice each, so that whoever is told of again alone, or with others, is told of once
+    await scene.notices.filed(asked[:1])
+    assert scene.reports() == [("delivered", ["r0"]), ("delivered", ["r2"])]
+
+
+def kept(number: int, notice: int, *, sent: bool = False, informs: bool = True) -> FinalAnswer:
+    reply = Reply(250, "2.0.0", "", "mx.else.test") if sent else Reply(550, "5.1.1", "", "mx.else.test")
+    return FinalAnswer(ACCEPTED, number, 8, SENT if sent else 8, reply, notice, informs)
+
+
+async def test_what_one_attempt_brought_is_one_notice_with_whatever_else_is_told_later() -> None:
+    """A death after the notice and before `told`: what is told again may be found together with another attempt's answers."""
+    scene = Scene()
+    told = scene.told(
+        "", "", "", "SUCCESS", "SUCCESS", finals=(refused(0), refused(1), sent(3), sent(4, relayed_dsn=True))
+    )
+    await scene.notices.notify(told)
+    first = [kept(0, 77), kept(1, 77), kept(3, 77, sent=True, informs=False), kept(4, 77, sent=True)]
+    await scene.notices.again([kept(2, 78), *first])
+    assert scene.reports() == [("failed", ["r0", "r1"]), ("failed", ["r2"]), ("relayed", ["r3"])]
+
+
+async def test_what_was_passed_on_is_told_after_a_death_too() -> None:
+    scene = Scene()
+    scene.told("SUCCESS", "SUCCESS", "")
+    await scene.notices.again([kept(0, 77, sent=True, informs=False), kept(1, 77, sent=True), kept(2, 77, sent=True)])
+    assert scene.reports() == [("relayed", ["r0"])]
+
+
+async def test_a_delay_of_a_unit_is_told_once_whoever_still_waits() -> None:
+    scene = Scene()
+    late = [Answer(number, Verdict.DEFERRED, Reply(451, "4.3.0", "busy", "mx")) for number in (0, 1)]
+    await scene.notices.notify(scene.told("", "", late=tuple(late)))
+    await scene.notices.notify(msgspec.structs.replace(scene.told("", "", late=tuple(late[1:])), notice=78))
+    assert scene.reports() == [("delayed", ["r0", "r1"])]

@@ -40,14 +40,18 @@ class FakeRows:
         self.finished: list[Unit] = []
         self.deferred: list[Deferral] = []
         self.away = 0
+        self.known: frozenset[tuple[UUID, int]] = frozenset()
 
-    async def keep(self, finals: Sequence[FinalAnswer], finished: Sequence[Unit], deferred: Sequence[Deferral]) -> None:
+    async def keep(
+        self, finals: Sequence[FinalAnswer], finished: Sequence[Unit], deferred: Sequence[Deferral]
+    ) -> frozenset[tuple[UUID, int]]:
         if self.away:
             self.away -= 1
             raise asyncpg.PostgresConnectionError
         self.finals += finals
         self.finished += finished
         self.deferred += deferred
+        return self.known
 
 
 class FakeStoreMail:
@@ -75,9 +79,15 @@ class Unsigned:
 class FakeTeller:
     def __init__(self) -> None:
         self.told: list[Told] = []
+        self.away = False
 
     async def tell(self, told: Told) -> None:
         self.told.append(told)
+
+    async def warn(self, told: Told) -> bool:
+        if not self.away:
+            self.told.append(told)
+        return not self.away
 
 
 class FakeTransport:
@@ -386,3 +396,43 @@ async def test_one_recipient_that_is_kept_back_keeps_back_no_other() -> None:
     assert carried == [(1,)]
     assert [(one.recipient_no, one.state) for one in scene.rows.finals] == [(1, SENT)]
     assert [one.recipients for one in scene.rows.deferred] == [(0,)]
+
+
+async def test_a_delay_is_told_before_it_is_kept_that_it_was() -> None:
+    scene = Scene(first_retry=0.001)
+    scene.transport.answering = lambda _destination, _letter: Answer(
+        0, Verdict.DEFERRED, Reply(451, "4.3.0", "busy", "mx")
+    )
+    order: list[str] = []
+    keep, warn = scene.rows.keep, scene.teller.warn
+
+    async def kept(
+        finals: Sequence[FinalAnswer], finished: Sequence[Unit], deferred: Sequence[Deferral]
+    ) -> frozenset[tuple[UUID, int]]:
+        order.append("keep")
+        return await keep(finals, finished, deferred)
+
+    async def warned(told: Told) -> bool:
+        order.append("warn")
+        return await warn(told)
+
+    scene.rows.keep, scene.teller.warn = kept, warned  # type: ignore[method-assign]
+    scene.sender.take([scene.unit(age=5 * 3600)])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert order == ["warn", "keep"]
+    assert [one.warned for one in scene.rows.deferred] == [True]
+    # who cannot be told now is told at the next attempt
+    scene.teller.away = True
+    scene.sender.take([scene.unit(age=5 * 3600)])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert [one.warned for one in scene.rows.deferred] == [True, False]
+
+
+async def test_only_what_was_kept_is_told() -> None:
+    """Another process, or an operator, was faster: what it kept is told by whoever kept it."""
+    scene = Scene()
+    unit = scene.unit()
+    scene.rows.known = frozenset({(unit.accepted_id, 0)})
+    scene.sender.take([unit])
+    await scene.settled(lambda: scene.sender.in_hand == 0)
+    assert [one.finals for one in scene.teller.told] == [()]

@@ -420,3 +420,14 @@ def test_the_trace_follows_from_the_submission_alone() -> None:
     lacking = submission_pb2.SubmissionEnvelope(lacks_date=True, lacks_message_id=True)
     added = trace_lines(lacking, one, "mail.example").removeprefix(plain).decode()
     assert added == f"Date: Fri, 15 Jan 2027 08:00:00 +0000\r\nMessage-ID: <{'0' * 32}@mail.example>\r\n"
+
+
+async def test_news_that_cannot_be_written_down_now_are_said_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_account_id: int, _heard: Sequence[Heard]) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(world.table, "hear", away)
+    with pytest.raises(PeerUnavailableError):
+        await Reported(world.table).record([ports.News(b"a" * 16, 7, 0, Verdict.SENT, None)])

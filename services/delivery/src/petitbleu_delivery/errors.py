@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
+
+import asyncpg
+
+DATABASE_AWAY: Final = (
+    OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)  # fmt: skip
+"""Not the statement's fault: the database is away, or busy ending."""
 
 
 class Peer(StrEnum):

@@ -20,6 +20,7 @@ _COLUMNS: Final = (
     "partition, accepted_id, destination, first_no, recipients, account_id, tenant_id, origin, priority, size, accepted_at, "
     "attempts, warned, worker"
 )
+_ANSWER: Final = "accepted_id, recipient_no, account_id, state, code, enhanced, host, notice, informs"
 _KEY: Final = "u.partition = d.partition AND u.accepted_id = d.accepted_id AND u.destination = d.destination AND u.first_no = d.first_no"
 _ENTER: Final = f"""/* hot:delivery.queue_enter */ WITH given AS (
     SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::text[], $5::bigint[], $6::bigint[], $7::smallint[],
@@ -35,9 +36,9 @@ SELECT g.partition, g.accepted_id, g.destination, min(g.recipient_no), array_agg
 FROM given g JOIN fresh f ON f.partition = g.partition AND f.accepted_id = g.accepted_id AND f.recipient_no = g.recipient_no
 GROUP BY g.partition, g.accepted_id, g.destination RETURNING {_COLUMNS}"""
 _ANSWERED: Final = """/* hot:delivery.queue_answered */ UPDATE queue_recipient q SET state = a.state, code = a.code, enhanced = a.enhanced,
-    host = a.host, answered_at = now()
-FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::smallint[], $6::text[], $7::text[])
-    AS a (partition, accepted_id, recipient_no, state, code, enhanced, host)
+    host = a.host, notice = a.notice, informs = a.informs, answered_at = now()
+FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::smallint[], $6::text[], $7::text[], $8::bigint[], $9::boolean[])
+    AS a (partition, accepted_id, recipient_no, state, code, enhanced, host, notice, informs)
 WHERE q.partition = a.partition AND q.accepted_id = a.accepted_id AND q.recipient_no = a.recipient_no
     AND q.partition = ANY($1::smallint[]) AND q.state = 0"""
 _FINISHED: Final = f"""/* hot:delivery.queue_finished */ DELETE FROM queue_unit u
@@ -65,7 +66,11 @@ _CLAIM: Final = f"""/* cold:delivery.queue_claim */ UPDATE queue_unit u SET work
 WHERE {_KEY} AND {_FREE} RETURNING {", ".join("u." + name.strip() for name in _COLUMNS.split(","))}"""
 _MINE: Final = f"""/* cold:delivery.queue_mine */ SELECT {_COLUMNS} FROM queue_unit
 WHERE worker = $1 AND next_attempt_at < now() - make_interval(secs => $2) ORDER BY next_attempt_at LIMIT $3"""
-_UNTOLD: Final = """/* cold:delivery.queue_untold */ SELECT accepted_id, recipient_no, account_id, state, code, enhanced, host
+_RECORDED: Final = """/* cold:delivery.queue_recorded */ SELECT accepted_id, recipient_no FROM queue_recipient
+WHERE partition = ANY($1::smallint[]) AND accepted_id = ANY($2::uuid[]) AND notice = ANY($3::bigint[])"""
+_TOGETHER: Final = f"""/* cold:delivery.queue_together */ SELECT {_ANSWER} FROM queue_recipient
+WHERE partition = ANY($1::smallint[]) AND accepted_id = ANY($2::uuid[]) AND notice = ANY($3::bigint[]) AND notice <> 0"""
+_UNTOLD: Final = f"""/* cold:delivery.queue_untold */ SELECT {_ANSWER}
 FROM queue_recipient WHERE state <> 0 AND NOT told AND answered_at < now() - make_interval(secs => $1) ORDER BY answered_at LIMIT $2"""
 _ARRIVED: Final = "/* cold:delivery.queue_arrived */ INSERT INTO queue_worker (worker_id) VALUES ($1)"
 _SEEN: Final = """/* cold:delivery.queue_seen */ UPDATE queue_worker SET seen_at = now()
@@ -123,13 +128,23 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class FinalAnswer(msgspec.Struct, frozen=True, gc=False):
-    """A recipient with its final answer: state 7 sent, 8 failed."""
+    """A recipient with its final answer: state 7 sent, 8 failed.
+
+    `notice` names the answers that came with it, 0 where that is not known; `informs` says that the next server tells of a success.
+    """
 
     accepted_id: UUID
     recipient_no: int
     account_id: int
     state: int
     reply: Reply
+    notice: int = 0
+    informs: bool = True
+
+    @property
+    def key(self) -> tuple[UUID, int]:
+        """Which recipient it is of."""
+        return self.accepted_id, self.recipient_no
 
 
 class Waiting(NamedTuple):
@@ -160,6 +175,18 @@ def _unit(row: Any) -> Unit:
     )  # fmt: skip
 
 
+def _final(row: Any) -> FinalAnswer:
+    return FinalAnswer(
+        UUID(int=row["accepted_id"].int), row["recipient_no"], row["account_id"], row["state"],
+        Reply(row["code"], row["enhanced"], "", row["host"]), row["notice"], row["informs"],
+    )  # fmt: skip
+
+
+def _notices(finals: Sequence[FinalAnswer]) -> list[Sequence[Any]]:
+    ids = list({one.accepted_id for one in finals})
+    return [[partition_of_blob(one) for one in ids], ids, list({one.notice for one in finals})]
+
+
 def _numbers(numbers: Sequence[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
@@ -180,19 +207,32 @@ class QueueRows:
         )  # fmt: skip
         return [_unit(row) for row in rows]
 
-    async def keep(self, finals: Sequence[FinalAnswer], finished: Sequence[Unit], deferred: Sequence[Deferral]) -> None:
-        """Keep answers in one commit: final ones, units that are finished by them, units that are tried again."""
+    async def keep(
+        self, finals: Sequence[FinalAnswer], finished: Sequence[Unit], deferred: Sequence[Deferral]
+    ) -> frozenset[tuple[UUID, int]]:
+        """Keep answers in one commit: final ones, units that are finished by them, units that are tried again.
 
-        async def write(connection: Any) -> None:
+        Returns:
+            The recipients that had another final answer already: by another process, or an operator. They keep it.
+        """
+
+        async def write(connection: Any) -> frozenset[tuple[UUID, int]]:
+            known: frozenset[tuple[UUID, int]] = frozenset()
             if finals:
                 rows = sorted(
                     finals, key=lambda one: (partition_of_blob(one.accepted_id), one.accepted_id, one.recipient_no)
                 )
-                await connection.execute(
+                done = await connection.execute(
                     _ANSWERED, [partition_of_blob(one.accepted_id) for one in rows], [one.accepted_id for one in rows],
                     [one.recipient_no for one in rows], [one.state for one in rows], [one.reply.code for one in rows],
-                    [one.reply.enhanced for one in rows], [one.reply.host for one in rows],
+                    [one.reply.enhanced for one in rows], [one.reply.host for one in rows], [one.notice for one in rows],
+                    [one.informs for one in rows],
                 )  # fmt: skip
+                if done != f"UPDATE {len(rows)}":
+                    ours = await connection.fetch(_RECORDED, *_notices(rows))
+                    known = frozenset(one.key for one in rows) - {
+                        (UUID(int=row["accepted_id"].int), row["recipient_no"]) for row in ours
+                    }
             if finished:
                 await connection.execute(_FINISHED, *_keys(finished))
             if deferred:
@@ -202,7 +242,14 @@ class QueueRows:
                     [one.reason for one in deferred], [one.unit.worker for one in deferred],
                 )  # fmt: skip
 
-        await in_transaction(self._pool, write)
+            return known
+
+        return await in_transaction(self._pool, write)
+
+    async def together(self, finals: Sequence[FinalAnswer]) -> list[FinalAnswer]:
+        """Return final answers with all that came with them, told of or not."""
+        alone = [one for one in finals if not one.notice]
+        return alone + [_final(row) for row in await self._pool.fetch(_TOGETHER, *_notices(finals))]
 
     async def told(self, recipients: Sequence[tuple[UUID, int]]) -> None:
         """Keep that these have been told of."""
@@ -226,13 +273,7 @@ class QueueRows:
 
     async def untold(self, after_seconds: float, most: int) -> list[FinalAnswer]:
         """Return answers that nobody has been told of for a while."""
-        return [
-            FinalAnswer(
-                UUID(int=row["accepted_id"].int), row["recipient_no"], row["account_id"], row["state"],
-                Reply(row["code"], row["enhanced"], "", row["host"]),
-            )
-            for row in await self._pool.fetch(_UNTOLD, after_seconds, most)
-        ]  # fmt: skip
+        return [_final(row) for row in await self._pool.fetch(_UNTOLD, after_seconds, most)]
 
     async def seen(self, worker: int, within_seconds: float) -> bool:
         """Keep that a process is there; False, and nothing kept, for one that was not heard of within that time."""

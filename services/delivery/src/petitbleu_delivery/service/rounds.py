@@ -171,7 +171,7 @@ class Rounds:
             if parked is not None:
                 settlements.append(parked)
                 continue
-            sole = len(route.targets) == 1
+            sole = len(route.targets) == 1 and not self._somebody_hears(recipient)
             mine = [Placement(recipient, account_id, guarded, sole) for account_id, guarded in route.targets]
             placements += mine
             reached.append((recipient, mine))
@@ -187,19 +187,35 @@ class Rounds:
         self._distrust(reached)
         await self._leave(leaving)
         await self._report([*recorded, *settlements])
-        await self._confirm([*recorded, *settlements])
-        await self._settle(settlements)
+        untold = await self._confirm(settlements)
+        await self._settle(
+            [one for one in settlements if (one.recipient.message.accepted_id, one.recipient.number) not in untold]
+            if untold
+            else settlements
+        )
         measures.ROUNDS.labels(result="done").inc()
 
-    async def _confirm(self, settlements: Sequence[Settlement]) -> None:
-        """Tell senders of ours what was filed, where they asked for it; a silent peer holds up no mail for that."""
+    def _somebody_hears(self, recipient: Recipient) -> bool:
+        """Whether somebody is told what became of a recipient: told first and settled then, so that no death in between forgets to."""
+        heard = self._news is not None and recipient.message.origin == SUBMITTED
+        return heard or (self._notices is not None and recipient.wants_success)
+
+    async def _confirm(self, settlements: Sequence[Settlement]) -> set[tuple[bytes, int]]:
+        """Tell senders of ours what was filed, where they asked for it; return recipients of whom nobody could be told now.
+
+        A silent peer holds up no mail for that: it is filed, and these are offered again.
+        """
         wanted = [one.recipient for one in settlements if one.recipient.wants_success and one.outcome is Outcome.FILED]
         if not wanted or self._notices is None:
-            return
+            return set()
         try:
             await self._notices.filed(wanted)
-        except (PeerUnavailableError, PeerRefusedError) as error:
+        except PeerUnavailableError as error:
+            _log.warning("confirmations wait", code=error.code, count=len(wanted))
+            return {(one.message.accepted_id, one.number) for one in wanted}
+        except PeerRefusedError as error:
             _log.warning("confirmations are left out", code=error.code, count=len(wanted))
+        return set()
 
     async def _report(self, settlements: Sequence[Settlement]) -> None:
         """Tell submissions of recipients who are hosted here."""

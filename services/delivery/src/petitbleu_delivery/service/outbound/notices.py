@@ -63,6 +63,15 @@ def warns(notify: str) -> bool:
     return not notify or "DELAY" in notify.split(",")
 
 
+def _attempt(notice: int) -> str:
+    """Name what an attempt brought: whoever tells of it, and how often, tells of the same."""
+    return f"attempt {notice}"
+
+
+def _number(answer: Answer) -> int:
+    return answer.number
+
+
 class DeliveryNotices:
     """Writes notices and hands them to store as mail.
 
@@ -100,35 +109,47 @@ class DeliveryNotices:
         for answer in told.late:
             if warns(told.header.recipients[answer.number].notify):
                 groups[Action.DELAYED].append(answer)
-        await self._send(told.header, told.body, told.unit.destination, groups)
+        delayed = f"{told.unit.destination} {told.unit.first_no}"
+        await self._send(
+            told.header, told.body,
+            [(delayed if action is Action.DELAYED else _attempt(told.notice), action, found) for action, found in groups.items()],
+        )  # fmt: skip
 
     async def again(self, finals: Sequence[FinalAnswer]) -> None:
         """Send those that are due of answers of which nobody was told, from what the rows keep of them.
 
-        What the servers said is not known any more but for its codes. A success whose server may itself notify is not told.
+        What the servers said is not known any more but for its codes. A notice has the same key as the one that `notify` may have sent
+        of them, since it tells of the same: all that came with one attempt.
 
         Raises:
             PeerUnavailableError: store or accounts do not answer now.
         """
-        failed: dict[bytes, list[FinalAnswer]] = defaultdict(list)
+        kept: dict[bytes, list[FinalAnswer]] = defaultdict(list)
         for final in finals:
-            if final.state != SENT and final.reply.enhanced:  # what an operator drops has no status, and nobody is told
-                failed[final.accepted_id.bytes].append(final)
-        ids = list(failed)
+            # what an operator drops has no status, and nobody is told
+            if final.reply.enhanced and not (final.state == SENT and final.informs):
+                kept[final.accepted_id.bytes].append(final)
+        ids = list(kept)
         for start in range(0, len(ids), MAX_MESSAGES):
             found = await self._mail.read(ids[start : start + MAX_MESSAGES], MAX_HEADER)
             for accepted_id, letter in found.items():
-                groups: dict[str, list[Answer]] = defaultdict(list)
-                for final in failed[accepted_id]:
+                groups: dict[tuple[str, Action], list[Answer]] = defaultdict(list)
+                for final in kept[accepted_id]:
                     recipient = letter.header.recipients[final.recipient_no]
-                    answer = Answer(final.recipient_no, Verdict.REFUSED, final.reply)
-                    if action_of(answer, recipient.notify) is not None:
-                        groups[destination_of(recipient.address)].append(answer)
-                for destination, answers in groups.items():
-                    await self._send(letter.header, letter.body, destination, {Action.FAILED: answers})
+                    verdict = Verdict.SENT if final.state == SENT else Verdict.REFUSED
+                    answer = Answer(final.recipient_no, verdict, final.reply, final.informs)
+                    action = action_of(answer, recipient.notify)
+                    if action is not None:
+                        name = _attempt(final.notice) if final.notice else destination_of(recipient.address)
+                        groups[name, action].append(answer)
+                await self._send(
+                    letter.header, letter.body, [(name, action, found) for (name, action), found in groups.items()]
+                )
 
     async def filed(self, recipients: Sequence[Recipient]) -> None:
         """Tell senders of ours that mail was filed here, where NOTIFY=SUCCESS asked for it (RFC 3461 §5.2.3).
+
+        A notice a recipient: who is filed together now may come apart when it is said again.
 
         Raises:
             PeerUnavailableError: store or accounts do not answer now.
@@ -141,24 +162,36 @@ class DeliveryNotices:
         for start in range(0, len(ids), MAX_MESSAGES):
             found = await self._mail.read(ids[start : start + MAX_MESSAGES], MAX_HEADER)
             for accepted_id, letter in found.items():
-                answers = [Answer(number, Verdict.SENT, _FILED_HERE) for number in sorted(wanted[accepted_id])]
-                await self._send(letter.header, letter.body, "", {Action.DELIVERED: answers})
+                groups = [
+                    (f"{number}", Action.DELIVERED, [Answer(number, Verdict.SENT, _FILED_HERE)])
+                    for number in sorted(wanted[accepted_id])
+                ]
+                await self._send(letter.header, letter.body, groups)
 
     async def _send(
-        self, header: outgoing_pb2.AcceptedHeader, body: bytes, destination: str, groups: dict[Action, list[Answer]]
+        self, header: outgoing_pb2.AcceptedHeader, body: bytes, groups: Sequence[tuple[str, Action, list[Answer]]]
     ) -> None:  # fmt: skip
+        """Send a notice, or several where it is of very many, for each name of what is told of and action."""
         if not groups or header.origin not in _TOLD_OF or not header.mail_from:
             return
         route = (await self._router.routes([header.mail_from]))[header.mail_from]
         if route.status is not Status.LOCAL:
-            for action in groups:
+            for _, action, _ in groups:
                 _notices.labels(action=action.value, result="nobody-of-ours").inc()
             return
         known = await self._submitters.find([header.submitter_account_id])
         language = known[header.submitter_account_id].language if known else ""
         items = [
-            self._item(header, body, destination, action, answers[start : start + _MAX_RECIPIENTS], language)
-            for action, answers in groups.items()
+            self._item(
+                header,
+                body,
+                f"{name} {start}" if start else name,
+                action,
+                answers[start : start + _MAX_RECIPIENTS],
+                language,
+            )
+            for name, action, found in groups
+            for answers in (sorted(found, key=_number),)
             for start in range(0, len(answers), _MAX_RECIPIENTS)
         ]
         try:
@@ -166,15 +199,14 @@ class DeliveryNotices:
         except PeerRefusedError as error:
             taken = [b""] * len(items)
             _log.error("store refuses a notice", code=error.code, about=header.accepted_id.hex())
-        for action in groups:
+        for _, action, _ in groups:
             _notices.labels(action=action.value, result="sent" if all(taken) else "refused").inc()
 
     def _item(
-        self, header: outgoing_pb2.AcceptedHeader, body: bytes, destination: str, action: Action,
+        self, header: outgoing_pb2.AcceptedHeader, body: bytes, of: str, action: Action,
         answers: Sequence[Answer], language: str,
     ) -> accept_pb2.AcceptItem:  # fmt: skip
-        numbers = ",".join(str(number) for number in sorted(answer.number for answer in answers))
-        name = f"petitbleu dsn {action.value} {header.accepted_id.hex()} {destination} {numbers}"
+        name = f"petitbleu dsn {action.value} {header.accepted_id.hex()} {of}"
         key = hashlib.sha256(name.encode()).digest()
         now = self._clock()
         arrived = header.received_at_ms / 1000

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
-
 from petitbleu_delivery.adapters.accepted_mail import MAX_MESSAGES, AcceptedLetter, AcceptedMail
 from petitbleu_delivery.adapters.queue_rows import Deferral, FinalAnswer, QueueRows, Unit
 from petitbleu_delivery.domain.leaving import refusal_of, signing_domain
@@ -29,7 +27,7 @@ from petitbleu_delivery.domain.outbound import (
     pause_before,
     with_crlf,
 )
-from petitbleu_delivery.errors import KeysUnavailableError, PeerRefusedError, PeerUnavailableError
+from petitbleu_delivery.errors import DATABASE_AWAY, KeysUnavailableError, PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import DomainSigner, StillOpen, Transport
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.outbound.destinations import Destination, Limits, jittered
@@ -38,17 +36,13 @@ from petitbleu_delivery.service.outbound.lines import Ring
 from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.outbound.telling import Teller, Told, final_of
 from petitbleu_kit.batching import Batcher
+from petitbleu_kit.ids import new_row_id
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
 _KEEP_MOST: Final = 256
 _REMEMBERED: Final = 10_000
 _STORE_AWAY_SECONDS: Final = 30.0
-# Not the statement's fault: the database is away, or busy ending.
-_DATABASE_AWAY: Final = (
-    OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-)  # fmt: skip
 _EXPIRED: Final = "4.4.7"
 _CIRCLES: Final = Reply(0, "5.4.6", "the message has passed too many servers", "")
 _AWAY_FIRST: Final = 0.2
@@ -105,7 +99,7 @@ class Sender:
         self._reading: Batcher[bytes, AcceptedLetter | None] = Batcher(
             lambda ids: self._read(mail, ids), max_items=MAX_MESSAGES, max_queued=sys.maxsize, concurrency=4
         )
-        self._keeping: Batcher[_Kept, None] = Batcher(
+        self._keeping: Batcher[_Kept, frozenset[tuple[UUID, int]]] = Batcher(
             self._keep, max_items=_KEEP_MOST, max_queued=sys.maxsize, concurrency=2
         )
 
@@ -343,6 +337,7 @@ class Sender:
     async def _answered(self, unit: Unit, read: AcceptedLetter, body: bytes, answers: Sequence[Answer]) -> None:
         age = time.time() - unit.accepted_at
         expired = age >= self._limits.expires
+        notice = new_row_id()
         finals: list[tuple[Answer, FinalAnswer]] = []
         left: list[Answer] = []
         for answer in answers:
@@ -356,20 +351,25 @@ class Sender:
                 judged = answer._replace(
                     verdict=Verdict.REFUSED, reply=Reply(reply.code, _EXPIRED, f"not taken in time: {reply.text}"[:400], reply.host)
                 )  # fmt: skip
-            finals.append((judged, final_of(unit, judged)))
+            finals.append((judged, final_of(unit, judged, notice)))
             measures.OUTBOUND_ANSWERS.labels(verdict=judged.verdict.name.lower()).inc()
         deferral = None
-        warn = bool(left) and not unit.warned and age >= self._limits.warns
+        warned = unit.warned
+        if left and not warned and age >= self._limits.warns:
+            # told first, by a key of its own: a death between the two tells it again, which is as once, and never not at all
+            warned = await self._teller.warn(Told(unit, read.header, body, (), tuple(left), notice))
         if left:
             measures.OUTBOUND_ANSWERS.labels(verdict="deferred").inc(len(left))
             attempts = unit.attempts + 1
             pause = jittered(pause_before(attempts, self._limits.first_retry, self._limits.longest_retry))
             deferral = Deferral(
                 unit, tuple(answer.number for answer in left), attempts, min(pause, max(1.0, self._limits.expires - age)),
-                unit.warned or warn, left[0].reply.enhanced,
+                warned, left[0].reply.enhanced,
             )  # fmt: skip
-        await self._keeping.submit(_Kept(tuple(final for _, final in finals), None if left else unit, deferral))
-        told = Told(unit, read.header, body, tuple(answer for answer, _ in finals), tuple(left) if warn else ())
+        known = await self._keeping.submit(_Kept(tuple(final for _, final in finals), None if left else unit, deferral))
+        # what somebody else answered before is told by whoever did
+        ours = tuple(answer for answer, final in finals if not known or final.key not in known)
+        told = Told(unit, read.header, body, ours, (), notice)
         # The destination's place is free meanwhile; the unit is in hand until it is told.
         self._in_hand += 1
         self._start(self._tell(told))
@@ -383,9 +383,10 @@ class Sender:
     async def _gone(self, unit: Unit) -> None:
         """Give up mail that store has no more: whoever sent it has closed the account, or an operator dropped it."""
         reply = Reply(0, "5.3.0", "the message is gone", "")
-        finals = tuple(final_of(unit, Answer(number, Verdict.REFUSED, reply)) for number in unit.recipients)
-        await self._keeping.submit(_Kept(finals, unit, None))
-        await self._teller.settle(finals)
+        notice = new_row_id()
+        finals = tuple(final_of(unit, Answer(number, Verdict.REFUSED, reply), notice) for number in unit.recipients)
+        known = await self._keeping.submit(_Kept(finals, unit, None))
+        await self._teller.settle([final for final in finals if final.key not in known])
 
     async def _put_back(self, units: Sequence[Unit], after: float, reason: str) -> None:
         """Put units back without an attempt."""
@@ -396,28 +397,26 @@ class Sender:
 
     async def _surely(
         self, finals: Sequence[FinalAnswer], finished: Sequence[Unit], deferrals: Sequence[Deferral]
-    ) -> None:
+    ) -> frozenset[tuple[UUID, int]]:
         """Write to the rows, however long the database is away: an answer that is forgotten is a letter sent twice."""
         pause = _AWAY_FIRST
         while True:
             try:
-                await self._rows.keep(finals, finished, deferrals)
-            except _DATABASE_AWAY as error:
+                return await self._rows.keep(finals, finished, deferrals)
+            except DATABASE_AWAY as error:
                 if self._draining:
                     raise
                 _log.warning("answers wait for the database", error_type=type(error).__qualname__, count=len(finals))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10.0)
-            else:
-                return
 
-    async def _keep(self, kept: Sequence[_Kept]) -> Sequence[None]:
-        await self._surely(
+    async def _keep(self, kept: Sequence[_Kept]) -> Sequence[frozenset[tuple[UUID, int]]]:
+        known = await self._surely(
             [final for one in kept for final in one.finals],
             [one.finished for one in kept if one.finished is not None],
             [one.deferral for one in kept if one.deferral is not None],
         )
-        return [None] * len(kept)
+        return [known] * len(kept)
 
     @staticmethod
     async def _read(mail: AcceptedMail, ids: Sequence[bytes]) -> Sequence[AcceptedLetter | None]:

@@ -26,34 +26,37 @@ SENT: Final = int(filing_pb2.OUTCOME_SENT)
 FAILED: Final = int(filing_pb2.OUTCOME_FAILED)
 
 
-def final_of(unit: Unit, answer: Answer) -> FinalAnswer:
-    """Return what is kept of an answer after which nothing more is tried."""
+def final_of(unit: Unit, answer: Answer, notice: int) -> FinalAnswer:
+    """Return what is kept of an answer after which nothing more is tried; `notice` names the attempt that brought it."""
     state = SENT if answer.verdict is Verdict.SENT else FAILED
-    return FinalAnswer(unit.accepted_id, answer.number, unit.account_id, state, answer.reply)
+    return FinalAnswer(
+        unit.accepted_id, answer.number, unit.account_id, state, answer.reply, notice, answer.relayed_dsn
+    )
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What an attempt came to: the unit, the message's envelope and octets, final answers, and those that last too long."""
+    """What an attempt came to: the unit, the message's envelope and octets, final answers, those that last too long, and its name."""
 
     unit: Unit
     header: outgoing_pb2.AcceptedHeader
     body: bytes
     finals: tuple[Answer, ...]
     late: tuple[Answer, ...]
+    notice: int
 
 
 class Notices(Protocol):
     """Writes delivery status notifications (RFC 3461)."""
 
     async def notify(self, told: Told) -> None:
-        """Send those that are due; twice is as once.
+        """Send those that are due of an attempt whose answers are kept, or of its delay; twice is as once.
 
         Raises:
             PeerUnavailableError: store does not take them now.
         """
 
     async def again(self, finals: Sequence[FinalAnswer]) -> None:
-        """Send those that are due of answers that were kept and never told, as `notify`."""
+        """Send those that are due of answers that were kept and never told, as `notify`; with all that came with them."""
 
 
 class Settling(Protocol):
@@ -85,13 +88,22 @@ class Teller:
     async def tell(self, told: Told) -> None:
         """Tell of an attempt; what cannot be told now is told later from the rows, without what the server said."""
         try:
-            if told.finals or told.late:
+            if told.finals:
                 await self._notices.notify(told)
             submitted = told.header.origin == accept_pb2.ORIGIN_SUBMITTED
-            finals = [final_of(told.unit, answer) for answer in told.finals]
+            finals = [final_of(told.unit, answer, told.notice) for answer in told.finals]
             await asyncio.gather(*(self._telling.submit((final, submitted)) for final in finals))
         except (PeerUnavailableError, PeerRefusedError) as error:
             _log.warning("answers are told later", code=error.code)
+
+    async def warn(self, told: Told) -> bool:
+        """Tell of a delay, before it is kept that it was told; False when that cannot be done now."""
+        try:
+            await self._notices.notify(told)
+        except (PeerUnavailableError, PeerRefusedError) as error:
+            _log.warning("a delay is told at the next attempt", code=error.code)
+            return False
+        return True
 
     async def settle(self, finals: Sequence[FinalAnswer], *, submitted: bool = True) -> None:
         """Tell store and submissions of final answers, and keep that they were told.
@@ -99,7 +111,7 @@ class Teller:
         Raises:
             PeerUnavailableError: store does not answer: they stay untold.
         """
-        await self._notices.again(finals)
+        await self._notices.again(await self._rows.together(finals))
         for start in range(0, len(finals), _MOST):
             await self._tell([(final, submitted) for final in finals[start : start + _MOST]])
 

@@ -8,6 +8,7 @@ from typing import Final
 from petitbleu_delivery import ports
 from petitbleu_delivery.domain.outbound import Verdict
 from petitbleu_delivery.domain.submissions import Delivered, Heard, News
+from petitbleu_delivery.errors import DATABASE_AWAY, Peer, PeerUnavailableError
 from petitbleu_delivery.service.submissions.ports import SubmissionTable
 from petitbleu_kit.logs import get_logger
 
@@ -35,18 +36,24 @@ def told(news: ports.News) -> News:
 
 
 class Reported:
-    """`ports.SubmissionNews`. What cannot be written down is lost to the person's eye only: it holds up no mail."""
+    """`ports.SubmissionNews`. What cannot be written down for an error of ours is lost to the person's eye only: it holds up no mail."""
 
     def __init__(self, table: SubmissionTable) -> None:
         self._table = table
 
     async def record(self, news: Sequence[ports.News]) -> None:
-        """Record what became of recipients."""
+        """Record what became of recipients.
+
+        Raises:
+            PeerUnavailableError: the database is away: whoever tells says it again, and settles nothing before.
+        """
         by_account: dict[int, list[Heard]] = {}
         for one in news:
             by_account.setdefault(one.account_id, []).append(Heard(one.accepted_id, one.number, told(one)))
         for account_id, heard in sorted(by_account.items()):
             try:
                 await self._table.hear(account_id, heard)
+            except DATABASE_AWAY as error:
+                raise PeerUnavailableError(Peer.DATABASE, type(error).__name__) from None
             except Exception:  # noqa: BLE001 — mail goes on, whatever it is
                 _log.warning("delivery statuses are not written down", count=len(heard), exc_info=True)
