@@ -88,6 +88,9 @@ class Accounts(accounts_pb2_grpc.AuthenticationServiceServicer):
         self.sessions[token] = (who.account_id, number)
         return accounts_pb2.CreateSessionResponse(token=token, session_id=number, expires_at=int(time.time()) + 3600)
 
+    async def GetScramSalt(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the gateway does not ask for it")
+
     async def CheckStanding(self, request: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the gateway does not ask for it")
 

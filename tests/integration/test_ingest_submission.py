@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from libs.petitbleu_mail.tests.scram_client import ScramClient
 from tests.live_stack import DOMAIN, PASSWORD, LiveStack
 from tests.ports import offset_of
 from tests.smtp_sink import Sink
@@ -377,3 +379,64 @@ def test_msmtp(stack: LiveStack, sink: Sink, login: str, tmp_path: Path) -> None
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert taken(sink, token).mail_from == login
+
+
+def app_password(stack: LiveStack, login: str) -> str:
+    return str(
+        json.loads(stack.cli("--json", "account", "app-password", login, "--label", "x", "--protocol", "smtp"))[
+            "app_password"
+        ]
+    )
+
+
+def scram(client: smtplib.SMTP, login: str, password: str, binding: bytes = b"") -> int:
+    """Log in by SCRAM; the code of the last reply."""
+    client.ehlo()
+    talk = ScramClient(login, password, binding)
+    mechanism = "SCRAM-SHA-256-PLUS" if binding else "SCRAM-SHA-256"
+    code, said = client.docmd("AUTH", f"{mechanism} {base64.b64encode(talk.first().encode()).decode()}")
+    if code == 334:
+        code, said = client.docmd(base64.b64encode(talk.final(base64.b64decode(said).decode()).encode()).decode())
+    if code == 334:
+        assert talk.believes(base64.b64decode(said).decode())
+        code, said = client.docmd("")
+    return code
+
+
+def test_rfc7677_app_passwords_log_in_by_scram_bound_to_the_connection_too(stack: LiveStack, sink: Sink) -> None:
+    sender = stack.new_account()
+    password = app_password(stack, sender)
+    for begin in (starttls, implicit):
+        with begin(stack) as client:
+            assert isinstance(client.sock, ssl.SSLSocket)
+            certificate = client.sock.getpeercert(binary_form=True)
+            assert certificate is not None
+            assert scram(client, sender, password, hashlib.sha256(certificate).digest()) == 235
+        with begin(stack) as client:
+            assert scram(client, sender, password, hashlib.sha256(b"in between").digest()) == 535
+            assert scram(client, sender, PASSWORD) == 535
+            assert scram(client, sender, password) == 235
+            token, message = letter(sender, "far@else.test")
+            client.send_message(message)
+        taken(sink, token)
+
+
+def implicit(stack: LiveStack) -> smtplib.SMTP:
+    return smtplib.SMTP_SSL("localhost", stack.port("submissions"), context=trust(stack), timeout=30)
+
+
+@pytest.mark.skipif(shutil.which("msmtp") is None, reason="PEER MISSING: msmtp is not installed")
+def test_msmtp_by_scram(stack: LiveStack, sink: Sink, tmp_path: Path) -> None:
+    sender = stack.new_account()
+    token, message = letter(sender, "far@else.test")
+    settings = tmp_path / "msmtprc"
+    settings.write_text(
+        f"account default\nhost localhost\nport {stack.port('submission')}\nfrom {sender}\nauth scram-sha-256\nuser {sender}\n"
+        f"password {app_password(stack, sender)}\ntls on\ntls_starttls on\ntls_trust_file {stack.layout.tls / 'ca.pem'}\n"
+    )
+    settings.chmod(0o600)
+    done = subprocess.run(
+        ["msmtp", "-C", str(settings), "far@else.test"], input=message.as_bytes(), capture_output=True, check=False, timeout=60
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    assert taken(sink, token).mail_from == sender

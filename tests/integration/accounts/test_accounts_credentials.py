@@ -6,9 +6,11 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from libs.petitbleu_mail.tests.scram_client import ScramClient
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
 from petitbleu_kit.identity import Principal
+from petitbleu_mail import scram
 
 GOOD = "correct horse battery"
 
@@ -195,3 +197,82 @@ async def test_a_hash_of_other_parameters_is_made_anew(idle_world: Any) -> None:
         assert (await idle_world.authenticate(login="alice@one.test", password=GOOD)).principal
         (row,) = await idle_world.sql("SELECT password_hash FROM person")
         assert row["password_hash"].startswith("$argon2id$v=19$m=512,t=1,p=1$")
+
+
+async def as_ingest(world: Any, method: str, request: Any) -> Any:
+    peer = world.peer("ingest")
+    return await peer.call(
+        getattr(accounts_pb2_grpc.AuthenticationServiceStub(peer.channel), method), request, timeout=10
+    )
+
+
+async def prove(world: Any, login: str, password: str, protocol: str = "smtp", **more: Any) -> Any:
+    """Log in by SCRAM; the answer, once the server has shown that it knows the password."""
+    salt = await as_ingest(world, "GetScramSalt", accounts_pb2.GetScramSaltRequest(login=login))
+    client = ScramClient(login, password)
+    first = scram.client_first(client.first().encode())
+    challenge = scram.server_first(first, "server", salt.salt, salt.iterations)
+    final = scram.client_final(client.final(challenge).encode())
+    credential = accounts_pb2.ScramCredential(
+        login=login, auth_message=scram.signed_by_all(first, challenge, final), client_proof=final.proof
+    )
+    request = accounts_pb2.AuthenticateRequest(scram=credential, protocol=protocol, **more)
+    answer = await as_ingest(world, "Authenticate", request)
+    assert client.believes(scram.server_final(answer.server_signature))
+    return answer
+
+
+async def test_rfc7677_app_passwords_are_proved_and_main_passwords_are_not(world: Any) -> None:
+    await world.create(address="alice@one.test", password=GOOD)
+    await world.create(address="bob@one.test", password=GOOD)
+    telephone, laptop = [
+        (await world.admin("CreateAppPassword", address="alice@one.test", label=label, protocols=protocols)).password
+        for label, protocols in (("telephone", ["smtp", "imap"]), ("laptop", []))
+    ]
+    for password in (telephone, laptop):
+        answer = await prove(world, "Alice@one.test", password)
+        assert answer.account.address == "alice@one.test"
+        assert world.principals.principal(answer.principal).credential_id
+    for login, password, protocol in (
+        ("alice@one.test", telephone, "dav"), ("alice@one.test", GOOD, "smtp"), ("bob@one.test", telephone, "smtp"),
+        ("nobody@one.test", telephone, "smtp"), ("alice@one.test", telephone + "a", "smtp"),
+    ):  # fmt: skip
+        await refused(prove(world, login, password, protocol))
+    await world.admin("SetAccountState", address="alice@one.test", state=accounts_pb2.ACCOUNT_STATE_DISABLED)
+    await refused(prove(world, "alice@one.test", laptop))
+    for row in await world.sql("SELECT digest, scram_stored_key, scram_server_key FROM app_password"):
+        for kept in row.values():
+            assert telephone.encode() not in kept
+
+
+async def test_rfc5802_9_a_salt_tells_nobody_who_exists(world: Any) -> None:
+    await world.create(address="alice@one.test", password=GOOD)
+    await world.create(address="bob@one.test", password=GOOD)
+    await world.admin("CreateAppPassword", address="alice@one.test", label="x", protocols=[])
+
+    async def salt(login: str) -> tuple[bytes, int]:
+        found = await as_ingest(world, "GetScramSalt", accounts_pb2.GetScramSaltRequest(login=login))
+        return found.salt, found.iterations
+
+    logins = ["alice@one.test", "bob@one.test", "nobody@one.test", "not an address", ""]
+    told = [await salt(login) for login in logins]
+    assert [await salt(login) for login in logins] == told
+    assert {(len(octets), iterations) for octets, iterations in told} == {(16, 4096)}
+    assert len({octets for octets, _ in told}) == len(logins)
+
+
+async def test_guesses_at_proofs_count_with_guesses_at_passwords(world: Any) -> None:
+    await world.create(address="alice@one.test", password=GOOD)
+    codes = set()
+    for number in range(200):
+        try:
+            await prove(world, "alice@one.test", f"guess{number}", client_ip="192.0.2.55")
+        except grpc.aio.AioRpcError as error:
+            codes.add(error.code())
+        if grpc.StatusCode.RESOURCE_EXHAUSTED in codes:
+            break
+    assert codes == {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    await refused(
+        world.authenticate(login="alice@one.test", password=GOOD, client_ip="192.0.2.55"),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    )

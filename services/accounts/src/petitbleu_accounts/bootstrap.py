@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
+from pathlib import Path
 from typing import Final
 
 import grpc.aio
@@ -19,6 +21,7 @@ from petitbleu_accounts.adapters.postgres_directory import PostgresDirectory
 from petitbleu_accounts.adapters.postgres_identities import PostgresIdentities
 from petitbleu_accounts.adapters.postgres_push import PostgresPush
 from petitbleu_accounts.adapters.postgres_push_sending import PostgresPushSending
+from petitbleu_accounts.adapters.postgres_scram import PostgresScram
 from petitbleu_accounts.adapters.windows import MemoryWindows, RedisWindows
 from petitbleu_accounts.config import Settings
 from petitbleu_accounts.consumers import DirectoryNews
@@ -35,6 +38,7 @@ from petitbleu_accounts.service.limits import LoginLimits
 from petitbleu_accounts.service.memory import CredentialMemory
 from petitbleu_accounts.service.push import PushSubscriptions
 from petitbleu_accounts.service.resolve import Resolver
+from petitbleu_accounts.service.scram import Scram
 from petitbleu_kit import bus
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Verifier
@@ -89,6 +93,11 @@ def _windows(settings: Settings, seconds: int) -> RedisWindows | MemoryWindows:
     return RedisWindows(settings.redis_url, seconds) if settings.redis_url else MemoryWindows(seconds)
 
 
+def _salt_secret(identity_key: Path) -> bytes:
+    """Return a secret of a key that no other service has, and that stays: salts of logins that do not exist must not change."""
+    return hmac.digest(identity_key.read_bytes(), b"petitbleu scram salts v1", "sha256")
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until `stop`, then drain.
 
@@ -112,7 +121,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
     directory, accounts, credentials = PostgresDirectory(pool), PostgresAccounts(pool), PostgresCredentials(pool)
     changes, aliases = PostgresChanges(pool, outbox), PostgresAliases(pool, outbox)
-    passwords, memory = PasswordPool(settings), CredentialMemory(settings.remembered)
+    passwords, memory, scram = (
+        PasswordPool(settings),
+        CredentialMemory(settings.remembered),
+        Scram(credentials, PostgresScram(pool), _salt_secret(settings.identity_key)),
+    )
     await passwords.start()
     windows, hourly = (_windows(settings, seconds) for seconds in (settings.login_window_seconds, _HOUR))
     creation = Creation(settings, directory, accounts, PostgresCreation(pool, outbox), passwords, store, guard)
@@ -122,11 +135,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         PostgresPushSending(pool, settings.push_lease_seconds),
     )
     administration = Administration(
-        settings, directory, accounts, changes, aliases, credentials, passwords, store, memory, identities
+        settings, directory, accounts, changes, aliases, credentials, passwords, store, memory, identities, scram
     )
     authentication = Authentication(
-        settings, credentials, accounts, changes, passwords, LoginLimits(settings, windows), memory, signer
-    )
+        settings, credentials, accounts, changes, passwords, LoginLimits(settings, windows), memory, signer,
+        scram,
+    )  # fmt: skip
 
     interceptor = IdentityInterceptor(
         SERVICE, Verifier(SERVICE, settings.identity_dir), PrincipalVerifier(settings.identity_dir),
@@ -134,7 +148,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     )  # fmt: skip
     server = make_server(interceptor)
     _add_services(
-        server, DirectoryApi(Resolver(PostgresDirectory(reads)), accounts), AuthenticationApi(authentication),
+        server, DirectoryApi(Resolver(PostgresDirectory(reads)), accounts), AuthenticationApi(authentication, scram),
         IdentityApi(identities), PushApi(PushSubscriptions(settings, push, hourly), sending),
         AdminApi(administration, creation),
     )  # fmt: skip

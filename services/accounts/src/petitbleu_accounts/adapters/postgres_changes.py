@@ -43,6 +43,8 @@ _END_SESSION: Final = """/* cold:accounts.end_session */
 DELETE FROM session WHERE partition = $1 AND account_id = $2 AND session_id = $3 RETURNING true"""
 _END_APP_PASSWORDS: Final = """/* cold:accounts.end_app_passwords */
 DELETE FROM app_password WHERE partition = $1 AND account_id = $2"""
+_FORGET_SALT: Final = """/* cold:accounts.forget_scram_salt */
+DELETE FROM scram_salt WHERE partition = $1 AND account_id = $2"""
 _REPLACE_HASH: Final = """/* cold:accounts.set_password */
 UPDATE person SET password_hash = $3 WHERE partition = $1 AND account_id = $2"""
 _SET_QUOTA: Final = """/* cold:accounts.set_quota */
@@ -207,6 +209,7 @@ class PostgresChanges:
             await connection.execute(_FORGET_PERSON, key.partition, key.account_id)
             await connection.execute(_END_SESSIONS, key.partition, key.account_id)
             await connection.execute(_END_APP_PASSWORDS, key.partition, key.account_id)
+            await connection.execute(_FORGET_SALT, key.partition, key.account_id)
             await connection.execute(_END_PUSH, key.partition, key.account_id)
             await connection.execute(_FORGET_IDENTITIES, key.partition, key.account_id)
             event = directory_changed(key.tenant_id, (key.account_id,), domains | {key.domain_id})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from petitbleu_accounts.adapters.database import Pool
+from petitbleu_mail.scram import Verifier
 
 _LOGIN: Final = """/* reference:accounts.login */
 SELECT c.account_id, c.partition, c.state FROM address a JOIN account c ON c.account_id = a.account_id
@@ -25,7 +26,9 @@ WHERE partition = $1 AND account_id = $2 AND password_hash = $3"""
 _TOUCH_APP: Final = """/* cold:accounts.touch_app_password */ UPDATE app_password SET last_used_at = now()
 WHERE partition = $1 AND account_id = $2 AND app_password_id = $3"""
 _NEW_APP: Final = """/* cold:accounts.new_app_password */
-INSERT INTO app_password (partition, account_id, app_password_id, digest, label, protocols) VALUES ($1, $2, $3, $4, $5, $6)"""
+INSERT INTO app_password
+(partition, account_id, app_password_id, digest, label, protocols, scram_stored_key, scram_server_key)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
 _SESSION: Final = """/* hot:accounts.session */
 SELECT account_id, session_id, ends_at < now() OR idle_ends_at < now() AS over,
 used_at < now() - make_interval(secs => $3) AS stale,
@@ -104,10 +107,11 @@ class PostgresCredentials:
         await self._pool.execute(_TOUCH_APP, partition, account_id, app_password_id)
 
     async def new_app_password(
-        self, partition: int, account_id: int, app_password_id: int, digest: bytes, label: str, protocols: list[str]
-    ) -> None:
-        """Keep a new app password's digest."""
-        await self._pool.execute(_NEW_APP, partition, account_id, app_password_id, digest, label, protocols)
+        self, partition: int, account_id: int, app_password_id: int, digest: bytes, label: str, protocols: list[str],
+        verifier: Verifier,
+    ) -> None:  # fmt: skip
+        """Keep a new app password's digest, and its verifier for SCRAM."""
+        await self._pool.execute(_NEW_APP, partition, account_id, app_password_id, digest, label, protocols, *verifier)
 
     async def session(self, partition: int, digest: bytes, stale_seconds: float) -> SessionRow | None:
         """The session of a token; `stale` when its last use was recorded longer ago than so many seconds."""

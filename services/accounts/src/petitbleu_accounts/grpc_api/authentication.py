@@ -9,6 +9,7 @@ from petitbleu_accounts.errors import wrong_credential
 from petitbleu_accounts.grpc_api.answer import answered
 from petitbleu_accounts.grpc_api.directory import account_message
 from petitbleu_accounts.service.authentication import Authentication
+from petitbleu_accounts.service.scram import Scram
 from petitbleu_kit.identity import Principal
 from petitbleu_kit.rpc import caller
 
@@ -24,8 +25,9 @@ def person() -> Principal:
 class AuthenticationApi(accounts_pb2_grpc.AuthenticationServiceServicer):
     """Who is it."""
 
-    def __init__(self, authentication: Authentication) -> None:
+    def __init__(self, authentication: Authentication, scram: Scram) -> None:
         self._authentication = authentication
+        self._scram = scram
 
     @answered
     async def Authenticate(
@@ -40,12 +42,25 @@ class AuthenticationApi(accounts_pb2_grpc.AuthenticationServiceServicer):
             )
         elif kind == "bearer":
             who = await self._authentication.by_token(request.bearer, request.client_ip)
+        elif kind == "scram":
+            proof = request.scram
+            who = await self._authentication.by_proof(
+                proof.login, proof.auth_message, proof.client_proof, request.protocol, request.client_ip
+            )
         else:
             raise wrong_credential()
         return accounts_pb2.AuthenticateResponse(
             principal=who.principal, account=account_message(who.account), session_id=who.session_id,
-            expires_at=who.expires_at, standing=who.standing,
+            expires_at=who.expires_at, standing=who.standing, server_signature=who.server_signature,
         )  # fmt: skip
+
+    @answered
+    async def GetScramSalt(
+        self, request: accounts_pb2.GetScramSaltRequest, _context: Any
+    ) -> accounts_pb2.GetScramSaltResponse:
+        """Say what an exchange begins with."""
+        salt, iterations = await self._scram.salt(request.login)
+        return accounts_pb2.GetScramSaltResponse(salt=salt, iterations=iterations)
 
     @answered
     async def CheckStanding(

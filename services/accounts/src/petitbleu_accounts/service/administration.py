@@ -21,6 +21,7 @@ from petitbleu_accounts.errors import AccountsError, Fault
 from petitbleu_accounts.ports import MailStore
 from petitbleu_accounts.service.identities import Identities
 from petitbleu_accounts.service.memory import CredentialMemory
+from petitbleu_accounts.service.scram import Scram
 from petitbleu_kit.ids import new_row_id
 from petitbleu_kit.logs import get_logger
 
@@ -37,7 +38,7 @@ class Administration:
     def __init__(
         self, settings: Settings, directory: PostgresDirectory, accounts: PostgresAccounts, changes: PostgresChanges,
         aliases: PostgresAliases, credentials: PostgresCredentials, passwords: PasswordPool, store: MailStore,
-        memory: CredentialMemory, identities: Identities,
+        memory: CredentialMemory, identities: Identities, scram: Scram,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._directory = directory
@@ -49,6 +50,7 @@ class Administration:
         self._store = store
         self._memory = memory
         self._identities = identities
+        self._scram = scram
 
     async def create_tenant(self, name: str) -> TenantRow:
         """Make a tenant."""
@@ -233,6 +235,12 @@ class Administration:
             raise AssertionError("an app password of ours always has a digest")
         app_password_id = new_row_id()
         await self._credentials.new_app_password(
-            key.partition, key.account_id, app_password_id, digest, label, sorted(set(protocols))
+            key.partition,
+            key.account_id,
+            app_password_id,
+            digest,
+            label,
+            sorted(set(protocols)),
+            await self._scram.verifier(key.partition, key.account_id, password),
         )
         return password, app_password_id

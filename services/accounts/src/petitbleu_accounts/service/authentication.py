@@ -6,7 +6,7 @@ Every refusal is the same answer after the same work: an unknown login costs a h
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from prometheus_client import Counter
@@ -23,6 +23,7 @@ from petitbleu_accounts.domain.standing import Standing, decode, mark_of
 from petitbleu_accounts.errors import AccountsError, Fault, wrong_credential
 from petitbleu_accounts.service.limits import LoginLimits
 from petitbleu_accounts.service.memory import CredentialMemory, Known
+from petitbleu_accounts.service.scram import Scram
 from petitbleu_kit.identity import Principal, Signer, principal_claims
 from petitbleu_kit.ids import new_row_id, partition_of_account
 from petitbleu_kit.logs import security_logger
@@ -46,6 +47,7 @@ class Authenticated:
     session_id: int
     expires_at: int
     standing: bytes
+    server_signature: bytes = b""
 
 
 class Authentication:
@@ -53,7 +55,7 @@ class Authentication:
 
     def __init__(
         self, settings: Settings, credentials: PostgresCredentials, accounts: PostgresAccounts, changes: PostgresChanges,
-        passwords: PasswordPool, limits: LoginLimits, memory: CredentialMemory, signer: Signer,
+        passwords: PasswordPool, limits: LoginLimits, memory: CredentialMemory, signer: Signer, scram: Scram,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._credentials = credentials
@@ -63,6 +65,7 @@ class Authentication:
         self._limits = limits
         self._memory = memory
         self._signer = signer
+        self._scram = scram
         self._principals: dict[tuple[int, int, int], tuple[Known, str, int]] = {}
 
     async def by_password(self, login: str, password: str, protocol: str, client_ip: str) -> Authenticated:
@@ -141,6 +144,27 @@ class Authentication:
         if not stands or account.state is not State.ACTIVE:
             raise wrong_credential()
         return account
+
+    async def by_proof(self, login: str, message: bytes, proof: bytes, protocol: str, client_ip: str) -> Authenticated:
+        """Check the proof of an app password (RFC 5802).
+
+        Raises:
+            AccountsError: WRONG_CREDENTIAL, or LIMITED after too many tries, those with passwords counted with them.
+        """
+        want = wanted(login)
+        taken = await self._limits.take(want.address if want is not None and want.domain else login[:320], client_ip)
+        try:
+            proved = await self._scram.check(login, message, proof, protocol)
+            known = Known(await self._account(proved.account_id), credential_id=proved.app_password_id)
+        except AccountsError as error:
+            if error.fault is Fault.WRONG_CREDENTIAL:
+                self._note_failure("scram", client_ip, protocol)
+            else:
+                await self._limits.give_back(taken)
+            raise
+        await self._limits.give_back(taken)
+        _checked.labels(kind="scram", outcome="right").inc()
+        return replace(self._signed(known), server_signature=proved.server_signature)
 
     async def by_token(self, token: str, client_ip: str) -> Authenticated:
         """Check a bearer token of a session.

@@ -32,12 +32,32 @@ class GrpcLogins:
         """Check a bearer session."""
         return await self._ask(accounts_pb2.AuthenticateRequest(bearer=token, protocol=PROTOCOL, client_ip=client))
 
-    async def _ask(self, request: accounts_pb2.AuthenticateRequest) -> Submitter:
+    async def scram_salt(self, login: str) -> tuple[bytes, int]:
+        """Ask what a SCRAM exchange begins with."""
+        request = accounts_pb2.GetScramSaltRequest(login=login)
         try:
-            answer = await self._peer.call(self._stub.Authenticate, request, timeout=self._seconds)
+            answer = await self._peer.call(self._stub.GetScramSalt, request, timeout=self._seconds)
         except grpc.aio.AioRpcError as error:
             raise _error(error) from None
+        return answer.salt, answer.iterations
+
+    async def by_proof(self, login: str, message: bytes, proof: bytes, client: str) -> tuple[Submitter, bytes]:
+        """Check the proof of an app password."""
+        credential = accounts_pb2.ScramCredential(login=login, auth_message=message, client_proof=proof)
+        answer = await self._authenticate(
+            accounts_pb2.AuthenticateRequest(scram=credential, protocol=PROTOCOL, client_ip=client)
+        )
+        return _submitter(answer.account, answer.standing), answer.server_signature
+
+    async def _ask(self, request: accounts_pb2.AuthenticateRequest) -> Submitter:
+        answer = await self._authenticate(request)
         return _submitter(answer.account, answer.standing)
+
+    async def _authenticate(self, request: accounts_pb2.AuthenticateRequest) -> accounts_pb2.AuthenticateResponse:
+        try:
+            return await self._peer.call(self._stub.Authenticate, request, timeout=self._seconds)
+        except grpc.aio.AioRpcError as error:
+            raise _error(error) from None
 
     async def standing(self, submitter: Submitter) -> Submitter:
         """Ask whether a login still stands."""

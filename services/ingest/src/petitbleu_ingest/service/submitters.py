@@ -34,6 +34,14 @@ class Logins(Protocol):
         """By a bearer session."""
         ...
 
+    async def scram_salt(self, login: str) -> tuple[bytes, int]:
+        """Return salt and iterations that a SCRAM exchange begins with, whoever it is."""
+        ...
+
+    async def by_proof(self, login: str, message: bytes, proof: bytes, client: str) -> tuple[Submitter, bytes]:
+        """By the proof of an app password (RFC 5802); the server's signature comes with it."""
+        ...
+
     async def standing(self, submitter: Submitter) -> Submitter:
         """Return somebody who logged in a while ago as they are now."""
         ...

@@ -91,7 +91,9 @@ def _helo(smtp: MailExchanger, command: Helo) -> None:
     session.about_client = None  # what is known is of the other name
     session.extended_smtp = command.extended
     if command.extended:
-        smtp.reply(smtp.door.ehlo_reply(tls=session.cipher is not None, address=session.address))
+        smtp.reply(
+            smtp.door.ehlo_reply(tls=session.cipher is not None, address=session.address, end_point=session.end_point)
+        )
     else:
         smtp.reply(smtp.door.helo_reply)
 

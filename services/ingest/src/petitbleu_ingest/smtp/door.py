@@ -81,8 +81,11 @@ class Door:
         mapped = getattr(parsed, "ipv4_mapped", None)
         return any((mapped or parsed) in network for network in self.proxies)
 
-    def ehlo_reply(self, *, tls: bool, address: str = "") -> bytes:
-        """Reply to EHLO (RFC 5321 §4.1.1.1); `tls` says whether the session is under TLS already, `address` is the client's."""
+    def ehlo_reply(self, *, tls: bool, address: str = "", end_point: bytes = b"") -> bytes:
+        """Reply to EHLO (RFC 5321 §4.1.1.1).
+
+        `tls` says whether the session is under TLS already, `address` is the client's, `end_point` what an exchange can be bound to.
+        """
         settings = self.settings
         words = [
             self.hostname,
@@ -97,7 +100,7 @@ class Door:
             "HELP",
         ]
         if self.submission is not None:
-            mechanisms = self.submission.mechanisms(address, tls=tls)
+            mechanisms = self.submission.mechanisms(address, tls=tls, end_point=end_point)
             latest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + MAX_HOLD_SECONDS))
             words.insert(-1, f"FUTURERELEASE {MAX_HOLD_SECONDS} {latest}")  # RFC 4865 §3
             if mechanisms:  # RFC 4954 §3

@@ -43,6 +43,7 @@ def begin(smtp: MailExchanger) -> None:
 
 
 async def _handshake(smtp: MailExchanger, context: ssl.SSLContext) -> None:
+    end_point = smtp.door.certificate.end_point  # of the same reading of the files as the context
     plain = smtp.peer
     wire = smtp.wire
     if plain is None or wire is None:
@@ -71,6 +72,7 @@ async def _handshake(smtp: MailExchanger, context: ssl.SSLContext) -> None:
     smtp.at = 0
     smtp.mx.forget()
     smtp.mx.cipher = cipher_of(secure) or "TLS"
+    smtp.mx.end_point = end_point
     smtp.start_reading()
     smtp.proceed()
 

@@ -19,6 +19,8 @@ from petitbleu_ingest.service.submitters import (
     TooManyTriesError,
     WrongCredentialError,
 )
+from petitbleu_ingest.smtp import scram
+from petitbleu_ingest.smtp.scram import ScramExchange
 from petitbleu_kit.logs import get_logger, security_logger
 from petitbleu_mail import sasl
 from petitbleu_mail.headers import Headers
@@ -35,7 +37,7 @@ _WELCOME: Final = b"235 2.7.0 Welcome\r\n"
 _GO_ON: Final = b"334 \r\n"
 # RFC 7628 §3.2.2: the client answers this with a lone kvsep, and hears the refusal then
 _TOKEN_REFUSED: Final = b"334 " + base64.b64encode(b'{"status":"invalid_token"}') + b"\r\n"
-_MECHANISMS: Final = ("PLAIN", "OAUTHBEARER")
+_MECHANISMS: Final = ("PLAIN", "OAUTHBEARER", scram.MECHANISM)
 _MAX_FAILURES: Final = 3
 _ODDITIES: Final = {
     Oddity.LINE_END: Refusal.HEADER_LINE_END,
@@ -63,36 +65,46 @@ class Submission:
     implicit_tls: bool = False
     clear_on_loopback: bool = False
 
-    def mechanisms(self, address: str, *, tls: bool) -> tuple[str, ...]:
-        """Mechanisms that a client may use now: none in clear (RFC 4954 §4, RFC 8314 §4.1)."""
+    def mechanisms(self, address: str, *, tls: bool, end_point: bytes) -> tuple[str, ...]:
+        """Mechanisms that a client may use now: none in clear (RFC 4954 §4, RFC 8314 §4.1), -PLUS where it can bind to the connection."""
+        if tls and end_point:
+            return (*_MECHANISMS, scram.BOUND)
         return _MECHANISMS if tls or (self.clear_on_loopback and address in _LOOPBACK) else ()
 
 
 class Exchange:
-    """An AUTH under way: the mechanism, and whether its refusal was told already (OAUTHBEARER)."""
+    """An AUTH under way: the mechanism, whether its refusal was told already (OAUTHBEARER), and where SCRAM stands."""
 
-    __slots__ = ("mechanism", "refused")
+    __slots__ = ("mechanism", "refused", "scram")
 
-    def __init__(self, mechanism: str) -> None:
+    def __init__(self, mechanism: str, exchange: ScramExchange | None = None) -> None:
         self.mechanism = mechanism
         self.refused = False
+        self.scram = exchange
 
 
 def begin(smtp: MailExchanger, command: Auth, submission: Submission) -> None:
     """AUTH."""
     if smtp.mx.host_name is None:
         smtp.refuse(Refusal.HELLO_FIRST)
-    elif smtp.mx.submitter is not None or smtp.transaction is not None:  # RFC 4954 §4
+        return
+    if smtp.mx.submitter is not None or smtp.transaction is not None:  # RFC 4954 §4
         smtp.refuse(Refusal.AUTH_ALREADY)
-    elif not submission.mechanisms(smtp.mx.address, tls=smtp.mx.cipher is not None):
+        return
+    offered = submission.mechanisms(smtp.mx.address, tls=smtp.mx.cipher is not None, end_point=smtp.mx.end_point)
+    if not offered:
         smtp.refuse(Refusal.AUTH_NEEDS_TLS)
-    elif command.mechanism not in _MECHANISMS:
+    elif command.mechanism not in offered:
         smtp.refuse(Refusal.AUTH_UNKNOWN)
-    elif command.initial is None:
-        smtp.mx.exchange = Exchange(command.mechanism)
-        smtp.reply(_GO_ON)
     else:
-        _respond(smtp, submission, Exchange(command.mechanism), command.initial)
+        exchange = Exchange(command.mechanism)
+        if command.mechanism in {scram.MECHANISM, scram.BOUND}:
+            exchange.scram = ScramExchange(submission.logins, smtp.mx.address, command.mechanism, smtp.mx.end_point)
+        if command.initial is None:
+            smtp.mx.exchange = exchange
+            smtp.reply(_GO_ON)
+        else:
+            _respond(smtp, submission, exchange, command.initial)
 
 
 def go_on(smtp: MailExchanger, line: bytes, submission: Submission, exchange: Exchange) -> None:
@@ -107,8 +119,13 @@ def go_on(smtp: MailExchanger, line: bytes, submission: Submission, exchange: Ex
 
 
 def _respond(smtp: MailExchanger, submission: Submission, exchange: Exchange, line: bytes) -> None:
+    work: Awaitable[Submitter | None] | None
     try:
-        work = _work(submission.logins, exchange.mechanism, sasl.decode(line), smtp.mx.address)
+        response = sasl.decode(line)
+        if exchange.scram is not None:
+            work = _scram_step(smtp, exchange, exchange.scram, response)
+        else:
+            work = _work(submission.logins, exchange.mechanism, response, smtp.mx.address)
     except sasl.SaslError:
         work = None
     if work is None:
@@ -134,9 +151,23 @@ def _work(logins: Logins, mechanism: str, response: bytes, client: str) -> Await
     return logins.by_password(answer.login, answer.password, client)
 
 
-async def _check(smtp: MailExchanger, work: Awaitable[Submitter], exchange: Exchange) -> None:
+async def _scram_step(
+    smtp: MailExchanger, exchange: Exchange, under_way: ScramExchange, response: bytes
+) -> Submitter | None:
+    """Answer a response of SCRAM; who it is once nothing is left to be said."""
+    challenge = await under_way.answer(response)
+    if challenge:
+        smtp.mx.exchange = exchange
+        smtp.reply(b"334 %b\r\n" % challenge)
+        return None
+    return under_way.submitter
+
+
+async def _check(smtp: MailExchanger, work: Awaitable[Submitter | None], exchange: Exchange) -> None:
     try:
         submitter = await work
+    except sasl.SaslError:
+        smtp.refuse(Refusal.AUTH_UNREADABLE)
     except WrongCredentialError:
         if exchange.mechanism == "OAUTHBEARER":
             exchange.refused = True
@@ -154,10 +185,11 @@ async def _check(smtp: MailExchanger, work: Awaitable[Submitter], exchange: Exch
         _log.exception("login failed")
         smtp.reply(REFUSAL_WIRE[Refusal.AUTH_TROUBLE])
     else:
-        metrics.logins.labels("done").inc()
-        smtp.mx.submitter = submitter
-        smtp.mx.stands_until = smtp.loop.time() + smtp.door.settings.submission_standing_seconds
-        smtp.reply(_WELCOME)
+        if submitter is not None:
+            metrics.logins.labels("done").inc()
+            smtp.mx.submitter = submitter
+            smtp.mx.stands_until = smtp.loop.time() + smtp.door.settings.submission_standing_seconds
+            smtp.reply(_WELCOME)
     if not smtp.ended:
         smtp.proceed()
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509 import load_pem_x509_certificate
+
 from petitbleu_ingest import metrics
 from petitbleu_kit.logs import get_logger
 
@@ -21,6 +25,22 @@ def make_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+def end_point_of(pem: bytes) -> bytes:
+    """Return `tls-server-end-point` of a certificate, the first of the file (RFC 5929 §4.1); empty where it is not defined.
+
+    It is the hash of the certificate by the hash of its signature, MD5 and SHA-1 replaced by SHA-256; a signature without a hash
+    (RFC 8410) has none.
+    """
+    try:
+        certificate = load_pem_x509_certificate(pem)
+        algorithm = certificate.signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm):
+        return b""
+    if algorithm is None:
+        return b""
+    return certificate.fingerprint(SHA256() if algorithm.name in {"md5", "sha1"} else algorithm)
+
+
 class Certificate:
     """The context in use; `poll` makes a new one when a file changed."""
 
@@ -28,6 +48,8 @@ class Certificate:
         self._files = (certificate, key) if certificate is not None and key is not None else None
         self._stamp: tuple[int, ...] | None = None
         self.context: ssl.SSLContext | None = None
+        self.end_point = b""
+        """What binds an exchange to a connection under this certificate (RFC 5929 §4.1), empty where that is not defined."""
 
     async def poll(self) -> None:
         """Look at the files; a pair that does not load is logged, and the old one stays."""
@@ -40,6 +62,7 @@ class Certificate:
             if stamp == self._stamp:
                 return
             self.context = make_context(certificate, key)
+            self.end_point = end_point_of(certificate.read_bytes())
         except (OSError, ssl.SSLError) as error:
             metrics.tls_reloads.labels("failed").inc()
             _log.warning("certificate not loaded", error_type=type(error).__qualname__)

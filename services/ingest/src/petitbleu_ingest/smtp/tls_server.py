@@ -104,6 +104,7 @@ class TlsServer:
     async def _shake_hands(self, client: socket.socket, context: ssl.SSLContext, address: str, ticket: object) -> None:
         smtp = MailExchanger(self._door)
         smtp.admitted(address, ticket)
+        smtp.mx.end_point = self._door.certificate.end_point
         done = False
         try:
             await self._door.loop.connect_accepted_socket(

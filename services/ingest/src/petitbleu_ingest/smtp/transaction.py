@@ -33,6 +33,7 @@ class MxSession(Session):
         self.submitter: Submitter | None = None
         self.exchange: Exchange | None = None
         self.failures = 0
+        self.end_point = b""  # of the certificate that TLS began with
         self.stands_until = 0.0  # of the loop's clock
 
     def forget(self) -> None:

@@ -443,6 +443,7 @@ class AuthenticateRequest(_message.Message):
 
     PASSWORD_FIELD_NUMBER: _builtins.int
     BEARER_FIELD_NUMBER: _builtins.int
+    SCRAM_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
     CLIENT_IP_FIELD_NUMBER: _builtins.int
     bearer: _builtins.str
@@ -455,19 +456,24 @@ class AuthenticateRequest(_message.Message):
     def password(self) -> Global___PasswordCredential:
         """Address and password (main or app password)."""
 
+    @_builtins.property
+    def scram(self) -> Global___ScramCredential:
+        """Proof of an app password."""
+
     def __init__(
         self,
         *,
         password: Global___PasswordCredential | None = ...,
         bearer: _builtins.str = ...,
+        scram: Global___ScramCredential | None = ...,
         protocol: _builtins.str = ...,
         client_ip: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bearer", b"bearer", "credential", b"credential", "password", b"password"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bearer", b"bearer", "credential", b"credential", "password", b"password", "scram", b"scram"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bearer", b"bearer", "client_ip", b"client_ip", "credential", b"credential", "password", b"password", "protocol", b"protocol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bearer", b"bearer", "client_ip", b"client_ip", "credential", b"credential", "password", b"password", "protocol", b"protocol", "scram", b"scram"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_credential: _TypeAlias = _typing.Literal["password", "bearer"]  # noqa: Y015
+    _WhichOneofReturnType_credential: _TypeAlias = _typing.Literal["password", "bearer", "scram"]  # noqa: Y015
     _WhichOneofArgType_credential: _TypeAlias = _typing.Literal["credential", b"credential"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_credential) -> _WhichOneofReturnType_credential | None: ...
 
@@ -500,6 +506,84 @@ class PasswordCredential(_message.Message):
 Global___PasswordCredential: _TypeAlias = PasswordCredential  # noqa: Y015
 
 @_typing.final
+class ScramCredential(_message.Message):
+    """Proof by SCRAM-SHA-256 (RFC 5802 §3, RFC 7677) of having an app password."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGIN_FIELD_NUMBER: _builtins.int
+    AUTH_MESSAGE_FIELD_NUMBER: _builtins.int
+    CLIENT_PROOF_FIELD_NUMBER: _builtins.int
+    login: _builtins.str
+    """The login, an address of the account."""
+    auth_message: _builtins.bytes
+    """AuthMessage, whose nonces and channel binding the caller has checked."""
+    client_proof: _builtins.bytes
+    """ClientProof, 32 octets."""
+    def __init__(
+        self,
+        *,
+        login: _builtins.str = ...,
+        auth_message: _builtins.bytes = ...,
+        client_proof: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_message", b"auth_message", "client_proof", b"client_proof", "login", b"login"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScramCredential: _TypeAlias = ScramCredential  # noqa: Y015
+
+@_typing.final
+class GetScramSaltRequest(_message.Message):
+    """Who begins an exchange."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGIN_FIELD_NUMBER: _builtins.int
+    login: _builtins.str
+    """The login."""
+    def __init__(
+        self,
+        *,
+        login: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["login", b"login"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScramSaltRequest: _TypeAlias = GetScramSaltRequest  # noqa: Y015
+
+@_typing.final
+class GetScramSaltResponse(_message.Message):
+    """What it begins with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SALT_FIELD_NUMBER: _builtins.int
+    ITERATIONS_FIELD_NUMBER: _builtins.int
+    salt: _builtins.bytes
+    """Salt, 16 octets."""
+    iterations: _builtins.int
+    """Iterations."""
+    def __init__(
+        self,
+        *,
+        salt: _builtins.bytes = ...,
+        iterations: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["iterations", b"iterations", "salt", b"salt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScramSaltResponse: _TypeAlias = GetScramSaltResponse  # noqa: Y015
+
+@_typing.final
 class AuthenticateResponse(_message.Message):
     """Who it is."""
 
@@ -510,6 +594,7 @@ class AuthenticateResponse(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
+    SERVER_SIGNATURE_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """Signed principal for `x-principal` metadata: a JWT (EdDSA, iss accounts) valid a few minutes."""
     session_id: _builtins.int
@@ -518,6 +603,8 @@ class AuthenticateResponse(_message.Message):
     """Unix seconds at which the principal expires."""
     standing: _builtins.bytes
     """What CheckStanding is asked with later: it names the credential, and is none."""
+    server_signature: _builtins.bytes
+    """ServerSignature where the credential was a proof (RFC 5802 §3)."""
     @_builtins.property
     def account(self) -> Global___Account:
         """The same facts, in clear for the caller."""
@@ -530,10 +617,11 @@ class AuthenticateResponse(_message.Message):
         session_id: _builtins.int = ...,
         expires_at: _builtins.int = ...,
         standing: _builtins.bytes = ...,
+        server_signature: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "expires_at", b"expires_at", "principal", b"principal", "session_id", b"session_id", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "expires_at", b"expires_at", "principal", b"principal", "server_signature", b"server_signature", "session_id", b"session_id", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -249,6 +249,11 @@ class AuthenticationServiceStub:
                 request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateResponse.FromString,
                 _registered_method=True)
+        self.GetScramSalt = channel.unary_unary(
+                '/petitbleu.accounts.v1.AuthenticationService/GetScramSalt',
+                request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetScramSaltRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetScramSaltResponse.FromString,
+                _registered_method=True)
         self.CheckStanding = channel.unary_unary(
                 '/petitbleu.accounts.v1.AuthenticationService/CheckStanding',
                 request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CheckStandingRequest.SerializeToString,
@@ -273,6 +278,14 @@ class AuthenticationServiceServicer:
     def Authenticate(self, request, context):
         """Authenticate checks a password, an app password or a bearer token and returns a signed principal.
         UNAUTHENTICATED for every wrong credential alike; RESOURCE_EXHAUSTED when the login is limited.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetScramSalt(self, request, context):
+        """GetScramSalt gives what a SCRAM exchange (RFC 5802) begins with: that of the account, or for a login without one that is always the
+        same for it, so that nobody learns who exists. Callers: ingest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -307,6 +320,11 @@ def add_AuthenticationServiceServicer_to_server(servicer, server):
                     servicer.Authenticate,
                     request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateRequest.FromString,
                     response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateResponse.SerializeToString,
+            ),
+            'GetScramSalt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetScramSalt,
+                    request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetScramSaltRequest.FromString,
+                    response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetScramSaltResponse.SerializeToString,
             ),
             'CheckStanding': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckStanding,
@@ -352,6 +370,33 @@ class AuthenticationService:
             '/petitbleu.accounts.v1.AuthenticationService/Authenticate',
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateRequest.SerializeToString,
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.AuthenticateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetScramSalt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.accounts.v1.AuthenticationService/GetScramSalt',
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetScramSaltRequest.SerializeToString,
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.GetScramSaltResponse.FromString,
             options,
             channel_credentials,
             insecure,

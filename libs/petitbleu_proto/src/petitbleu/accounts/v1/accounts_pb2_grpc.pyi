@@ -110,6 +110,10 @@ class AuthenticationServiceStub:
     """Authenticate checks a password, an app password or a bearer token and returns a signed principal.
     UNAUTHENTICATED for every wrong credential alike; RESOURCE_EXHAUSTED when the login is limited.
     """
+    GetScramSalt: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetScramSaltRequest, _accounts_pb2.GetScramSaltResponse]
+    """GetScramSalt gives what a SCRAM exchange (RFC 5802) begins with: that of the account, or for a login without one that is always the
+    same for it, so that nobody learns who exists. Callers: ingest.
+    """
     CheckStanding: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CheckStandingRequest, _accounts_pb2.CheckStandingResponse]
     """CheckStanding says whether a credential that was right before still is, without it: UNAUTHENTICATED when its password was changed,
     its app password or session ended, or its account is not active. Callers: ingest.
@@ -127,6 +131,10 @@ class AuthenticationServiceAsyncStub(AuthenticationServiceStub):
     Authenticate: _aio.UnaryUnaryMultiCallable[_accounts_pb2.AuthenticateRequest, _accounts_pb2.AuthenticateResponse]  # type: ignore[assignment]
     """Authenticate checks a password, an app password or a bearer token and returns a signed principal.
     UNAUTHENTICATED for every wrong credential alike; RESOURCE_EXHAUSTED when the login is limited.
+    """
+    GetScramSalt: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetScramSaltRequest, _accounts_pb2.GetScramSaltResponse]  # type: ignore[assignment]
+    """GetScramSalt gives what a SCRAM exchange (RFC 5802) begins with: that of the account, or for a login without one that is always the
+    same for it, so that nobody learns who exists. Callers: ingest.
     """
     CheckStanding: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CheckStandingRequest, _accounts_pb2.CheckStandingResponse]  # type: ignore[assignment]
     """CheckStanding says whether a credential that was right before still is, without it: UNAUTHENTICATED when its password was changed,
@@ -148,6 +156,16 @@ class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_accounts_pb2.AuthenticateResponse, _abc.Awaitable[_accounts_pb2.AuthenticateResponse]]:
         """Authenticate checks a password, an app password or a bearer token and returns a signed principal.
         UNAUTHENTICATED for every wrong credential alike; RESOURCE_EXHAUSTED when the login is limited.
+        """
+
+    @_abc_1.abstractmethod
+    def GetScramSalt(
+        self,
+        request: _accounts_pb2.GetScramSaltRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.GetScramSaltResponse, _abc.Awaitable[_accounts_pb2.GetScramSaltResponse]]:
+        """GetScramSalt gives what a SCRAM exchange (RFC 5802) begins with: that of the account, or for a login without one that is always the
+        same for it, so that nobody learns who exists. Callers: ingest.
         """
 
     @_abc_1.abstractmethod
