@@ -48,6 +48,22 @@ class _Security:
         return self.kind not in {"opportunistic", "testing"}
 
 
+class UnfitError(Exception):
+    """No exchanger of the domain that can be reached takes such a letter; `lasting` unless one that cannot be reached now might."""
+
+    def __init__(self, reply: Reply, *, lasting: bool) -> None:
+        super().__init__(reply.text)
+        self.reply = reply
+        self.lasting = lasting
+
+
+def _unfit(lack: Reply, failure: SessionError | NoExchangerError | None) -> UnfitError:
+    """Say what becomes of a letter that the exchangers lack something for, where another one failed (or none)."""
+    if failure is None or (isinstance(failure, NoExchangerError) and failure.lasting):
+        return UnfitError(lack, lasting=True)
+    return UnfitError(failure.reply, lasting=False)
+
+
 class SmtpTransport:
     """Implements `Transport`.
 
@@ -94,6 +110,10 @@ class SmtpTransport:
         optional = letter.tls_optional and not letter.require_tls  # RFC 8689 §4.1
         key = f"{destination} tls" if letter.require_tls else f"{destination} any" if optional else destination
         kept = self._kept(key)
+        if kept is not None and kept.lacks(letter) is not None and self._single(destination) is None:
+            # it is for other letters; this one looks for an exchanger that takes it
+            await self._keep(key, kept)
+            kept = None
         if kept is not None:
             answers = await kept.send(letter)
             if kept.begun or not _broken(answers):
@@ -101,7 +121,10 @@ class SmtpTransport:
                 return answers
             # it was ended while nobody looked; nothing of the letter was answered
         try:
-            session = await self._open(destination, require_tls=letter.require_tls, optional=optional)
+            session = await self._open(destination, letter, optional=optional)
+        except UnfitError as error:
+            verdict = Verdict.REFUSED if error.lasting else Verdict.DEFERRED
+            return [Answer(one.number, verdict, error.reply) for one in letter.recipients]
         except NoExchangerError as error:
             verdict = Verdict.REFUSED if error.lasting else Verdict.DEFERRED
             return [Answer(one.number, verdict, error.reply, reached=error.lasting) for one in letter.recipients]
@@ -124,7 +147,12 @@ class SmtpTransport:
 
     async def _keep(self, destination: str, session: Session) -> None:
         idle = self._idle[destination]
-        if session.usable and session.letters < _LETTERS_A_SESSION and len(idle) < _IDLE_A_DESTINATION:
+        if (
+            session.usable
+            and not session.passing
+            and session.letters < _LETTERS_A_SESSION
+            and len(idle) < _IDLE_A_DESTINATION
+        ):
             idle.append((time.monotonic() + _IDLE_SECONDS, session))
         else:
             await session.quit()
@@ -150,16 +178,22 @@ class SmtpTransport:
 
     # -- new sessions --------------------------------------------------------------------------------------------------
 
-    async def _open(self, destination: str, *, require_tls: bool, optional: bool) -> Session:
-        """Open a session with the first exchanger that takes one.
+    def _single(self, destination: str) -> tuple[str, int] | None:
+        """Return the only server there is for a destination: an operator's route, or the smart host."""
+        return _host_and_port(destination) or self._relay
+
+    async def _open(self, destination: str, letter: Letter, *, optional: bool) -> Session:
+        """Open a session with the first exchanger that takes one, and the letter with all that it needs.
 
         Raises:
             NoExchangerError: there is none.
             SessionError: none takes one now.
+            UnfitError: those that do lack what the letter needs.
         """
-        given = _host_and_port(destination)
-        if given is not None or self._relay is not None:
-            host, port = given or self._relay or ("", 0)
+        require_tls = letter.require_tls
+        single = self._single(destination)
+        if single is not None:
+            host, port = single
             # RFC 8689 §4.2.1: a verified server, the operator's own too
             return await self._talk(host, port, host, _Security("webpki" if require_tls else "opportunistic"), NOBODY)
         found = await self._exchangers.of(destination)
@@ -169,22 +203,30 @@ class SmtpTransport:
         # RFC 8460 §3: what goes whatever TLS is like, as reports do, is in no report
         watch = None if optional or destination.startswith("[") else self._watch
         failure: SessionError | NoExchangerError | None = None
+        lack: Reply | None = None
         for exchanger in found:
             witness = Witness(watch, destination, exchanger.host)
             if trouble is not None:
                 witness.aside(sts_policy(destination, None), trouble)
             try:
-                if optional:
-                    return await self._exchanger(exchanger, _Security("opportunistic"), witness)
-                security = await self._security(destination, exchanger, policy, witness, require_tls=require_tls)
-                return await self._exchanger(exchanger, security, witness)
+                security = _Security("opportunistic")
+                if not optional:
+                    security = await self._security(destination, exchanger, policy, witness, require_tls=require_tls)
+                session = await self._exchanger(exchanger, security, witness)
             except (SessionError, NoExchangerError) as error:
                 # an exchanger that cannot be reached now is a reason to come again, whatever the others lack
                 lasting = isinstance(failure, NoExchangerError) and failure.lasting
                 failure = error if failure is None or lasting or isinstance(error, SessionError) else failure
-        if failure is None:
-            raise NoExchangerError(Reply(0, "4.4.4", "there is no exchanger", ""), lasting=False)
-        raise failure
+                continue
+            missing = session.lacks(letter)  # RFC 5321 §5.1: each in turn, until one takes it
+            if missing is None:
+                session.passing = lack is not None
+                return session
+            lack = lack or missing
+            await session.quit()
+        if lack is not None:
+            raise _unfit(lack, failure)
+        raise failure or NoExchangerError(Reply(0, "4.4.4", "there is no exchanger", ""), lasting=False)
 
     async def _exchanger(self, exchanger: Exchanger, security: _Security, witness: Witness) -> Session:
         addresses, _ = await self._exchangers.addresses(exchanger.host)

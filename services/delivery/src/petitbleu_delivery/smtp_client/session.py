@@ -73,6 +73,7 @@ class Session:
         letters: How many it has carried.
         usable: Whether it may carry another.
         begun: Whether octets of the last letter's message were sent.
+        passing: Whether it is with an exchanger that others are preferred to, for the sake of one letter; then it is not kept.
     """
 
     host: str
@@ -84,6 +85,7 @@ class Session:
     letters: int = 0
     usable: bool = True
     begun: bool = False
+    passing: bool = False
 
     @classmethod
     async def connect(cls, address: str, port: int, host: str, patience: Patience) -> Session:
@@ -167,7 +169,7 @@ class Session:
         Raises:
             NotInHandError: the letter is not ours any more; it was not sent to its end, and the connection is over.
         """
-        refused = self._cannot(letter)
+        refused = self.lacks(letter)
         if refused is not None:
             return [Answer(one.number, Verdict.REFUSED, refused) for one in letter.recipients]
         try:
@@ -190,8 +192,8 @@ class Session:
                     answers[one.number] = Answer(one.number, Verdict.DEFERRED, reply)
         return [answers[one.number] for one in letter.recipients]
 
-    def _cannot(self, letter: Letter) -> Reply | None:
-        """Say why this server cannot have this letter at all."""
+    def lacks(self, letter: Letter) -> Reply | None:
+        """Say why this server cannot have this letter at all; another exchanger of the domain may."""
         size = self.extensions.get("SIZE", "")
         if size.isdecimal() and 0 < int(size) < len(letter.body):  # RFC 1870 §6.1
             return Reply(0, "5.3.4", f"the server takes {size} octets, the message has {len(letter.body)}", self.host)
