@@ -37,7 +37,9 @@ def prepared_stack(
     data: Path, offset: int, environment: Mapping[str, str] | None = None, only: str = ONLY
 ) -> Iterator[Stack]:
     """A stack that is ready, with the tenant and the domain of these tests; `only` names its programs."""
-    stack = Stack(data, offset, only=only, environment=environment)
+    # nobody is written to by junior-guard, unless a test wants it
+    quiet = {"PETITBLEU_JUNIOR_GUARD_ALERT_SECONDS": "3600"}
+    stack = Stack(data, offset, only=only, environment={**quiet, **(environment or {})})
     stack.start()
     try:
         stack.wait_ready()
@@ -103,11 +105,14 @@ class DeliveryWorld:
         return name
 
     async def person(
-        self, name: str = "", *, guarded: bool = False, guardians: tuple[str, ...] = (), domain: str = DOMAIN
-    ) -> tuple[str, int]:
+        self, name: str = "", *, guarded: bool = False, guardians: tuple[str, ...] = (), domain: str = DOMAIN,
+        language: str = "",
+    ) -> tuple[str, int]:  # fmt: skip
         """Make an account; its address and id."""
         address = f"{name or 'person'}{next(_names)}@{domain}"
-        wanted = accounts_pb2.NewAccount(address=address, password=PASSWORD, guarded=guarded, guardians=guardians)
+        wanted = accounts_pb2.NewAccount(
+            address=address, password=PASSWORD, guarded=guarded, guardians=guardians, language=language
+        )
         made = await self.admin("CreateAccounts", accounts_pb2.CreateAccountsRequest(accounts=[wanted]))
         assert made.results[0].error == "", made.results[0].error
         account = made.results[0].account

@@ -32,6 +32,7 @@ class FakeRecords:
         self.decisions: dict[tuple[int, bytes], tuple[Verdict, bool]] = {}
         self.away = False
         self.room = 1000
+        self.told: list[bytes] = []
 
     def _present(self) -> None:
         if self.away:
@@ -70,6 +71,10 @@ class FakeRecords:
             )
         await self.record(rulings)
         return rulings
+
+    async def newcomers(self, rulings: Sequence[Ruling], now: datetime) -> None:
+        self._present()
+        self.told += [one.accepted_id for one in rulings]
 
     async def carried(self, account_id: int, accepted_id: bytes) -> None:
         self._present()
@@ -271,6 +276,7 @@ async def test_a_level_is_moved_by_hand_and_by_no_second_registration(scene: Sce
         answers = await scene.guard.check(asked)
         assert [n for n, one in enumerate(answers, 1) if one.verdict is Verdict.DELIVER] == delivered
         assert [one.newcomer for one in answers] == [False, False, level == 4]
+    assert scene.records.told == [mail(3).accepted_id]
     for level, account, fault in ((0, 7, Fault.BAD_LEVEL), (5, 7, Fault.BAD_LEVEL), (2, 9, Fault.NOT_A_CHILD)):
         with pytest.raises(GuardError) as refused:
             await scene.families.set_level(account, level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
@@ -33,16 +34,22 @@ def junior_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture
-async def own(junior_stack: Stack) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+@contextlib.asynccontextmanager
+async def own_database(stack: Stack) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """A connection as the database's administrator, looking at junior-guard's tables."""
-    layout = junior_stack.layout
+    layout = stack.layout
     connection = await asyncpg.connect(
         user="postgres", password=(layout.secrets / "postgres-postgres").read_text().strip(), database="petitbleu",
         host=str(layout.run / "pg"), server_settings={"search_path": "junior_guard"},
     )  # fmt: skip
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def own(junior_stack: Stack) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    async with own_database(junior_stack) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -114,6 +114,9 @@ class Model:
         waited, mail.why = mail.state == "waits", self.why_held(mail, now)
         if not mail.why:
             mail.state = "delivered"
+            if not self.lets_in(mail.sender, now):  # a newcomer, of whom guardians are told
+                self.stands.setdefault((mail.sender, True), ("", ""))
+                self.seen[mail.sender, True] = now
             return "deliver"
         if not waited and not self.has_room(mail):
             mail.state = "dropped"

@@ -372,7 +372,7 @@ def test_no_history_makes_the_guard_differ_from_the_model(shared: World) -> None
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=1000 if SOAK else 25, stateful_step_count=60, deadline=None, phases=[Phase.generate],
+            max_examples=1000 if SOAK else 15, stateful_step_count=60, deadline=None, phases=[Phase.generate],
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),

@@ -9,11 +9,13 @@ from typing import Final
 import asyncpg
 
 from petitbleu.junior_guard.v1 import family_pb2_grpc, junior_guard_pb2_grpc
+from petitbleu_junior_guard.adapters.alert_mail import AlertMail
 from petitbleu_junior_guard.adapters.correspondents import PostgresCorrespondents
 from petitbleu_junior_guard.adapters.families import PostgresFamilies
 from petitbleu_junior_guard.adapters.groups import PostgresGroups
 from petitbleu_junior_guard.adapters.guardianship import PostgresGuardianship
 from petitbleu_junior_guard.adapters.key_file import read_key
+from petitbleu_junior_guard.adapters.news import PostgresNews
 from petitbleu_junior_guard.adapters.records import PostgresRecords
 from petitbleu_junior_guard.adapters.store import StoreHeldMail
 from petitbleu_junior_guard.adapters.waiting import PostgresWaiting
@@ -21,6 +23,7 @@ from petitbleu_junior_guard.config import JuniorGuardSettings
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.grpc_api import ALLOWED, PERSON_METHODS, AdminServicer, GuardServicer
 from petitbleu_junior_guard.grpc_family import ChildServicer, FamilyServicer
+from petitbleu_junior_guard.service.alerts import Alerts
 from petitbleu_junior_guard.service.families import Families
 from petitbleu_junior_guard.service.guard import Guard
 from petitbleu_junior_guard.service.guardianship import Guardianship
@@ -99,6 +102,8 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     families = Families(PostgresFamilies(pool), seal)
     guardianship = Guardianship(PostgresGuardianship(pool), PostgresCorrespondents(pool), PostgresGroups(pool), seal)
     room = WaitingRoom(PostgresWaiting(pool), guard, seal)
+    accounts = Peer(settings.target("accounts"), "accounts", signer)
+    alerts = Alerts(PostgresNews(pool), AlertMail(accounts, store, settings.junior_guard_store_seconds), seal)
     server = make_server(
         IdentityInterceptor(
             NAME, Verifier(NAME, settings.identity_dir), PrincipalVerifier(settings.identity_dir),
@@ -124,6 +129,7 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
         raise StartupError(f"cannot bind its doors ({type(error).__name__})") from None
     async with background(
         forever("junior-guard.carry-out", settings.junior_guard_upkeep_seconds, room.complete),
+        forever("junior-guard.alerts", settings.junior_guard_alert_seconds, alerts.run),
         forever("junior-guard.expire", settings.junior_guard_upkeep_seconds, room.expire),
     ):
         await server.start()
@@ -133,5 +139,6 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
         await server.stop(_DRAIN_SECONDS)
     await health.stop()
     await store.close()
+    await accounts.close()
     await pool.close()
     _log.info("junior-guard stopped")

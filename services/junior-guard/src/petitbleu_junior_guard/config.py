@@ -29,6 +29,11 @@ class JuniorGuardSettings(ServiceSettings):
         gt=0,
         description="How often decisions that store did not carry out are repeated, and what waited too long expires.",
     )
+    junior_guard_alert_seconds: float = Field(
+        5,
+        gt=0,
+        description="How often it is looked whether guardians are to be told something; each is written to once an hour at most.",
+    )
     migrations_dir: Path = Field(
         _SOURCE_TREE if _SOURCE_TREE.is_dir() else _PACKAGE, description="Where the migrations are."
     )

@@ -21,6 +21,7 @@ class Fault(Enum):
     NOT_HELD = "no such message is held for this account"
     DECIDED_OTHERWISE = "the message was already decided on otherwise"
     DATABASE_AWAY = "the database does not answer"
+    PEER_AWAY = "a service that is needed does not answer"
     STORE_REFUSES = "store refuses to carry the decision out"
     STORE_AWAY = "store does not answer; repeat the decision"
 

@@ -31,6 +31,7 @@ _CODES: Final = {
     Fault.DECIDED_OTHERWISE: grpc.StatusCode.FAILED_PRECONDITION,
     Fault.STORE_REFUSES: grpc.StatusCode.FAILED_PRECONDITION,
     Fault.DATABASE_AWAY: grpc.StatusCode.UNAVAILABLE,
+    Fault.PEER_AWAY: grpc.StatusCode.UNAVAILABLE,
     Fault.STORE_AWAY: grpc.StatusCode.UNAVAILABLE,
 }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
 import msgspec
 
+from petitbleu_junior_guard.domain.alerts import NewsKind
 from petitbleu_junior_guard.domain.correspondents import Action, Known, Spoken
 from petitbleu_junior_guard.domain.rules import Item, Knowledge, Level, Reason, Verdict
 from petitbleu_junior_guard.domain.voices import Circle
@@ -156,6 +157,34 @@ class Entry(msgspec.Struct, frozen=True):
     sealed: bytes | None
 
 
+class NewsRow(msgspec.Struct, frozen=True):
+    """One thing to tell a guardian of one child; `messages` counts where something waits."""
+
+    account_id: int
+    kind: NewsKind
+    sealed: bytes
+    authenticated: bool
+    looks_alike: bool
+    since: datetime
+    messages: int
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A mail to a guardian; without rows there is nothing to tell any more."""
+
+    number: int
+    guardian_id: int
+    rows: Sequence[NewsRow]
+
+
+class Person(msgspec.Struct, frozen=True):
+    """What accounts says of an account."""
+
+    address: str
+    tenant_id: int
+    language: str
+
+
 class Records(Protocol):
     """What junior-guard keeps. Each call raises `GuardError(DATABASE_AWAY)` when it cannot be answered: never a guess."""
 
@@ -172,6 +201,10 @@ class Records(Protocol):
 
         What there is no room for is to be destroyed (HELD_LIMIT), and is counted; what waits already keeps its room.
         """
+        ...
+
+    async def newcomers(self, rulings: Sequence[Ruling], now: datetime) -> None:
+        """Have guardians told of senders who are new and whose mail was let in, of each once."""
         ...
 
     async def decide(self, account_id: int, accepted_id: bytes, verdict: Verdict, actor: str) -> Verdict | None:
@@ -284,6 +317,38 @@ class Groups(Protocol):
 
     async def list_for(self, account_id: int, actor: Actor) -> list[KnownGroup]:
         """Give a child's groups to a guardian."""
+        ...
+
+
+class News(Protocol):
+    """What guardians are to be told. Each call raises `GuardError`: DATABASE_AWAY."""
+
+    async def ring(self, now: datetime) -> None:
+        """Begin a letter to each guardian who is to be told something and was not written to for an hour."""
+        ...
+
+    async def letters(self, now: datetime) -> list[Letter]:
+        """Lease letters that are begun and not known to be durable."""
+        ...
+
+    async def done(self, letter: Letter) -> None:
+        """Forget a letter that is durable, and what is told by it."""
+        ...
+
+    async def remind(self, now: datetime) -> int:
+        """Have guardians told once more of what waits for three days; how many senders that are."""
+        ...
+
+
+class Post(Protocol):
+    """accounts and store, as alerts need them. Each call raises `GuardError`: PEER_AWAY."""
+
+    async def people(self, account_ids: Collection[int]) -> dict[int, Person]:
+        """Describe accounts that work; others are left out."""
+        ...
+
+    async def send(self, letter: Letter, to: Person, body: bytes) -> None:
+        """Make a mail to a guardian durable; a repeat is a no-op."""
         ...
 
 

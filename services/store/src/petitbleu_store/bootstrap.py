@@ -61,7 +61,7 @@ _KEEP_OUTBOX: Final = (
 
 ALLOWED: Final = {
     "/petitbleu.store.v1.AcceptService/": frozenset({"ingest"}),
-    "/petitbleu.store.v1.AcceptService/Accept": frozenset({"ingest", "delivery"}),
+    "/petitbleu.store.v1.AcceptService/Accept": frozenset({"ingest", "delivery", "junior-guard"}),
     "/petitbleu.store.v1.AcceptService/AcceptMany": frozenset({"ingest", "delivery"}),
     "/petitbleu.store.v1.AcceptService/Stage": frozenset({"ingest", "delivery"}),
     "/petitbleu.store.v1.OutgoingService/": frozenset({"delivery"}),

@@ -9,7 +9,9 @@ from typing import Final
 
 from petitbleu_junior_guard.adapters import voices
 from petitbleu_junior_guard.adapters.connection import Connection, Pool, audit, locked, or_away
+from petitbleu_junior_guard.adapters.news import tell
 from petitbleu_junior_guard.adapters.voices import guardians
+from petitbleu_junior_guard.domain.alerts import NewsKind
 from petitbleu_junior_guard.domain.correspondents import SAYS, Action, Known, Spoken, knowledge
 from petitbleu_junior_guard.domain.rules import Level
 from petitbleu_junior_guard.domain.voices import NOBODY, Kind, Voice
@@ -158,6 +160,8 @@ class PostgresCorrespondents:
                 if await voices.say(connection, account_id, one.address_hash, account_id, kind):
                     action = "add" if adds else "ask"
                     await audit(connection, account_id, child.name, action, one.address_hash.hex())
+                    news = NewsKind.ADDED if adds else NewsKind.ASKED
+                    await tell(connection, account_id, news, one.address_hash, one.sealed, now)
                 await voices.stand(connection, account_id, [one.address_hash])
             found = await known(connection, account_id, [one.address_hash])
             return level, found[0]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 from msgspec import structs
 
 from petitbleu_junior_guard.adapters.connection import Connection, Pool, audit, lock, or_away
+from petitbleu_junior_guard.adapters.news import tell
+from petitbleu_junior_guard.domain.alerts import NewsKind
 from petitbleu_junior_guard.domain.rules import UNANNOUNCED, Knowledge, Level, Reason, Verdict
 from petitbleu_junior_guard.domain.waiting import Load
 from petitbleu_junior_guard.ports import Asked, Rule, Ruling
@@ -46,14 +49,18 @@ DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason, decided_at =
 WHERE d.decided_by = 'rule' AND d.partition = excluded.partition AND (d.verdict, d.reason) <> (excluded.verdict, excluded.reason)"""
 
 _WAITS: Final = """/* hot:junior-guard.waits */
-SELECT accepted_id, sender_hash, reason, size FROM decision
+SELECT accepted_id, sender_hash, reason, size, authenticated FROM decision
 WHERE partition = $1 AND account_id = $2 AND verdict = 2 AND decided_by = 'rule' LIMIT $3"""
 
 _SENDERS: Final = """/* hot:junior-guard.senders */
 INSERT INTO sender (partition, account_id, sender_hash, authenticated, sealed, last_at)
 SELECT $1, $2, hash, authenticated, sealed, $6 FROM unnest($3::bytea[], $4::boolean[], $5::bytea[]) AS i (hash, authenticated, sealed)
 ORDER BY hash, authenticated
-ON CONFLICT (partition, account_id, sender_hash, authenticated) DO UPDATE SET last_at = excluded.last_at"""
+ON CONFLICT (partition, account_id, sender_hash, authenticated) DO UPDATE SET last_at = excluded.last_at
+RETURNING sender_hash, authenticated, sealed, xmax = 0 AS is_new"""
+
+_FRESH: Final = """/* hot:junior-guard.fresh_sender */
+UPDATE sender SET reminded = false WHERE partition = $1 AND account_id = $2 AND sender_hash = $3 AND authenticated = $4"""
 
 # A message that delivery asks about again is counted once.
 _NEWLY_DROPPED: Final = """/* hot:junior-guard.newly_dropped */
@@ -104,14 +111,32 @@ class PostgresRecords:
                 for one in rulings
                 if one.verdict is Verdict.HOLD and one.sealed
             }
-            if shown:
-                await connection.execute(
-                    _SENDERS, partition, account_id, [key[0] for key in shown], [key[1] for key in shown],
-                    list(shown.values()), now,
-                )  # fmt: skip
+            for row in await _keep_senders(connection, account_id, shown, now):
+                key = (row["sender_hash"], row["authenticated"])
+                if key not in load.shown:
+                    await connection.execute(_FRESH, partition, account_id, *key)
+                    await tell(connection, account_id, NewsKind.WAITS, key[0], row["sealed"], now, authenticated=key[1])
             return rulings
 
         return await in_transaction(self._pool, work)
+
+    @or_away
+    async def newcomers(self, rulings: Sequence[Ruling], now: datetime) -> None:
+        """Have guardians told of senders who are new and whose mail was let in, of each once."""
+        by_child: dict[int, dict[tuple[bytes, bool], bytes]] = {}
+        for one in rulings:
+            by_child.setdefault(one.account_id, {})[one.asked.address_hash, True] = one.sealed
+        for account_id, shown in by_child.items():
+
+            async def work(
+                connection: Connection, account_id: int = account_id, shown: Mapping[tuple[bytes, bool], bytes] = shown
+            ) -> None:
+                await lock(connection, account_id)
+                for row in await _keep_senders(connection, account_id, shown, now):
+                    if row["is_new"]:
+                        await tell(connection, account_id, NewsKind.NEWCOMER, row["sender_hash"], row["sealed"], now)
+
+            await in_transaction(self._pool, work)
 
     @or_away
     async def decide(self, account_id: int, accepted_id: bytes, verdict: Verdict, actor: str) -> Verdict | None:
@@ -180,11 +205,22 @@ async def _record(writer: Connection | Pool, rulings: Sequence[Ruling], now: dat
     )  # fmt: skip
 
 
+async def _keep_senders(
+    connection: Connection, account_id: int, shown: Mapping[tuple[bytes, bool], bytes], now: datetime
+) -> list[asyncpg.Record]:
+    if not shown:
+        return []
+    return await connection.fetch(
+        _SENDERS, partition_of_account(account_id), account_id, [key[0] for key in shown], [key[1] for key in shown],
+        list(shown.values()), now,
+    )  # fmt: skip
+
+
 async def _load(connection: Connection, account_id: int) -> tuple[set[bytes], Load]:
     """Return what waits for a child already, and how much that is."""
     load, waits = Load(), set()
     rows = await connection.fetch(_WAITS, partition_of_account(account_id), account_id, _MOST_READ)
-    for accepted_id, sender_hash, reason, size in rows:
+    for accepted_id, sender_hash, reason, size, authenticated in rows:
         waits.add(accepted_id.bytes)
         load.messages += 1
         load.octets += size
@@ -193,6 +229,8 @@ async def _load(connection: Connection, account_id: int) -> tuple[set[bytes], Lo
         if reason in UNANNOUNCED:
             load.unannounced += 1
             load.unannounced_octets += size
+        else:
+            load.shown.add((sender, bool(authenticated)))
     return waits, load
 
 

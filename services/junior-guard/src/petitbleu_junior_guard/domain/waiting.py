@@ -26,13 +26,14 @@ DELIVERS: Final = frozenset({SenderAction.DELIVER_AND_APPROVE, SenderAction.DELI
 
 
 class Load(msgspec.Struct):
-    """What waits for a child: messages and octets, of these what is not announced, and messages by sender."""
+    """What waits for a child: messages and octets, of these what is not announced, messages by sender, and who is shown."""
 
     messages: int = 0
     octets: int = 0
     unannounced: int = 0
     unannounced_octets: int = 0
     of_sender: dict[bytes, int] = {}
+    shown: set[tuple[bytes, bool]] = set()
 
     def take(self, sender: bytes, size: int, *, announced: bool) -> bool:
         """Count one more message, if there is room for it; whether there is.

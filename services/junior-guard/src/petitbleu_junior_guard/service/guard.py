@@ -109,6 +109,9 @@ class Guard:
             for index, one in zip(indices, held, strict=True):
                 rulings[index] = one
 
+        newcomers = [one for one in rulings if one.reason is Reason.NEWCOMER]
+        if newcomers:
+            await self._records.newcomers(newcomers, self._clock())
         await asyncio.gather(*(hold(account_id, indices) for account_id, indices in waiting.items()))
         for one in rulings:
             _checked.labels(verdict=_WORD[one.verdict], reason=one.reason.value).inc()
@@ -126,8 +129,10 @@ class Guard:
         rulings = []
         for one, knowledge in zip(asked, known, strict=True):
             verdict, reason = judge(one.item, knowledge, one.sender)
-            shown = verdict is Verdict.HOLD and knowledge.level is not None and reason not in _UNSHOWN
-            sealed = self._seal.seal(one.item.account_id, one.sender) if shown and one.sender is not None else b""
+            shown = (verdict is Verdict.HOLD and reason not in _UNSHOWN) or reason is Reason.NEWCOMER
+            sealed = (
+                self._seal.seal(one.item.account_id, one.sender) if shown and knowledge.level and one.sender else b""
+            )
             rulings.append(Ruling(one, verdict, reason, sealed))
         return rulings
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AcceptServiceStub:
-    """AcceptService makes messages durable. Callers: ingest; delivery for what it writes itself (notices, replies, what is forwarded).
+    """AcceptService makes messages durable. Callers: ingest; delivery and junior-guard for what they write themselves (notices, replies, what is forwarded).
     """
 
     def __init__(self, channel):
@@ -68,7 +68,7 @@ class AcceptServiceStub:
 
 
 class AcceptServiceServicer:
-    """AcceptService makes messages durable. Callers: ingest; delivery for what it writes itself (notices, replies, what is forwarded).
+    """AcceptService makes messages durable. Callers: ingest; delivery and junior-guard for what they write themselves (notices, replies, what is forwarded).
     """
 
     def Accept(self, request, context):
@@ -161,7 +161,7 @@ def add_AcceptServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AcceptService:
-    """AcceptService makes messages durable. Callers: ingest; delivery for what it writes itself (notices, replies, what is forwarded).
+    """AcceptService makes messages durable. Callers: ingest; delivery and junior-guard for what they write themselves (notices, replies, what is forwarded).
     """
 
     @staticmethod

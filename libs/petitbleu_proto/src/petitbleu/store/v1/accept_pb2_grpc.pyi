@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AcceptServiceStub:
-    """AcceptService makes messages durable. Callers: ingest; delivery for what it writes itself (notices, replies, what is forwarded)."""
+    """AcceptService makes messages durable. Callers: ingest; delivery and junior-guard for what they write themselves (notices, replies, what is forwarded)."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -59,7 +59,7 @@ class AcceptServiceStub:
 
 @_typing.type_check_only
 class AcceptServiceAsyncStub(AcceptServiceStub):
-    """AcceptService makes messages durable. Callers: ingest; delivery for what it writes itself (notices, replies, what is forwarded)."""
+    """AcceptService makes messages durable. Callers: ingest; delivery and junior-guard for what they write themselves (notices, replies, what is forwarded)."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Accept: _aio.UnaryUnaryMultiCallable[_accept_pb2.AcceptRequest, _accept_pb2.AcceptResponse]  # type: ignore[assignment]
@@ -87,7 +87,7 @@ class AcceptServiceAsyncStub(AcceptServiceStub):
     """
 
 class AcceptServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AcceptService makes messages durable. Callers: ingest; delivery for what it writes itself (notices, replies, what is forwarded)."""
+    """AcceptService makes messages durable. Callers: ingest; delivery and junior-guard for what they write themselves (notices, replies, what is forwarded)."""
 
     @_abc_1.abstractmethod
     def Accept(
