@@ -43,6 +43,7 @@ def queue_stack(tmp_path_factory: pytest.TempPathFactory, other_server: Sink) ->
         "PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{other_server.port}", "PETITBLEU_OUTBOUND_FIRST_RETRY_SECONDS": "1",
         "PETITBLEU_OUTBOUND_LONGEST_RETRY_SECONDS": "2", "PETITBLEU_OUTBOUND_WARN_SECONDS": "2",
         "PETITBLEU_OUTBOUND_EXPIRE_SECONDS": "12", "PETITBLEU_OUTBOUND_NAME": "mail.route.test",
+        "PETITBLEU_OUTBOUND_SOURCES": "main=127.0.0.2 out2.route.test, 127.0.0.3 out3.route.test",
     }  # fmt: skip
     with prepared_stack(tmp_path_factory.mktemp("queue") / "data", OFFSET, environment) as stack:
         yield stack
@@ -341,3 +342,12 @@ async def test_what_a_disabled_account_sent_does_not_leave_the_queue(world: Deli
     assert isinstance(shown, queue_pb2.ShowMessageResponse)
     assert [(one.state, one.enhanced) for one in shown.recipients] == [("failed", "5.7.1")]
     assert await world.messages(sender[1]) == []
+
+
+async def test_an_operator_sees_the_addresses_that_mail_leaves_by(queue_stack: Stack) -> None:
+    rows = await asyncio.to_thread(command, queue_stack, "sources")
+    assert [(row["address"], row["state"]) for row in rows] == [("127.0.0.2", "warm"), ("127.0.0.3", "warm")]
+    rows = await asyncio.to_thread(command, queue_stack, "sources", "--new", "127.0.0.3")
+    assert [(row["address"], row["state"]) for row in rows] == [("127.0.0.2", "warm"), ("127.0.0.3", "warming")]
+    rows = await asyncio.to_thread(command, queue_stack, "sources", "--warm", "127.0.0.3")
+    assert {row["state"] for row in rows} == {"warm"}

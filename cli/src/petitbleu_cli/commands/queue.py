@@ -118,6 +118,25 @@ async def _drop(office: Office, options: Namespace) -> None:
     office.answer({"units": done.units}, [f"{done.units} units given up; their senders are not notified"])
 
 
+def _source(found: queue_pb2.QueueSource) -> dict[str, Any]:
+    return {
+        "address": found.address, "since": _when(found.since_ms), "state": "warm" if found.warm else "warming",
+        "provider": found.provider, "allowance": found.allowance, "used": found.used, "good": found.good,
+        "bad": found.bad, "day": found.day, "shrunk": _when(found.shrunk_ms),
+    }  # fmt: skip
+
+
+async def _sources(office: Office, options: Namespace) -> None:
+    if options.warm or options.new:
+        order = queue_pb2.SetSourceRequest(address=options.warm or options.new, warm=bool(options.warm))
+        await office.call("delivery", _stub(office).SetSource, order)
+    request = queue_pb2.ListSourcesRequest(limit=min(options.limit, 10_000))
+    found = await office.call("delivery", _stub(office).ListSources, request)
+    rows = [_source(one) for one in found.sources]
+    columns = ["address", "state", "since", "provider", "day", "allowance", "used", "good", "bad", "shrunk"]
+    office.table(rows, columns)
+
+
 def add_to(commands: Commands) -> None:
     """Add the commands."""
     queue = commands.group("queue", "mail that waits for other servers")
@@ -135,6 +154,13 @@ def add_to(commands: Commands) -> None:
     reroute.add_argument("destination", help="domain")
     reroute.add_argument("route", nargs="?", default="", help="host:port")
     reroute.add_argument("--none", action="store_true", help="to its own servers again")
+    sources = queue.add(
+        "sources", "list the addresses from which mail leaves, and what new ones may send to whom", _sources
+    )
+    sources.add_argument("--limit", type=count, default=100)
+    which = sources.add_mutually_exclusive_group()
+    which.add_argument("--warm", metavar="ADDRESS", help="take an address as an old one, without bounds")
+    which.add_argument("--new", metavar="ADDRESS", help="have an address begin again, as a new one")
     retry = queue.add("retry", "try at once", _retry)
     retry.add_argument("destination", nargs="?", default="", help="domain")
     retry.add_argument("--message", type=traced_message, help="id of a message")

@@ -21,6 +21,7 @@ from petitbleu_delivery.bootstrap_domains import open_domains
 from petitbleu_delivery.bootstrap_outbound import Outbound, open_transport
 from petitbleu_delivery.bootstrap_permits import PermitParts
 from petitbleu_delivery.bootstrap_scripts import script_parts
+from petitbleu_delivery.bootstrap_sources import open_sources, sources_work
 from petitbleu_delivery.bootstrap_submissions import submission_parts
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.consumers import ACCEPTED, AcceptedMail, DirectoryNews
@@ -223,7 +224,8 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     scripts = script_parts(settings, opened.pool, opened.store, opened.accounts, domains.keys, permits.permits)
     directory = AccountsDirectory(opened.accounts, settings.delivery_call_seconds)
     submitters = Submitters(directory, settings.delivery_cache_seconds)
-    transport, egress, tls_reports = await open_transport(opened)
+    sources = await open_sources(opened)
+    transport, egress, tls_reports = await open_transport(opened, sources)
     submissions = submission_parts(
         settings, opened.pool, client, opened.store, scripts.peers.people, permits.permits, submitters.stopped
     )  # fmt: skip
@@ -274,6 +276,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         forever("delivery.news", 1.0, news.watch), forever("delivery.rules", 3600.0, scripts.upkeep), *domains.work(),
         *submissions.tasks(), *permits.tasks(), *outbound.work(),
         *tls_reports.work(),
+        *sources_work(sources),
     ):  # fmt: skip
         await stop.wait()
         opened.health.draining = True
@@ -283,6 +286,8 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         await asyncio.gather(consuming, return_exceptions=True)
         await outbound.close(settings.delivery_drain_seconds / 2)
     await tls_reports.close()
+    if sources is not None:
+        await sources.flush()
     await egress.close()
     await server.stop(1)
     await submissions.end()

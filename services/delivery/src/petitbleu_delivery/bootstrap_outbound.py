@@ -17,6 +17,7 @@ from petitbleu_delivery.adapters.records_dns import RecordLookups
 from petitbleu_delivery.adapters.smtp_transport import SmtpTransport
 from petitbleu_delivery.adapters.store import StoreFiling
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
+from petitbleu_delivery.bootstrap_sources import source_rows
 from petitbleu_delivery.bootstrap_tls_reports import TlsReporting
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.domain.outbound import Priority
@@ -28,6 +29,7 @@ from petitbleu_delivery.service.outbound.entering import Entering
 from petitbleu_delivery.service.outbound.notices import DeliveryNotices
 from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.outbound.sending import Sender
+from petitbleu_delivery.service.outbound.sources import Sources
 from petitbleu_delivery.service.outbound.telling import Teller
 from petitbleu_delivery.service.outbound.way_out import Submitters, WayOut
 from petitbleu_delivery.service.router import Router
@@ -47,7 +49,9 @@ _LOST_SECONDS: Final = 60.0
 _PRUNE_SECONDS: Final = 600.0
 
 
-async def open_transport(opened: Backends) -> tuple[SmtpTransport, Egress, TlsReporting]:
+async def open_transport(
+    opened: Backends, sources: Sources | None = None
+) -> tuple[SmtpTransport, Egress, TlsReporting]:
     """Return what carries letters, the guard through which policies are fetched, and who tells what TLS was like.
 
     Raises:
@@ -79,6 +83,7 @@ async def open_transport(opened: Backends) -> tuple[SmtpTransport, Egress, TlsRe
             authority=authority,
             relay=relay,
             watch=reporting.watch,
+            sources=sources,
         )
     except (ValueError, OSError) as error:
         raise StartupError(f"a setting of outbound mail cannot be used ({type(error).__name__})") from None
@@ -135,6 +140,7 @@ class Outbound:
         self._silent = settings.outbound_silent_seconds
         self._transport = transport
         self._pool = opened.pool
+        self._source_rows = source_rows(opened)
         self.rows = QueueRows(opened.pool)
         self.presence = Presence(self.rows, self._silent)
         mail = AcceptedMail(opened.store, settings.delivery_commit_seconds)
@@ -197,7 +203,7 @@ class Outbound:
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Answer the operator."""
-        servicer = QueueServicer(QueueOrders(self._pool), self.sender.forgive)
+        servicer = QueueServicer(QueueOrders(self._pool), self.sender.forgive, self._source_rows)
         queue_pb2_grpc.add_QueueServiceServicer_to_server(servicer, server)
 
     def work(self) -> Sequence[Awaitable[None]]:

@@ -143,6 +143,24 @@ class DeliverySettings(ServiceSettings):
         "", description="`host:port` of a smart host that takes all mail for other servers; the MX look-up when empty."
     )
     outbound_name: str = Field("", description="Name said in EHLO; that of the MX, or this machine's, when empty.")
+    outbound_sources: str = Field(
+        "",
+        description="Local addresses from which mail leaves, in pools, each with the name that is said in EHLO: "
+        "`main=192.0.2.1 out1.example.net, 2001:db8::1 out1.example.net; bulk=192.0.2.9 out9.example.net`. Unset, the machine chooses.",
+    )
+    outbound_source_rules: str = Field(
+        "",
+        description="Who uses which pool, the first that fits: `tenant 12=own; bulk=bulk; *=main`; classes are notice, person, bulk. Else the first pool.",
+    )
+    outbound_warm_first: int = Field(
+        50,
+        ge=1,
+        description="Letters of a new address to one provider on its first day; doubled by each day that went well.",
+    )
+    outbound_warm_full: int = Field(
+        20_000, ge=1, description="With so many letters a day a new address is as an old one to that provider."
+    )
+    outbound_warm_days: int = Field(60, ge=1, description="After so many days a new address is an old one.")
     outbound_port: int = Field(25, ge=1, le=65535, description="Port of other servers' mail exchangers; for tests.")
     dns_validates: bool = Field(
         False, description="Whether the resolver of `dns` validates DNSSEC, over a way that nobody else can change: then DANE (RFC 7672) is kept.",

@@ -13,6 +13,7 @@ import grpc.aio
 from petitbleu.delivery.v1 import queue_pb2 as pb
 from petitbleu.delivery.v1 import queue_pb2_grpc
 from petitbleu_delivery.adapters.queue_orders import QueuedRecipient, QueueOrders, WaitingDestination, WaitingUnit
+from petitbleu_delivery.adapters.source_rows import SourceRows, SourceState
 from petitbleu_delivery.domain.outbound import destination_of
 from petitbleu_kit.rpc import OPERATOR
 
@@ -60,16 +61,29 @@ def _recipient(found: QueuedRecipient) -> pb.QueueRecipient:
     )  # fmt: skip
 
 
+def _source(found: SourceState) -> pb.QueueSource:
+    return pb.QueueSource(
+        address=found.address, since_ms=_millis(found.since.timestamp()), warm=found.warm, provider=found.provider,
+        allowance=found.allowance, used=found.used, good=found.good, bad=found.bad, day=str(found.day or ""),
+        shrunk_ms=_millis(found.shrunk_at.timestamp()) if found.shrunk_at else 0,
+    )  # fmt: skip
+
+
 class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
     """Answers the operator.
 
     Args:
         orders: The queue's rows.
         forgive: Forgets that a destination (None: any) could not be reached, so that what is retried is tried.
+        sources: Our addresses.
     """
 
-    def __init__(self, orders: QueueOrders, forgive: Callable[[str | None], None] = lambda _destination: None) -> None:
+    def __init__(
+        self, orders: QueueOrders, forgive: Callable[[str | None], None] = lambda _destination: None,
+        sources: SourceRows | None = None,
+    ) -> None:  # fmt: skip
         self._orders = orders
+        self._sources = sources
         self._forgive = forgive
 
     async def ListDestinations(
@@ -104,6 +118,17 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
         await self._orders.direct(destination, paused=paused, route=route)
         self._forgive(destination)
         return pb.DirectDestinationResponse(destination=_destination(await self._orders.destination(destination)))
+
+    async def ListSources(self, request: pb.ListSourcesRequest, _context: _Context) -> pb.ListSourcesResponse:
+        """Give our addresses, and what new ones may send to whom."""
+        found = [] if self._sources is None else await self._sources.states(min(request.limit or 100, _MOST))
+        return pb.ListSourcesResponse(sources=map(_source, found))
+
+    async def SetSource(self, request: pb.SetSourceRequest, context: _Context) -> pb.SetSourceResponse:
+        """Say that an address is old, or new."""
+        if self._sources is None or not await self._sources.set(request.address, warm=request.warm):
+            await context.abort(grpc.StatusCode.NOT_FOUND, "this is no address that mail leaves by")
+        return pb.SetSourceResponse()
 
     async def RetryUnits(self, request: pb.RetryUnitsRequest, context: _Context) -> pb.RetryUnitsResponse:
         """Have units tried at once."""

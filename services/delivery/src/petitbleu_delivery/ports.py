@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from petitbleu_delivery.domain.model import Filed, Placement, Recipient, Route, Settlement
 from petitbleu_delivery.domain.outbound import Answer as SentAnswer
 from petitbleu_delivery.domain.outbound import Letter, Reply, Verdict
+from petitbleu_delivery.domain.sources import Source
 
 
 class Decided(NamedTuple):
@@ -138,6 +139,30 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """End the connections that are kept."""
+        ...
+
+
+class SourceChooser(Protocol):
+    """Says from which of our addresses letters leave; see `service.outbound.sources`."""
+
+    def pool_of(self, letter: Letter) -> str:
+        """Return the pool by which a letter leaves."""
+        ...
+
+    def families(self, pool: str) -> set[int]:
+        """Return the families of addresses that a pool has: 4, 6."""
+        ...
+
+    async def choose(self, pool: str, host: str, family: int) -> Source | None:
+        """Return from where the next letter to an exchanger leaves, and count it; None when the pool has no such address."""
+        ...
+
+    async def again(self, source: Source, host: str) -> bool:
+        """Count one more letter over a connection; False when it must not leave by this one."""
+        ...
+
+    def learn(self, source: Source, host: str, replies: Sequence[Reply]) -> None:
+        """Hear what a server answered to a letter, or to the connection."""
         ...
 
 

@@ -7,7 +7,8 @@ import ssl
 import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any, Final
 
 from prometheus_client import Counter
@@ -17,7 +18,9 @@ from petitbleu_delivery.adapters.sts_policies import StsPolicies
 from petitbleu_delivery.adapters.tls_watch import NOBODY, TlsWatch, Witness, sts_policy, tlsa_policy
 from petitbleu_delivery.domain import dane
 from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict
+from petitbleu_delivery.domain.sources import Source
 from petitbleu_delivery.domain.tls_report import ResultType, TlsFailure
+from petitbleu_delivery.ports import SourceChooser
 from petitbleu_delivery.smtp_client.session import Patience, Session, SessionError, TlsRefusedError
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.auth.resolver import TemporaryDnsError
@@ -34,7 +37,7 @@ _ADDRESSES_TRIED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class _Security:
-    """What TLS with one exchanger must be.
+    """What TLS with one exchanger must be, and from which pool of our addresses it is gone to (empty: any).
 
     `kind` is opportunistic, testing (MTA-STS, tried and told of), webpki (MTA-STS), dane, or encrypted (TLSA records that say nothing).
     """
@@ -42,6 +45,7 @@ class _Security:
     kind: str
     records: tuple[dane.Tlsa, ...] = ()
     names: tuple[str, ...] = ()
+    pool: str = ""
 
     @property
     def required(self) -> bool:
@@ -76,12 +80,13 @@ class SmtpTransport:
         patience: Times.
         relay: A smart host (host, port) that takes everything; it is the operator's own.
         watch: Counts what TLS was like.
+        sources: From which of our addresses letters leave; None leaves it to the machine.
     """
 
     def __init__(
         self, exchangers: Exchangers, policies: StsPolicies | None, name: str, port: int = 25, *,
         authority: str | None = None, patience: Patience | None = None, relay: tuple[str, int] | None = None,
-        watch: TlsWatch | None = None,
+        watch: TlsWatch | None = None, sources: SourceChooser | None = None,
     ) -> None:  # fmt: skip
         self._exchangers = exchangers
         self._policies = policies
@@ -90,6 +95,7 @@ class SmtpTransport:
         self._patience = patience or Patience()
         self._relay = relay
         self._watch = watch
+        self._sources = sources
         self._any = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._any.check_hostname = False
         self._any.verify_mode = ssl.CERT_NONE
@@ -109,19 +115,24 @@ class SmtpTransport:
         # and one that does without by any, so nothing that is to be kept safe shares its own
         optional = letter.tls_optional and not letter.require_tls  # RFC 8689 §4.1
         key = f"{destination} tls" if letter.require_tls else f"{destination} any" if optional else destination
+        pool = "" if self._sources is None else self._sources.pool_of(letter)
+        key = f"{key} {pool}" if pool else key
         kept = self._kept(key)
         if kept is not None and kept.lacks(letter) is not None and self._single(destination) is None:
             # it is for other letters; this one looks for an exchanger that takes it
             await self._keep(key, kept)
             kept = None
+        if kept is not None and not await self._goes_on(kept):
+            await kept.quit()
+            kept = None
         if kept is not None:
-            answers = await kept.send(letter)
+            answers = self._heard(kept, await kept.send(letter))
             if kept.begun or not _broken(answers):
                 await self._keep(key, kept)
                 return answers
             # it was ended while nobody looked; nothing of the letter was answered
         try:
-            session = await self._open(destination, letter, optional=optional)
+            session = await self._open(destination, letter, optional=optional, pool=pool)
         except UnfitError as error:
             verdict = Verdict.REFUSED if error.lasting else Verdict.DEFERRED
             return [Answer(one.number, verdict, error.reply) for one in letter.recipients]
@@ -130,8 +141,19 @@ class SmtpTransport:
             return [Answer(one.number, verdict, error.reply, reached=error.lasting) for one in letter.recipients]
         except SessionError as error:
             return [Answer(one.number, Verdict.DEFERRED, error.reply, reached=False) for one in letter.recipients]
-        answers = await session.send(letter)
+        answers = self._heard(session, await session.send(letter))
         await self._keep(key, session)
+        return answers
+
+    async def _goes_on(self, session: Session) -> bool:
+        """Whether our address may send another letter over a connection."""
+        if session.source is None or self._sources is None:
+            return True
+        return await self._sources.again(session.source, session.host)
+
+    def _heard(self, session: Session, answers: list[Answer]) -> list[Answer]:
+        if session.source is not None and self._sources is not None:
+            self._sources.learn(session.source, session.host, [answer.reply for answer in answers])
         return answers
 
     # -- kept sessions -------------------------------------------------------------------------------------------------
@@ -182,7 +204,7 @@ class SmtpTransport:
         """Return the only server there is for a destination: an operator's route, or the smart host."""
         return _host_and_port(destination) or self._relay
 
-    async def _open(self, destination: str, letter: Letter, *, optional: bool) -> Session:
+    async def _open(self, destination: str, letter: Letter, *, optional: bool, pool: str) -> Session:
         """Open a session with the first exchanger that takes one, and the letter with all that it needs.
 
         Raises:
@@ -212,7 +234,7 @@ class SmtpTransport:
                 security = _Security("opportunistic")
                 if not optional:
                     security = await self._security(destination, exchanger, policy, witness, require_tls=require_tls)
-                session = await self._exchanger(exchanger, security, witness)
+                session = await self._exchanger(exchanger, replace(security, pool=pool), witness)
             except (SessionError, NoExchangerError) as error:
                 # an exchanger that cannot be reached now is a reason to come again, whatever the others lack
                 lasting = isinstance(failure, NoExchangerError) and failure.lasting
@@ -230,6 +252,9 @@ class SmtpTransport:
 
     async def _exchanger(self, exchanger: Exchanger, security: _Security, witness: Witness) -> Session:
         addresses, _ = await self._exchangers.addresses(exchanger.host)
+        if self._sources is not None:
+            families = self._sources.families(security.pool)
+            addresses = [one for one in addresses if ip_address(one).version in families]
         failure: SessionError | None = None
         for address in addresses[:_ADDRESSES_TRIED]:
             try:
@@ -295,12 +320,14 @@ class SmtpTransport:
         return _Security("encrypted")
 
     async def _talk(self, address: str, port: int, host: str, security: _Security, witness: Witness) -> Session:
-        session = await Session.connect(address, port, host, self._patience)
+        source = None
+        if security.pool and self._sources is not None:
+            source = await self._sources.choose(security.pool, host, ip_address(address).version)
+        session = await self._greeted(address, port, host, source)
         try:
-            await session.hello(self._name)
             if "STARTTLS" in session.extensions or security.required:
                 try:
-                    await session.secure(self._context(security), host, self._name)
+                    await session.secure(self._context(security), host, self._name if source is None else source.name)
                     if security.kind == "dane":
                         self._prove(session, security)
                 except TlsRefusedError as error:
@@ -309,10 +336,10 @@ class SmtpTransport:
                         raise
                     session.abort()
                     if security.kind == "testing":
-                        return await self._talk(address, port, host, _Security("opportunistic"), witness)
+                        plain = _Security("opportunistic", pool=security.pool)
+                        return await self._talk(address, port, host, plain, witness)
                     # RFC 7435 §3: no TLS that works is no reason to send nothing, where none is promised
-                    session = await Session.connect(address, port, host, self._patience)
-                    await session.hello(self._name)
+                    session = await self._greeted(address, port, host, source)
             else:
                 witness.failed(ResultType.NO_STARTTLS, session=session)
         except SessionError:
@@ -321,6 +348,20 @@ class SmtpTransport:
         if session.secured:
             witness.kept()
         _sessions.labels(security=security.kind if session.secured else "none").inc()
+        return session
+
+    async def _greeted(self, address: str, port: int, host: str, source: Source | None) -> Session:
+        """Connect and say EHLO, from one of our addresses where it was chosen."""
+        session = None
+        try:
+            session = await Session.connect(address, port, host, self._patience, source)
+            await session.hello(self._name if source is None else source.name)
+        except SessionError as error:
+            if session is not None:
+                session.abort()
+            if source is not None and self._sources is not None:
+                self._sources.learn(source, host, [error.reply])
+            raise
         return session
 
     def _context(self, security: _Security) -> ssl.SSLContext:

@@ -54,6 +54,8 @@ class Letter(msgspec.Struct, frozen=True, gc=False):
         envid: ENVID, decoded (RFC 3461 §4.4).
         require_tls: REQUIRETLS was given (RFC 8689).
         tls_optional: The message says that it matters more to arrive than how (RFC 8689 §5): no policy of the domain is kept.
+        tenant_id: Whose it is.
+        priority: Its class (`Priority`).
         current: Whether it is still ours to send, asked right before its end is.
     """
 
@@ -67,6 +69,8 @@ class Letter(msgspec.Struct, frozen=True, gc=False):
     envid: str = ""
     require_tls: bool = False
     tls_optional: bool = False
+    tenant_id: int = 0
+    priority: int = 1
     current: Callable[[], bool] = _always
 
 

@@ -19,6 +19,7 @@ from petitbleu_delivery.domain.outbound import (
     Verdict,
     destination_of,
 )
+from petitbleu_delivery.domain.sources import Source
 from petitbleu_delivery.domain.tls_report import ResultType
 from petitbleu_delivery.smtp_client.replies import MAX_LINE, NotAReplyError, ServerReply, read_reply
 from petitbleu_mail.smtp_parameters import encode_xtext
@@ -72,6 +73,7 @@ class Session:
         secured: Whether TLS is on.
         letters: How many it has carried.
         usable: Whether it may carry another.
+        source: Our address that it comes from, where that was chosen.
         begun: Whether octets of the last letter's message were sent.
         passing: Whether it is with an exchanger that others are preferred to, for the sake of one letter; then it is not kept.
     """
@@ -86,21 +88,25 @@ class Session:
     usable: bool = True
     begun: bool = False
     passing: bool = False
+    source: Source | None = None
 
     @classmethod
-    async def connect(cls, address: str, port: int, host: str, patience: Patience) -> Session:
-        """Connect and take the greeting.
+    async def connect(
+        cls, address: str, port: int, host: str, patience: Patience, source: Source | None = None
+    ) -> Session:
+        """Connect, from `source` where there is one, and take the greeting.
 
         Raises:
             SessionError: nobody answers, or the greeting is none.
         """
         try:
             async with asyncio.timeout(patience.connect):
-                reader, writer = await asyncio.open_connection(address, port, limit=2 * MAX_LINE)
+                local = None if source is None else (source.address, 0)
+                reader, writer = await asyncio.open_connection(address, port, limit=2 * MAX_LINE, local_addr=local)
         except (OSError, TimeoutError) as error:
             why = "connection timed out" if isinstance(error, TimeoutError) else "cannot connect"
             raise SessionError(Reply(0, "4.4.1", why, host)) from None
-        session = cls(host, reader, writer, patience)
+        session = cls(host, reader, writer, patience, source=source)
         try:
             greeting = await session._reply(patience.greeting)
         except SessionError:

@@ -478,3 +478,150 @@ class DropUnitsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DropUnitsResponse: _TypeAlias = DropUnitsResponse  # noqa: Y015
+
+@_typing.final
+class ListSourcesRequest(_message.Message):
+    """How many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """At most this many; 0 means 100."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSourcesRequest: _TypeAlias = ListSourcesRequest  # noqa: Y015
+
+@_typing.final
+class ListSourcesResponse(_message.Message):
+    """Addresses."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueSource]:
+        """They; a new address once for each provider that it has sent to."""
+
+    def __init__(
+        self,
+        *,
+        sources: _abc.Iterable[Global___QueueSource] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSourcesResponse: _TypeAlias = ListSourcesResponse  # noqa: Y015
+
+@_typing.final
+class QueueSource(_message.Message):
+    """An address from which mail leaves, to one provider."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    WARM_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    ALLOWANCE_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    GOOD_FIELD_NUMBER: _builtins.int
+    BAD_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    SHRUNK_MS_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """The address."""
+    since_ms: _builtins.int
+    """Unix milliseconds since which it is known."""
+    warm: _builtins.bool
+    """It has no bounds."""
+    provider: _builtins.str
+    """The provider: the domain of mail exchangers; empty when it has sent to none yet."""
+    allowance: _builtins.int
+    """Letters that it may send to the provider in a day."""
+    used: _builtins.int
+    """Letters of `day`."""
+    good: _builtins.int
+    """Of them those that were taken."""
+    bad: _builtins.int
+    """The weight of complaints."""
+    day: _builtins.str
+    """The day of these counts, ISO 8601, or empty."""
+    shrunk_ms: _builtins.int
+    """Unix milliseconds at which complaints lowered the allowance last, or 0."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+        warm: _builtins.bool = ...,
+        provider: _builtins.str = ...,
+        allowance: _builtins.int = ...,
+        used: _builtins.int = ...,
+        good: _builtins.int = ...,
+        bad: _builtins.int = ...,
+        day: _builtins.str = ...,
+        shrunk_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "allowance", b"allowance", "bad", b"bad", "day", b"day", "good", b"good", "provider", b"provider", "shrunk_ms", b"shrunk_ms", "since_ms", b"since_ms", "used", b"used", "warm", b"warm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueSource: _TypeAlias = QueueSource  # noqa: Y015
+
+@_typing.final
+class SetSourceRequest(_message.Message):
+    """An address."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    WARM_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """The address, as it is listed."""
+    warm: _builtins.bool
+    """Old, without bounds; or new."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        warm: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "warm", b"warm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetSourceRequest: _TypeAlias = SetSourceRequest  # noqa: Y015
+
+@_typing.final
+class SetSourceResponse(_message.Message):
+    """Done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetSourceResponse: _TypeAlias = SetSourceResponse  # noqa: Y015

@@ -55,6 +55,16 @@ class QueueServiceStub:
                 request_serializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.DirectDestinationRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.DirectDestinationResponse.FromString,
                 _registered_method=True)
+        self.ListSources = channel.unary_unary(
+                '/petitbleu.delivery.v1.QueueService/ListSources',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.ListSourcesRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.ListSourcesResponse.FromString,
+                _registered_method=True)
+        self.SetSource = channel.unary_unary(
+                '/petitbleu.delivery.v1.QueueService/SetSource',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.SetSourceRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.SetSourceResponse.FromString,
+                _registered_method=True)
         self.RetryUnits = channel.unary_unary(
                 '/petitbleu.delivery.v1.QueueService/RetryUnits',
                 request_serializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.RetryUnitsRequest.SerializeToString,
@@ -100,6 +110,20 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSources(self, request, context):
+        """ListSources gives the addresses from which mail leaves, and what new ones may send to whom, those of the most letters first. At most 10,000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetSource(self, request, context):
+        """SetSource says that an address is an old one, or a new one that begins again; NOT_FOUND for one that is none of ours.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RetryUnits(self, request, context):
         """RetryUnits has units tried at once.
         """
@@ -136,6 +160,16 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.DirectDestination,
                     request_deserializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.DirectDestinationRequest.FromString,
                     response_serializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.DirectDestinationResponse.SerializeToString,
+            ),
+            'ListSources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSources,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.ListSourcesRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.ListSourcesResponse.SerializeToString,
+            ),
+            'SetSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSource,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.SetSourceRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_queue__pb2.SetSourceResponse.SerializeToString,
             ),
             'RetryUnits': grpc.unary_unary_rpc_method_handler(
                     servicer.RetryUnits,
@@ -257,6 +291,60 @@ class QueueService:
             '/petitbleu.delivery.v1.QueueService/DirectDestination',
             petitbleu_dot_delivery_dot_v1_dot_queue__pb2.DirectDestinationRequest.SerializeToString,
             petitbleu_dot_delivery_dot_v1_dot_queue__pb2.DirectDestinationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.QueueService/ListSources',
+            petitbleu_dot_delivery_dot_v1_dot_queue__pb2.ListSourcesRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_queue__pb2.ListSourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.QueueService/SetSource',
+            petitbleu_dot_delivery_dot_v1_dot_queue__pb2.SetSourceRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_queue__pb2.SetSourceResponse.FromString,
             options,
             channel_credentials,
             insecure,

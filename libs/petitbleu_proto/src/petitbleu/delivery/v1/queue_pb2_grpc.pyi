@@ -43,6 +43,10 @@ class QueueServiceStub:
     """ShowMessage gives all that the queue knows of a message; NOT_FOUND when it never was in it, or was done a day ago."""
     DirectDestination: _grpc.UnaryUnaryMultiCallable[_queue_pb2.DirectDestinationRequest, _queue_pb2.DirectDestinationResponse]
     """DirectDestination pauses, resumes and reroutes a destination."""
+    ListSources: _grpc.UnaryUnaryMultiCallable[_queue_pb2.ListSourcesRequest, _queue_pb2.ListSourcesResponse]
+    """ListSources gives the addresses from which mail leaves, and what new ones may send to whom, those of the most letters first. At most 10,000."""
+    SetSource: _grpc.UnaryUnaryMultiCallable[_queue_pb2.SetSourceRequest, _queue_pb2.SetSourceResponse]
+    """SetSource says that an address is an old one, or a new one that begins again; NOT_FOUND for one that is none of ours."""
     RetryUnits: _grpc.UnaryUnaryMultiCallable[_queue_pb2.RetryUnitsRequest, _queue_pb2.RetryUnitsResponse]
     """RetryUnits has units tried at once."""
     DropUnits: _grpc.UnaryUnaryMultiCallable[_queue_pb2.DropUnitsRequest, _queue_pb2.DropUnitsResponse]
@@ -63,6 +67,10 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """ShowMessage gives all that the queue knows of a message; NOT_FOUND when it never was in it, or was done a day ago."""
     DirectDestination: _aio.UnaryUnaryMultiCallable[_queue_pb2.DirectDestinationRequest, _queue_pb2.DirectDestinationResponse]  # type: ignore[assignment]
     """DirectDestination pauses, resumes and reroutes a destination."""
+    ListSources: _aio.UnaryUnaryMultiCallable[_queue_pb2.ListSourcesRequest, _queue_pb2.ListSourcesResponse]  # type: ignore[assignment]
+    """ListSources gives the addresses from which mail leaves, and what new ones may send to whom, those of the most letters first. At most 10,000."""
+    SetSource: _aio.UnaryUnaryMultiCallable[_queue_pb2.SetSourceRequest, _queue_pb2.SetSourceResponse]  # type: ignore[assignment]
+    """SetSource says that an address is an old one, or a new one that begins again; NOT_FOUND for one that is none of ours."""
     RetryUnits: _aio.UnaryUnaryMultiCallable[_queue_pb2.RetryUnitsRequest, _queue_pb2.RetryUnitsResponse]  # type: ignore[assignment]
     """RetryUnits has units tried at once."""
     DropUnits: _aio.UnaryUnaryMultiCallable[_queue_pb2.DropUnitsRequest, _queue_pb2.DropUnitsResponse]  # type: ignore[assignment]
@@ -104,6 +112,22 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_queue_pb2.DirectDestinationResponse, _abc.Awaitable[_queue_pb2.DirectDestinationResponse]]:
         """DirectDestination pauses, resumes and reroutes a destination."""
+
+    @_abc_1.abstractmethod
+    def ListSources(
+        self,
+        request: _queue_pb2.ListSourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_pb2.ListSourcesResponse, _abc.Awaitable[_queue_pb2.ListSourcesResponse]]:
+        """ListSources gives the addresses from which mail leaves, and what new ones may send to whom, those of the most letters first. At most 10,000."""
+
+    @_abc_1.abstractmethod
+    def SetSource(
+        self,
+        request: _queue_pb2.SetSourceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_pb2.SetSourceResponse, _abc.Awaitable[_queue_pb2.SetSourceResponse]]:
+        """SetSource says that an address is an old one, or a new one that begins again; NOT_FOUND for one that is none of ours."""
 
     @_abc_1.abstractmethod
     def RetryUnits(

@@ -315,7 +315,7 @@ class Sender:
         return Letter(
             header.accepted_id, header.mail_from, recipients, body, parameters.eight_bit or not body.isascii(),
             parameters.smtputf8, parameters.ret, parameters.envid, parameters.require_tls,
-            does_without_tls(plain), lambda: self._presence.holds(unit),
+            does_without_tls(plain), unit.tenant_id, unit.priority, lambda: self._presence.holds(unit),
         )  # fmt: skip
 
     def _learn(self, destination: Destination, answers: Sequence[Answer]) -> None:
