@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -64,6 +65,36 @@ async def test_a_submitted_message_leaves_once_signed_and_byte_for_byte(world: D
     await world.settled([accepted_id])
     await asyncio.sleep(1)
     assert len(sink.by_token(token)) == 2
+
+
+async def test_an_author_that_was_not_checked_never_leaves(world: DeliveryWorld, sink: Sink) -> None:
+    """A door that let it in is not the last one: what comes out of the checks' sight by making line ends of it is refused."""
+    sender, account = await world.person()
+    token = os.urandom(6).hex()
+    hidden = (
+        f"From: <{sender}>\r\nSubject: {token}\rFrom: head@{DOMAIN}\rBcc: secret@else.test\r\n\r\nBonjour\r\n".encode()
+    )
+    _, accepted_id = await submit(world, account, sender, "far@else.test", body=hidden)
+    await world.settled([accepted_id])
+    plain, _ = await submit(world, account, sender, "far@else.test")
+    await until(lambda: sink.by_token(plain) != [])
+    assert sink.by_token(token) == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_what_a_rule_sends_on_is_signed_for_an_author_who_is_known(
+    world: DeliveryWorld, sink: Sink, known: bool
+) -> None:
+    owner, account = await world.person()
+    token = os.urandom(6).hex()
+    written = f"From: <head@{DOMAIN}>\r\nSubject: {token}\r\n\r\nBonjour\r\n".encode()
+    await submit(
+        world, account, owner, "far@else.test", body=written, origin=accept_pb2.ORIGIN_RULE, header_from=f"head@{DOMAIN}",
+        verdicts=accept_pb2.AuthenticationVerdicts(from_authenticated=known),
+    )  # fmt: skip
+    await until(lambda: sink.by_token(token) != [])
+    (one,) = sink.by_token(token)
+    assert (b"DKIM-Signature:" in one.content) == known
 
 
 async def test_what_a_stranger_sent_never_leaves(world: DeliveryWorld, sink: Sink) -> None:
