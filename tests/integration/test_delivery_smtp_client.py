@@ -24,6 +24,7 @@ from tests.integration.dns_server import SERVFAIL, NameServer, name_server
 
 from petitbleu_delivery.adapters.exchangers import Exchangers
 from petitbleu_delivery.adapters.records_dns import RecordLookups
+from petitbleu_delivery.adapters.report_post import ReportPost
 from petitbleu_delivery.adapters.smtp_transport import SmtpTransport
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
 from petitbleu_delivery.domain.outbound import Answer, Letter, LetterRecipient, Verdict
@@ -402,7 +403,13 @@ async def test_rfc8461_5_1_a_policy_is_fetched_by_https_and_stays_in_force_whate
             def restarted() -> StsPolicies:
                 return StsPolicies(pool, RecordLookups(f"{host}:{dns_port}"), egress, port)
 
-            assert await restarted().of("other.test") is None, "its certificate names another"
+            def failed(policies: StsPolicies, domain: str = "demo.test") -> str:
+                trouble = policies.trouble(domain)
+                return "" if trouble is None else trouble.type.value
+
+            policies = restarted()
+            assert await policies.of("other.test") is None, "its certificate names another"
+            assert failed(policies, "other.test") == "sts-webpki-invalid"  # RFC 8460 §4.3.2.2
             assert asked == 0
             policies = restarted()
             found = await asyncio.gather(*(policies.of("demo.test") for _ in range(5)))
@@ -414,12 +421,62 @@ async def test_rfc8461_5_1_a_policy_is_fetched_by_https_and_stays_in_force_whate
             names["_mta-sts.demo.test"] = [SERVFAIL]
             assert await restarted().of("demo.test") == enforced
             names["_mta-sts.demo.test"] = ['TXT "v=STSv1; id=b;"']
-            for status, body in ((b"302 Found", b""), (b"200 OK", b"what"), (b"200 OK", b"x" * (64 << 10) + b"x")):
+            for status, body, result in (
+                (b"302 Found", b"", "sts-policy-fetch-error"),
+                (b"200 OK", b"what", "sts-policy-invalid"),
+                (b"200 OK", b"x" * (64 << 10) + b"x", "sts-policy-fetch-error"),
+            ):
                 served["status"], served["body"] = status, body
-                assert await restarted().of("demo.test") == enforced
+                policies = restarted()
+                assert await policies.of("demo.test") == enforced
+                assert failed(policies) == result
             assert asked == 4, "a redirect is not followed"
             served["status"], served["body"] = b"200 OK", b"version: STSv1\nmode: none\nmax_age: 600\n"
-            assert await restarted().of("demo.test") == StsPolicy(StsMode.NONE, (), 600)
+            policies = restarted()
+            assert await policies.of("demo.test") == StsPolicy(StsMode.NONE, (), 600)
+            assert not failed(policies)
     finally:
         server.close()
         await egress.close()
+
+
+async def test_rfc8460_5_4_reports_are_posted_to_public_places_that_are_who_they_say(
+    certificates: Certificates,
+) -> None:
+    posted: list[bytes] = []
+    status = b"201 Created"
+
+    async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        posted.append(head + await reader.readexactly(6))
+        writer.write(b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status)
+        await writer.drain()
+        writer.close()
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificates.server, certificates.server_key)
+    server = await asyncio.start_server(web, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    trust = ssl.create_default_context(cafile=certificates.authority)
+
+    async def to_loopback(_name: str, _port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    open_, walled = (
+        Egress(EgressRules(allowed, (), frozenset({port})), trust, to_loopback) for allowed in (LOOPBACK, ())
+    )
+    try:
+        url = f"https://mta-sts.demo.test:{port}/tls"
+        assert await ReportPost(open_).post(url, b"packed")
+        assert posted[0].startswith(b"POST /tls HTTP/1.1\r\n")
+        assert b"\r\ncontent-type: application/tlsrpt+gzip\r\n" in posted[0].lower()
+        assert posted[0].endswith(b"\r\n\r\npacked")
+        assert not await ReportPost(walled).post(url, b"packed"), "a record of a stranger leads behind our walls"
+        assert not await ReportPost(open_).post(f"https://other.test:{port}/tls", b"packed")
+        assert len(posted) == 1
+        status = b"500 No"
+        assert not await ReportPost(open_).post(url, b"packed")
+    finally:
+        server.close()
+        await open_.close()
+        await walled.close()

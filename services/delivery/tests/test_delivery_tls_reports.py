@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import gzip
 import json
@@ -180,6 +181,21 @@ async def test_rfc8460_5_5_what_is_not_taken_is_tried_again_and_not_for_ever() -
     given_.calendar.pass_days(3)
     await given_.reports.send()
     assert given_.rows.kept == {}
+
+
+async def test_places_that_hang_hold_the_day_for_no_longer_than_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_ = Reporting("v=TLSRPTv1; rua=https://a.example/,https://b.example/,https://c.example/")
+    at_once = asyncio.Barrier(3)
+
+    async def post(url: str, packed: bytes) -> bool:
+        await asyncio.wait_for(at_once.wait(), 5)
+        return await given_.post(url, packed)
+
+    monkeypatch.setattr(given_.reports, "_post", post)
+    await given_.count()
+    given_.calendar.pass_days(1)
+    await given_.reports.send()
+    assert len(given_.posts) == 3
 
 
 async def test_reports_do_not_all_begin_at_once() -> None:

@@ -74,7 +74,8 @@ async def open_transport(
             own=(settings.hostname, name, *settings.own_mx()),
         )
         authority = None if settings.ca_file is None else str(settings.ca_file)
-        reporting = TlsReporting(opened, names, egress)
+        # its own look-ups: who wants reports is asked about where mail may wait for no answer
+        reporting = TlsReporting(opened, RecordLookups(settings.dns), egress)
         transport = SmtpTransport(
             exchangers,
             StsPolicies(opened.pool, names, egress),

@@ -8,7 +8,7 @@ from petitbleu_kit.egress import Egress, EgressError
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
-_SECONDS: Final = 20.0
+_SECONDS: Final = 15.0
 _MAX_ANSWER: Final = 64 << 10
 _TYPE: Final = (b"content-type", b"application/tlsrpt+gzip")
 

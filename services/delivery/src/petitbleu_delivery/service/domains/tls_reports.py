@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime, timedelta
@@ -121,9 +122,8 @@ class TlsReports:
         )
         if done:
             _sent.labels(result="sent").inc(len(places.addresses))
-        for url in places.urls:
-            done = await self._posts(url, report) and done
-        return done
+        # at once: the day is held in a transaction, which no server of others may keep open for long
+        return all(await asyncio.gather(*(self._posts(url, report) for url in places.urls))) and done
 
     async def _posts(self, url: str, report: TlsReport) -> bool:
         if (url, report.report_id) in self._posted:
