@@ -330,20 +330,20 @@ def send_made(
     port: int, recipient: str, make: Callable[[int, str], bytes], numbers: Sequence[int], sessions: int = 20
 ) -> None:
     """Send the mails of some numbers to one recipient, over kept connections of a process of our own."""
-    _apart(
+    side_by_side_apart(
         _send_some, [(port, recipient, make, part) for index in range(sessions) if (part := numbers[index::sessions])]
     )
 
 
 def send_spread(port: int, recipients: Sequence[str], octets: int, sessions: int = 20) -> None:
     """Send one mail to each recipient over kept connections of a process of our own, which is not measured."""
-    _apart(
+    side_by_side_apart(
         _send_many,
         [(port, recipients[index::sessions], octets, index * 1_000_000) for index in range(sessions)],
     )
 
 
-def _apart(work: Callable[..., None], tasks: Sequence[tuple[Any, ...]]) -> None:
+def side_by_side_apart(work: Callable[..., None], tasks: Sequence[tuple[Any, ...]]) -> None:
     """Do tasks side by side in one child, which is not measured."""
     context = multiprocessing.get_context("fork")
     # Threads in one child: the sender waits most of the time, and costs the same for every size of directory.

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
+from petitbleu_dev import credentials
 from petitbleu_dev.backends import postgres
 from petitbleu_dev.backends.context import Context
 from petitbleu_dev.stack import Stack
@@ -26,11 +28,13 @@ class Ours:
     Args:
         root: Its data directory.
         offset: Added to every port.
+        environment: Settings of the operator's.
     """
 
-    def __init__(self, root: Path, offset: int) -> None:
+    def __init__(self, root: Path, offset: int, environment: Mapping[str, str] | None = None) -> None:
         self._root = root
-        self._stack = Stack(root, port_offset=offset)
+        self._stack = Stack(root, port_offset=offset, environment=environment)
+        self.layout = self._stack.layout
         self.smtp_port = 2525 + offset
         self.http_port = 8080 + offset
         self.https_port = 8443 + offset
@@ -81,6 +85,10 @@ class Ours:
         """Return how to reach its PostgreSQL as the superuser, to make what would take hours to send."""
         context = Context(self._stack.layout, self._stack.ports, None, print)  # type: ignore[arg-type]  # nothing is started with it
         return postgres.dsn(context, postgres.SUPERUSER)
+
+    def identity(self, service: str) -> Path:
+        """Return the file of a service's identity, to call others as it does."""
+        return credentials.identity(self.layout.identity, service)
 
     def roots(self) -> dict[str, int]:
         """Return the process id of each part: services and backends."""

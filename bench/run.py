@@ -26,20 +26,22 @@ import boxes
 import growth
 import judging
 import mailpath
+import outbound
 import peers
 import processes
 import push
 import search
 import verdicts
+import world
 from load import Load
 from ours import Ours
 
 RESULTS = Path(__file__).parent / "results"
 MAIN = [Load(8192, 20, kept=True), Load(8192, 20, kept=False)]
 OTHERS = [Load(8192, 1, True), Load(8192, 1, False), Load(61440, 20, True), Load(61440, 20, False), Load(61440, 1, True), Load(61440, 1, False)]  # fmt: skip
-CELLS = ("idle", "push", "lone", "mail", "boxes", "reads", "judging", "search", "accounts")
+CELLS = ("idle", "push", "lone", "mail", "boxes", "reads", "judging", "search", "accounts", "outbound")
 # Measured on stacks of their own.
-APART = {"accounts", "search"}
+APART = {"accounts", "search", "outbound"}
 PAIRED = {"lone", "mail", "boxes"}
 BOXES = [1000, 10_000, 100_000]
 # From the ports of the first stack to those of the second, in steps that meet none of its ports.
@@ -98,7 +100,7 @@ class Bench:
                 self._cell("judging", lambda: self._judging(lack))
             if wanted & APART:
                 self.ours.stop()  # what it holds by now is not part of these comparisons
-            for name, work in (("search", self._search), ("accounts", self._accounts)):
+            for name, work in (("search", self._search), ("accounts", self._accounts), ("outbound", self._outbound)):
                 if name in wanted:
                     self._cell(name, work)
 
@@ -225,6 +227,32 @@ class Bench:
                  f"{row['messages'] / row['seconds']:.0f} messages/s ({1 / row['wall_ratio']:.2f} x)")  # fmt: skip
         for name in rows[0]["by_process"]:
             _say(f"    {name:14}" + "".join(f"{row['by_process'].get(name, 0):8.3f}" for row in rows) + " ms/message")
+
+    def _outbound(self) -> None:
+        lack = world.missing()
+        if lack:
+            raise RuntimeError(f"no peer: {lack}")
+        _say("\nmail that goes out, to a Postfix that discards it")
+        root, port = self.root / "out", 5025 + self.offset + SECOND
+        root.mkdir(mode=0o755)
+        resolver = world.Resolver(root / "names", f"127.77.{self.offset % 250}.53")
+        sink, silence = world.Sink(root / "sink", port), world.Silence(port)
+        theirs = outbound.PeerSending(root / "peer", port + 1, port, resolver.address)
+        settings = {
+            "PETITBLEU_DKIM_ED25519": "0", "PETITBLEU_OUTBOUND_PORT": str(port), "PETITBLEU_DNS": f"{resolver.address}:53",
+            "PETITBLEU_EGRESS_ALLOW": "127.0.0.0/8",
+        }  # fmt: skip
+        mine = Ours(root / "ours", self.offset + THIRD, settings)
+        with contextlib.ExitStack() as last:
+            for part in (silence.close, resolver.stop, sink.stop, theirs.stop, mine.stop):
+                last.callback(part)
+            for begin in (resolver.start, sink.start, theirs.start, mine.start):
+                begin()
+            pair = outbound.Bench((outbound.OurSending(mine), theirs), sink, silence, _say)
+            rounds, count = (2, 500) if self.quick else (7, 2000)
+            self.result["outbound"] = outbound.outbound(mine, pair, rounds, count)
+        for line in outbound.lines(self.result["outbound"]):
+            _say(line)
 
 
 def _compared(table: dict[str, Any]) -> None:

@@ -65,6 +65,10 @@ def _day(results: dict[str, Any], action: str, least: int = 1000) -> float:
     return max(float(row["ratio"]) for row in rows if row["messages"] >= least)
 
 
+def _out(results: dict[str, Any], destinations: int) -> dict[str, Any]:
+    return next((row for row in results["outbound"]["cells"] if row["destinations"] == destinations), {})
+
+
 PROMISES: Final = (
     Promise("CPU of ours / peer, 8 KiB, 20 sessions, kept", lambda found: _cell(found, KEPT)["cpu_ratio"], 0.40, True),
     Promise("CPU of ours / peer, one mail a connection", lambda found: _cell(found, NOT_KEPT)["cpu_ratio"], 0.50, True),
@@ -88,6 +92,11 @@ PROMISES: Final = (
             lambda found: found["push"]["pss_more_mib"] if found["push"]["connections"] >= 2000 else None, 100, True, " MiB"),
     Promise("p99 of a change told to all who listen",
             lambda found: found["push"]["all_told_ms"]["p99"] if found["push"]["connections"] >= 2000 else None, 200, True, " ms"),
+    Promise("messages/s out, ours / Postfix, 1 destination", lambda found: _out(found, 1)["throughput_ratio"], 1.0, False),
+    Promise("CPU out, ours / Postfix, 1 destination", lambda found: _out(found, 1)["cpu_ratio"], 1.0, True),
+    Promise("messages/s out, ours / Postfix, 1,000 dest.", lambda found: _out(found, 1000)["throughput_ratio"], 1.0, False),
+    Promise("CPU out, ours / Postfix, 1,000 destinations", lambda found: _out(found, 1000)["cpu_ratio"], 1.0, True),
+    Promise("p99 out of the rest, 10 % hanging / none", lambda found: found["outbound"]["hanging"]["ours"]["ratio"], 1.2, True),
     Promise("PSS, idle", lambda found: found["idle"]["pss_mib"], 1536, True, " MiB"),
     Promise("CPU, idle", lambda found: found["idle"]["core_percent"], 5, True, " % of a core"),
 )  # fmt: skip
