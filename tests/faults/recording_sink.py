@@ -1,6 +1,6 @@
 """A mail server in a process of its own that keeps no mail and writes down each recipient of what it took: `python recording_sink.py PORT FILE`.
 
-A line is written, `<subject> <recipient>`, before the 250 to the final dot leaves: what a client may know to be taken is in the file.
+Whoever is called nobody is refused. A line is written, `<subject> <recipient>`, before the 250 to the final dot leaves: what a client may know to be taken is in the file.
 """
 
 from __future__ import annotations
@@ -21,8 +21,14 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, log:
             if verb == b"EHLO":
                 writer.write(b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n")
             elif verb == b"RCPT":
-                recipients.append(line.split(b"<", 1)[1].split(b">", 1)[0].decode())
-                writer.write(b"250 2.1.5 fine\r\n")
+                recipient = line.split(b"<", 1)[1].split(b">", 1)[0].decode()
+                if recipient.startswith("nobody@"):
+                    writer.write(b"550 5.1.1 no such mailbox\r\n")
+                else:
+                    recipients.append(recipient)
+                    writer.write(b"250 2.1.5 fine\r\n")
+            elif verb == b"DATA" and not recipients:
+                writer.write(b"554 5.5.1 no valid recipients\r\n")
             elif verb == b"DATA":
                 writer.write(b"354 go on\r\n")
                 await writer.drain()

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -84,13 +85,15 @@ def outbound_stack(tmp_path_factory: pytest.TempPathFactory, outbound_sink: Reco
         stack.stop()
 
 
-async def _submit(world: DeliveryWorld, sender: str, account_id: int, tokens: list[str]) -> None:
+async def _submit(
+    world: DeliveryWorld, sender: str, account_id: int, tokens: list[str], *, to: str = "r"
+) -> None:  # fmt: skip
     """Accept messages as the submission door does, in commits of a hundred."""
     for start in range(0, len(tokens), 100):
         items = [
             accept_pb2.AcceptItem(
                 idempotency_key=hashlib.sha256(token.encode()).digest(), mail_from=sender, header_from=sender,
-                recipients=[accept_pb2.AcceptRecipient(address=f"r@d{hash(token) % DESTINATIONS}.test", tenant_id=1)],
+                recipients=[accept_pb2.AcceptRecipient(address=f"{to}@d{hash(token) % DESTINATIONS}.test", tenant_id=1)],
                 trace=b"Received: by us; Sun, 22 Nov 2026 00:00:00 +0000\r\n",
                 body=f"From: <{sender}>\r\nSubject: {token}\r\nMessage-ID: <{token}@route.test>\r\n\r\nHello\r\n".encode(),
                 verdicts=accept_pb2.AuthenticationVerdicts(from_authenticated=True), origin=accept_pb2.ORIGIN_SUBMITTED,
@@ -194,4 +197,35 @@ async def test_killing_delivery_loses_nothing_and_doubles_only_what_was_in_fligh
     assert taken.keys() == set(tokens)
     assert len(doubled) <= KILLS * CONNECTIONS
     assert max(taken.values()) <= 2
+    await world.close()
+
+
+async def test_killing_delivery_tells_of_each_refusal_once(outbound_stack: Stack) -> None:
+    world = DeliveryWorld(outbound_stack)
+    await world.prepare()
+    sender, account_id = await world.person()
+    chooser = random.Random(3461)
+    kills, messages = (10, 900) if SOAK else (3, 150)
+    part = messages // kills
+    told = 0
+    for number in range(kills):
+        tokens = [f"n{number}-{at}" for at in range(part)]
+        await _submit(world, sender, account_id, tokens, to="nobody")
+        deadline = time.monotonic() + 60
+        while len(await world.messages(account_id)) < told + 5:
+            assert time.monotonic() < deadline, "nobody is told"
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(chooser.random() * 0.2)
+        outbound_stack.kill("delivery")
+        await asyncio.to_thread(outbound_stack.wait_ready, name="delivery")
+        told = len(await world.messages(account_id))
+    deadline = time.monotonic() + 120
+    while len(await world.messages(account_id)) < messages:
+        assert time.monotonic() < deadline, f"{len(await world.messages(account_id))} of {messages} are told"
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(20)  # what was kept and not told is told again after fifteen seconds
+    texts = [await world.text(account_id, one) for one in await world.messages(account_id)]
+    about = Counter(re.findall(r"^Subject: (n\d+-\d+)\r$", "".join(text.decode() for text in texts), re.MULTILINE))
+    assert len(about) == messages
+    assert set(about.values()) == {1}
     await world.close()

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from typing import cast
 
 import pytest
-from services.delivery.tests.delivery_fakes import Clock, FakeDirectory, FakeGuard, FakeStore, Present
-from services.delivery.tests.test_delivery_sending import FakeRows
+from services.delivery.tests.delivery_fakes import Clock, FakeDirectory, FakeGuard, FakeStore
+from services.delivery.tests.test_delivery_sending import Scene as Sending
 
 from petitbleu.store.v1 import accept_pb2
 from petitbleu_delivery.adapters.queue_rows import QueueRows
 from petitbleu_delivery.domain.model import Message, Outcome, Reason, Recipient, Route, Settlement, Status
+from petitbleu_delivery.domain.outbound import Verdict
 from petitbleu_delivery.errors import PeerUnavailableError
-from petitbleu_delivery.ports import Leaving, Word
+from petitbleu_delivery.ports import Leaving, News, Word
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.measures import Tally
 from petitbleu_delivery.service.outbound.entering import Entering
-from petitbleu_delivery.service.outbound.sending import Sender
 from petitbleu_delivery.service.outbound.way_out import Submitters, WayOut
 from petitbleu_delivery.service.rounds import Rounds
 from petitbleu_delivery.service.router import Router
@@ -190,17 +190,28 @@ async def test_without_an_answer_what_was_queued_waits() -> None:
         await scene.way_out.still(ADULT, bytes(16), ["x@else.test"])
 
 
+class Told:
+    """Hears what became of submissions."""
+
+    def __init__(self) -> None:
+        self.told: list[News] = []
+
+    async def record(self, news: Sequence[News]) -> None:
+        self.told += news
+
+
 async def test_what_a_disabled_account_sent_is_parked() -> None:
     scene = Scene()
     store = FakeStore()
-    rows = FakeRows()
-    entering = Entering(cast("QueueRows", rows), cast("Sender", None), scene.way_out, Present())
+    sending = Sending()
+    entering = Entering(cast("QueueRows", sending.rows), sending.sender, scene.way_out, sending.present)
     scene.directory.add("friend@here.test", 1)
     scene.directory.routes["far@else.test"] = Route(Status.REMOTE)
     scene.directory.disabled.add(ADULT)
+    news = Told()
     rounds = Rounds(
         store, Router(scene.directory, RouteCache(100, 60, scene.clock)), Gate(scene.guard, scene.clock), Tally(), 100,
-        entering=entering,
+        entering=entering, news=news,
     )  # fmt: skip
     sent = accept(store, ADULT, accept_pb2.ORIGIN_SUBMITTED, "friend@here.test", "far@else.test")
     await rounds.deliver([sent])
@@ -208,3 +219,7 @@ async def test_what_a_disabled_account_sent_is_parked() -> None:
         settled = store.outcome(sent, number)
         assert (settled.outcome, settled.reason) == (Outcome.PARKED, Reason.SENDER_DISABLED)
     assert store.mailboxes == {}
+    assert sorted((one.number, one.verdict, one.reply and one.reply.enhanced) for one in news.told) == [
+        (0, Verdict.REFUSED, "5.7.1"),
+        (1, Verdict.REFUSED, "5.7.1"),
+    ]

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason, Recipient, Route, Settlement, Status
+from petitbleu_delivery.domain.outbound import Reply
 
 MAX_ATTEMPTS: Final = 10
 """Attempts before a recipient whose account store does not know, or on which store stumbles, is parked: about 25 minutes."""
+
+SENDER_DISABLED: Final = Reply(0, "5.7.1", "the account that sent the message is disabled", "")
+"""Why what a disabled account sent goes nowhere, for its own eyes."""
 
 FIRST_RETRY_SECONDS: Final = 2.0
 LAST_RETRY_SECONDS: Final = 600.0

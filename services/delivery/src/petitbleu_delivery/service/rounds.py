@@ -10,7 +10,14 @@ from typing import Final
 
 from petitbleu_delivery.domain.model import Filed, Outcome, Placement, Reason, Recipient, Route, Settlement, Status
 from petitbleu_delivery.domain.outbound import Verdict
-from petitbleu_delivery.domain.verdict import outcome_of, stopped, try_again, unroutable, wait_for_guard
+from petitbleu_delivery.domain.verdict import (
+    SENDER_DISABLED,
+    outcome_of,
+    stopped,
+    try_again,
+    unroutable,
+    wait_for_guard,
+)
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import FiledNotices, Filing, News, Rules, SubmissionNews, Word
 from petitbleu_delivery.service import measures
@@ -218,16 +225,19 @@ class Rounds:
         return set()
 
     async def _report(self, settlements: Sequence[Settlement]) -> None:
-        """Tell submissions of recipients who are hosted here."""
+        """Tell submissions of recipients who are hosted here, or who never came into the queue."""
         if self._news is None:
             return
         news = [
-            News(message.accepted_id, message.submitter_id, settlement.recipient.number, verdict, None)
+            News(
+                message.accepted_id, message.submitter_id, settlement.recipient.number, verdict,
+                SENDER_DISABLED if settlement.reason is Reason.SENDER_DISABLED else None,
+            )
             for settlement in settlements
             if (message := settlement.recipient.message).origin == SUBMITTED
             and settlement.reason is not Reason.HELD_LIMIT
             and (verdict := _NEWS.get(settlement.outcome)) is not None
-        ]
+        ]  # fmt: skip
         if news:
             await self._news.record(news)
 
@@ -259,6 +269,7 @@ class Rounds:
         with _timed("enter"):
             settlements, units = await self._entering.enter(recipients)
         try:
+            await self._report(settlements)
             await self._settle(settlements)
         finally:
             # The rows are committed: whatever store says now, they are sent.

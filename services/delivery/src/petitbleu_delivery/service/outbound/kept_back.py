@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from petitbleu_delivery.domain.outbound import Answer, Reply, Verdict
+from petitbleu_delivery.domain.verdict import SENDER_DISABLED
 from petitbleu_delivery.ports import Word
 
 WAITS_SECONDS: Final = 30.0
@@ -13,7 +14,7 @@ WAITS_SECONDS: Final = 30.0
 WAITS: Final = "waits-for-guard"
 _ANSWERS: Final = {
     Word.WAITS: (Verdict.DEFERRED, Reply(0, "4.7.1", "the message waits for a guardian's word", "")),
-    Word.STOPPED: (Verdict.REFUSED, Reply(0, "5.7.1", "the account that sent the message is disabled", "")),
+    Word.STOPPED: (Verdict.REFUSED, SENDER_DISABLED),
 }
 
 
