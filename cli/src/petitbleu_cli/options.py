@@ -53,6 +53,11 @@ def count(text: str) -> int:
     return int(text)
 
 
+def limit_of(text: str) -> int:
+    """Return a limit: a number of things, or 0 for `none`."""
+    return 0 if text == "none" else count(text)
+
+
 def accepted_id(text: str) -> bytes:
     """Return the 16 octets of an accepted message's id."""
     try:
@@ -83,6 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
         doctor,
         junior,
         parked,
+        permits,
         queue,
         store,
         tenants,
@@ -93,6 +99,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_json(parser)
     commands = Commands(parser, "commands")
-    for module in (tenants, accounts, aliases, store, parked, queue, junior, doctor, demo):
+    for module in (tenants, accounts, aliases, store, parked, queue, permits, junior, doctor, demo):
         module.add_to(commands)
     return parser

@@ -13,6 +13,7 @@ from petitbleu_delivery.adapters.rule_rows import Kind
 from petitbleu_delivery.domain.model import Filed, Message, Placement, Recipient
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.errors import Peer, PeerUnavailableError
+from petitbleu_delivery.service.permits import SuspendedError
 from petitbleu_delivery.service.scripts.carrying import Means
 from petitbleu_delivery.service.scripts.rulebook import Rules
 from petitbleu_delivery.service.scripts.rulings import Rulings
@@ -75,9 +76,13 @@ class Book:
 
 
 class Unlimited:
-    """Permits whatever is asked."""
+    """Permits whatever is asked, except of those who are suspended."""
+
+    suspended = False
 
     async def permit(self, account_id: int, tenant_id: int, recipients: int, key: bytes = b"") -> int:
+        if self.suspended:
+            raise SuspendedError
         return 0
 
 
@@ -89,9 +94,9 @@ class Case:
     """A script, and what is around it."""
 
     def __init__(self, script: str) -> None:
-        self.peers, self.memory = Peers(), Memory()
+        self.peers, self.memory, self.permits = Peers(), Memory(), Unlimited()
         means: Any = Means(
-            cast(Any, self.peers), cast(Any, self.memory), Seal(bytes(32), "scripts"), as_it_is, cast(Any, Unlimited()), "mx.test"
+            cast(Any, self.peers), cast(Any, self.memory), Seal(bytes(32), "scripts"), as_it_is, cast(Any, self.permits), "mx.test"
         )  # fmt: skip
         self.rulings = Rulings(cast(Any, Book(script)), means)
         self._count = 0
@@ -115,6 +120,18 @@ async def test_rfc5230_4_2_an_answer_that_could_not_be_sent_does_not_count_as_on
     assert [one.to for one in case.peers.sent] == [SENDER]
     await case.comes()
     assert len(case.peers.sent) == 1
+
+
+async def test_who_is_suspended_sends_nothing_by_a_rule_and_keeps_the_message() -> None:
+    case = Case('redirect "else@other.test";')
+    case.permits.suspended = True
+    placement = await case.comes()
+    assert placement.filed is not Filed.DISCARDED
+    assert placement.roles == ("inbox",)
+    assert "else@other.test" not in [one.to for one in case.peers.sent]
+    case.permits.suspended = False
+    assert (await case.comes()).filed is Filed.DISCARDED
+    assert "else@other.test" in [one.to for one in case.peers.sent]
 
 
 @pytest.mark.parametrize(

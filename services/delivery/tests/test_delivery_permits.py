@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from petitbleu_delivery.domain.permit_terms import NO_TERMS, Limits, Scope, Terms
 from petitbleu_delivery.domain.permits import (
     DAY,
     HOUR,
@@ -20,7 +21,7 @@ from petitbleu_delivery.domain.permits import (
     wait_ms,
 )
 from petitbleu_delivery.service import permits as service
-from petitbleu_delivery.service.permits import Decide, Limits, PermitError, Permits, Tallied
+from petitbleu_delivery.service.permits import Decide, OnePlan, PermitError, Permits, SuspendedError, Tallied
 
 NOW = 1_800_000_000_000
 SPANS = st.sampled_from([HOUR, DAY])
@@ -32,6 +33,7 @@ class Row:
         self.account = self.share = empty
         self.others: list[Tallied] = []
         self.recent = b""
+        self.account_terms = self.tenant_terms = NO_TERMS
 
 
 class Table:
@@ -39,11 +41,14 @@ class Table:
 
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}
+        self.terms: dict[tuple[Scope, int], Terms] = {}
 
     async def work(self, account_id: int, tenant_id: int, at_ms: int, decide: Decide) -> int:
         row = self.rows.setdefault(account_id, Row(at_ms))
         row.account, row.share = row.account.at(at_ms), row.share.at(at_ms)
         row.others = [other.share for name, other in self.rows.items() if name != account_id]
+        row.account_terms = self.terms.get((Scope.ACCOUNT, account_id), NO_TERMS)
+        row.tenant_terms = self.terms.get((Scope.TENANT, tenant_id), NO_TERMS)
         return decide(row)
 
     async def prune(self, at_ms: int) -> None:
@@ -54,7 +59,8 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = NOW
         monkeypatch.setattr(service, "now_ms", lambda: self.now)
-        self.permits = Permits(Table(), Limits(10, 25, 15, 100))
+        self.table = Table()
+        self.permits = Permits(self.table, OnePlan(Limits(10, 25, 15, 100)))
 
     async def ask(self, recipients: int, account_id: int = 1, key: bytes = b"") -> int:
         return await self.permits.permit(account_id, 9, recipients, key)
@@ -116,9 +122,40 @@ async def test_no_number_of_recipients(world: World, recipients: int) -> None:
 
 
 async def test_no_limit(world: World) -> None:
-    free = Permits(Table(), Limits(0, 0, 0, 0))
+    free = Permits(Table(), OnePlan(Limits(0, 0, 0, 0)))
     assert await free.permit(1, 9, 1_000_000) == 0
     assert await free.permit(1, 9, 1_000_000) == 0
+
+
+async def test_an_operators_limit_goes_before_the_plans_each_by_itself(world: World) -> None:
+    world.table.terms[Scope.ACCOUNT, 1] = Terms(hour=12)
+    assert await world.ask(12) == 0
+    assert await world.ask(1) > 0
+    assert await world.ask(3, 2) == 0
+    assert await world.ask(1, 2) > 0  # the tenant's is the plan's
+    world.table.terms[Scope.TENANT, 9] = Terms(hour=0)
+    assert await world.ask(7, 2) == 0
+    assert await world.ask(1, 2) > 0  # the other account's, too
+    world.now += 4_000_000
+    assert await world.ask(12) == 0
+    world.now += 4_000_000
+    assert await world.ask(2) > 0  # the day is the plan's
+    world.table.terms = {(Scope.ACCOUNT, 1): Terms(hour=0, day=0), (Scope.TENANT, 9): Terms(hour=0, day=0)}
+    assert await world.ask(1000) == 0
+
+
+@pytest.mark.parametrize("who", [(Scope.ACCOUNT, 1), (Scope.TENANT, 9)])
+async def test_who_is_suspended_sends_nothing_until_it_is_lifted(world: World, who: tuple[Scope, int]) -> None:
+    assert await world.ask(1, key=b"a message") == 0
+    world.table.terms[who] = Terms(suspended=True)
+    for _ in range(2):
+        with pytest.raises(SuspendedError):
+            await world.ask(1)
+    if who[0] is Scope.ACCOUNT:
+        assert await world.ask(1, 2) == 0
+    assert await world.ask(1, key=b"a message") == 0  # its sender did not hear our answer, and asks again
+    del world.table.terms[who]
+    assert await world.ask(9) == 0  # what was refused is not counted
 
 
 @given(SPANS, st.integers(1, 20), st.lists(st.tuples(st.integers(0, 10_000_000), st.integers(1, 8)), max_size=60))

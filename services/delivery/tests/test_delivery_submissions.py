@@ -35,6 +35,7 @@ from petitbleu_delivery.domain.submissions import (
     changes,
 )
 from petitbleu_delivery.errors import Peer, PeerUnavailableError
+from petitbleu_delivery.service.permits import SuspendedError
 from petitbleu_delivery.service.submissions import handover
 from petitbleu_delivery.service.submissions.handover import HandOver
 from petitbleu_delivery.service.submissions.news import Reported
@@ -121,8 +122,11 @@ class Store:
 class Permits:
     def __init__(self, wait: int = 0) -> None:
         self.wait = wait
+        self.suspended = False
 
     async def permit(self, account_id: int, tenant_id: int, recipients: int, key: bytes = b"") -> int:
+        if self.suspended:
+            raise SuspendedError
         return self.wait
 
 
@@ -134,7 +138,8 @@ class World:
         self.table, self.store = Table(), Store()
         self.stopped = self.unknown = False
         self.handover = HandOver(self.table, self.store, self.is_stopped)
-        self.submissions = Submissions(self.table, self.handover, Permits(wait))
+        self.permits = Permits(wait)
+        self.submissions = Submissions(self.table, self.handover, self.permits)
 
     async def is_stopped(self, account_id: int) -> bool:
         assert account_id == 7
@@ -290,6 +295,14 @@ async def test_over_the_limit_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -
     world = World(monkeypatch, wait=60)
     done = await world.submissions.update(WHO, 7, [Update(wanted())], None)
     assert (done.results[0].status, done.results[0].retry_after_seconds) == (Status.OVER_LIMIT, 60)
+    assert not world.table.ledger.rows
+
+
+async def test_of_somebody_who_is_suspended_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.permits.suspended = True
+    done = await world.submissions.update(WHO, 7, [Update(wanted())], None)
+    assert done.results[0].status is Status.SUSPENDED
     assert not world.table.ledger.rows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from petitbleu_ingest.domain.submitter import Submitter
-from petitbleu_ingest.service.submitters import PermitsAwayError
+from petitbleu_ingest.service.submitters import PermitsAwayError, SuspendedError
 from petitbleu_ingest.smtp.submission import refused_amount
 
 WHO = Submitter(7, 9, frozenset({"me@here.test"}))
@@ -37,3 +37,13 @@ async def test_what_is_answered(answer: int | None, start: bytes) -> None:
     wire = await refused_amount(permits, WHO, 3)
     assert (wire.startswith(start) and wire.endswith(b"\r\n")) if start else wire == b""
     assert permits.asked == [(7, 9, 3)]
+
+
+class Suspended:
+    async def permit(self, submitter: Submitter, recipients: int) -> int:
+        raise SuspendedError
+
+
+async def test_who_is_suspended_is_told_so_for_good() -> None:
+    wire = await refused_amount(Suspended(), WHO, 3)
+    assert wire == b"550 5.7.1 Sending is suspended for this account, ask its administrator\r\n"

@@ -27,6 +27,7 @@ from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.consumers import ACCEPTED, AcceptedMail, DirectoryNews
 from petitbleu_delivery.grpc_api import ALLOWED, RoutingServicer
 from petitbleu_delivery.grpc_domains import DOMAINS_ALLOWED
+from petitbleu_delivery.grpc_permit_terms import ALLOWED_PERMIT_TERMS
 from petitbleu_delivery.grpc_permits import ALLOWED_PERMITS
 from petitbleu_delivery.grpc_queue import ALLOWED_QUEUE
 from petitbleu_delivery.grpc_reports import REPORTS_ALLOWED
@@ -256,7 +257,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
             NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
             OperatorToken(settings.operator_token_file),
             {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **REPORTS_ALLOWED, **ALLOWED_SUBMISSIONS, **ALLOWED_QUEUE,
-             **ALLOWED_PERMITS},
+             **ALLOWED_PERMITS, **ALLOWED_PERMIT_TERMS},
             PERSON_SCRIPTS | PERSON_SUBMISSIONS,
         )
     )  # fmt: skip

@@ -9,9 +9,12 @@ import grpc.aio
 
 from petitbleu.delivery.v1 import permits_pb2_grpc
 from petitbleu_delivery.adapters.permit_rows import PostgresPermits
+from petitbleu_delivery.adapters.permit_terms_rows import PermitTermsRows
 from petitbleu_delivery.config import DeliverySettings
+from petitbleu_delivery.domain.permit_terms import Limits
+from petitbleu_delivery.grpc_permit_terms import PermitTermsServicer
 from petitbleu_delivery.grpc_permits import PermitServicer
-from petitbleu_delivery.service.permits import Limits, Permits
+from petitbleu_delivery.service.permits import OnePlan, Permits
 from petitbleu_kit.lifecycle import forever
 
 
@@ -27,11 +30,13 @@ class PermitParts:
             settings.permit_account_hour, settings.permit_account_day,
             settings.permit_tenant_hour, settings.permit_tenant_day,
         )  # fmt: skip
-        self.permits = Permits(PostgresPermits(pool), limits)
+        self.permits = Permits(PostgresPermits(pool), OnePlan(limits))
+        self._terms = PermitTermsRows(pool)
 
     def serve(self, server: grpc.aio.Server) -> None:
-        """Answer ingest."""
+        """Answer ingest and the operator."""
         permits_pb2_grpc.add_PermitServiceServicer_to_server(PermitServicer(self.permits), server)
+        permits_pb2_grpc.add_PermitTermsServiceServicer_to_server(PermitTermsServicer(self._terms), server)
 
     def tasks(self) -> list[Awaitable[None]]:
         """Return what runs beside."""

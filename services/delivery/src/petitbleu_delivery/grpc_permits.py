@@ -10,7 +10,7 @@ import grpc.aio
 
 from petitbleu.delivery.v1 import permits_pb2 as pb
 from petitbleu.delivery.v1 import permits_pb2_grpc
-from petitbleu_delivery.service.permits import PermitError, Permits
+from petitbleu_delivery.service.permits import PermitError, Permits, SuspendedError
 from petitbleu_kit.logs import get_logger
 
 ALLOWED_PERMITS: Final = {"/petitbleu.delivery.v1.PermitService/": frozenset({"ingest"})}
@@ -35,6 +35,8 @@ class PermitServicer(permits_pb2_grpc.PermitServiceServicer):
             wait = await self._permits.permit(
                 request.account_id, request.tenant_id, request.recipients, request.key
             )  # fmt: skip
+        except SuspendedError:
+            return pb.PermitResponse(suspended=True)
         except PermitError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except _AWAY as error:

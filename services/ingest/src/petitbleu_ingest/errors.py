@@ -50,6 +50,7 @@ class Refusal(Enum):
     AUTH_TOO_MANY = Reply(421, _LATER_POLICY, "Too many tries, come back later")
     SENDER_NOT_YOURS = Reply(553, Status.POLICY, "That sender is not yours")
     FROM_NOT_YOURS = Reply(550, Status.POLICY, "The message is from an address that is not yours")
+    SUSPENDED = Reply(550, Status.POLICY, "Sending is suspended for this account, ask its administrator")
     FROM_MISSING = Reply(554, Status("5.6.0"), "The message needs one From field with an address")
     FROM_TOO_LONG = Reply(554, Status("5.6.0"), "From or Sender is too long to be checked")
     HEADER_LINE_END = Reply(554, Status("5.6.0"), Oddity.LINE_END.value)  # RFC 5321 §2.3.8

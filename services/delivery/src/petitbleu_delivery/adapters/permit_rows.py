@@ -6,6 +6,8 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
+from petitbleu_delivery.adapters.permit_terms_rows import terms_of
+from petitbleu_delivery.domain.permit_terms import Scope, Terms
 from petitbleu_delivery.domain.permits import DAY, HOUR, Counts
 from petitbleu_delivery.service.permits import Decide, Tallied
 from petitbleu_kit.ids import partition_of_account
@@ -45,7 +47,11 @@ PRUNE: Final = tuple(
 class _Row:
     """A book as it stands in the rows."""
 
-    def __init__(self, account: Tallied, share: Tallied, others: list[Tallied], recent: bytes) -> None:
+    def __init__(
+        self, account: Tallied, share: Tallied, others: list[Tallied], recent: bytes, account_terms: Terms, tenant_terms: Terms
+    ) -> None:  # fmt: skip
+        self.account_terms = account_terms
+        self.tenant_terms = tenant_terms
         self.account = account
         self.share = share
         self.others = others
@@ -70,7 +76,8 @@ class PostgresPermits:
             ours = await _locked(connection, LOCK_SHARE, OPEN_SHARE, share, slots)
             others = await connection.fetch(OTHERS, *share)
             book = _Row(
-                _tallied(mine, at_ms), _tallied(ours, at_ms), [_tallied(row, at_ms) for row in others], mine["recent"]
+                _tallied(mine, at_ms), _tallied(ours, at_ms), [_tallied(row, at_ms) for row in others], mine["recent"],
+                await terms_of(connection, Scope.ACCOUNT, account_id), await terms_of(connection, Scope.TENANT, tenant_id),
             )  # fmt: skip
             before = book.account
             wait = decide(book)

@@ -47,6 +47,7 @@ class Status(Enum):
     TOO_MANY = 4
     OVER_LIMIT = 5
     INVALID = 6
+    SUSPENDED = 7
 
 
 class Refusal(Exception):  # noqa: N818 — an outcome of one change of several

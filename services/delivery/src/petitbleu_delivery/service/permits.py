@@ -5,19 +5,11 @@ from __future__ import annotations
 import time
 from typing import Final, NamedTuple, Protocol
 
+from petitbleu_delivery.domain.permit_terms import Limits, Terms, under
 from petitbleu_delivery.domain.permits import DAY, HOUR, Counts, key_of, knows, remember, together, wait_ms
 from petitbleu_delivery.service.measures import PERMITS
 
 _MOST_RECIPIENTS: Final = 1_000_000
-
-
-class Limits(NamedTuple):
-    """The most recipients; 0 is without limit."""
-
-    account_hour: int
-    account_day: int
-    tenant_hour: int
-    tenant_day: int
 
 
 class Tallied(NamedTuple):
@@ -49,6 +41,10 @@ class Book(Protocol):
     others: list[Tallied]
     """The other shares of the tenant, as last committed."""
     recent: bytes
+    account_terms: Terms
+    """What an operator says of the account."""
+    tenant_terms: Terms
+    """And of its tenant."""
 
 
 class Decide(Protocol):
@@ -69,8 +65,31 @@ class PermitTable(Protocol):
         """Forget counts of more than a day ago."""
 
 
+class Plans(Protocol):
+    """Says what somebody's plan allows."""
+
+    async def limits(self, account_id: int, tenant_id: int) -> Limits:
+        """Return the most recipients of an account and of its tenant."""
+        ...
+
+
+class OnePlan:
+    """`Plans` where all have the same, that of the settings."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    async def limits(self, account_id: int, tenant_id: int) -> Limits:  # noqa: ARG002
+        """Return it."""
+        return self._limits
+
+
 class PermitError(ValueError):
     """No such number of recipients."""
+
+
+class SuspendedError(Exception):
+    """An account, or its tenant, may send nothing until an operator says otherwise."""
 
 
 def now_ms() -> int:
@@ -83,27 +102,35 @@ class Permits:
 
     Args:
         table: Where the counts are.
-        limits: The most recipients.
+        plans: What plans allow; an operator's terms go before.
     """
 
-    def __init__(self, table: PermitTable, limits: Limits) -> None:
+    def __init__(self, table: PermitTable, plans: Plans) -> None:
         self._table = table
-        self._limits = limits
+        self._plans = plans
 
     async def permit(self, account_id: int, tenant_id: int, recipients: int, key: bytes = b"") -> int:
         """Count recipients; return 0 when the account may send to them, else seconds after which it may.
 
-        Nothing is counted when it may not, and nothing twice for one `key`. Raises `PermitError` for no recipients, or absurdly many.
+        Nothing is counted when it may not, and nothing twice for one `key`. What was permitted lately stays so when its sender is
+        suspended meanwhile.
+
+        Raises:
+            PermitError: no recipients, or absurdly many.
+            SuspendedError: it may send nothing.
         """
         if not 0 < recipients <= _MOST_RECIPIENTS or account_id <= 0 or tenant_id <= 0:
             raise PermitError("how many recipients, and whose")
         at_ms = now_ms()
-        limits = self._limits
+        plan = await self._plans.limits(account_id, tenant_id)
         short = key_of(b"%d:%b" % (recipients, key)) if key else b""
 
         def decide(book: Book) -> int:
             if short and knows(book.recent, short):
                 return 0
+            if book.account_terms.suspended or book.tenant_terms.suspended:
+                raise SuspendedError
+            limits = under(plan, book.account_terms, book.tenant_terms)
             wait = book.account.wait(limits.account_hour, limits.account_day, recipients, at_ms)
             shares = [book.share, *book.others]
             tenant = Tallied(
@@ -116,7 +143,11 @@ class Permits:
                 book.recent = remember(book.recent, short)
             return wait
 
-        waited = await self._table.work(account_id, tenant_id, at_ms, decide)
+        try:
+            waited = await self._table.work(account_id, tenant_id, at_ms, decide)
+        except SuspendedError:
+            PERMITS.labels("suspended").inc()
+            raise
         PERMITS.labels("refused" if waited else "given").inc()
         return -(-waited // 1000)
 

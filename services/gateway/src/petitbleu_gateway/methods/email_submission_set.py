@@ -195,7 +195,7 @@ class _Call:
     def settle(self, step: _Step, result: pb.SubmissionResult) -> None:
         """Tell what delivery did of one."""
         if result.status != pb.SUBMISSION_STATUS_OK:
-            self.told[f"not{step.kind}"][step.text] = _refusal(result).as_object()
+            self.told[f"not{step.kind}"][step.text] = refusal_of(result).as_object()
             return
         resolved = self._resolved(step.text)
         if step.kind == "Destroyed":
@@ -333,7 +333,7 @@ class _Making:
         )  # fmt: skip
 
 
-def _refusal(result: pb.SubmissionResult) -> SetError:
+def refusal_of(result: pb.SubmissionResult) -> SetError:
     """Return the SetError that an outcome of delivery is."""
     if result.status == pb.SUBMISSION_STATUS_NOT_FOUND:
         return SetError(SetFault.NOT_FOUND)
@@ -343,4 +343,8 @@ def _refusal(result: pb.SubmissionResult) -> SetError:
         return SetError(SetFault.OVER_QUOTA, "the account has as many submissions as it may")
     if result.status == pb.SUBMISSION_STATUS_OVER_LIMIT:
         return SetError(SetFault.RATE_LIMIT, f"the account sends much; try again in {result.retry_after_seconds} s")
+    if result.status == pb.SUBMISSION_STATUS_SUSPENDED:
+        return SetError(
+            SetFault.FORBIDDEN_TO_SEND, "sending is suspended for this account; ask its administrator"
+        )  # RFC 8621 §7.5
     return invalid("envelope")

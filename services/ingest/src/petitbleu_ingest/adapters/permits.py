@@ -7,7 +7,7 @@ import grpc.aio
 
 from petitbleu.delivery.v1 import permits_pb2, permits_pb2_grpc
 from petitbleu_ingest.domain.submitter import Submitter
-from petitbleu_ingest.service.submitters import PermitsAwayError
+from petitbleu_ingest.service.submitters import PermitsAwayError, SuspendedError
 from petitbleu_kit.rpc import Peer
 
 
@@ -20,7 +20,7 @@ class GrpcPermits:
         self._seconds = seconds
 
     async def permit(self, submitter: Submitter, recipients: int) -> int:
-        """Ask whether somebody may send to so many; return 0, or the seconds to wait. Raises `PermitsAwayError`."""
+        """Ask whether somebody may send to so many; return 0, or the seconds to wait. Raises `PermitsAwayError`, `SuspendedError`."""
         request = permits_pb2.PermitRequest(
             account_id=submitter.account_id, tenant_id=submitter.tenant_id, recipients=recipients
         )
@@ -28,4 +28,6 @@ class GrpcPermits:
             answer = await self._peer.call(self._stub.Permit, request, timeout=self._seconds)
         except grpc.aio.AioRpcError:
             raise PermitsAwayError from None
+        if answer.suspended:
+            raise SuspendedError
         return answer.retry_after_seconds

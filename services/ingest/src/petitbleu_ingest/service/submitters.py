@@ -23,6 +23,10 @@ class PermitsAwayError(Exception):
     """Nobody can say how many somebody has sent to."""
 
 
+class SuspendedError(Exception):
+    """An account, or its tenant, may send nothing until an operator says otherwise."""
+
+
 class Logins(Protocol):
     """Checks credentials. Each raises `WrongCredentialError`, `TooManyTriesError`, `AccountsAwayError`."""
 
@@ -51,5 +55,5 @@ class Permits(Protocol):
     """Says who may send how much."""
 
     async def permit(self, submitter: Submitter, recipients: int) -> int:
-        """Count the recipients of a message; return 0, or the seconds to wait. Raises `PermitsAwayError`."""
+        """Count the recipients of a message; return 0, or the seconds to wait. Raises `PermitsAwayError`, `SuspendedError`."""
         ...

@@ -16,6 +16,7 @@ from petitbleu_ingest.service.submitters import (
     Logins,
     Permits,
     PermitsAwayError,
+    SuspendedError,
     TooManyTriesError,
     WrongCredentialError,
 )
@@ -274,6 +275,8 @@ async def refused_amount(permits: Permits, submitter: Submitter, recipients: int
     """
     try:
         seconds = await permits.permit(submitter, recipients)
+    except SuspendedError:
+        return REFUSAL_WIRE[Refusal.SUSPENDED]
     except PermitsAwayError:
         return REFUSAL_WIRE[Refusal.SYSTEM_TROUBLE]
     if not seconds:

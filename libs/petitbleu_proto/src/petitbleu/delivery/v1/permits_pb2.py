@@ -24,17 +24,39 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#petitbleu/delivery/v1/permits.proto\x12\x15petitbleu.delivery.v1\"W\n\rPermitRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x12\n\nrecipients\x18\x03 \x01(\x05\x12\x0b\n\x03key\x18\x04 \x01(\x0c\"-\n\x0ePermitResponse\x12\x1b\n\x13retry_after_seconds\x18\x01 \x01(\x03\x32\x66\n\rPermitService\x12U\n\x06Permit\x12$.petitbleu.delivery.v1.PermitRequest\x1a%.petitbleu.delivery.v1.PermitResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#petitbleu/delivery/v1/permits.proto\x12\x15petitbleu.delivery.v1\"W\n\rPermitRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x12\n\nrecipients\x18\x03 \x01(\x05\x12\x0b\n\x03key\x18\x04 \x01(\x0c\"@\n\x0ePermitResponse\x12\x1b\n\x13retry_after_seconds\x18\x01 \x01(\x03\x12\x11\n\tsuspended\x18\x02 \x01(\x08\"\xb0\x01\n\x0bPermitTerms\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\x12\x11\n\x04hour\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03\x64\x61y\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\tsuspended\x18\x05 \x01(\x08\x12\x12\n\nchanged_ms\x18\x06 \x01(\x03\x42\x07\n\x05_hourB\x06\n\x04_day\"W\n\x0fGetTermsRequest\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\"E\n\x10GetTermsResponse\x12\x31\n\x05terms\x18\x01 \x01(\x0b\x32\".petitbleu.delivery.v1.PermitTerms\"\x8d\x01\n\x0fSetTermsRequest\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\x12\x11\n\x04hour\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03\x64\x61y\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x07\n\x05_hourB\x06\n\x04_day\"E\n\x10SetTermsResponse\x12\x31\n\x05terms\x18\x01 \x01(\x0b\x32\".petitbleu.delivery.v1.PermitTerms\"i\n\x0eSuspendRequest\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\x12\x11\n\tsuspended\x18\x03 \x01(\x08\"D\n\x0fSuspendResponse\x12\x31\n\x05terms\x18\x01 \x01(\x0b\x32\".petitbleu.delivery.v1.PermitTerms\"!\n\x10ListTermsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"F\n\x11ListTermsResponse\x12\x31\n\x05terms\x18\x01 \x03(\x0b\x32\".petitbleu.delivery.v1.PermitTerms*Z\n\nTermsScope\x12\x1b\n\x17TERMS_SCOPE_UNSPECIFIED\x10\x00\x12\x17\n\x13TERMS_SCOPE_ACCOUNT\x10\x01\x12\x16\n\x12TERMS_SCOPE_TENANT\x10\x02\x32\x66\n\rPermitService\x12U\n\x06Permit\x12$.petitbleu.delivery.v1.PermitRequest\x1a%.petitbleu.delivery.v1.PermitResponse2\x88\x03\n\x12PermitTermsService\x12[\n\x08GetTerms\x12&.petitbleu.delivery.v1.GetTermsRequest\x1a\'.petitbleu.delivery.v1.GetTermsResponse\x12[\n\x08SetTerms\x12&.petitbleu.delivery.v1.SetTermsRequest\x1a\'.petitbleu.delivery.v1.SetTermsResponse\x12X\n\x07Suspend\x12%.petitbleu.delivery.v1.SuspendRequest\x1a&.petitbleu.delivery.v1.SuspendResponse\x12^\n\tListTerms\x12\'.petitbleu.delivery.v1.ListTermsRequest\x1a(.petitbleu.delivery.v1.ListTermsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petitbleu.delivery.v1.permits_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TERMSSCOPE']._serialized_start=1055
+  _globals['_TERMSSCOPE']._serialized_end=1145
   _globals['_PERMITREQUEST']._serialized_start=62
   _globals['_PERMITREQUEST']._serialized_end=149
   _globals['_PERMITRESPONSE']._serialized_start=151
-  _globals['_PERMITRESPONSE']._serialized_end=196
-  _globals['_PERMITSERVICE']._serialized_start=198
-  _globals['_PERMITSERVICE']._serialized_end=300
+  _globals['_PERMITRESPONSE']._serialized_end=215
+  _globals['_PERMITTERMS']._serialized_start=218
+  _globals['_PERMITTERMS']._serialized_end=394
+  _globals['_GETTERMSREQUEST']._serialized_start=396
+  _globals['_GETTERMSREQUEST']._serialized_end=483
+  _globals['_GETTERMSRESPONSE']._serialized_start=485
+  _globals['_GETTERMSRESPONSE']._serialized_end=554
+  _globals['_SETTERMSREQUEST']._serialized_start=557
+  _globals['_SETTERMSREQUEST']._serialized_end=698
+  _globals['_SETTERMSRESPONSE']._serialized_start=700
+  _globals['_SETTERMSRESPONSE']._serialized_end=769
+  _globals['_SUSPENDREQUEST']._serialized_start=771
+  _globals['_SUSPENDREQUEST']._serialized_end=876
+  _globals['_SUSPENDRESPONSE']._serialized_start=878
+  _globals['_SUSPENDRESPONSE']._serialized_end=946
+  _globals['_LISTTERMSREQUEST']._serialized_start=948
+  _globals['_LISTTERMSREQUEST']._serialized_end=981
+  _globals['_LISTTERMSRESPONSE']._serialized_start=983
+  _globals['_LISTTERMSRESPONSE']._serialized_end=1053
+  _globals['_PERMITSERVICE']._serialized_start=1147
+  _globals['_PERMITSERVICE']._serialized_end=1249
+  _globals['_PERMITTERMSSERVICE']._serialized_start=1252
+  _globals['_PERMITTERMSSERVICE']._serialized_end=1644
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,11 @@
 isort:skip_file
 Who may send how much."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -15,6 +18,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _TermsScope:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TermsScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TermsScope.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TERMS_SCOPE_UNSPECIFIED: _TermsScope.ValueType  # 0
+    """Not set."""
+    TERMS_SCOPE_ACCOUNT: _TermsScope.ValueType  # 1
+    """An account."""
+    TERMS_SCOPE_TENANT: _TermsScope.ValueType  # 2
+    """A tenant: all its accounts together."""
+
+class TermsScope(_TermsScope, metaclass=_TermsScopeEnumTypeWrapper):
+    """Of whom terms are."""
+
+TERMS_SCOPE_UNSPECIFIED: TermsScope.ValueType  # 0
+"""Not set."""
+TERMS_SCOPE_ACCOUNT: TermsScope.ValueType  # 1
+"""An account."""
+TERMS_SCOPE_TENANT: TermsScope.ValueType  # 2
+"""A tenant: all its accounts together."""
+Global___TermsScope: _TypeAlias = TermsScope  # noqa: Y015
 
 @_typing.final
 class PermitRequest(_message.Message):
@@ -57,17 +84,285 @@ class PermitResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RETRY_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
+    SUSPENDED_FIELD_NUMBER: _builtins.int
     retry_after_seconds: _builtins.int
     """0 when it may be sent; else seconds after which it may."""
+    suspended: _builtins.bool
+    """It may not, nor later, until an operator says otherwise."""
     def __init__(
         self,
         *,
         retry_after_seconds: _builtins.int = ...,
+        suspended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["retry_after_seconds", b"retry_after_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["retry_after_seconds", b"retry_after_seconds", "suspended", b"suspended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PermitResponse: _TypeAlias = PermitResponse  # noqa: Y015
+
+@_typing.final
+class PermitTerms(_message.Message):
+    """Terms of somebody."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    HOUR_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    SUSPENDED_FIELD_NUMBER: _builtins.int
+    CHANGED_MS_FIELD_NUMBER: _builtins.int
+    scope: Global___TermsScope.ValueType
+    """An account's or a tenant's."""
+    subject_id: _builtins.int
+    """Its id."""
+    hour: _builtins.int
+    """The most recipients in an hour, 0 without limit; what the plan says when not set."""
+    day: _builtins.int
+    """The same in a day."""
+    suspended: _builtins.bool
+    """Nothing may be sent."""
+    changed_ms: _builtins.int
+    """Unix milliseconds of the latest change; 0 when not asked for in a list."""
+    def __init__(
+        self,
+        *,
+        scope: Global___TermsScope.ValueType = ...,
+        subject_id: _builtins.int = ...,
+        hour: _builtins.int | None = ...,
+        day: _builtins.int | None = ...,
+        suspended: _builtins.bool = ...,
+        changed_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_day", b"_day", "_hour", b"_hour", "day", b"day", "hour", b"hour"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_day", b"_day", "_hour", b"_hour", "changed_ms", b"changed_ms", "day", b"day", "hour", b"hour", "scope", b"scope", "subject_id", b"subject_id", "suspended", b"suspended"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__day: _TypeAlias = _typing.Literal["day"]  # noqa: Y015
+    _WhichOneofArgType__day: _TypeAlias = _typing.Literal["_day", b"_day"]  # noqa: Y015
+    _WhichOneofReturnType__hour: _TypeAlias = _typing.Literal["hour"]  # noqa: Y015
+    _WhichOneofArgType__hour: _TypeAlias = _typing.Literal["_hour", b"_hour"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__day) -> _WhichOneofReturnType__day | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hour) -> _WhichOneofReturnType__hour | None: ...
+
+Global___PermitTerms: _TypeAlias = PermitTerms  # noqa: Y015
+
+@_typing.final
+class GetTermsRequest(_message.Message):
+    """Whose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    scope: Global___TermsScope.ValueType
+    """An account's or a tenant's."""
+    subject_id: _builtins.int
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        scope: Global___TermsScope.ValueType = ...,
+        subject_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTermsRequest: _TypeAlias = GetTermsRequest  # noqa: Y015
+
+@_typing.final
+class GetTermsResponse(_message.Message):
+    """They."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terms(self) -> Global___PermitTerms:
+        """The terms."""
+
+    def __init__(
+        self,
+        *,
+        terms: Global___PermitTerms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTermsResponse: _TypeAlias = GetTermsResponse  # noqa: Y015
+
+@_typing.final
+class SetTermsRequest(_message.Message):
+    """Limits of somebody."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    HOUR_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    scope: Global___TermsScope.ValueType
+    """An account's or a tenant's."""
+    subject_id: _builtins.int
+    """Its id."""
+    hour: _builtins.int
+    """The most recipients in an hour, 0 without limit."""
+    day: _builtins.int
+    """The same in a day."""
+    def __init__(
+        self,
+        *,
+        scope: Global___TermsScope.ValueType = ...,
+        subject_id: _builtins.int = ...,
+        hour: _builtins.int | None = ...,
+        day: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_day", b"_day", "_hour", b"_hour", "day", b"day", "hour", b"hour"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_day", b"_day", "_hour", b"_hour", "day", b"day", "hour", b"hour", "scope", b"scope", "subject_id", b"subject_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__day: _TypeAlias = _typing.Literal["day"]  # noqa: Y015
+    _WhichOneofArgType__day: _TypeAlias = _typing.Literal["_day", b"_day"]  # noqa: Y015
+    _WhichOneofReturnType__hour: _TypeAlias = _typing.Literal["hour"]  # noqa: Y015
+    _WhichOneofArgType__hour: _TypeAlias = _typing.Literal["_hour", b"_hour"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__day) -> _WhichOneofReturnType__day | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hour) -> _WhichOneofReturnType__hour | None: ...
+
+Global___SetTermsRequest: _TypeAlias = SetTermsRequest  # noqa: Y015
+
+@_typing.final
+class SetTermsResponse(_message.Message):
+    """Done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terms(self) -> Global___PermitTerms:
+        """The terms as they are now."""
+
+    def __init__(
+        self,
+        *,
+        terms: Global___PermitTerms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTermsResponse: _TypeAlias = SetTermsResponse  # noqa: Y015
+
+@_typing.final
+class SuspendRequest(_message.Message):
+    """Who."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    SUSPENDED_FIELD_NUMBER: _builtins.int
+    scope: Global___TermsScope.ValueType
+    """An account or a tenant."""
+    subject_id: _builtins.int
+    """Its id."""
+    suspended: _builtins.bool
+    """Whether nothing may be sent."""
+    def __init__(
+        self,
+        *,
+        scope: Global___TermsScope.ValueType = ...,
+        subject_id: _builtins.int = ...,
+        suspended: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope", "subject_id", b"subject_id", "suspended", b"suspended"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendRequest: _TypeAlias = SuspendRequest  # noqa: Y015
+
+@_typing.final
+class SuspendResponse(_message.Message):
+    """Done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terms(self) -> Global___PermitTerms:
+        """The terms as they are now."""
+
+    def __init__(
+        self,
+        *,
+        terms: Global___PermitTerms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendResponse: _TypeAlias = SuspendResponse  # noqa: Y015
+
+@_typing.final
+class ListTermsRequest(_message.Message):
+    """How many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """At most this many, 10,000 at most; 0 means 100."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTermsRequest: _TypeAlias = ListTermsRequest  # noqa: Y015
+
+@_typing.final
+class ListTermsResponse(_message.Message):
+    """They."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___PermitTerms]:
+        """The terms."""
+
+    def __init__(
+        self,
+        *,
+        terms: _abc.Iterable[Global___PermitTerms] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTermsResponse: _TypeAlias = ListTermsResponse  # noqa: Y015

@@ -104,3 +104,214 @@ class PermitService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class PermitTermsServiceStub:
+    """PermitTermsService is what an operator says of how much an account or a tenant may send, instead of what its plan says. Callers:
+    operator.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetTerms = channel.unary_unary(
+                '/petitbleu.delivery.v1.PermitTermsService/GetTerms',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.GetTermsRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.GetTermsResponse.FromString,
+                _registered_method=True)
+        self.SetTerms = channel.unary_unary(
+                '/petitbleu.delivery.v1.PermitTermsService/SetTerms',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SetTermsRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SetTermsResponse.FromString,
+                _registered_method=True)
+        self.Suspend = channel.unary_unary(
+                '/petitbleu.delivery.v1.PermitTermsService/Suspend',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SuspendRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SuspendResponse.FromString,
+                _registered_method=True)
+        self.ListTerms = channel.unary_unary(
+                '/petitbleu.delivery.v1.PermitTermsService/ListTerms',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsResponse.FromString,
+                _registered_method=True)
+
+
+class PermitTermsServiceServicer:
+    """PermitTermsService is what an operator says of how much an account or a tenant may send, instead of what its plan says. Callers:
+    operator.
+    """
+
+    def GetTerms(self, request, context):
+        """GetTerms gives what is said of somebody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetTerms(self, request, context):
+        """SetTerms sets both limits; one that is not given is again what the plan says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Suspend(self, request, context):
+        """Suspend lets somebody send nothing, or send again. What was accepted before goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTerms(self, request, context):
+        """ListTerms gives those of whom something is said, the latest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_PermitTermsServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTerms,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.GetTermsRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.GetTermsResponse.SerializeToString,
+            ),
+            'SetTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTerms,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SetTermsRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SetTermsResponse.SerializeToString,
+            ),
+            'Suspend': grpc.unary_unary_rpc_method_handler(
+                    servicer.Suspend,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SuspendRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SuspendResponse.SerializeToString,
+            ),
+            'ListTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTerms,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'petitbleu.delivery.v1.PermitTermsService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('petitbleu.delivery.v1.PermitTermsService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class PermitTermsService:
+    """PermitTermsService is what an operator says of how much an account or a tenant may send, instead of what its plan says. Callers:
+    operator.
+    """
+
+    @staticmethod
+    def GetTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.PermitTermsService/GetTerms',
+            petitbleu_dot_delivery_dot_v1_dot_permits__pb2.GetTermsRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_permits__pb2.GetTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.PermitTermsService/SetTerms',
+            petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SetTermsRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SetTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Suspend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.PermitTermsService/Suspend',
+            petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SuspendRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_permits__pb2.SuspendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.PermitTermsService/ListTerms',
+            petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

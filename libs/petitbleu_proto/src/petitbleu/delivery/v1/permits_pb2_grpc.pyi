@@ -71,3 +71,76 @@ class PermitServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
 def add_PermitServiceServicer_to_server(servicer: PermitServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class PermitTermsServiceStub:
+    """PermitTermsService is what an operator says of how much an account or a tenant may send, instead of what its plan says. Callers:
+    operator.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> PermitTermsServiceAsyncStub: ...
+    GetTerms: _grpc.UnaryUnaryMultiCallable[_permits_pb2.GetTermsRequest, _permits_pb2.GetTermsResponse]
+    """GetTerms gives what is said of somebody."""
+    SetTerms: _grpc.UnaryUnaryMultiCallable[_permits_pb2.SetTermsRequest, _permits_pb2.SetTermsResponse]
+    """SetTerms sets both limits; one that is not given is again what the plan says."""
+    Suspend: _grpc.UnaryUnaryMultiCallable[_permits_pb2.SuspendRequest, _permits_pb2.SuspendResponse]
+    """Suspend lets somebody send nothing, or send again. What was accepted before goes on."""
+    ListTerms: _grpc.UnaryUnaryMultiCallable[_permits_pb2.ListTermsRequest, _permits_pb2.ListTermsResponse]
+    """ListTerms gives those of whom something is said, the latest first."""
+
+@_typing.type_check_only
+class PermitTermsServiceAsyncStub(PermitTermsServiceStub):
+    """PermitTermsService is what an operator says of how much an account or a tenant may send, instead of what its plan says. Callers:
+    operator.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GetTerms: _aio.UnaryUnaryMultiCallable[_permits_pb2.GetTermsRequest, _permits_pb2.GetTermsResponse]  # type: ignore[assignment]
+    """GetTerms gives what is said of somebody."""
+    SetTerms: _aio.UnaryUnaryMultiCallable[_permits_pb2.SetTermsRequest, _permits_pb2.SetTermsResponse]  # type: ignore[assignment]
+    """SetTerms sets both limits; one that is not given is again what the plan says."""
+    Suspend: _aio.UnaryUnaryMultiCallable[_permits_pb2.SuspendRequest, _permits_pb2.SuspendResponse]  # type: ignore[assignment]
+    """Suspend lets somebody send nothing, or send again. What was accepted before goes on."""
+    ListTerms: _aio.UnaryUnaryMultiCallable[_permits_pb2.ListTermsRequest, _permits_pb2.ListTermsResponse]  # type: ignore[assignment]
+    """ListTerms gives those of whom something is said, the latest first."""
+
+class PermitTermsServiceServicer(metaclass=_abc_1.ABCMeta):
+    """PermitTermsService is what an operator says of how much an account or a tenant may send, instead of what its plan says. Callers:
+    operator.
+    """
+
+    @_abc_1.abstractmethod
+    def GetTerms(
+        self,
+        request: _permits_pb2.GetTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_permits_pb2.GetTermsResponse, _abc.Awaitable[_permits_pb2.GetTermsResponse]]:
+        """GetTerms gives what is said of somebody."""
+
+    @_abc_1.abstractmethod
+    def SetTerms(
+        self,
+        request: _permits_pb2.SetTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_permits_pb2.SetTermsResponse, _abc.Awaitable[_permits_pb2.SetTermsResponse]]:
+        """SetTerms sets both limits; one that is not given is again what the plan says."""
+
+    @_abc_1.abstractmethod
+    def Suspend(
+        self,
+        request: _permits_pb2.SuspendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_permits_pb2.SuspendResponse, _abc.Awaitable[_permits_pb2.SuspendResponse]]:
+        """Suspend lets somebody send nothing, or send again. What was accepted before goes on."""
+
+    @_abc_1.abstractmethod
+    def ListTerms(
+        self,
+        request: _permits_pb2.ListTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_permits_pb2.ListTermsResponse, _abc.Awaitable[_permits_pb2.ListTermsResponse]]:
+        """ListTerms gives those of whom something is said, the latest first."""
+
+def add_PermitTermsServiceServicer_to_server(servicer: PermitTermsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -107,6 +107,8 @@ class _SubmissionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Subm
     """The account or its tenant sends more than it may for now."""
     SUBMISSION_STATUS_INVALID: _SubmissionStatus.ValueType  # 6
     """Not a submission: no recipient, too many, or held for too long."""
+    SUBMISSION_STATUS_SUSPENDED: _SubmissionStatus.ValueType  # 7
+    """The account, or its tenant, may send nothing until an operator says otherwise."""
 
 class SubmissionStatus(_SubmissionStatus, metaclass=_SubmissionStatusEnumTypeWrapper):
     """What became of one change."""
@@ -125,6 +127,8 @@ SUBMISSION_STATUS_OVER_LIMIT: SubmissionStatus.ValueType  # 5
 """The account or its tenant sends more than it may for now."""
 SUBMISSION_STATUS_INVALID: SubmissionStatus.ValueType  # 6
 """Not a submission: no recipient, too many, or held for too long."""
+SUBMISSION_STATUS_SUSPENDED: SubmissionStatus.ValueType  # 7
+"""The account, or its tenant, may send nothing until an operator says otherwise."""
 Global___SubmissionStatus: _TypeAlias = SubmissionStatus  # noqa: Y015
 
 @_typing.final

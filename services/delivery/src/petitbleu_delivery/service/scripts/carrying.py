@@ -28,7 +28,7 @@ from petitbleu_delivery.domain.prefix import prefix
 from petitbleu_delivery.domain.rules import INBOX, JUNK, Ruling
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.service.permits import Permits
+from petitbleu_delivery.service.permits import Permits, SuspendedError
 from petitbleu_delivery.service.scripts.evaluation import View
 from petitbleu_delivery.service.scripts.forwarding import SealForward
 from petitbleu_delivery.service.scripts.rulebook import Rules
@@ -255,14 +255,18 @@ class Case:
         return taken
 
     async def _permitted(self, kind: str, recipients: int) -> bool:
-        wait = await self._means.permits.permit(
-            self._placement.account_id, self._rules.tenant_id, recipients, self._key("permit", kind)
-        )  # fmt: skip
-        if wait:
+        try:
+            wait = await self._means.permits.permit(
+                self._placement.account_id, self._rules.tenant_id, recipients, self._key("permit", kind)
+            )  # fmt: skip
+            may = not wait
+        except SuspendedError:
+            may = False
+        if not may:
             self._over_limit |= kind == "redirect"  # of the others the message itself is where the script wants it
             _UNSENT.labels(kind=kind).inc(recipients)
             _log.warning("rules send more than the account may", kind=kind, accepted_id=self._accepted.hex)
-        return not wait
+        return may
 
     def _own(self, key: bytes, to: str, body: bytes) -> Letter:
         """Return a mail that the owner writes, with the null path; it is signed where their address is of a domain of ours."""

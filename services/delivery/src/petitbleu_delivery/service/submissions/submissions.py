@@ -19,6 +19,7 @@ from petitbleu_delivery.domain.submissions import (
     Wanted,
     changes,
 )
+from petitbleu_delivery.service.permits import SuspendedError
 from petitbleu_delivery.service.submissions.handover import LEASE_MS, HandOver, now_ms
 from petitbleu_delivery.service.submissions.ports import Permits, SubmissionTable
 from petitbleu_kit.identity import Principal
@@ -156,7 +157,7 @@ class Submissions:
             for index, update in enumerate(updates):
                 try:
                     if index in refused:
-                        raise Refusal(Status.OVER_LIMIT, refused[index])  # noqa: TRY301 — one change of several
+                        raise refused[index]
                     results.append(Done(Status.OK, _do(ledger, update, results, self._rates)))
                 except Refusal as refusal:
                     results.append(Done(refusal.status, None, refusal.retry_after_seconds))
@@ -176,16 +177,20 @@ class Submissions:
                 done.submission = handed[done.submission.number]
         return updated
 
-    async def _limited(self, account_id: int, tenant_id: int, updates: Sequence[Update]) -> dict[int, int]:
-        """Ask whether the person may send so much; give the seconds to wait by index of those that may not."""
-        refused: dict[int, int] = {}
+    async def _limited(self, account_id: int, tenant_id: int, updates: Sequence[Update]) -> dict[int, Refusal]:
+        """Ask whether the person may send so much; give the refusals by index of those that may not."""
+        refused: dict[int, Refusal] = {}
         for index, update in enumerate(updates):
             if update.wanted is not None:
-                wait = await self._permits.permit(
-                    account_id, tenant_id, update.wanted.recipients, update.wanted.submission_id
-                )  # fmt: skip
+                try:
+                    wait = await self._permits.permit(
+                        account_id, tenant_id, update.wanted.recipients, update.wanted.submission_id
+                    )  # fmt: skip
+                except SuspendedError:
+                    refused[index] = Refusal(Status.SUSPENDED)
+                    continue
                 if wait:
-                    refused[index] = wait
+                    refused[index] = Refusal(Status.OVER_LIMIT, wait)
         return refused
 
 

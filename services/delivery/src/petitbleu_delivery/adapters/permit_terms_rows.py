@@ -1,0 +1,75 @@
+"""What an operator says of how much accounts and tenants may send, in the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from petitbleu_delivery.domain.permit_terms import NO_TERMS, Scope, Terms
+from petitbleu_kit.ids import partition_of_account
+
+if TYPE_CHECKING:
+    import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
+
+    Executor: TypeAlias = (
+        "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+    )
+
+READ: Final = """/* hot:delivery.permit_terms */ SELECT hour, day, suspended FROM permit_terms
+WHERE partition = $1 AND scope = $2 AND subject_id = $3"""
+LIMIT: Final = """/* hot:delivery.permit_terms_limit */ INSERT INTO permit_terms AS t (partition, scope, subject_id, hour, day)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (partition, scope, subject_id) DO UPDATE SET hour = $4, day = $5, changed_at = now() WHERE t.partition = $1
+RETURNING hour, day, suspended"""
+SUSPEND: Final = """/* hot:delivery.permit_terms_suspend */ INSERT INTO permit_terms AS t (partition, scope, subject_id, suspended)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (partition, scope, subject_id) DO UPDATE SET suspended = $4, changed_at = now() WHERE t.partition = $1
+RETURNING hour, day, suspended"""
+LIST: Final = """/* cold:delivery.permit_terms_list */ SELECT scope, subject_id, hour, day, suspended, changed_at FROM permit_terms
+WHERE hour IS NOT NULL OR day IS NOT NULL OR suspended ORDER BY changed_at DESC LIMIT $1"""
+
+
+class Said(NamedTuple):
+    """Terms of somebody, and since when, in Unix seconds."""
+
+    scope: Scope
+    subject_id: int
+    terms: Terms
+    changed_at: float
+
+
+def _terms(row: asyncpg.Record | None) -> Terms:
+    return NO_TERMS if row is None else Terms(row["hour"], row["day"], row["suspended"])
+
+
+async def terms_of(executor: Executor, scope: Scope, subject_id: int) -> Terms:
+    """Return what is said of somebody."""
+    return _terms(await executor.fetchrow(READ, partition_of_account(subject_id), scope.value, subject_id))
+
+
+class PermitTermsRows:
+    """An operator's terms."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    async def read(self, scope: Scope, subject_id: int) -> Terms:
+        """Return what is said of somebody."""
+        return await terms_of(self._pool, scope, subject_id)
+
+    async def limit(self, scope: Scope, subject_id: int, hour: int | None, day: int | None) -> Terms:
+        """Set both limits, None for what the plan says."""
+        place = (partition_of_account(subject_id), scope.value, subject_id)
+        return _terms(await self._pool.fetchrow(LIMIT, *place, hour, day))
+
+    async def suspend(self, scope: Scope, subject_id: int, *, suspended: bool) -> Terms:
+        """Let somebody send nothing, or again."""
+        place = (partition_of_account(subject_id), scope.value, subject_id)
+        return _terms(await self._pool.fetchrow(SUSPEND, *place, suspended))
+
+    async def list(self, limit: int) -> list[Said]:
+        """Return whom something is said of, the latest first."""
+        return [
+            Said(Scope(row["scope"]), row["subject_id"], _terms(row), row["changed_at"].timestamp())
+            for row in await self._pool.fetch(LIST, limit)
+        ]
