@@ -13,6 +13,7 @@ import grpc
 
 from petitbleu_gateway.adapters.accounts_grpc import GrpcAccounts
 from petitbleu_gateway.adapters.bus_events import BusEvents
+from petitbleu_gateway.adapters.family_grpc import GrpcFamily
 from petitbleu_gateway.adapters.identities_grpc import GrpcIdentities
 from petitbleu_gateway.adapters.policies_grpc import GrpcPolicies
 from petitbleu_gateway.adapters.probes import backend_answers, service_ready
@@ -56,6 +57,7 @@ from petitbleu_gateway.jmap.session import (
 from petitbleu_gateway.managesieve.server import ManageSieveDoor
 from petitbleu_gateway.managesieve.session import ManageSieve
 from petitbleu_gateway.methods.email_submission import Submissions
+from petitbleu_gateway.methods.family import Family, FamilyMethods
 from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
 from petitbleu_gateway.ports import Accounts, MailStore, People, Scripts
@@ -101,7 +103,7 @@ class WebPush:
 def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, people: People, authentication: Authentication,
     readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush, proxies: Sequence[Network],
-    shared: SharedAccounts, policies: PolicyDoor, submissions: Submissions,
+    shared: SharedAccounts, policies: PolicyDoor, submissions: Submissions, family: Family,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight, settings.http_octets_account)
@@ -120,7 +122,9 @@ def build_application(
     )  # fmt: skip
     sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget, shared)
     jmap = JmapDoors(
-        authentication, store, people, build_registry(web_push.methods, submissions, settings.jmap_max_submission_octets),
+        authentication, store, people, build_registry(
+            web_push.methods, submissions, settings.jmap_max_submission_octets, FamilyMethods(family)
+        ),
         limits, method_limits,
         settings.http_body_seconds, budget,
         Turns(settings.jmap_turns, settings.jmap_turns_account),
@@ -310,6 +314,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     accounts = GrpcAccounts(accounts_peer, settings.rpc_seconds)
     stream_peer = Peer(settings.target("store"), "store", signer, own_connection=True, window_octets=_WINDOW_OCTETS)
     delivery_peer = Peer(settings.target("delivery"), "delivery", signer)
+    guard_peer = Peer(settings.target("junior-guard"), "junior-guard", signer)
     scripts = GrpcScripts(delivery_peer, settings.rpc_seconds)
     store = GrpcMailStore(store_peer, stream_peer, settings.rpc_seconds, scripts)
     events = BusEvents(settings)
@@ -345,6 +350,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         shared,
         PolicyDoor(GrpcPolicies(delivery_peer, settings.rpc_seconds)),
         GrpcSubmissions(delivery_peer, settings.rpc_seconds),
+        GrpcFamily(guard_peer, settings.rpc_seconds),
     )
     doors, certificates = _doors(settings, application, proxies)
     managesieve = _managesieve(settings, authentication, scripts, certificates)
@@ -372,7 +378,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     for egress in (showing.egress, web_push.egress):
         await egress.close()
     store.close()
-    for peer in (accounts_peer, store_peer, stream_peer, delivery_peer):
+    for peer in (accounts_peer, store_peer, stream_peer, delivery_peer, guard_peer):
         await peer.close()
     failed = [task for task in running if task.done() and not task.cancelled() and task.exception() is not None]
     if failed:

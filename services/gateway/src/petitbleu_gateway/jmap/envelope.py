@@ -21,13 +21,15 @@ MDN = "urn:ietf:params:jmap:mdn"
 UNDO = "urn:uuid:f1894e8f-9abe-4383-9899-282ca330f7e4"
 """Deleted mail, and its return (docs/undo.md). RFC 8620 §1.8 has vendors name extensions by a URL of a domain of theirs; a UUID is as
 much nobody else's, and needs none (RFC 9562 §4, ADR 20)."""
+FAMILY = "urn:uuid:e91ff085-bb45-4d10-a459-fa4eed8e0217"
+"""Guardians and children (ADR 34), named as `UNDO` is."""
 PRINCIPALS = "urn:ietf:params:jmap:principals"
 SIEVE = "urn:ietf:params:jmap:sieve"
 VACATION = "urn:ietf:params:jmap:vacationresponse"
 OWNER = "urn:ietf:params:jmap:principals:owner"
 """Only a key of an account's capabilities (RFC 9670 §1.5.2)."""
 CAPABILITIES = frozenset(
-    {CORE, MAIL, BLOB, WEBSOCKET, QUOTA, SUBMISSION, MDN, UNDO, WEBPUSH, PRINCIPALS, SIEVE, VACATION}
+    {CORE, MAIL, BLOB, WEBSOCKET, QUOTA, SUBMISSION, MDN, UNDO, WEBPUSH, PRINCIPALS, SIEVE, VACATION, FAMILY}
 )
 
 Invocation = tuple[str, dict[str, Any], str]

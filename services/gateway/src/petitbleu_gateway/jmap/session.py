@@ -16,6 +16,7 @@ from petitbleu_gateway.jmap.envelope import (
     BLOB,
     CAPABILITIES,
     CORE,
+    FAMILY,
     MAIL,
     MDN,
     OWNER,
@@ -174,6 +175,7 @@ def own_account(who: Identity, limits: SessionLimits) -> dict[str, Any]:
             SIEVE: sieve_capability(),
             MDN: {},
             UNDO: {},
+            FAMILY: {},
             PRINCIPALS: {"currentUserPrincipalId": f"P{who.account_id}"},
             OWNER: {"accountIdForPrincipal": account, "principalId": f"P{who.account_id}"},  # RFC 9670 §1.5.2
         },
@@ -197,6 +199,7 @@ def session_object(
             SIEVE: {"implementation": "Petit Bleu"},  # RFC 9661 §1.2.1
             MDN: {},  # RFC 9007 §1.3
             UNDO: {},
+            FAMILY: {},
             PRINCIPALS: {},  # RFC 9670 §1.5.1
         },
         "accounts": {
@@ -209,7 +212,7 @@ def session_object(
         },
         # core has no data of its own, and SHOULD NOT be present
         "primaryAccounts": dict.fromkeys(
-            (MAIL, BLOB, QUOTA, SUBMISSION, VACATION, SIEVE, MDN, UNDO, PRINCIPALS), account
+            (MAIL, BLOB, QUOTA, SUBMISSION, VACATION, SIEVE, MDN, UNDO, FAMILY, PRINCIPALS), account
         ),
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",
@@ -241,6 +244,7 @@ def _capabilities(limits: SessionLimits) -> bytes:
             QUOTA,
             MDN,
             UNDO,
+            FAMILY,
             limits.application_server_key,
             PRINCIPALS,
             submission_capability(),

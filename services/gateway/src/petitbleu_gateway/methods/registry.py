@@ -6,8 +6,20 @@ import dataclasses
 from typing import Any, Final
 
 from petitbleu_gateway.domain.small_lists import ListQuery, ListQueryChanges
-from petitbleu_gateway.jmap.calls import Method, Registry
-from petitbleu_gateway.jmap.envelope import BLOB, CORE, MAIL, MDN, PRINCIPALS, QUOTA, SIEVE, SUBMISSION, UNDO, VACATION
+from petitbleu_gateway.jmap.calls import AccountArguments, Method, Registry
+from petitbleu_gateway.jmap.envelope import (
+    BLOB,
+    CORE,
+    FAMILY,
+    MAIL,
+    MDN,
+    PRINCIPALS,
+    QUOTA,
+    SIEVE,
+    SUBMISSION,
+    UNDO,
+    VACATION,
+)
 from petitbleu_gateway.methods import (
     blob_copy,
     blob_get,
@@ -41,6 +53,15 @@ from petitbleu_gateway.methods import share_notification as notices
 from petitbleu_gateway.methods.changes import ChangesArguments, email_changes, thread_changes
 from petitbleu_gateway.methods.email_submission import SubmissionGet, SubmissionReading, Submissions
 from petitbleu_gateway.methods.email_submission_set import SubmissionSet, SubmissionSetting
+from petitbleu_gateway.methods.family import (
+    AuditGet,
+    ChildArguments,
+    CorrespondentAsk,
+    FamilyMethods,
+    LevelSet,
+    SenderDecision,
+    VoiceSet,
+)
 from petitbleu_gateway.methods.push_subscription import (
     PushSubscriptionGet,
     PushSubscriptionMethods,
@@ -58,9 +79,10 @@ _SHARED: Final = frozenset(
 
 
 def build_registry(
-    push: PushSubscriptionMethods | None = None, submissions: Submissions | None = None, most_octets: int = 0
-) -> Registry:
-    """Return method name → method; those of push subscriptions and of submissions when there is who keeps them."""
+    push: PushSubscriptionMethods | None = None, submissions: Submissions | None = None, most_octets: int = 0,
+    family: FamilyMethods | None = None,
+) -> Registry:  # fmt: skip
+    """Return method name → method; those of push subscriptions, of submissions and of families when there is who keeps them."""
     methods: dict[str, Method[Any]] = {
         "Core/echo": Method(CORE, dict, core.echo),
         "Mailbox/get": Method(MAIL, mailbox.MailboxGet, mailbox.mailbox_get),
@@ -135,6 +157,19 @@ def build_registry(
                 "EmailSubmission/query": Method(SUBMISSION, ListQuery, reading.query),
                 "EmailSubmission/queryChanges": Method(SUBMISSION, ListQueryChanges, reading.query_changes),
                 "EmailSubmission/set": Method(SUBMISSION, SubmissionSet, setting.set),
+            }
+        )
+    if family is not None:
+        methods.update(
+            {
+                "GuardedChild/get": Method(FAMILY, AccountArguments, family.children),
+                "GuardedChild/setLevel": Method(FAMILY, LevelSet, family.set_level),
+                "WaitingSender/get": Method(FAMILY, ChildArguments, family.waiting),
+                "WaitingSender/decide": Method(FAMILY, SenderDecision, family.decide),
+                "Correspondent/get": Method(FAMILY, ChildArguments, family.correspondents),
+                "Correspondent/say": Method(FAMILY, VoiceSet, family.say),
+                "Correspondent/ask": Method(FAMILY, CorrespondentAsk, family.ask),
+                "GuardAudit/get": Method(FAMILY, AuditGet, family.audit),
             }
         )
     if push is not None:

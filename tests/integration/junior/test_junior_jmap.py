@@ -1,0 +1,162 @@
+"""Guardians and children over JMAP, with the gateway before junior-guard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from tests.conformance.jmap_client import CORE, JmapClient
+from tests.integration.delivery_world import ONLY, PASSWORD, DeliveryWorld, prepared_stack, world_of
+from tests.integration.junior.conftest import Family
+from tests.ports import offset_of
+
+from petitbleu.store.v1 import accept_pb2
+from petitbleu_dev.stack import Stack
+
+FAMILY = "urn:uuid:e91ff085-bb45-4d10-a459-fa4eed8e0217"
+PASSES = accept_pb2.AuthenticationVerdicts(from_authenticated=True)
+EVE, PAL = "eve@else.test", "pal@else.test"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with prepared_stack(
+        tmp_path_factory.mktemp("served") / "data", offset_of(610), only=f"{ONLY},ingest,gateway"
+    ) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def world(served: Stack) -> AsyncIterator[DeliveryWorld]:
+    async with world_of(served) as made:
+        yield made
+
+
+class Person:
+    """Somebody at the gateway."""
+
+    def __init__(self, stack: Stack, address: str) -> None:
+        self.client = JmapClient(f"http://127.0.0.1:{stack.port('http')}", address, PASSWORD)
+        self.id = self.client.account
+
+    def answer(self, method: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
+        call = [method, {"accountId": self.id, **arguments}, "c"]
+        name, result, _ = self.client.responses(call, using=(CORE, FAMILY))[0]
+        return name, result
+
+    async def call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        name, result = await asyncio.to_thread(self.answer, method, **arguments)
+        assert name == method, result
+        return result
+
+    async def fails(self, method: str, **arguments: Any) -> str:
+        name, result = await asyncio.to_thread(self.answer, method, **arguments)
+        assert name == "error", result
+        return str(result["type"])
+
+
+class People:
+    """Makes people, and closes their connections."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._made: list[Person] = []
+
+    async def __call__(self, address: str) -> Person:
+        self._made.append(await asyncio.to_thread(Person, self._stack, address))
+        return self._made[-1]
+
+    def close(self) -> None:
+        for one in self._made:
+            one.client.http.close()
+
+
+@pytest.fixture
+def person(served: Stack) -> Iterator[People]:
+    made = People(served)
+    yield made
+    made.close()
+
+
+async def test_the_session_tells_of_families(person: People, family: Family) -> None:
+    mother = await person(family.mother)
+    assert mother.client.session["capabilities"][FAMILY] == {}
+    assert mother.client.session["primaryAccounts"][FAMILY] == mother.id
+
+
+async def test_a_guardian_decides_and_the_child_has_the_mail(
+    world: DeliveryWorld, person: People, family: Family
+) -> None:
+    mother, father, child = [await person(one) for one in (family.mother, family.father, family.child)]
+    await world.settled(await world.accept(family.child, mail_from=EVE, count=2, verdicts=PASSES))
+    (mine,) = (await mother.call("GuardedChild/get"))["list"]
+    assert (mine["id"], mine["level"], set(mine["guardianIds"])) == (child.id, 2, {mother.id, father.id})
+    waits = await father.call("WaitingSender/get", childId=child.id)
+    (sender,) = waits["list"]
+    assert (sender["address"], sender["isConfirmed"], sender["messages"]) == (EVE, True, 2)
+    decision = {"childId": child.id, "id": sender["id"], "action": "deliverAndApprove"}
+    done = await mother.call("WaitingSender/decide", **decision)
+    assert (done["messages"], done["decidedBy"], done["decidedAction"]) == (2, mother.id, "deliverAndApprove")
+    late = await father.call("WaitingSender/decide", **decision)
+    assert (late["messages"], late["decidedBy"]) == (0, mother.id)
+    for _ in range(100):
+        if len(await world.messages(family.child_id)) == 2:
+            break
+        await asyncio.sleep(0.1)
+    assert len(await world.messages(family.child_id)) == 2
+    entries = (await father.call("GuardAudit/get", childId=child.id, limit=3))["list"]
+    assert {(one["actor"], one["action"], one["address"]) for one in entries} == {
+        (mother.id, "mail-deliver-and-approve", EVE), (mother.id, "approve", EVE), (father.id, "approve", EVE),
+    }  # fmt: skip
+
+
+async def test_a_child_asks_and_guardians_say(person: People, family: Family) -> None:
+    mother, father, child = [await person(one) for one in (family.mother, family.father, family.child)]
+    asked = await child.call("Correspondent/ask", address=PAL)
+    assert asked["correspondent"] == {"address": PAL, "state": "asked", "letIn": False, "voices": []}
+    said = await mother.call(
+        "Correspondent/say", childId=child.id, address=PAL, action="approve", endsAt="2099-01-01T00:00:00Z"
+    )
+    assert (said["correspondent"]["state"], said["correspondent"]["letIn"]) == ("approved", True)
+    assert {(one["by"], one["says"], one["endsAt"]) for one in said["correspondent"]["voices"]} == {
+        (child.id, "asked", None), (mother.id, "approved", "2099-01-01T00:00:00Z"),
+    }  # fmt: skip
+    await father.call("Correspondent/say", childId=child.id, address=PAL, action="refuse")
+    mine = await child.call("Correspondent/get", childId=child.id)
+    assert mine["level"] == 2
+    assert {one["address"]: one["state"] for one in mine["list"]} == {
+        PAL: "refused", family.mother: "family", family.father: "family",
+    }  # fmt: skip
+    assert all(one["voices"] == [] for one in mine["list"])
+    alike = {"childId": child.id, "address": "m0ther" + family.mother[6:], "action": "approve"}
+    assert await mother.fails("Correspondent/say", **alike) == "forbidden"
+    await mother.call("GuardedChild/setLevel", childId=child.id, level=3)
+    assert (await mother.call("GuardedChild/get"))["list"][0]["level"] == 3
+
+
+async def test_nobody_else_hears_or_decides_anything(world: DeliveryWorld, person: People, family: Family) -> None:
+    stranger, child = await person((await world.person("x"))[0]), await person(family.child)
+    await world.settled(await world.accept(family.child, mail_from=EVE, verdicts=PASSES))
+    calls: dict[str, dict[str, Any]] = {
+        "GuardedChild/setLevel": {"level": 4},
+        "WaitingSender/get": {},
+        "WaitingSender/decide": {"id": "cAAAA", "action": "deliverOnce"},
+        "Correspondent/say": {"address": EVE, "action": "approve"},
+        "GuardAudit/get": {},
+    }
+    for who in (stranger, child):
+        for method, arguments in calls.items():
+            assert await who.fails(method, childId=child.id, **arguments) == "invalidArguments"
+    assert await stranger.fails("Correspondent/get", childId=child.id) == "invalidArguments"
+    assert await stranger.fails("Correspondent/ask", address=EVE) == "forbidden"
+    assert (await stranger.call("GuardedChild/get"))["list"] == []
+    assert await stranger.fails("GuardedChild/get", accountId=child.id) in {
+        "accountNotFound", "accountNotSupportedByMethod",
+    }  # fmt: skip
+    for sender in ("", "c", "x", "c!", "cé", "u===="):
+        mother = await person(family.mother)
+        decision = {"childId": child.id, "id": sender, "action": "refuse"}
+        assert await mother.fails("WaitingSender/decide", **decision) == "invalidArguments"
+    assert await world.messages(family.child_id) == []
