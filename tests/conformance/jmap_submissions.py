@@ -56,6 +56,9 @@ class MemorySubmissions:
             if not one.over and one.next_try_ms <= at_ms
         ][:most]
 
+    async def concerned(self, mail: Sequence[tuple[int, bytes]]) -> set[int]:
+        return {account_id for account_id, _ in mail}
+
     async def hear(self, account_id: int, heard: Sequence[Heard]) -> None:
         self._ledger(account_id).report(heard)
 

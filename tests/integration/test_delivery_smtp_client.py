@@ -133,8 +133,8 @@ async def test_rfc3207_a_letter_goes_to_postfix_over_tls_and_each_recipient_has_
         second = await transport.deliver("demo.test", letter("nobody@demo.test"))
         third = await transport.deliver("demo.test", letter("alice@demo.test"))
         (kept,) = transport._idle["demo.test"]
-        assert kept[1].letters == 3, "one connection carried all three"
-        assert kept[1].secured
+        assert kept.letters == 3, "one connection carried all three"
+        assert kept.secured
     assert [verdict for verdict, _ in told(first)] == [Verdict.SENT, Verdict.REFUSED, Verdict.SENT]
     assert told(first)[1][1] == "5.1.1"
     assert told(second) == [(Verdict.REFUSED, "5.1.1")]
@@ -278,7 +278,7 @@ async def test_rfc8461_5_a_policy_that_is_tested_is_told_of_and_mail_goes_all_th
         ):
             assert told(await transport.deliver("demo.test", letter("alice@demo.test"))) == [(Verdict.SENT, "2.0.0")]
             (kept,) = transport._idle["demo.test"]
-            assert kept[1].secured, "what fails a policy that is tested still goes by TLS"
+            assert kept.secured, "what fails a policy that is tested still goes by TLS"
         assert watch.seen == expected
     watch = Watch()
     async with transport_to(postfix.port, names, policies=policies, watch=watch) as (transport, _):

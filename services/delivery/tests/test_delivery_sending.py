@@ -175,6 +175,33 @@ async def test_destinations_that_hang_hold_up_nobody_else() -> None:
     assert {one.unit.destination for one in scene.rows.deferred} == scene.transport.hangs
 
 
+async def test_destinations_that_hang_give_their_places_to_those_that_answer() -> None:
+    scene = Scene(connections=10, first=5, units=1000, slow_after=0.02, slow=100)
+    scene.transport.hangs = {f"hang{number}.test" for number in range(10)}
+    scene.sender.take([scene.unit(f"hang{number % 10}.test") for number in range(200)])
+    await scene.settled(lambda: scene.transport.active >= 20)
+    scene.sender.take([scene.unit(f"good{number % 20}.test") for number in range(200)])
+    await scene.settled(lambda: len(scene.rows.finished) == 200)
+    assert all(unit.destination.startswith("good") for unit in scene.rows.finished)
+    # what waits behind them holds no memory: it is in the rows again, without an attempt
+    await scene.settled(lambda: scene.sender.in_hand == scene.transport.active)
+    assert {(one.reason, one.attempts) for one in scene.rows.deferred} == {("destination-slow", 0)}
+    assert scene.transport.active <= 50
+    late = scene.unit("hang0.test")
+    scene.sender.take([late])
+    await scene.settled(lambda: not scene.sender.holds(late))
+    await scene.sender.drain(0)
+
+
+async def test_letters_that_are_slow_keep_their_places_where_there_are_too_many() -> None:
+    scene = Scene(connections=4, first=2, units=1000, slow_after=0.01, slow=6)
+    scene.transport.hangs = {f"hang{number}.test" for number in range(20)}
+    scene.sender.take([scene.unit(f"hang{number % 20}.test") for number in range(200)])
+    await asyncio.sleep(0.2)
+    assert scene.transport.active == 10
+    await scene.sender.drain(0)
+
+
 async def test_bounds_hold() -> None:
     scene = Scene(connections=7, first=3, a_destination=5)
     scene.sender.take([scene.unit() for _ in range(50)])

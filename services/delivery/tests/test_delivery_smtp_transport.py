@@ -56,6 +56,21 @@ async def test_rfc5321_3_3_letters_share_a_connection(relay: Relay) -> None:
     assert len(relay.script.data) == 3
 
 
+async def test_sessions_that_rest_are_few_whatever_the_destinations(relay: Relay) -> None:
+    for number in range(120):
+        await relay.transport.deliver(f"d{number}.test", letter())
+    assert relay.connections == 120
+    assert (await relay.transport.deliver("d119.test", letter()))[0].verdict is Verdict.SENT
+    assert relay.connections == 120
+    # those used longest ago were ended, and nothing is remembered of them
+    assert sorted(relay.transport._idle) == sorted(f"d{number}.test" for number in range(70, 120))
+    await relay.transport.deliver("d0.test", letter())
+    assert relay.connections == 121
+    assert len(relay.transport._resting) == 50
+    await relay.transport.close()
+    assert not relay.transport._idle
+
+
 async def test_a_connection_that_ended_before_the_message_is_replaced(relay: Relay) -> None:
     await relay.send()
     relay.script.answers["MAIL"] = None

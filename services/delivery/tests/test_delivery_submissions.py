@@ -89,6 +89,9 @@ class Table:
     async def due(self, at_ms: int, most: int) -> list[Place]:
         return [Place(7, one.number) for one in self.ledger.rows.values() if not one.over and one.next_try_ms <= at_ms]
 
+    async def concerned(self, mail: Sequence[tuple[int, bytes]]) -> set[int]:
+        return {account_id for account_id, _ in mail}
+
     async def hear(self, account_id: int, heard: Sequence[Heard]) -> None:
         self.ledger.report(heard)
 

@@ -11,12 +11,13 @@ import grpc.aio
 from petitbleu.delivery.v1 import permits_pb2 as pb
 from petitbleu.delivery.v1 import permits_pb2_grpc
 from petitbleu_delivery.service.permits import PermitError, Permits, SuspendedError
+from petitbleu_kit.batching import QueueFullError
 from petitbleu_kit.logs import get_logger
 
 ALLOWED_PERMITS: Final = {"/petitbleu.delivery.v1.PermitService/": frozenset({"ingest"})}
 _AWAY: Final = (
     asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError,
-    asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError,
+    asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError, QueueFullError,
 )  # fmt: skip
 _log = get_logger(__name__)
 

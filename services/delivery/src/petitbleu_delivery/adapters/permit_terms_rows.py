@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from petitbleu_delivery.domain.permit_terms import NO_TERMS, Scope, Terms
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 READ: Final = """/* hot:delivery.permit_terms */ SELECT hour, day, suspended FROM permit_terms
 WHERE partition = $1 AND scope = $2 AND subject_id = $3"""
+READ_ALL: Final = """/* hot:delivery.permit_terms_all */ SELECT t.scope, t.subject_id, t.hour, t.day, t.suspended FROM permit_terms t
+JOIN unnest($1::smallint[], $2::smallint[], $3::bigint[]) AS g (partition, scope, subject_id)
+    ON t.partition = g.partition AND t.scope = g.scope AND t.subject_id = g.subject_id
+WHERE t.partition = ANY($1::smallint[])"""
 LIMIT: Final = """/* hot:delivery.permit_terms_limit */ INSERT INTO permit_terms AS t (partition, scope, subject_id, hour, day)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (partition, scope, subject_id) DO UPDATE SET hour = $4, day = $5, changed_at = now() WHERE t.partition = $1
@@ -42,9 +47,14 @@ def _terms(row: asyncpg.Record | None) -> Terms:
     return NO_TERMS if row is None else Terms(row["hour"], row["day"], row["suspended"])
 
 
-async def terms_of(executor: Executor, scope: Scope, subject_id: int) -> Terms:
-    """Return what is said of somebody."""
-    return _terms(await executor.fetchrow(READ, partition_of_account(subject_id), scope.value, subject_id))
+async def terms_of_all(executor: Executor, subjects: Iterable[tuple[Scope, int]]) -> dict[tuple[Scope, int], Terms]:
+    """Return what is said of several; those of whom nothing is said are left out."""
+    wanted = list(set(subjects))
+    rows = await executor.fetch(
+        READ_ALL, [partition_of_account(subject_id) for _, subject_id in wanted], [scope.value for scope, _ in wanted],
+        [subject_id for _, subject_id in wanted],
+    )  # fmt: skip
+    return {(Scope(row["scope"]), row["subject_id"]): _terms(row) for row in rows}
 
 
 class PermitTermsRows:
@@ -55,7 +65,7 @@ class PermitTermsRows:
 
     async def read(self, scope: Scope, subject_id: int) -> Terms:
         """Return what is said of somebody."""
-        return await terms_of(self._pool, scope, subject_id)
+        return _terms(await self._pool.fetchrow(READ, partition_of_account(subject_id), scope.value, subject_id))
 
     async def limit(self, scope: Scope, subject_id: int, hour: int | None, day: int | None) -> Terms:
         """Set both limits, None for what the plan says."""

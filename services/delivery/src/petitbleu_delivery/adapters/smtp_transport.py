@@ -29,9 +29,11 @@ from petitbleu_mail.mta_sts import StsMode, StsPolicy
 _log = get_logger(__name__)
 _sessions = Counter("petitbleu_delivery_smtp_sessions_total", "Sessions with other servers", ["security"])
 _tls_failures = Counter("petitbleu_delivery_smtp_tls_failures_total", "Sessions refused for their TLS", ["policy"])
-_IDLE_SECONDS: Final = 10.0
+_IDLE_SECONDS: Final = 5.0
 _LETTERS_A_SESSION: Final = 200
 _IDLE_A_DESTINATION: Final = 20
+# Servers have few places: with many destinations a session is kept for the mail that waits, not for what may come.
+_IDLE_ALL: Final = 50
 _ADDRESSES_TRIED: Final = 3
 
 
@@ -103,8 +105,9 @@ class SmtpTransport:
         self._verified.hostname_checks_common_name = False  # RFC 8461 §4.1: names of the subjectAltName alone
         if authority is not None:
             self._verified.load_verify_locations(authority)
-        # kept sessions by destination, each with the time at which it is given up
-        self._idle: defaultdict[str, deque[tuple[float, Session]]] = defaultdict(deque)
+        # kept sessions by destination, and all of them from the one used longest ago, with the time at which it is given up
+        self._idle: defaultdict[str, deque[Session]] = defaultdict(deque)
+        self._resting: dict[int, tuple[float, str, Session]] = {}
         self._sweeping: asyncio.Task[None] | None = None
 
     async def deliver(self, destination: str, letter: Letter) -> list[Answer]:
@@ -161,42 +164,51 @@ class SmtpTransport:
     def _kept(self, destination: str) -> Session | None:
         idle = self._idle.get(destination)
         while idle:
-            _, session = idle.pop()  # the one used last is the likeliest to live
+            session = idle.pop()  # the one used last is the likeliest to live
+            del self._resting[id(session)]
+            if not idle:
+                del self._idle[destination]
             if session.usable and not session.reader.at_eof() and not session.writer.is_closing():
                 return session
             session.abort()
         return None
 
     async def _keep(self, destination: str, session: Session) -> None:
-        idle = self._idle[destination]
         if (
             session.usable
             and not session.passing
             and session.letters < _LETTERS_A_SESSION
-            and len(idle) < _IDLE_A_DESTINATION
+            and len(self._idle.get(destination, ())) < _IDLE_A_DESTINATION
         ):
-            idle.append((time.monotonic() + _IDLE_SECONDS, session))
+            self._idle[destination].append(session)
+            self._resting[id(session)] = time.monotonic() + _IDLE_SECONDS, destination, session
+            if len(self._resting) > _IDLE_ALL:
+                await self._end_oldest()
         else:
             await session.quit()
+
+    async def _end_oldest(self) -> None:
+        oldest = next(iter(self._resting))
+        _, destination, session = self._resting.pop(oldest)
+        idle = self._idle[destination]
+        idle.remove(session)
+        if not idle:
+            del self._idle[destination]
+        await session.quit()
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_IDLE_SECONDS / 4)
             now = time.monotonic()
-            for destination, idle in list(self._idle.items()):
-                while idle and idle[0][0] < now:
-                    await idle.popleft()[1].quit()
-                if not idle:
-                    del self._idle[destination]
+            while self._resting and next(iter(self._resting.values()))[0] < now:
+                await self._end_oldest()
 
     async def close(self) -> None:
         """End the sessions that are kept."""
         if self._sweeping is not None:
             self._sweeping.cancel()
-        for idle in self._idle.values():
-            for _, session in idle:
-                await session.quit()
-        self._idle.clear()
+        while self._resting:
+            await self._end_oldest()
 
     # -- new sessions --------------------------------------------------------------------------------------------------
 

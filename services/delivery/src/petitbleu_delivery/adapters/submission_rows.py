@@ -125,6 +125,14 @@ class PostgresSubmissions:
         """Give submissions that wait for somebody to hand them over."""
         return [Place(*row.values()) for row in await self._pool.fetch(sql.DUE, at_ms, most)]
 
+    async def concerned(self, mail: Sequence[tuple[int, bytes]]) -> set[int]:
+        """Return the accounts of which mail (account and accepted id) is, or may come to be, a submission's."""
+        rows = await self._pool.fetch(
+            sql.CONCERNED_OF, [partition_of_account(account_id) for account_id, _ in mail],
+            [account_id for account_id, _ in mail], [accepted_id for _, accepted_id in mail],
+        )  # fmt: skip
+        return {row["account_id"] for row in rows}
+
     async def hear(self, account_id: int, heard: Sequence[Heard]) -> None:
         """Record what became of accepted mail of an account, whether or not it is a submission's."""
         place = (partition_of_account(account_id), account_id)

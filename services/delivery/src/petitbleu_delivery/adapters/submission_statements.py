@@ -57,6 +57,10 @@ WHERE partition = $1 AND account_id = $2 AND EXISTS (SELECT 1 FROM old)"""
 
 CONCERNED: Final = """/* hot:delivery.submissions_concerned */ SELECT number FROM submission
 WHERE partition = $1 AND account_id = $2 AND (accepted_id = ANY($3::bytea[]) OR state = 2)"""
+CONCERNED_OF: Final = """/* hot:delivery.submissions_concerned_of */ SELECT DISTINCT s.account_id FROM submission s
+JOIN unnest($1::smallint[], $2::bigint[], $3::bytea[]) AS g (partition, account_id, accepted_id)
+    ON s.partition = g.partition AND s.account_id = g.account_id AND (s.accepted_id = g.accepted_id OR s.state = 2)
+WHERE s.partition = ANY($1::smallint[])"""
 EARLY: Final = """/* hot:delivery.submission_early */ INSERT INTO submission_news AS n (partition, account_id, accepted_id, recipient_no,
     delivered, reply, heard_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (partition, account_id, accepted_id, recipient_no) DO UPDATE SET delivered = excluded.delivered, reply = excluded.reply

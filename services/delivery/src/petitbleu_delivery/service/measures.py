@@ -37,6 +37,9 @@ OUTBOUND_ANSWERS: Final = Counter(
     "petitbleu_delivery_outbound_answers_total", "Answers of other servers, by recipient", ["verdict"]
 )
 OUTBOUND_ACTIVE: Final = Gauge("petitbleu_delivery_outbound_active", "Letters on their way to other servers")
+OUTBOUND_SLOW: Final = Gauge(
+    "petitbleu_delivery_outbound_slow", "Letters on their way for long, beside those that are active"
+)
 OUTBOUND_IN_HAND: Final = Gauge(
     "petitbleu_delivery_outbound_in_hand", "Units of the queue that this process has in hand"
 )

@@ -29,6 +29,8 @@ class Limits:
         longest_retry: Longest pause.
         expires: After so long a recipient has failed (RFC 5321 §4.5.4.1: four to five days).
         warns: After so long the sender is told that it takes long.
+        slow_after: A letter that is on its way for so long is counted apart from `connections`.
+        slow: Such letters at once, in memory as the others are; beyond them, they keep their places.
     """
 
     connections: int = 200
@@ -40,6 +42,8 @@ class Limits:
     longest_retry: float = 4 * 3600.0
     expires: float = 5 * 86400.0
     warns: float = 4 * 3600.0
+    slow_after: float = 3.0
+    slow: int = 1000
 
 
 @dataclass(slots=True)
@@ -51,6 +55,7 @@ class Destination:
         allowed: Letters to it at once; the fraction is what it has earned towards the next.
         waiting: Units for it that are in hand and not on their way.
         active: Letters on their way to it.
+        slow: Those of them that are for long.
         failures: How often, one time after the other, it could not be reached.
         down_until: Unix seconds before which it is left in peace.
         ready: In which class it stands in line for its next unit; None when it does not.
@@ -60,6 +65,7 @@ class Destination:
     allowed: float
     waiting: Line = field(default_factory=Line)
     active: int = 0
+    slow: int = 0
     failures: int = 0
     down_until: float = 0.0
     ready: int | None = None
@@ -70,9 +76,14 @@ class Destination:
         return not self.waiting and not self.active
 
     @property
+    def stuck(self) -> bool:
+        """Whether several letters are on their way to it, and all of them for long: it may hang."""
+        return self.slow > 1 and self.slow == self.active
+
+    @property
     def takes_more(self) -> bool:
         """Whether another unit may be begun."""
-        return bool(self.waiting) and self.active < int(self.allowed)
+        return bool(self.waiting) and self.active < int(self.allowed) and not self.stuck
 
     def learn(self, answers: Sequence[Answer], limits: Limits) -> bool:
         """Have more at once where mail is taken, and peace for a while where nobody is reached; say whether it was reached."""

@@ -41,6 +41,9 @@ from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
 _KEEP_MOST: Final = 256
+# A statement or a call costs nearly the same for one letter as for thirty; a lone one waits for nobody.
+_LINGER: Final = 0.008
+_STUCK_SECONDS: Final = 60.0
 _REMEMBERED: Final = 10_000
 _STORE_AWAY_SECONDS: Final = 30.0
 _EXPIRED: Final = "4.4.7"
@@ -59,6 +62,13 @@ class _Kept:
     finals: tuple[FinalAnswer, ...]
     finished: Unit | None
     deferral: Deferral | None
+
+
+@dataclass(slots=True)
+class _Place:
+    """A letter's place among those on their way; `given` to others once it takes long."""
+
+    given: bool = False
 
 
 class Sender:
@@ -89,6 +99,7 @@ class Sender:
         self._destinations: dict[str, Destination] = {}
         self._ready: Ring[Destination] = Ring()
         self._active = 0
+        self._slow = 0
         self._octets = 0
         self._in_hand = 0
         self._orders: dict[str, tuple[bool, str]] = {}
@@ -97,10 +108,14 @@ class Sender:
         self._tasks: set[asyncio.Task[None]] = set()
         # what waits in them is bounded by the units in hand
         self._reading: Batcher[bytes, AcceptedLetter | None] = Batcher(
-            lambda ids: self._read(mail, ids), max_items=MAX_MESSAGES, max_queued=sys.maxsize, concurrency=4
+            lambda ids: self._read(mail, ids),
+            max_items=MAX_MESSAGES,
+            max_queued=sys.maxsize,
+            concurrency=4,
+            linger=_LINGER,
         )
         self._keeping: Batcher[_Kept, frozenset[tuple[UUID, int]]] = Batcher(
-            self._keep, max_items=_KEEP_MOST, max_queued=sys.maxsize, concurrency=2
+            self._keep, max_items=_KEEP_MOST, max_queued=sys.maxsize, concurrency=2, linger=_LINGER
         )
 
     @property
@@ -133,16 +148,22 @@ class Sender:
 
     def take(self, units: Iterable[Unit]) -> None:
         """Take units in hand; each is sent, or put back, as soon as its destination allows."""
+        stuck: list[Unit] = []
         for unit in units:
             if _key(unit) in self._held:
                 continue  # on its way still under an older name of this process; found again (`mine`) once that is over
             found = self._destinations.get(unit.destination)
             if found is None:
                 found = self._destinations[unit.destination] = Destination(unit.destination, self._limits.first)
-            found.waiting.append(unit)
             self._held.add(_key(unit))
             self._in_hand += 1
+            if found.stuck:
+                stuck.append(unit)
+                continue
+            found.waiting.append(unit)
             self._make_ready(found)
+        if stuck:
+            self._start(self._release(stuck, _STUCK_SECONDS, "destination-slow"))
         self.go_on()
 
     def give_up(self) -> None:
@@ -189,6 +210,7 @@ class Sender:
             self._start(self._send(destination, unit))
             self._make_ready(destination)
         measures.OUTBOUND_ACTIVE.set(self._active)
+        measures.OUTBOUND_SLOW.set(self._slow)
         measures.OUTBOUND_IN_HAND.set(self._in_hand)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -198,6 +220,8 @@ class Sender:
 
     async def _send(self, destination: Destination, unit: Unit) -> None:
         again = False
+        place = _Place()
+        slow = asyncio.get_running_loop().call_later(self._limits.slow_after, self._give_place, destination, place)
         try:
             await self._attempt(destination, unit)
         except _OthersFirstError:
@@ -216,8 +240,13 @@ class Sender:
             _log.exception("sending failed", accepted_id=str(unit.accepted_id))
             await self._put_back([unit], self._limits.first_retry, "delivery-failed")
         finally:
+            slow.cancel()
             destination.active -= 1
-            self._active -= 1
+            if place.given:
+                destination.slow -= 1
+                self._slow -= 1
+            else:
+                self._active -= 1
             self._octets -= unit.size
             if again:
                 destination.waiting.give_back(unit)
@@ -228,6 +257,21 @@ class Sender:
             if destination.idle and destination.failures == 0:
                 self._destinations.pop(destination.name, None)
             self.go_on()
+
+    def _give_place(self, destination: Destination, place: _Place) -> None:
+        """Count a letter that takes long apart, so that servers that hang do not have all the places of those that answer."""
+        if self._slow >= self._limits.slow:
+            return
+        place.given = True
+        self._slow += 1
+        self._active -= 1
+        destination.slow += 1
+        if destination.stuck and destination.waiting:
+            # what waits behind it goes back to the rows, so that it holds no memory
+            waiting = list(destination.waiting)
+            destination.waiting.clear()
+            self._start(self._release(waiting, _STUCK_SECONDS, "destination-slow"))
+        self.go_on()
 
     async def _attempt(self, destination: Destination, unit: Unit) -> None:
         paused, route = self._orders.get(unit.destination, (False, ""))

@@ -22,6 +22,8 @@ from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
 _MOST: Final = 500
+# Nobody waits for it: so answers are told together.
+_LINGER: Final = 0.05
 SENT: Final = int(filing_pb2.OUTCOME_SENT)
 FAILED: Final = int(filing_pb2.OUTCOME_FAILED)
 
@@ -82,7 +84,7 @@ class Teller:
         self._news = news
         self._notices = notices
         self._telling: Batcher[tuple[FinalAnswer, bool], None] = Batcher(
-            self._tell, max_items=_MOST, max_queued=sys.maxsize, concurrency=2
+            self._tell, max_items=_MOST, max_queued=sys.maxsize, concurrency=2, linger=_LINGER
         )
 
     async def tell(self, told: Told) -> None:

@@ -50,7 +50,15 @@ class Reported:
         by_account: dict[int, list[Heard]] = {}
         for one in news:
             by_account.setdefault(one.account_id, []).append(Heard(one.accepted_id, one.number, told(one)))
+        try:
+            # most mail is submitted over SMTP: no row waits for its news
+            concerned = await self._table.concerned(sorted({(one.account_id, one.accepted_id) for one in news}))
+        except Exception:  # noqa: BLE001 — mail goes on, whatever it is
+            _log.warning("delivery statuses are not written down", count=len(news), exc_info=True)
+            return
         for account_id, heard in sorted(by_account.items()):
+            if account_id not in concerned:
+                continue
             try:
                 await self._table.hear(account_id, heard)
             except DATABASE_AWAY as error:

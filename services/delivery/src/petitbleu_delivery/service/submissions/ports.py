@@ -45,6 +45,10 @@ class SubmissionTable(Protocol):
     async def due(self, at_ms: int, most: int) -> list[Place]:
         """Give submissions that wait for somebody to hand them over."""
 
+    async def concerned(self, mail: Sequence[tuple[int, bytes]]) -> set[int]:
+        """Return the accounts of which mail (account and accepted id) is, or may come to be, a submission's."""
+        ...
+
     async def hear(self, account_id: int, heard: Sequence[Heard]) -> None:
         """Record what became of accepted mail of an account, whether or not it is a submission's."""
 
