@@ -91,6 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
         permits,
         queue,
         store,
+        suppressions,
         tenants,
     )
 
@@ -99,6 +100,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_json(parser)
     commands = Commands(parser, "commands")
-    for module in (tenants, accounts, aliases, store, parked, queue, permits, junior, doctor, demo):
+    for module in (tenants, accounts, aliases, store, parked, queue, permits, suppressions, junior, doctor, demo):
         module.add_to(commands)
     return parser

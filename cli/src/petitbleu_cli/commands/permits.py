@@ -20,7 +20,8 @@ def _stub(office: Office) -> permits_pb2_grpc.PermitTermsServiceAsyncStub:
     return permits_pb2_grpc.PermitTermsServiceStub(office.peer("delivery").channel)
 
 
-async def _account(office: Office, who: str) -> int:
+async def account_named(office: Office, who: str) -> int:
+    """Return the account that an operator names by its address or its id. Raises `Failure` for none."""
     if who.isdecimal():
         return int(who)
     stub = accounts_pb2_grpc.DirectoryServiceStub(office.peer("accounts").channel)
@@ -36,7 +37,7 @@ async def _subject(office: Office, options: Namespace) -> dict[str, Any]:
         raise Failure("name an account, or --tenant")
     if options.tenant:
         return {"scope": pb.TERMS_SCOPE_TENANT, "subject_id": options.tenant}
-    return {"scope": pb.TERMS_SCOPE_ACCOUNT, "subject_id": await _account(office, options.who)}
+    return {"scope": pb.TERMS_SCOPE_ACCOUNT, "subject_id": await account_named(office, options.who)}
 
 
 def _row(terms: pb.PermitTerms) -> dict[str, Any]:

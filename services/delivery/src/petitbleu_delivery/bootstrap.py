@@ -17,6 +17,7 @@ from petitbleu.delivery.v1 import delivery_pb2_grpc
 from petitbleu_delivery.adapters.accounts import AccountsDirectory
 from petitbleu_delivery.adapters.guard import JuniorGuard
 from petitbleu_delivery.adapters.store import StoreFiling
+from petitbleu_delivery.bootstrap_bounces import BounceParts
 from petitbleu_delivery.bootstrap_domains import open_domains
 from petitbleu_delivery.bootstrap_outbound import Outbound, open_transport
 from petitbleu_delivery.bootstrap_permits import PermitParts
@@ -33,6 +34,7 @@ from petitbleu_delivery.grpc_queue import ALLOWED_QUEUE
 from petitbleu_delivery.grpc_reports import REPORTS_ALLOWED
 from petitbleu_delivery.grpc_scripts import ALLOWED_SCRIPTS, PERSON_SCRIPTS
 from petitbleu_delivery.grpc_submissions import ALLOWED_SUBMISSIONS, PERSON_SUBMISSIONS
+from petitbleu_delivery.grpc_suppressions import ALLOWED_SUPPRESSIONS
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.measures import Tally
@@ -233,7 +235,8 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     router = Router(directory, cache)
     filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
     guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
-    outbound = Outbound(opened, submitters, router, filing, guard, transport, domains.keys, submissions.news)
+    bounces = BounceParts(opened)
+    outbound = Outbound(opened, submitters, router, filing, guard, transport, domains.keys, submissions.news, bounces)
     await outbound.open()
     rounds = Rounds(
         filing,
@@ -257,13 +260,14 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
             NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
             OperatorToken(settings.operator_token_file),
             {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **REPORTS_ALLOWED, **ALLOWED_SUBMISSIONS, **ALLOWED_QUEUE,
-             **ALLOWED_PERMITS, **ALLOWED_PERMIT_TERMS},
+             **ALLOWED_PERMITS, **ALLOWED_PERMIT_TERMS, **ALLOWED_SUPPRESSIONS},
             PERSON_SCRIPTS | PERSON_SUBMISSIONS,
         )
     )  # fmt: skip
     scripts.serve(server)
     submissions.serve(server)
     permits.serve(server)
+    bounces.serve(server)
     delivery_pb2_grpc.add_RoutingServiceServicer_to_server(
         RoutingServicer(tally, cache, lambda: pending_events(client)), server
     )
@@ -275,7 +279,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     consuming = asyncio.create_task(consumer.run())
     async with background(
         forever("delivery.news", 1.0, news.watch), forever("delivery.rules", 3600.0, scripts.upkeep), *domains.work(),
-        *submissions.tasks(), *permits.tasks(), *outbound.work(),
+        *submissions.tasks(), *permits.tasks(), *bounces.tasks(), *outbound.work(),
         *tls_reports.work(),
         *sources_work(sources),
     ):  # fmt: skip

@@ -17,6 +17,7 @@ from petitbleu_delivery.adapters.records_dns import RecordLookups
 from petitbleu_delivery.adapters.smtp_transport import SmtpTransport
 from petitbleu_delivery.adapters.store import StoreFiling
 from petitbleu_delivery.adapters.sts_policies import StsPolicies
+from petitbleu_delivery.bootstrap_bounces import BounceParts
 from petitbleu_delivery.bootstrap_sources import source_rows
 from petitbleu_delivery.bootstrap_tls_reports import TlsReporting
 from petitbleu_delivery.config import DeliverySettings
@@ -131,11 +132,13 @@ class Outbound:
         transport: Carries letters.
         signer: Signs them.
         news: Hears what became of submissions.
+        bounces: Remembers what servers refused.
     """
 
     def __init__(
         self, opened: Backends, submitters: Submitters, router: Router, filing: StoreFiling, guard: JuniorGuard,
         transport: Transport, signer: DomainSigner, news: SubmissionNews,
+        bounces: BounceParts,
     ) -> None:  # fmt: skip
         settings = opened.settings
         self._silent = settings.outbound_silent_seconds
@@ -152,7 +155,15 @@ class Outbound:
         )
         self.teller = Teller(self.rows, filing, news, self.notices)
         self.sender = Sender(
-            self.rows, mail, transport, signer, self.teller, limits_of(settings), self.presence, way_out
+            self.rows,
+            mail,
+            transport,
+            signer,
+            self.teller,
+            limits_of(settings),
+            self.presence,
+            way_out,
+            bounces.suppressions,
         )
         self.entering = Entering(self.rows, self.sender, way_out, self.presence)
 

@@ -139,6 +139,14 @@ class DeliverySettings(ServiceSettings):
         40_000, ge=0, description="Most recipients of all accounts of a tenant in an hour; 0: no limit."
     )
     permit_tenant_day: int = Field(200_000, ge=0, description="The same in a day.")
+    suppression_first_seconds: float = Field(
+        3600.0,
+        ge=0,
+        description="Seconds for which an account is not to write to an address again whose server said that it does not exist; 0: never.",
+    )
+    suppression_longest_seconds: float = Field(
+        7 * 86_400.0, ge=1, description="The same at most: each further refusal makes it four times as long."
+    )
     outbound_relay: str = Field(
         "", description="`host:port` of a smart host that takes all mail for other servers; the MX look-up when empty."
     )

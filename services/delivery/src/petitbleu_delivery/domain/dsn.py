@@ -156,10 +156,11 @@ def _text(notice: Notice, texts: Texts, subject: str) -> str:
             said = _one_line(f"{reply.code or ''} {reply.enhanced} {reply.text}".strip(), " ")
             if reply.host:
                 lines.append("  " + texts.said.format(host=_one_line(reply.host), text=said))
+            if one.answer.untried_until:
+                lines.append("  " + texts.untried.format(until=_minute(one.answer.untried_until)))
         lines.append("")
     if notice.action is Action.DELAYED and notice.until:
-        until = datetime.fromtimestamp(notice.until, UTC)
-        lines += [texts.until.format(until=f"{until:%Y-%m-%d %H:%M} UTC"), ""]
+        lines += [texts.until.format(until=_minute(notice.until)), ""]
     return "\n".join([*lines, texts.closing, ""])
 
 
@@ -177,7 +178,7 @@ def _recipient(notice: Notice, one: Concerned) -> RecipientStatus:
     action = notice.action.value
     reply = one.answer.reply
     diagnostic = None
-    if reply.code and (text := _field(f"{reply.code} {reply.enhanced} {reply.text}")) is not None:
+    if reply.code and reply.host and (text := _field(f"{reply.code} {reply.enhanced} {reply.text}")) is not None:
         diagnostic = Typed("smtp", text)  # RFC 3464 §2.3.6: only what an SMTP server said
     return RecipientStatus(
         final_recipient=recipient(_field(one.address) or "unknown"),
@@ -189,6 +190,10 @@ def _recipient(notice: Notice, one: Concerned) -> RecipientStatus:
         last_attempt=SentAt(int(notice.now), 0),
         will_retry_until=SentAt(int(notice.until), 0) if notice.action is Action.DELAYED and notice.until else None,
     )
+
+
+def _minute(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _field(text: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 class Texts(NamedTuple):
     """The sentences of a language. `subjects` and `intros` are by action (RFC 3464 §2.3.3), `reasons` by our own names.
 
-    Placeholders: `{subject}` the subject of the message, `{until}` a date, `{host}` and `{text}` a server and its answer.
+    Placeholders: `{subject}` the subject of the message, `{until}` an instant, `{host}` and `{text}` a server and its answer.
     """
 
     sender: str
@@ -18,6 +18,7 @@ class Texts(NamedTuple):
     reasons: dict[str, str]
     said: str
     until: str
+    untried: str
     closing: str
 
 
@@ -54,6 +55,7 @@ TEXTS: Final[dict[str, Texts]] = {
         },
         "{host} answered: {text}",
         "We keep trying until {until}. You need not send it again.",
+        "The server of the address said so lately. We try to write to it again after {until}.",
         "This is an automatic message. An answer to it is read by nobody.",
     ),
     "fr": Texts(
@@ -86,6 +88,7 @@ TEXTS: Final[dict[str, Texts]] = {
         },
         "{host} a répondu : {text}",
         "Nous essayons encore jusqu'au {until}. Il est inutile de le renvoyer.",
+        "Le serveur de cette adresse l'a dit récemment. Nous réessaierons d'y écrire après le {until}.",
         "Ceci est un message automatique. Personne ne lit une réponse.",
     ),
     "de": Texts(
@@ -118,6 +121,7 @@ TEXTS: Final[dict[str, Texts]] = {
         },
         "{host} antwortete: {text}",
         "Wir versuchen es weiter bis {until}. Sie brauchen sie nicht noch einmal zu senden.",
+        "Der Server der Adresse hat das vor Kurzem gesagt. Nach {until} versuchen wir es dort wieder.",
         "Dies ist eine automatische Nachricht. Eine Antwort darauf liest niemand.",
     ),
     "es": Texts(
@@ -150,6 +154,7 @@ TEXTS: Final[dict[str, Texts]] = {
         },
         "{host} respondió: {text}",
         "Seguimos intentándolo hasta el {until}. No hace falta que lo envíe otra vez.",
+        "El servidor de la dirección lo dijo hace poco. Volveremos a intentarlo después del {until}.",
         "Este es un mensaje automático. Nadie lee las respuestas.",
     ),
     "it": Texts(
@@ -182,6 +187,7 @@ TEXTS: Final[dict[str, Texts]] = {
         },
         "{host} ha risposto: {text}",
         "Continuiamo a provare fino al {until}. Non occorre inviarlo di nuovo.",
+        "Il server dell'indirizzo lo ha detto di recente. Riproveremo a scrivergli dopo il {until}.",
         "Questo è un messaggio automatico. Nessuno legge le risposte.",
     ),
     "pt": Texts(
@@ -214,6 +220,7 @@ TEXTS: Final[dict[str, Texts]] = {
         },
         "{host} respondeu: {text}",
         "Continuamos a tentar até {until}. Não é preciso enviá-la outra vez.",
+        "O servidor do endereço disse-o há pouco. Voltaremos a tentar depois de {until}.",
         "Esta é uma mensagem automática. Ninguém lê as respostas.",
     ),
 }  # fmt: skip

@@ -107,6 +107,7 @@ class Answer(NamedTuple):
         reply: What was answered.
         relayed_dsn: Whether the server took over the duty to notify (RFC 3461 §5.2.1): it announced DSN.
         reached: False when the destination itself could not be reached, so that others for it need not be tried now.
+        untried_until: Unix seconds before which the recipient is not tried, for what its server said before; else 0.
     """
 
     number: int
@@ -114,6 +115,7 @@ class Answer(NamedTuple):
     reply: Reply
     relayed_dsn: bool = False
     reached: bool = True
+    untried_until: float = 0.0
 
 
 class Priority(Enum):

@@ -30,6 +30,7 @@ from petitbleu_delivery.domain.outbound import (
 from petitbleu_delivery.errors import DATABASE_AWAY, KeysUnavailableError, PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import DomainSigner, StillOpen, Transport
 from petitbleu_delivery.service import measures
+from petitbleu_delivery.service.bounces.suppressions import Suppressions
 from petitbleu_delivery.service.outbound.destinations import Destination, Limits, jittered
 from petitbleu_delivery.service.outbound.kept_back import WAITS, WAITS_SECONDS, all_wait, kept_back
 from petitbleu_delivery.service.outbound.lines import Ring
@@ -83,13 +84,15 @@ class Sender:
         limits: Bounds.
         presence: Whether what is in hand still is.
         way: The second gate, asked again before each attempt.
+        suppressions: Addresses that do not exist; without, each is tried.
     """
 
     def __init__(
         self, rows: QueueRows, mail: AcceptedMail, transport: Transport, signer: DomainSigner, teller: Teller, limits: Limits,
-        presence: Presence, way: StillOpen,
+        presence: Presence, way: StillOpen, suppressions: Suppressions | None = None,
     ) -> None:  # fmt: skip
         self._way = way
+        self._suppressions = suppressions
         self._rows = rows
         self._transport = transport
         self._signer = signer
@@ -316,12 +319,28 @@ class Sender:
             else:
                 await self._answered(unit, read, read.body, kept)
             return
+        kept += await self._suppressed(unit, read, {answer.number for answer in kept})
+        if len(kept) == len(addresses):
+            await self._answered(unit, read, read.body, kept)
+            return
         letter = await self._letter(unit, read, plain, {answer.number for answer in kept})
         if not letter.current():
             raise NotInHandError
         answers = await self._transport.deliver(route or unit.destination, letter)
         self._learn(destination, answers)
         await self._answered(unit, read, letter.body, [*answers, *kept])
+        if self._suppressions is not None and read.header.mail_from:
+            recipients = {one.number: one.address for one in letter.recipients}
+            await self._suppressions.learn(unit.account_id, recipients, answers)
+
+    async def _suppressed(self, unit: Unit, read: AcceptedLetter, kept: Container[int]) -> list[Answer]:
+        """Return answers for recipients that do not exist, as their server said lately; not for what nobody is told of (null path)."""
+        if self._suppressions is None or not read.header.mail_from:
+            return []
+        recipients = {
+            number: read.header.recipients[number].address for number in unit.recipients if number not in kept
+        }  # fmt: skip
+        return await self._suppressions.kept_back(unit.account_id, recipients)
 
     @staticmethod
     def _stand_back(destination: Destination, unit: Unit, body: bytes) -> None:

@@ -1,0 +1,1 @@
+"""What other servers said against addresses, and what is done about it."""
