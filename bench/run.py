@@ -24,6 +24,7 @@ from typing import Any
 
 import boxes
 import growth
+import guard
 import judging
 import mailpath
 import outbound
@@ -39,9 +40,9 @@ from ours import Ours
 RESULTS = Path(__file__).parent / "results"
 MAIN = [Load(8192, 20, kept=True), Load(8192, 20, kept=False)]
 OTHERS = [Load(8192, 1, True), Load(8192, 1, False), Load(61440, 20, True), Load(61440, 20, False), Load(61440, 1, True), Load(61440, 1, False)]  # fmt: skip
-CELLS = ("idle", "push", "lone", "mail", "boxes", "reads", "judging", "search", "accounts", "outbound")
+CELLS = ("idle", "push", "lone", "mail", "boxes", "reads", "judging", "search", "accounts", "outbound", "guard")
 # Measured on stacks of their own.
-APART = {"accounts", "search", "outbound"}
+APART = {"accounts", "search", "outbound", "guard"}
 PAIRED = {"lone", "mail", "boxes"}
 BOXES = [1000, 10_000, 100_000]
 # From the ports of the first stack to those of the second, in steps that meet none of its ports.
@@ -100,7 +101,12 @@ class Bench:
                 self._cell("judging", lambda: self._judging(lack))
             if wanted & APART:
                 self.ours.stop()  # what it holds by now is not part of these comparisons
-            for name, work in (("search", self._search), ("accounts", self._accounts), ("outbound", self._outbound)):
+            for name, work in (
+                ("search", self._search),
+                ("accounts", self._accounts),
+                ("outbound", self._outbound),
+                ("guard", self._guard),
+            ):
                 if name in wanted:
                     self._cell(name, work)
 
@@ -253,6 +259,11 @@ class Bench:
             self.result["outbound"] = outbound.outbound(mine, pair, rounds, count)
         for line in outbound.lines(self.result["outbound"]):
             _say(line)
+
+    def _guard(self) -> None:
+        sizes, batches = ((200, 2000), 100) if self.quick else ((1000, 100_000), 600)
+        _say(f"\nchecks of children's mail, batches of {guard.BATCH}, {guard.CORRESPONDENTS} correspondents a child")
+        self.result["guard"] = guard.guard(self.root, self.offset, sizes, batches, _say)
 
 
 def _compared(table: dict[str, Any]) -> None:

@@ -97,6 +97,9 @@ PROMISES: Final = (
     Promise("messages/s out, ours / Postfix, 1,000 dest.", lambda found: _out(found, 1000)["throughput_ratio"], 1.0, False),
     Promise("CPU out, ours / Postfix, 1,000 destinations", lambda found: _out(found, 1000)["cpu_ratio"], 1.0, True),
     Promise("p99 out of the rest, 10 % hanging / none", lambda found: found["outbound"]["hanging"]["ours"]["ratio"], 1.2, True),
+    Promise("CPU of a check of a child's mail", lambda found: max(row["cpu_ms"] for row in found["guard"]), 0.15, True, " ms"),
+    Promise("CPU of a check, 100,000 / 1,000 children",
+            lambda found: _growth(found, "guard", "children", (1000, 100_000)), 1.2, True),
     Promise("PSS, idle", lambda found: found["idle"]["pss_mib"], 1536, True, " MiB"),
     Promise("CPU, idle", lambda found: found["idle"]["core_percent"], 5, True, " % of a core"),
 )  # fmt: skip

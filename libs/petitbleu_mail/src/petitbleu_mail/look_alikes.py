@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 from petitbleu_mail.addresses import unicode_domain
@@ -17,6 +18,7 @@ def skeleton(domain: str) -> str:
     return _skeleton(unicode_domain(domain))
 
 
+@lru_cache(maxsize=8192)
 def address_skeleton(address: str) -> str:
     """Return an address in canonical form such that those that look alike are the same. It is no address any more."""
     local, _, domain = address.rpartition("@")

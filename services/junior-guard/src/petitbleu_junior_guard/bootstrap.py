@@ -32,7 +32,7 @@ from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Verifier
 from petitbleu_kit.lifecycle import StartupError, background, forever, remove_stale_socket
 from petitbleu_kit.logs import get_logger
-from petitbleu_kit.postgres import answers, migrate, refuse_unsafe, wait_for_pool
+from petitbleu_kit.postgres import HOT_SETTINGS, answers, migrate, refuse_unsafe, wait_for_pool
 from petitbleu_kit.rpc import IdentityInterceptor, Peer, make_server
 
 NAME: Final = "junior-guard"
@@ -94,9 +94,11 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     await refuse_unsafe(pool)
     await migrate(pool, SCHEMA, settings.migrations_dir)
     seal = await open_seal(pool, settings)
+    # what a check reads and records: few statements, planned once
+    hot = await wait_for_pool(settings.pg_dsn, SCHEMA, settings.pg_pool_size, settings=HOT_SETTINGS)
     store = Peer(settings.target("store"), "store", signer)
     guard = Guard(
-        PostgresRecords(pool), StoreHeldMail(store, settings.junior_guard_store_seconds), seal, signer,
+        PostgresRecords(hot), StoreHeldMail(store, settings.junior_guard_store_seconds), seal, signer,
         settings.junior_guard_token_seconds,
     )  # fmt: skip
     families = Families(PostgresFamilies(pool), seal)
@@ -140,5 +142,6 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     await health.stop()
     await store.close()
     await accounts.close()
+    await hot.close()
     await pool.close()
     _log.info("junior-guard stopped")

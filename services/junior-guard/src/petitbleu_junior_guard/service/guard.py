@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final, NamedTuple, TypeAlias
 
 from prometheus_client import Counter
@@ -31,6 +32,13 @@ _outgoing = Counter(
     "petitbleu_junior_guard_outgoing_checks_total", "Recipients of children's mail decided on", ["verdict", "reason"]
 )
 _decided = Counter("petitbleu_junior_guard_decisions_total", "Held messages decided on by a person", ["verdict"])
+
+
+# A look-up by labels costs more than the count itself; verdicts and reasons are few.
+@cache
+def _checked_of(verdict: Verdict, reason: Reason) -> Counter:
+    return _checked.labels(verdict=_WORD[verdict], reason=reason.value)
+
 
 MAX_ITEMS: Final = 1000
 _HOLDS_AT_ONCE: Final = 4
@@ -114,7 +122,7 @@ class Guard:
             await self._records.newcomers(newcomers, self._clock())
         await asyncio.gather(*(hold(account_id, indices) for account_id, indices in waiting.items()))
         for one in rulings:
-            _checked.labels(verdict=_WORD[one.verdict], reason=one.reason.value).inc()
+            _checked_of(one.verdict, one.reason).inc()
             if one.reason is Reason.NOT_A_CHILD:
                 _log.error("guarded account is not registered: its mail is held", account_id=one.account_id)
         return [self._decided(one) for one in rulings]
