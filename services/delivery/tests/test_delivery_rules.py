@@ -129,6 +129,35 @@ def test_rfc5230_5_no_message_or_script_adds_a_field(
     assert email.message_from_bytes(mail)["To"] == "anna@x.test"
 
 
+_ENTITY_LINES = st.sampled_from(
+    [
+        "From: ceo@demo.test", "FROM : ceo@demo.test", " folded", "\tfolded", "To: all@demo.test", "Subject: pay at once",
+        "Message-ID: <forged@demo.test>", "MIME-Version: 1.0", "Content-Type: text/html; charset=utf-8", "content-language: fr",
+        "DKIM-Signature: v=1", "", " ", "text", ": none", "Bcc: x@y.test\rFrom: ceo@demo.test", "a: b\x0bSender: ceo@demo.test",
+    ]
+)  # fmt: skip
+
+
+@given(lines=st.lists(_ENTITY_LINES, max_size=8))
+def test_rfc5230_4_7_an_entity_says_only_what_its_content_is(lines: list[str]) -> None:
+    written = vacation_mail(Vacation("\n".join(lines), is_mime=True), OWNER, header(b""), "anna@x.test", MARK)
+    head = written.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    names = [line.partition(b":")[0].strip().lower() for line in head if line[:1] not in b" \t"]
+    ours = [name for name in names if not name.startswith(b"content-")]
+    assert ours == [b"from", b"to", b"date", b"message-id", b"subject", b"auto-submitted", b"mime-version"]
+    assert b"ceo@" not in b"".join(head)
+
+
+def test_rfc5230_4_7_an_entity_is_the_content_of_the_answer() -> None:
+    entity = "Subject: pay at once\n folded\nContent-Type: text/html;\n charset=utf-8\n\n<p>Fort\u00e9</p>\n\nend\n"
+    made = email.message_from_bytes(
+        vacation_mail(Vacation(entity, is_mime=True), OWNER, header(b""), "anna@x.test", MARK), policy=default
+    )
+    assert made.get_content_type() == "text/html"
+    assert [one.strip() for one in made.get_all("Subject", [])] == ["Auto:"]
+    assert made.get_payload(decode=True) == "<p>Fort\u00e9</p>\r\n\r\nend\r\n".encode()
+
+
 @given(text=st.none() | TEXT, html=st.none() | TEXT, fault=TEXT, reason=TEXT, message=st.binary(max_size=300))
 def test_mails_of_rules_are_written_whatever_is_in_them(
     text: str | None, html: str | None, fault: str, reason: str, message: bytes

@@ -35,6 +35,7 @@ _MACHINES: Final = re.compile(
 )
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,250}>")
 _HEADER: Final = re.compile(rb"\r\n\r\n")
+_FIELD: Final = re.compile(r"(content-)?[!-9;-~]*[ \t]*:", re.IGNORECASE)
 
 
 class Owner(NamedTuple):
@@ -108,10 +109,31 @@ def vacation_mail(
         return mail.as_bytes()
     if answer.is_mime:  # RFC 5230 §4.7: the reason is a MIME entity, header and all
         mail["MIME-Version"] = "1.0"
-        entity = "\r\n".join(answer.reason.splitlines()) + "\r\n"
-        return _HEADER.split(mail.as_bytes(), maxsplit=1)[0] + b"\r\n" + entity.encode("utf-8", "replace")
+        return _HEADER.split(mail.as_bytes(), maxsplit=1)[0] + b"\r\n" + _entity(answer.reason)
     mail.set_content(answer.reason or DEFAULT_TEXT, charset="utf-8")
     return mail.as_bytes()
+
+
+def _entity(text: str) -> bytes:
+    """Return a script's MIME entity as it may end a header that is ours: of its fields only those that say what its content is (RFC 2045 §9).
+
+    Any other would stand beside ours, or name another author in a mail that is signed.
+    """
+    lines = text.splitlines()
+    kept: list[str] = []
+    keeps = False
+    for at, line in enumerate(lines):
+        field = _FIELD.match(line)
+        if field is not None:
+            keeps = field[1] is not None
+        elif not line.startswith((" ", "\t")) or not at:
+            break
+        if keeps and line.strip():  # a line of blanks is the end of a header for some readers
+            kept.append(line)
+    else:
+        at = len(lines)
+    body = lines[at + 1 :] if at < len(lines) and not lines[at] else lines[at:]
+    return "".join(f"{line}\r\n" for line in (*kept, "", *body)).encode("utf-8", "replace")
 
 
 def _away_body(mail: EmailMessage, away: Away) -> None:
