@@ -48,6 +48,16 @@ def _results(cost: float, speed: float) -> dict[str, Any]:
             {"accounts": 100_000, "ratio": 1.2 * cost},
             {"accounts": 100_000, "ratio": 0.1},  # mail to few of them: not what is promised
         ],
+        "guard": [
+            {"children": 1000, "cpu_ms": 0.1 * cost, "ratio": 1.0},
+            {"children": 100_000, "cpu_ms": 0.15 * cost, "ratio": 1.2 * cost},
+        ],
+        "outbound": {
+            "cells": [
+                {"destinations": count, "throughput_ratio": 1.0 * speed, "cpu_ratio": 1.0 * cost} for count in (1, 1000)
+            ],
+            "hanging": {"ours": {"ratio": 1.2 * cost}},
+        },
         "idle": {"pss_mib": 1536 * cost, "core_percent": 5 * cost},
     }  # fmt: skip
 
