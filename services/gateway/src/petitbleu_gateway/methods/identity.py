@@ -10,41 +10,18 @@ from petitbleu.accounts.v1 import accounts_pb2 as pb
 from petitbleu_gateway.domain.identity_view import PROPERTIES, shown
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap import ids
-from petitbleu_gateway.jmap.calls import AccountArguments, Context
+from petitbleu_gateway.jmap.calls import Context
 from petitbleu_gateway.methods.changes import ChangesArguments
+from petitbleu_gateway.methods.small_get import SmallGet, answer_of, names_of
 
 _MOST_CHANGES: Final = 1_000
 
 
-class IdentityGet(AccountArguments, kw_only=True):
-    """Arguments of Identity/get (RFC 8620 §5.1)."""
-
-    ids: list[str] | None = None
-    properties: list[str] | None = None
-
-
-async def identity_get(context: Context, arguments: IdentityGet) -> dict[str, Any]:
+async def identity_get(context: Context, arguments: SmallGet) -> dict[str, Any]:
     """RFC 8621 §6.1."""
-    names = dict.fromkeys(["id", *(PROPERTIES if arguments.properties is None else arguments.properties)])
-    if any(name not in PROPERTIES for name in names):
-        raise MethodError(Fault.INVALID_ARGUMENTS, "no such property")
-    if arguments.ids is not None and len(arguments.ids) > context.limits.objects_in_get:
-        raise MethodError(Fault.REQUEST_TOO_LARGE)
+    names = names_of(context, arguments, PROPERTIES)
     answer = await context.people.identities(context.who)
-    known = {one["id"]: one for one in map(shown, answer.identities)}
-    missing: list[str] = []
-    if arguments.ids is None:  # an account has at most 100
-        wanted = list(known)
-    else:
-        resolved = {context.resolve_id(text): text for text in arguments.ids}
-        wanted = [text for text in resolved if text in known]
-        missing = [given for text, given in resolved.items() if text not in known]
-    return {
-        "accountId": arguments.account_id,
-        "state": ids.state_text(answer.modseq),
-        "list": [{name: known[text][name] for name in names} for text in wanted],
-        "notFound": missing,
-    }
+    return answer_of(context, arguments, names, map(shown, answer.identities), answer.modseq)
 
 
 async def identity_changes(context: Context, arguments: ChangesArguments) -> dict[str, Any]:

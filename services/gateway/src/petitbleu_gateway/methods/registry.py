@@ -67,6 +67,7 @@ from petitbleu_gateway.methods.push_subscription import (
     PushSubscriptionMethods,
     PushSubscriptionSet,
 )
+from petitbleu_gateway.methods.small_get import SmallGet
 
 # What works on mailboxes that others share. Whatever is not named here knows nothing of other accounts, and is refused for them.
 _SHARED: Final = frozenset(
@@ -103,12 +104,12 @@ def build_registry(
         "Email/import": Method(MAIL, email_import.EmailImport, email_import.email_import),
         "Email/parse": Method(MAIL, email_parse.EmailParse, email_parse.email_parse),
         # RFC 8621 §1.3.2: identities are of the capability of submission
-        "Identity/get": Method(SUBMISSION, identity.IdentityGet, identity.identity_get),
+        "Identity/get": Method(SUBMISSION, SmallGet, identity.identity_get),
         "Identity/changes": Method(SUBMISSION, ChangesArguments, identity.identity_changes),
         "Identity/set": Method(SUBMISSION, identity_set.IdentitySet, identity_set.identity_set),
         "VacationResponse/get": Method(VACATION, vacation.VacationGet, vacation.vacation_get),
         "VacationResponse/set": Method(VACATION, vacation.VacationSet, vacation.vacation_set),
-        "SieveScript/get": Method(SIEVE, sieve_script.SieveScriptGet, sieve_script.sieve_script_get),
+        "SieveScript/get": Method(SIEVE, SmallGet, sieve_script.sieve_script_get),
         "SieveScript/set": Method(SIEVE, sieve_script_set.SieveScriptSet, sieve_script_set.sieve_script_set),
         "SieveScript/query": Method(SIEVE, ListQuery, sieve_script.sieve_script_query),
         "SieveScript/validate": Method(SIEVE, sieve_script.SieveScriptValidate, sieve_script.sieve_script_validate),

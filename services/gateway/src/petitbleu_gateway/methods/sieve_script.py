@@ -7,17 +7,11 @@ from typing import Any
 from petitbleu.delivery.v1 import scripts_pb2 as pb
 from petitbleu_gateway.domain.sieve_view import PROPERTIES, SORTS, condition, shown
 from petitbleu_gateway.domain.small_lists import ListQuery, matcher, ordered, window
-from petitbleu_gateway.errors import Fault, MethodError, SetError, SetFault
+from petitbleu_gateway.errors import SetError, SetFault
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
 from petitbleu_gateway.methods.blobs import blob_content, find_blob
-
-
-class SieveScriptGet(AccountArguments, kw_only=True):
-    """Arguments of SieveScript/get (RFC 8620 §5.1)."""
-
-    ids: list[str] | None = None
-    properties: list[str] | None = None
+from petitbleu_gateway.methods.small_get import SmallGet, answer_of, names_of
 
 
 class SieveScriptValidate(AccountArguments, kw_only=True):
@@ -26,28 +20,11 @@ class SieveScriptValidate(AccountArguments, kw_only=True):
     blob_id: str
 
 
-async def sieve_script_get(context: Context, arguments: SieveScriptGet) -> dict[str, Any]:
+async def sieve_script_get(context: Context, arguments: SmallGet) -> dict[str, Any]:
     """RFC 9661 §2.3."""
-    names = dict.fromkeys(["id", *(PROPERTIES if arguments.properties is None else arguments.properties)])
-    if any(name not in PROPERTIES for name in names):
-        raise MethodError(Fault.INVALID_ARGUMENTS, "no such property")
-    if arguments.ids is not None and len(arguments.ids) > context.limits.objects_in_get:
-        raise MethodError(Fault.REQUEST_TOO_LARGE)
+    names = names_of(context, arguments, PROPERTIES)
     answer = await context.store.scripts.scripts(context.who)
-    known = {one["id"]: one for one in map(shown, answer.scripts)}
-    missing: list[str] = []
-    if arguments.ids is None:  # an account has few
-        wanted = list(known)
-    else:
-        resolved = {context.resolve_id(text): text for text in arguments.ids}
-        wanted = [text for text in resolved if text in known]
-        missing = [given for text, given in resolved.items() if text not in known]
-    return {
-        "accountId": arguments.account_id,
-        "state": ids.state_text(answer.modseq),
-        "list": [{name: known[text][name] for name in names} for text in wanted],
-        "notFound": missing,
-    }
+    return answer_of(context, arguments, names, map(shown, answer.scripts), answer.modseq)
 
 
 async def sieve_script_query(context: Context, arguments: ListQuery) -> dict[str, Any]:
