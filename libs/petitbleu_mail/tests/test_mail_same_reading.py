@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import email
+import email.policy
 import re
+from email.utils import getaddresses
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from petitbleu_mail.address_list import as_addresses
 from petitbleu_mail.auth.fields import Fields, split_message
 from petitbleu_mail.headers import MAX_VALUE, scan_headers
-from petitbleu_mail.same_reading import MAX_SUBMITTED_FIELDS, Oddity, oddity_of, whole_addresses
+from petitbleu_mail.same_reading import MAX_SUBMITTED_FIELDS, Oddity, oddity_of, same_mailboxes, whole_addresses
 
 PIECES = st.sampled_from(
     [
@@ -95,3 +98,34 @@ def test_addresses_that_are_not_all_read_are_none_at_all() -> None:
     many = b"From: " + b"a@b.test," * 1000 + b"head@school.test\r\n\r\n"
     assert len(many) < MAX_VALUE
     assert whole_addresses(scan_headers(many), b"from") is None
+
+
+WORDS = st.sampled_from(
+    [b"me@own.test", b"boss@own.test", b"<", b">", b"<me@own.test>", b'"', b"\\", b"(", b")", b",", b":", b";", b" ", b"\r\n ", b"\t", b"[", b"]",
+     b"@", b".", b"Me", b"=?a?q?x,y?=", "é".encode(), b"\x01"]
+)  # fmt: skip
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.lists(WORDS, max_size=10).map(b"".join))
+@example(b"boss@own.test <me@own.test>")
+@example(b"[<boss@own.test>,] <me@own.test>")
+@example(b"=?a?q?:,boss@own.test,?= <me@own.test>")
+def test_mailboxes_that_are_the_same_to_all_are_found_alike(value: bytes) -> None:
+    if not same_mailboxes(value):
+        return
+    ours = [one.email for one in as_addresses(value)]
+    text = value.decode()
+    assert set(ours) == {address for _, address in getaddresses([text.replace("\r\n", "")])}
+    try:
+        header = email.message_from_string(f"From: {text}\r\n\r\n", policy=email.policy.default)["From"]
+    except (IndexError, AttributeError):
+        return  # its parser trips over names without a letter
+    assert set(ours) == {one.addr_spec for one in header.addresses}
+
+
+def test_what_is_long_and_hostile_is_read_in_its_length_only() -> None:
+    for piece in (b'"', b"\\", b"(", b"<", b"a ", b"a@", b"a@b.c ", b'"a" ', b"a@b.c,", b"a@b.c <"):
+        value = piece * (MAX_VALUE // len(piece) - 1)
+        assert len(value) < MAX_VALUE
+        same_mailboxes(value)  # a quadratic reading would take minutes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from libs.petitbleu_mail.tests.test_mail_same_reading import PIECES, lenient, strict
 from services.ingest.tests import ingest_fakes as fakes
-from services.ingest.tests.submission_world import SubmissionBench
+from services.ingest.tests.submission_world import ENVELOPE, SubmissionBench
 
 from petitbleu_ingest.domain.message import Incoming
 from petitbleu_ingest.domain.submitter import Submitter
@@ -76,6 +77,71 @@ async def test_a_strangers_chunks_are_taken_as_they_are() -> None:
     await talk.say(b"BDAT %d LAST\r\n" % len(message) + message)
     assert talk.codes()[-1] == 250
     assert bench.store.messages[-1].body == message
+
+
+UNCLEAR = [
+    b"boss@own.test <me@own.test>",
+    b"[<boss@own.test>,] <me@own.test>",
+    b"=?a?q?:,boss@own.test,?= <me@own.test>",
+    b'"<boss@own.test>" <me@own.test>',
+    b"<@boss@own.test,@x:me@own.test>",
+    b"(boss@own.test, me@own.test",
+    b"me@own.test (boss@own.test)",
+    b"boss@own.test (a) <me@own.test>",
+    b"all: me@own.test;",
+    b"me@own.test, ",
+    b"me@own.test; boss@own.test",
+    b'"boss@own.test\r\n <me@own.test>',
+    b"<boss@own.test> <me@own.test>",
+    b"me@own.test\\, boss@own.test",
+]
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize("value", UNCLEAR)
+async def test_rfc5322_3_4_an_author_that_readers_find_elsewhere_is_refused(value: bytes, chunked: bool) -> None:
+    bench = SubmissionBench()
+    assert await bench.send(b"From: " + value + b"\r\n" + BEHIND, chunked=chunked) == "554 5.6.0"
+    assert await bench.send(HEAD + b"Sender: " + value + b"\r\n" + BEHIND, chunked=chunked) == "554 5.6.0"
+    assert not bench.store.messages
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"me@own.test", b"<me@own.test>", b"Me <me@own.test>", b'"Me, Myself" <me@own.test>', b"John Q. Public <me@own.test>",
+        b'"\\"Z\\" me@own.test" <me@own.test>', b"=?utf-8?q?Z=C3=A9?= =?utf-8?q?=2C?= <me@own.test>", "Zoé Müller <me@own.test>".encode(),
+        b"me@own.test <me@own.test>", b"me@own.test (My Name)", b"Me\r\n\t<me@own.test>", b"me@own.test,\r\n Me <me@own.test>",
+        b"  <me@own.test>\t", b'Me My =?us-ascii?b?eA==?= "q" <me@own.test>',
+    ],
+)  # fmt: skip
+async def test_rfc5322_3_4_an_author_as_programs_write_it_is_taken(value: bytes) -> None:
+    bench = SubmissionBench()
+    assert await bench.send(b"From: " + value + b"\r\n" + BEHIND) == "250 2.6.0"
+
+
+async def test_rfc5322_3_6_2_there_is_one_sender() -> None:
+    bench = SubmissionBench()
+    assert await bench.send(HEAD + b"Sender: me@own.test\r\n" * 2 + BEHIND) == "554 5.6.0"
+    assert await bench.send(HEAD + b"Sender: me@own.test\r\n" + BEHIND) == "250 2.6.0"
+
+
+async def test_a_message_that_was_begun_with_a_login_that_does_not_hold_any_more_is_not_taken() -> None:
+    bench = SubmissionBench()
+    talk = bench.logged_in()
+    await talk.say(ENVELOPE % b"alice@demo.test" + b"DATA\r\n")
+    talk.smtp.mx.stands_until = 0.0
+    bench.logins.answer = AccountsAwayError()
+    await talk.say(stuff(HEAD + BEHIND))
+    assert talk.replies()[-1] == "454 4.7.0"
+    talk.smtp.mx.stands_until = math.inf
+    await talk.say(b"MAIL FROM:<me@own.test>\r\nRCPT TO:<alice@demo.test>\r\nDATA\r\n")
+    talk.smtp.mx.stands_until = 0.0
+    bench.logins.answer = WrongCredentialError()
+    await talk.say(stuff(HEAD + BEHIND))
+    assert talk.replies()[-1] == "421 4.7.0"
+    assert talk.transport.closed
+    assert not bench.store.messages
 
 
 def leaves(message: Incoming) -> list[bytes]:

@@ -53,6 +53,9 @@ class Refusal(Enum):
     SUSPENDED = Reply(550, Status.POLICY, "Sending is suspended for this account, ask its administrator")
     FROM_MISSING = Reply(554, Status("5.6.0"), "The message needs one From field with an address")
     FROM_TOO_LONG = Reply(554, Status("5.6.0"), "From or Sender is too long to be checked")
+    FROM_UNCLEAR = Reply(
+        554, Status("5.6.0"), "From or Sender can be read in more ways than one"
+    )  # RFC 5322 §3.4, §3.6.2
     HEADER_LINE_END = Reply(554, Status("5.6.0"), Oddity.LINE_END.value)  # RFC 5321 §2.3.8
     HEADER_CONTROL = Reply(554, Status("5.6.0"), Oddity.CONTROL.value)
     HEADER_NOT_FIELDS = Reply(554, Status("5.6.0"), Oddity.NOT_FIELDS.value)  # RFC 5322 §2.2

@@ -10,7 +10,7 @@ from typing import Final
 from petitbleu.store.v1 import accept_pb2, outgoing_pb2
 from petitbleu_delivery.domain.outbound import Reply, destination_of
 from petitbleu_mail.headers import MAX_FIELDS, scan_headers
-from petitbleu_mail.same_reading import oddity_of, whole_addresses
+from petitbleu_mail.same_reading import oddity_of, same_mailboxes, whole_addresses
 
 _NOT_THE_AUTHOR: Final = Reply(
     0, "5.6.0", "the author of the message is not the one that was checked when it was submitted", ""
@@ -34,7 +34,7 @@ def refusal_of(header: outgoing_pb2.AcceptedHeader, body: bytes) -> Reply | None
         return Reply(0, "5.6.0", oddity.value, "")
     headers = scan_headers(body)
     authors = whole_addresses(headers, b"from")
-    if headers.count(b"from") != 1 or authors is None:
+    if headers.count(b"from") != 1 or authors is None or not same_mailboxes(headers.all(b"from")[0]):
         return _NOT_THE_AUTHOR
     emails = [one.email for one in authors]
     right = emails == [header.header_from] if header.header_from else len(emails) > 1

@@ -12,7 +12,7 @@ from petitbleu_mail.address_list import as_addresses
 from petitbleu_mail.addresses import AddressError, canonical_mailbox
 from petitbleu_mail.header_values import as_date
 from petitbleu_mail.headers import MAX_VALUE, Headers
-from petitbleu_mail.same_reading import Oddity, oddity_of
+from petitbleu_mail.same_reading import Oddity, oddity_of, same_mailboxes
 from petitbleu_mail.submitted import header_octets
 
 _ONCE: Final = {
@@ -64,6 +64,11 @@ def read_header(headers: Headers, octets: bytes, *, body: bool = False) -> Submi
     there = headers.count(b"sender") > 0
     if (there or len(from_) > 1) and (len(sender) != 1 or not _is_address(sender[0])):
         wrong.append("sender")
+    wrong += [
+        name
+        for field, name in ((b"from", "from"), (b"sender", "sender"))
+        if not all(map(same_mailboxes, headers.all(field)))
+    ]
     date = headers.last(b"date")
     if date is not None and as_date(date) is None:
         wrong.append("sentAt")

@@ -25,7 +25,7 @@ from petitbleu_ingest.smtp.scram import ScramExchange
 from petitbleu_kit.logs import get_logger, security_logger
 from petitbleu_mail import sasl
 from petitbleu_mail.headers import Headers
-from petitbleu_mail.same_reading import Oddity, oddity_of, whole_addresses
+from petitbleu_mail.same_reading import Oddity, oddity_of, same_mailboxes, whole_addresses
 from petitbleu_mail.smtp_grammar import Auth, Mail
 from petitbleu_mail.status import Reply, Status
 
@@ -214,29 +214,41 @@ def look_again(smtp: MailExchanger, submission: Submission, then: Callable[[], N
     if submitter is None or smtp.loop.time() < smtp.mx.stands_until:
         return False
     smtp.wait()
-    task = smtp.loop.create_task(_look(smtp, submission, submitter, then))
+    task = smtp.loop.create_task(_look(smtp, submission, then))
     _running.add(task)
     task.add_done_callback(_running.discard)
     return True
 
 
-async def _look(smtp: MailExchanger, submission: Submission, submitter: Submitter, then: Callable[[], None]) -> None:
+async def _look(smtp: MailExchanger, submission: Submission, then: Callable[[], None]) -> None:
+    refusal = await refused_login(smtp, submission)
+    if refusal is Refusal.AUTH_OVER:
+        smtp.end(refusal, "logins")
+    elif refusal is not None:
+        smtp.reply(REFUSAL_WIRE[refusal])
+    elif not smtp.ended:
+        then()
+    if not smtp.ended:
+        smtp.proceed()
+
+
+async def refused_login(smtp: MailExchanger, submission: Submission) -> Refusal | None:
+    """Say why the login of a session does not hold now, None when it does; what was found is believed for a while."""
+    submitter = smtp.mx.submitter
+    if submitter is None or smtp.loop.time() < smtp.mx.stands_until:
+        return None
     try:
         smtp.mx.submitter = await submission.logins.standing(submitter)
     except WrongCredentialError:
         metrics.logins.labels("over").inc()
-        smtp.end(Refusal.AUTH_OVER, "logins")
+        return Refusal.AUTH_OVER
     except (AccountsAwayError, TooManyTriesError):
-        smtp.reply(REFUSAL_WIRE[Refusal.AUTH_TROUBLE])
+        return Refusal.AUTH_TROUBLE
     except Exception:  # noqa: BLE001 — whatever it is, the client is told to come back
         _log.exception("a login was not looked at again")
-        smtp.reply(REFUSAL_WIRE[Refusal.AUTH_TROUBLE])
-    else:
-        smtp.mx.stands_until = smtp.loop.time() + smtp.door.settings.submission_standing_seconds
-        if not smtp.ended:
-            then()
-    if not smtp.ended:
-        smtp.proceed()
+        return Refusal.AUTH_TROUBLE
+    smtp.mx.stands_until = smtp.loop.time() + smtp.door.settings.submission_standing_seconds
+    return None
 
 
 def refused_sender(smtp: MailExchanger, command: Mail) -> Refusal | None:
@@ -256,15 +268,18 @@ def refused_header(submitter: Submitter, message: bytes, headers: Headers) -> Re
         return _ODDITIES[oddity]
     if headers.count(b"from") != 1:
         return Refusal.FROM_MISSING
+    if headers.count(b"sender") > 1:
+        return Refusal.FROM_UNCLEAR
     authors = whole_addresses(headers, b"from")
     senders = whole_addresses(headers, b"sender")
     if authors is None or senders is None:
         return Refusal.FROM_TOO_LONG
     if not authors:
         return Refusal.FROM_MISSING
-    if not all(submitter.owns(one.email) for one in (*authors, *senders)):
-        return Refusal.FROM_NOT_YOURS
-    return None
+    values = (*headers.all(b"from"), *headers.all(b"sender"))
+    unclear = not all(map(same_mailboxes, values))
+    theirs = all(submitter.owns(one.email) for one in (*authors, *senders))
+    return Refusal.FROM_UNCLEAR if unclear else None if theirs else Refusal.FROM_NOT_YOURS
 
 
 async def refused_amount(permits: Permits, submitter: Submitter, recipients: int) -> bytes:

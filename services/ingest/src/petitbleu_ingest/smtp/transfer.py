@@ -16,7 +16,7 @@ from petitbleu_ingest.ports import Accepted, StoreAwayError, StoreFullError
 from petitbleu_ingest.smtp import modes
 from petitbleu_ingest.smtp.message_log import MessageLine
 from petitbleu_ingest.smtp.reception import Reception
-from petitbleu_ingest.smtp.submission import refused_amount
+from petitbleu_ingest.smtp.submission import refused_amount, refused_login
 from petitbleu_ingest.smtp.transaction import Transaction
 from petitbleu_kit.batching import QueueFullError
 from petitbleu_kit.logs import get_logger
@@ -205,6 +205,14 @@ async def _finish_message(
     """Judge it, if anybody does, or ask whether its submitter may send it; hand it over."""
     door = smtp.door
     if door.submission is not None and message.submitter is not None:
+        # who began a message before the password was changed must not end it afterwards
+        over = await refused_login(smtp, door.submission)
+        if over is not None and not smtp.ended:
+            _finish(smtp, transaction, reception, arrived, REFUSAL_WIRE[over], "login_over")
+            if over is Refusal.AUTH_OVER:
+                smtp.close()
+            smtp.proceed()
+            return
         wire = await refused_amount(door.submission.permits, message.submitter, len(transaction.recipients))
         if smtp.ended or wire:
             _finish(smtp, transaction, reception, arrived, wire, "over_limit" if wire else "dropped")
