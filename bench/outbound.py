@@ -60,6 +60,14 @@ Syslog no
 """
 
 
+def _program(pid: int) -> str:
+    """Name of a process's program; empty for one that has ended, as Postfix's come and go."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def letter(token: str, recipient: str, octets: int = 8192) -> bytes:
     """One plain mail of ours or of the peer's."""
     head = (
@@ -209,7 +217,7 @@ class PeerSending:
 
     def _signal(self, number: signal.Signals) -> None:
         found = [
-            pid for pid in processes.tree(self.postfix.pids()) if Path(f"/proc/{pid}/comm").read_text().strip() == "qmgr"
+            pid for pid in processes.tree(self.postfix.pids()) if _program(pid) == "qmgr"
         ]  # fmt: skip
         if len(found) != 1:
             raise RuntimeError("there is no queue manager")
