@@ -21,6 +21,7 @@ from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict
 from petitbleu_delivery.domain.sources import Source
 from petitbleu_delivery.domain.tls_report import ResultType, TlsFailure
 from petitbleu_delivery.ports import SourceChooser
+from petitbleu_delivery.smtp_client.resumption import ResumingContext
 from petitbleu_delivery.smtp_client.session import Patience, Session, SessionError, TlsRefusedError
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.auth.resolver import TemporaryDnsError
@@ -101,6 +102,7 @@ class SmtpTransport:
         self._any = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._any.check_hostname = False
         self._any.verify_mode = ssl.CERT_NONE
+        self._resuming = ResumingContext()
         self._verified = ssl.create_default_context()
         self._verified.hostname_checks_common_name = False  # RFC 8461 §4.1: names of the subjectAltName alone
         if authority is not None:
@@ -331,18 +333,32 @@ class SmtpTransport:
         witness.aside(tlsa_policy(exchanger.host, records), TlsFailure(ResultType.TLSA_INVALID, exchanger.host))
         return _Security("encrypted")
 
-    async def _talk(self, address: str, port: int, host: str, security: _Security, witness: Witness) -> Session:
+    async def _talk(
+        self, address: str, port: int, host: str, security: _Security, witness: Witness, *, anew: bool = False
+    ) -> Session:
+        """Connect, and turn on TLS that is as it must be; `anew`: without a ticket, as this server failed with one."""
         source = None
         if security.pool and self._sources is not None:
             source = await self._sources.choose(security.pool, host, ip_address(address).version)
         session = await self._greeted(address, port, host, source)
+        resuming = security.kind == "opportunistic" and not anew
+        resumed = resuming and self._resuming.knows(host)
         try:
             if "STARTTLS" in session.extensions or security.required:
                 try:
-                    await session.secure(self._context(security), host, self._name if source is None else source.name)
+                    context = self._resuming if resuming else self._context(security)
+                    await session.secure(context, host, self._name if source is None else source.name)
                     if security.kind == "dane":
                         self._prove(session, security)
+                    if resuming:
+                        # what it said to our EHLO came after its ticket
+                        self._resuming.learn(host, session.writer.get_extra_info("ssl_object"))
                 except TlsRefusedError as error:
+                    if resumed:
+                        # never in clear for want of a ticket that is taken
+                        self._resuming.forget(host)
+                        session.abort()
+                        return await self._talk(address, port, host, security, witness, anew=True)
                     witness.refused(error, session)
                     if security.required:
                         raise
