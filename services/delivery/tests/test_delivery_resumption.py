@@ -67,7 +67,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-async def server(request: pytest.FixtureRequest, certificates: Certificates) -> AsyncIterator[tuple[Server, SmtpTransport]]:
+async def server(
+    request: pytest.FixtureRequest, certificates: Certificates
+) -> AsyncIterator[tuple[Server, SmtpTransport]]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.server, certificates.server_key)
     context.maximum_version = request.param
@@ -95,7 +97,7 @@ async def test_rfc8446_2_2_the_second_session_with_a_server_is_resumed(server: t
 
 
 async def test_rfc7435_3_a_server_that_fails_to_resume_is_gone_to_by_tls_all_the_same(
-    server: tuple[Server, SmtpTransport]
+    server: tuple[Server, SmtpTransport],
 ) -> None:
     there, transport = server
     there.breaks = {2}

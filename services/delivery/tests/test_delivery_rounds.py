@@ -37,6 +37,20 @@ async def test_a_batch_costs_one_call_a_stage_and_known_addresses_none() -> None
     assert len(world.directory.calls) == 1
 
 
+async def test_the_first_of_many_wait_for_few_of_the_others() -> None:
+    world = World()
+    world.directory.add("a@x.test", 1)
+    ids = [world.store.accept("a@x.test") for _ in range(1000)]
+    await world.rounds.deliver(ids)
+    assert [call for call in world.store.calls if call[0] == "list"] == [
+        ("list", 128),
+        ("list", 256),
+        ("list", 512),
+        ("list", 104),
+    ]
+    assert all(world.store.outcome(one).outcome is Outcome.FILED for one in ids)
+
+
 async def test_a_store_that_records_outcomes_as_it_files_is_not_asked_to_settle() -> None:
     world = World()
     world.store.settles = True

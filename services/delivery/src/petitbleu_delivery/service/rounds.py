@@ -30,6 +30,8 @@ from petitbleu_kit.telemetry import links_to, span, tracing_on
 
 _log = get_logger(__name__)
 MAX_ITEMS: Final = 1000
+# Of a long list the first are on their way while the next are looked at, and the parts grow as what is there to do grows.
+_FIRST_ITEMS: Final = 128
 _FILE_ITEMS: Final = 512
 """Items a File call: a group's thousands of members become several commits, each short."""
 
@@ -94,8 +96,10 @@ class Rounds:
         """
         todo = list(dict.fromkeys(accepted_ids))
         start = 0
+        size = _FIRST_ITEMS
         while start < len(todo):
-            part = todo[start : start + self._size]
+            size = min(size, self._size)
+            part = todo[start : start + size]
             try:
                 await self._deliver_part(part)
             except BaseException:
@@ -104,6 +108,7 @@ class Rounds:
                 measures.ROUNDS.labels(result="failed").inc()
                 raise
             start += len(part)
+            size *= 2
             self._size = min(self._most, self._size * 2)
 
     async def _deliver_part(self, accepted_ids: Sequence[bytes]) -> None:
