@@ -346,13 +346,7 @@ class SmtpTransport:
         try:
             if "STARTTLS" in session.extensions or security.required:
                 try:
-                    context = self._resuming if resuming else self._context(security)
-                    await session.secure(context, host, self._name if source is None else source.name)
-                    if security.kind == "dane":
-                        self._prove(session, security)
-                    if resuming:
-                        # what it said to our EHLO came after its ticket
-                        self._resuming.learn(host, session.writer.get_extra_info("ssl_object"))
+                    await self._secure(session, security, resuming=resuming)
                 except TlsRefusedError as error:
                     if resumed:
                         # never in clear for want of a ticket that is taken
@@ -377,6 +371,21 @@ class SmtpTransport:
             witness.kept()
         _sessions.labels(security=security.kind if session.secured else "none").inc()
         return session
+
+    async def _secure(self, session: Session, security: _Security, *, resuming: bool) -> None:
+        """Turn on TLS, and prove what is to be proven.
+
+        Raises:
+            TlsRefusedError: it is not as it must be.
+            SessionError: the connection ended.
+        """
+        context = self._resuming if resuming else self._context(security)
+        await session.secure(context, session.host, self._name if session.source is None else session.source.name)
+        if security.kind == "dane":
+            self._prove(session, security)
+        if resuming:
+            # what it said to our EHLO came after its ticket
+            self._resuming.learn(session.host, session.writer.get_extra_info("ssl_object"))
 
     async def _greeted(self, address: str, port: int, host: str, source: Source | None) -> Session:
         """Connect and say EHLO, from one of our addresses where it was chosen."""

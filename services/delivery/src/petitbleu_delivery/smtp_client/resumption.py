@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Any, Final, Self
 
 _REMEMBERED: Final = 1000
 # Shorter than the day for which most servers take a ticket, and never the week that RFC 8446 §4.6.1 allows at most.
@@ -21,7 +21,7 @@ class ResumingContext(ssl.SSLContext):
 
     _tickets: OrderedDict[str, tuple[float, ssl.SSLSession]]
 
-    def __new__(cls) -> ResumingContext:
+    def __new__(cls) -> Self:
         """Make one that believes every key."""
         context = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -30,7 +30,7 @@ class ResumingContext(ssl.SSLContext):
         return context
 
     def wrap_bio(
-        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_side: bool = False,  # noqa: FBT001, FBT002 — the standard library's
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_side: bool = False,
         server_hostname: str | bytes | None = None, session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:  # fmt: skip
         """Begin a session as `ssl.SSLContext.wrap_bio` does, with the ticket for its name."""
