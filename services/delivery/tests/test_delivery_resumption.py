@@ -118,7 +118,7 @@ def test_tickets_are_few_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
         def __init__(self) -> None:
             """Begin nothing."""
 
-        session = type("Ticket", (), {"has_ticket": True})()  # type: ignore[assignment]
+        session = type("Ticket", (), {"has_ticket": True})()
 
     for number in range(1500):
         context.learn(f"mx{number}.test", Shown())
