@@ -22,20 +22,21 @@ from petitbleu_kit.postgres import in_transaction
 # What waited before there were limits may be more.
 _MOST_READ: Final = 10_000
 
+# No `partition = ANY($1)` beside the joins: whoever plans it takes both for independent, expects one row whichever index is used,
+# and reads all that the partitions of these children have.
 # `+ 0`: a look-alike is found by its skeleton's hash, which is the child's own, and not among all that the child knows.
 _KNOWLEDGE: Final = """/* hot:junior-guard.knowledge */
 SELECT c.level, coalesce(s.approved_until > $6, false) AS approved, coalesce(s.family_until > $6, false) AS family,
     coalesce(s.grouped_until > $6, false) AS grouped, coalesce(s.is_added, false) AS added, coalesce(s.is_refused, false) AS refused,
     EXISTS (SELECT 1 FROM standing t WHERE t.partition = i.partition AND t.account_id + 0 = i.account_id
-        AND t.skeleton_hash = i.skeleton_hash AND t.address_hash <> i.address_hash AND t.partition = ANY($1) AND NOT t.is_refused
+        AND t.skeleton_hash = i.skeleton_hash AND t.address_hash <> i.address_hash AND NOT t.is_refused
         AND (t.is_added OR greatest(t.approved_until, t.family_until, t.grouped_until) > $6)) AS alike, d.verdict AS final
 FROM unnest($1::smallint[], $2::bigint[], $3::uuid[], $4::bytea[], $5::bytea[]) WITH ORDINALITY
     AS i (partition, account_id, accepted_id, address_hash, skeleton_hash, no)
-LEFT JOIN child c ON c.partition = i.partition AND c.account_id = i.account_id AND c.partition = ANY($1)
-LEFT JOIN standing s ON s.partition = i.partition AND s.account_id = i.account_id
-    AND s.address_hash = i.address_hash AND s.partition = ANY($1)
+LEFT JOIN child c ON c.partition = i.partition AND c.account_id = i.account_id
+LEFT JOIN standing s ON s.partition = i.partition AND s.account_id = i.account_id AND s.address_hash = i.address_hash
 LEFT JOIN decision d ON d.partition = i.partition AND d.account_id = i.account_id AND d.accepted_id = i.accepted_id
-    AND d.decided_by <> 'rule' AND d.partition = ANY($1)
+    AND d.decided_by <> 'rule'
 ORDER BY i.no"""
 
 _RECORD: Final = """/* hot:junior-guard.record */

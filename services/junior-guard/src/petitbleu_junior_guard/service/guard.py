@@ -23,6 +23,7 @@ from petitbleu_junior_guard.domain.rules import (
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.ports import Asked, HeldMail, Records, Ruling
+from petitbleu_kit.decisions import tokens_of
 from petitbleu_kit.identity import Signer
 from petitbleu_kit.logs import get_logger
 
@@ -125,7 +126,7 @@ class Guard:
             _checked_of(one.verdict, one.reason).inc()
             if one.reason is Reason.NOT_A_CHILD:
                 _log.error("guarded account is not registered: its mail is held", account_id=one.account_id)
-        return [self._decided(one) for one in rulings]
+        return self._decided(rulings)
 
     def _asked(self, item: Item, address: str | None) -> Asked:
         if address is None:
@@ -144,11 +145,17 @@ class Guard:
             rulings.append(Ruling(one, verdict, reason, sealed))
         return rulings
 
-    def _decided(self, one: Ruling) -> Decided:
-        if one.verdict is Verdict.DESTROY:  # too much waits: delivery drops it, and store never holds it
-            return Decided(one.verdict, "")
-        token = self._token(one.account_id, one.accepted_id, one.verdict)
-        return Decided(one.verdict, token, newcomer=one.reason is Reason.NEWCOMER)
+    def _decided(self, rulings: Sequence[Ruling]) -> list[Decided]:
+        # too much waits: delivery drops it, and store never holds it
+        told = [one for one in rulings if one.verdict is not Verdict.DESTROY]
+        decisions = [(one.account_id, one.accepted_id, _WORD[one.verdict]) for one in told]
+        tokens = iter(tokens_of(self._signer, decisions, self._token_seconds))
+        return [
+            Decided(one.verdict, "")
+            if one.verdict is Verdict.DESTROY
+            else Decided(one.verdict, next(tokens), newcomer=one.reason is Reason.NEWCOMER)
+            for one in rulings
+        ]
 
     async def check_outgoing(self, items: Sequence[Item]) -> list[Verdict]:
         """Decide whether what children send may go; `header_from` of an item is the recipient's address here. Answers in order.

@@ -11,6 +11,7 @@ import asyncpg
 from prometheus_client import Counter
 
 from petitbleu.store.v1 import filing_pb2
+from petitbleu_kit.decisions import verdict_in
 from petitbleu_kit.identity import IdentityError
 from petitbleu_kit.ids import BlobId, millis_of_blob
 from petitbleu_kit.logs import get_logger
@@ -196,9 +197,7 @@ class FilingService:
             claims = self._core.decisions.verify(token, issuer="junior-guard", use="decision")
         except IdentityError:
             return ""
-        if str(claims.get("account")) != str(account_id) or claims.get("accepted") != accepted_id.hex:
-            return ""
-        return str(claims.get("verdict", ""))
+        return verdict_in(claims, account_id, accepted_id.bytes)
 
     def _plan(
         self, wanted: Sequence[Wanted], accounts: dict[int, KnownAccount], bodies: Bodies

@@ -157,7 +157,7 @@ class Decision(_message.Message):
     verdict: Global___Verdict.ValueType
     """What to do."""
     token: _builtins.str
-    """JWT (EdDSA, iss junior-guard, aud store): account, accepted id, verdict, expiry. store files or holds only with it."""
+    """JWT (EdDSA, iss junior-guard, aud store) that says so of account and accepted id, until it expires. store files or holds only with it."""
     newcomer: _builtins.bool
     """The sender is nobody that was approved: it is delivered because of the child's level, and is to be flagged."""
     def __init__(
