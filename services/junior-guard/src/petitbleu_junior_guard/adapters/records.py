@@ -23,7 +23,7 @@ from petitbleu_kit.postgres import in_transaction
 _MOST_READ: Final = 10_000
 
 # No `partition = ANY($1)` beside the joins: whoever plans it takes both for independent, expects one row whichever index is used,
-# and reads all that the partitions of these children have.
+# and reads all that the partitions of these children have. `LIMIT 1` is for a plan made while a table was empty: it reads no whole table later.
 # `+ 0`: a look-alike is found by its skeleton's hash, which is the child's own, and not among all that the child knows.
 _KNOWLEDGE: Final = """/* hot:junior-guard.knowledge */
 SELECT c.level, coalesce(s.approved_until > $6, false) AS approved, coalesce(s.family_until > $6, false) AS family,
@@ -33,10 +33,11 @@ SELECT c.level, coalesce(s.approved_until > $6, false) AS approved, coalesce(s.f
         AND (t.is_added OR greatest(t.approved_until, t.family_until, t.grouped_until) > $6)) AS alike, d.verdict AS final
 FROM unnest($1::smallint[], $2::bigint[], $3::uuid[], $4::bytea[], $5::bytea[]) WITH ORDINALITY
     AS i (partition, account_id, accepted_id, address_hash, skeleton_hash, no)
-LEFT JOIN child c ON c.partition = i.partition AND c.account_id = i.account_id
-LEFT JOIN standing s ON s.partition = i.partition AND s.account_id = i.account_id AND s.address_hash = i.address_hash
-LEFT JOIN decision d ON d.partition = i.partition AND d.account_id = i.account_id AND d.accepted_id = i.accepted_id
-    AND d.decided_by <> 'rule'
+LEFT JOIN LATERAL (SELECT level FROM child WHERE partition = i.partition AND account_id = i.account_id LIMIT 1) c ON true
+LEFT JOIN LATERAL (SELECT * FROM standing WHERE partition = i.partition AND account_id = i.account_id AND address_hash = i.address_hash
+    LIMIT 1) s ON true
+LEFT JOIN LATERAL (SELECT verdict FROM decision WHERE partition = i.partition AND account_id = i.account_id
+    AND accepted_id = i.accepted_id AND decided_by <> 'rule' LIMIT 1) d ON true
 ORDER BY i.no"""
 
 _RECORD: Final = """/* hot:junior-guard.record */
