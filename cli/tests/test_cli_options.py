@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petitbleu_cli.__main__ import main
+from petitbleu_cli.commands.inbound import points
 from petitbleu_cli.commands.parked import since
 from petitbleu_cli.failure import Failure, explain
 from petitbleu_cli.office import Office
@@ -158,3 +159,19 @@ def test_tables_line_up_and_json_keeps_everything(capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out) == rows
     with pytest.raises(Failure):
         raise Failure("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "hundredths"),
+    [("never", 0), ("5", 500), ("0.01", 1), ("12.5", 1250), ("1e1", 1000), ("10000", 1_000_000)],
+)
+def test_points_are_hundredths(text: str, hundredths: int) -> None:
+    assert points(text) == hundredths
+
+
+@given(st.text(max_size=12) | st.decimals().map(str))
+def test_any_text_is_points_or_a_usage_error(text: str) -> None:
+    try:
+        assert 0 <= points(text) <= 1_000_000
+    except argparse.ArgumentTypeError:
+        return

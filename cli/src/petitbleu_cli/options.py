@@ -86,6 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
         aliases,
         demo,
         doctor,
+        inbound,
         junior,
         parked,
         permits,
@@ -100,6 +101,19 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_json(parser)
     commands = Commands(parser, "commands")
-    for module in (tenants, accounts, aliases, store, parked, queue, permits, suppressions, junior, doctor, demo):
+    for module in (
+        tenants,
+        accounts,
+        aliases,
+        store,
+        parked,
+        queue,
+        permits,
+        inbound,
+        suppressions,
+        junior,
+        doctor,
+        demo,
+    ):
         module.add_to(commands)
     return parser

@@ -19,6 +19,7 @@ from petitbleu_delivery.adapters.guard import JuniorGuard
 from petitbleu_delivery.adapters.store import StoreFiling
 from petitbleu_delivery.bootstrap_bounces import BounceParts
 from petitbleu_delivery.bootstrap_domains import open_domains
+from petitbleu_delivery.bootstrap_inbound import InboundParts
 from petitbleu_delivery.bootstrap_outbound import Outbound, open_transport
 from petitbleu_delivery.bootstrap_permits import PermitParts
 from petitbleu_delivery.bootstrap_scripts import script_parts
@@ -28,6 +29,7 @@ from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.consumers import ACCEPTED, AcceptedMail, DirectoryNews
 from petitbleu_delivery.grpc_api import ALLOWED, RoutingServicer
 from petitbleu_delivery.grpc_domains import DOMAINS_ALLOWED
+from petitbleu_delivery.grpc_inbound import ALLOWED_INBOUND
 from petitbleu_delivery.grpc_permit_terms import ALLOWED_PERMIT_TERMS
 from petitbleu_delivery.grpc_permits import ALLOWED_PERMITS
 from petitbleu_delivery.grpc_queue import ALLOWED_QUEUE
@@ -260,14 +262,12 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
             NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
             OperatorToken(settings.operator_token_file),
             {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **REPORTS_ALLOWED, **ALLOWED_SUBMISSIONS, **ALLOWED_QUEUE,
-             **ALLOWED_PERMITS, **ALLOWED_PERMIT_TERMS, **ALLOWED_SUPPRESSIONS},
+             **ALLOWED_PERMITS, **ALLOWED_PERMIT_TERMS, **ALLOWED_SUPPRESSIONS, **ALLOWED_INBOUND},
             PERSON_SCRIPTS | PERSON_SUBMISSIONS,
         )
     )  # fmt: skip
-    scripts.serve(server)
-    submissions.serve(server)
-    permits.serve(server)
-    bounces.serve(server)
+    for part in (scripts, submissions, permits, bounces, InboundParts(opened.pool)):
+        part.serve(server)
     delivery_pb2_grpc.add_RoutingServiceServicer_to_server(
         RoutingServicer(tally, cache, lambda: pending_events(client)), server
     )

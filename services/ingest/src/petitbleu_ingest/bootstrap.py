@@ -18,6 +18,7 @@ from petitbleu_ingest import consumers, metrics
 from petitbleu_ingest.adapters.accounts import GrpcDirectory
 from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.dns import DnsLimits, DnsResolver
+from petitbleu_ingest.adapters.inbound import GrpcInbound
 from petitbleu_ingest.adapters.logins import GrpcLogins
 from petitbleu_ingest.adapters.permits import GrpcPermits
 from petitbleu_ingest.adapters.reports import GrpcReports
@@ -34,6 +35,7 @@ from petitbleu_ingest.service.admission import Admission
 from petitbleu_ingest.service.full_accounts import POLL_SECONDS, FullAccounts
 from petitbleu_ingest.service.memory import ByteBudget
 from petitbleu_ingest.service.recipients import RecipientBook
+from petitbleu_ingest.service.wish_book import WishBook
 from petitbleu_ingest.smtp.door import Door
 from petitbleu_ingest.smtp.exchanger import MailExchanger
 from petitbleu_ingest.smtp.message_log import MessageLog
@@ -53,6 +55,8 @@ from petitbleu_mail.auth.forged import OwnNames
 _log = get_logger(__name__)
 _BACKLOG = 1024
 _MIN_SECRET = 32
+# Deadline of a question for what tenants want; the settings hold for mail that cannot wait longer
+_WISH_SECONDS = 2.0
 
 
 def idempotency_secret(settings: IngestSettings) -> bytes:
@@ -231,6 +235,10 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
     )  # fmt: skip
     door = make_door(settings, GrpcDirectory(accounts, settings.ingest_lookup_seconds), store, secret)
     delivery = Peer(settings.target("delivery"), "delivery", signer)
+    if door.judge is not None:
+        door.judge.tenants = WishBook(
+            GrpcInbound(delivery, _WISH_SECONDS).wishes, seconds=settings.ingest_cache_seconds
+        ).of
     reporting: list[Awaitable[None]] = []
     if door.judge is not None and settings.judges and settings.dmarc_report_from:
         tally = Tally(GrpcReports(delivery, settings.ingest_lookup_seconds).record, settings.rules)

@@ -36,6 +36,9 @@ submitted_scans = Counter(
     "petitbleu_ingest_submitted_scans_total", "Submitted messages at scanners, by what they said", ["scanner", "answer"]
 )
 marks = Counter("petitbleu_ingest_marks_total", "Marks of the built-in scorer", ["mark"])
+wish_failures = Counter(
+    "petitbleu_ingest_wish_failures_total", "Questions for what tenants want done with mail that failed"
+)
 forged = Counter("petitbleu_ingest_forged_results_total", "Authentication-Results in our name that were cut out")
 lookup_failures = Counter("petitbleu_ingest_lookup_failures_total", "Batches of recipient look-ups that failed")
 quota_answers = Counter(

@@ -40,7 +40,7 @@ class JuniorGuard:
                 mail_from=message.mail_from,
                 header_from=message.header_from,
                 authenticated=message.authenticated,
-                junk=message.junk,
+                junk=placement.recipient.junk,
                 dmarc_failed=message.dmarc_failed,
                 size=message.size,
             )

@@ -68,6 +68,7 @@ class StoreFiling:
                 late_results=verdicts.late_results, origin=found.origin, submitter_id=found.submitter_account_id,
                 submitter_tenant_id=found.submitter_tenant_id, received_at=found.received_at_ms / 1000,
                 dmarc_failed=verdicts.dmarc == accept_pb2.VERDICT_FAIL,
+                junk_recipients=frozenset(verdicts.junk_recipients),
             )  # fmt: skip
             recipients += [
                 Recipient(message, r.recipient_no, r.address, r.attempts, bool(r.notify) and "SUCCESS" in r.notify)

@@ -70,7 +70,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     size: int = 0
     """Octets of the blob."""
     junk: bool = False
-    """Whether what ingest found out puts it in Junk."""
+    """Whether what ingest found out puts it in Junk, whoever its recipient."""
     envelope_authenticated: bool = False
     """Whether a reply to the envelope sender reaches who sent it, and no third party."""
     late_results: bytes = b""
@@ -84,6 +84,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """Unix seconds of acceptance."""
     dmarc_failed: bool = False
     """Whether the DMARC check of its author failed."""
+    junk_recipients: frozenset[int] = frozenset()
+    """Numbers of the recipients for whom it belongs in Junk where `junk` does not say so for all."""
 
 
 class Recipient(msgspec.Struct, frozen=True, gc=False):
@@ -95,6 +97,11 @@ class Recipient(msgspec.Struct, frozen=True, gc=False):
     attempts: int
     wants_success: bool = False
     """Whether NOTIFY asks for a word when it is filed (RFC 3461 §4.1)."""
+
+    @property
+    def junk(self) -> bool:
+        """Whether what ingest found out puts it in Junk for this recipient."""
+        return self.message.junk or self.number in self.message.junk_recipients
 
 
 class Filed(IntEnum):

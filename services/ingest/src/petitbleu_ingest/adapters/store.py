@@ -88,6 +88,8 @@ def _fill_verdicts(item: accept_pb2.AuthenticationVerdicts, verdicts: Verdicts) 
         item.treatment = accept_pb2.TREATMENT_JUNK
     item.spam_score = verdicts.spam_score
     item.late_results = verdicts.late_results
+    if verdicts.junk_recipients:
+        item.junk_recipients.extend(verdicts.junk_recipients)
 
 
 class GrpcStore:

@@ -105,13 +105,11 @@ class PolicyRules(msgspec.Struct, frozen=True):
     listed: Measure = Measure.REFUSE
 
 
-def measure_of(found: Findings, rules: PolicyRules) -> Measure:
-    """Return what DMARC asks to be done, by the rules of the house."""
-    if found.dmarc.result is not DmarcResult.FAIL or found.dmarc.policy is Policy.NONE:
-        return Measure.NONE
-    if overridden(found, rules):
-        return Measure.NONE
-    return rules.reject if found.dmarc.policy is Policy.REJECT else rules.quarantine
+def asked_of(found: Findings, rules: PolicyRules) -> Policy:
+    """Return what the domain owner asks for: nothing where DMARC does not fail, or where a forwarder of trust speaks for the message."""
+    if found.dmarc.result is not DmarcResult.FAIL or overridden(found, rules):
+        return Policy.NONE
+    return found.dmarc.policy or Policy.NONE
 
 
 def overridden(found: Findings, rules: PolicyRules) -> bool:
@@ -120,7 +118,7 @@ def overridden(found: Findings, rules: PolicyRules) -> bool:
     return found.arc.passed and bool(sealers) and all(one in rules.trusted_sealers for one in sealers)
 
 
-def verdicts_of(found: Findings, *, junk: bool, spam_score: int = 0) -> Verdicts:
+def verdicts_of(found: Findings, *, junk: bool, spam_score: int = 0, junk_recipients: tuple[int, ...] = ()) -> Verdicts:
     """Return what travels with the message."""
     best = min((one.result for one in found.dkim), key=_DKIM_ORDER.index, default=Result.NONE)
     return Verdicts(
@@ -132,4 +130,5 @@ def verdicts_of(found: Findings, *, junk: bool, spam_score: int = 0) -> Verdicts
         found.arc.result.value,
         junk,
         spam_score,
+        junk_recipients=junk_recipients,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import msgspec
@@ -16,11 +16,21 @@ from petitbleu_ingest.domain.verdicts import Verdicts
 from petitbleu_ingest.errors import Refusal
 from petitbleu_ingest.judging.aggregate import Tally
 from petitbleu_ingest.judging.block_lists import listed_by
-from petitbleu_ingest.judging.findings import ClientFindings, Findings, Measure, PolicyRules, measure_of, verdicts_of
+from petitbleu_ingest.judging.findings import ClientFindings, Findings, Measure, PolicyRules, asked_of, verdicts_of
 from petitbleu_ingest.judging.judgement import Judgement, taken
 from petitbleu_ingest.judging.marks import score_of, sender_marks
 from petitbleu_ingest.judging.report import results_field
 from petitbleu_ingest.judging.scanning import Advice, Scanned, Scanners
+from petitbleu_ingest.judging.treatment import (
+    UNSAID,
+    Grounds,
+    TenantWishes,
+    Treatment,
+    Wishes,
+    common_refusal,
+    junk_numbers,
+    treatment_of,
+)
 from petitbleu_ingest.smtp.transaction import MxSession
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.auth.client import check_helo_name, check_iprev
@@ -46,12 +56,10 @@ class ScanRules(msgspec.Struct, frozen=True):
 
 
 def refusal_of(scanned: Mapping[str, Scanned], rules: ScanRules) -> Refusal | None:
-    """Return the refusal that scanners ask for, the worst first."""
+    """Return the refusal that scanners ask for whoever the recipients are, the worst first."""
     said = {one.advice for one in scanned.values()}
     if Advice.VIRUS in said:
         return Refusal.VIRUS_SUBMITTED if rules.submitted else Refusal.VIRUS
-    if Advice.SPAM in said and rules.refuse_spam:
-        return Refusal.SPAM
     clamd = scanned.get(Clamd.name)
     if clamd is not None and clamd.advice is Advice.DOWN and rules.virus_scanner_must_answer:
         return Refusal.NOT_SCANNED
@@ -87,6 +95,12 @@ class Judge:
         self._scan_rules = scan_rules or ScanRules()
         self._junk_points = junk_points
         self._block_lists = block_lists
+        self._house = Wishes(
+            rules.reject, rules.quarantine, rules.listed,
+            Measure.REFUSE if self._scan_rules.refuse_spam else Measure.JUNK, junk_points,
+        )  # fmt: skip
+        self.tenants: Callable[[Collection[int]], Awaitable[Mapping[int, TenantWishes]]] | None = None
+        """What tenants want instead of what the house does, where anybody can say it; it never raises."""
 
     def begin(self, session: MxSession, mail_from: str) -> Judgement:
         """Begin to ask for the sender of a message; the client itself is asked for once a session and name."""
@@ -118,8 +132,11 @@ class Judge:
         )
         return ClientFindings(iprev, spf, name, listed)
 
-    async def sentence(self, judgement: Judgement) -> Sentence:
-        """Say what becomes of a message that is here as a whole. An error of our own refuses nothing."""
+    async def sentence(self, judgement: Judgement, tenant_ids: Sequence[int] = (0,)) -> Sentence:
+        """Say what becomes of a message that is here as a whole; `tenant_ids` are the recipients', one each.
+
+        An error of our own refuses nothing.
+        """
         begun = time.monotonic()
         try:
             found = await judgement.findings()
@@ -128,33 +145,61 @@ class Judge:
             score = sum([one.score for one in scanned.values()])
             if self._scan_rules.submitted:
                 return _sentence_of_submitted(scanned, refusal, score)
-            junk = any(one.advice in {Advice.JUNK, Advice.SPAM} for one in scanned.values())
-            if self._junk_points:
-                points = self._points(judgement, found)
-                junk = junk or points >= self._junk_points
-                score += points
-            if found is None:
-                return Sentence(refusal, b"", Verdicts(junk=junk, spam_score=score))
-            measure = measure_of(found, self._rules)
-            metrics.judged.labels(found.dmarc.result.value, measure.value).inc()
-            if self.tally is not None and judgement.address:
-                self.tally.note(found, measure, judgement.address)
-            if measure is Measure.REFUSE:
-                return Sentence(Refusal.DMARC)
-            listed = self._rules.listed if found.client is not None and found.client.listed else Measure.NONE
-            junk = junk or listed is Measure.JUNK
-            if listed is Measure.REFUSE:
-                refusal = refusal or Refusal.LISTED
+            points = self._points(judgement, found) if self._junk_points else 0
+            score += points
+            grounds = self._grounds(found, scanned, points)
+            treatments = await self._treatments(grounds, tenant_ids)
+            refusal = common_refusal(treatments, refusal)
+            if found is not None:
+                self._count(judgement, found, treatments, refusal)
             if refusal is not None:
                 return Sentence(refusal)
+            numbers = junk_numbers(treatments)
+            junk = len(numbers) == len(treatments)
+            if junk:
+                numbers = ()
+            if found is None:
+                return Sentence(None, b"", Verdicts(junk=junk, spam_score=score, junk_recipients=numbers))
             field = results_field(self._authserv_id, found, self._rules)
-            return Sentence(None, field, verdicts_of(found, junk=junk or measure is Measure.JUNK, spam_score=score))
+            return Sentence(
+                None, field, verdicts_of(found, junk=junk, spam_score=score, junk_recipients=numbers)
+            )  # fmt: skip
         except Exception as error:  # noqa: BLE001 - mail is not refused for our faults
             _log.exception("a message was not judged", error_type=type(error).__qualname__)
             metrics.judged.labels("error", Measure.NONE.value).inc()
             return Sentence()
         finally:
             metrics.judge_seconds.observe(time.monotonic() - begun)
+
+    def _grounds(self, found: Findings | None, scanned: Mapping[str, Scanned], points: int) -> Grounds:
+        """Return what speaks against a message."""
+        said = {one.advice for one in scanned.values()}
+        if found is None:
+            return Grounds(junk=Advice.JUNK in said, spam=Advice.SPAM in said, points=points)
+        listed = found.client is not None and bool(found.client.listed)
+        return Grounds(asked_of(found, self._rules), listed, Advice.JUNK in said, Advice.SPAM in said, points)
+
+    async def _treatments(self, grounds: Grounds, tenant_ids: Sequence[int]) -> list[Treatment]:
+        """Return what is done for each recipient. Nobody is asked about mail that nothing speaks against, which is most."""
+        if grounds.none:
+            return [Treatment()] * len(tenant_ids)
+        said = await self.tenants(set(tenant_ids)) if self.tenants is not None else {}
+        of_tenant = {one: treatment_of(grounds, said.get(one, UNSAID).over(self._house)) for one in set(tenant_ids)}
+        return [of_tenant[one] for one in tenant_ids]
+
+    def _count(
+        self, judgement: Judgement, found: Findings, treatments: Sequence[Treatment], refusal: Refusal | None
+    ) -> None:
+        """Count what was done for the sake of DMARC: of mail that was taken, the worst that it led to for anybody."""
+        wanted = {one.dmarc for one in treatments}
+        measure = Measure.NONE
+        if refusal is Refusal.DMARC:
+            measure = Measure.REFUSE
+        elif wanted - {Measure.NONE}:
+            measure = Measure.JUNK
+        metrics.judged.labels(found.dmarc.result.value, measure.value).inc()
+        if self.tally is not None and judgement.address:
+            self.tally.note(found, measure, judgement.address)
 
     def _points(self, judgement: Judgement, found: Findings | None) -> int:
         """Return the points of the built-in scorer."""

@@ -219,7 +219,8 @@ async def _finish_message(
             smtp.proceed()
             return
     if door.judge is not None and transaction.judgement is not None:
-        sentence = await door.judge.sentence(transaction.judgement)
+        tenants = [one.tenant_id for one in transaction.recipients]
+        sentence = await door.judge.sentence(transaction.judgement, tenants)
         refusal = sentence.refusal
         if smtp.ended or refusal is not None:
             wire = REFUSAL_WIRE[refusal] if refusal is not None else b""

@@ -24,21 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpetitbleu/store/v1/accept.proto\x12\x12petitbleu.store.v1\"Q\n\rAcceptRequest\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.petitbleu.store.v1.AcceptItem\x12\x11\n\tseen_keys\x18\x02 \x03(\x0c\"\xc3\x03\n\nAcceptItem\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\x0c\x12\x11\n\tmail_from\x18\x02 \x01(\t\x12\x37\n\nrecipients\x18\x03 \x03(\x0b\x32#.petitbleu.store.v1.AcceptRecipient\x12\r\n\x05trace\x18\x04 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\x12\x11\n\tstaged_id\x18\x06 \x01(\x0c\x12:\n\nparameters\x18\x07 \x01(\x0b\x32&.petitbleu.store.v1.EnvelopeParameters\x12\x13\n\x0bheader_from\x18\x08 \x01(\t\x12<\n\x08verdicts\x18\t \x01(\x0b\x32*.petitbleu.store.v1.AuthenticationVerdicts\x12\x13\n\x0btraceparent\x18\n \x01(\t\x12*\n\x06origin\x18\x0b \x01(\x0e\x32\x1a.petitbleu.store.v1.Origin\x12\x1c\n\x14submitter_account_id\x18\x0c \x01(\x03\x12\x1b\n\x13submitter_tenant_id\x18\r \x01(\x03\x12\x15\n\rhold_until_ms\x18\x0e \x01(\x03\"T\n\x0f\x41\x63\x63\x65ptRecipient\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0e\n\x06notify\x18\x02 \x01(\t\x12\r\n\x05orcpt\x18\x03 \x01(\t\x12\x11\n\ttenant_id\x18\x04 \x01(\x03\"j\n\x12\x45nvelopeParameters\x12\x11\n\teight_bit\x18\x01 \x01(\x08\x12\x10\n\x08smtputf8\x18\x02 \x01(\x08\x12\x0b\n\x03ret\x18\x03 \x01(\t\x12\r\n\x05\x65nvid\x18\x04 \x01(\t\x12\x13\n\x0brequire_tls\x18\x05 \x01(\x08\"\xdb\x02\n\x16\x41uthenticationVerdicts\x12\x1a\n\x12\x66rom_authenticated\x18\x01 \x01(\x08\x12(\n\x03spf\x18\x02 \x01(\x0e\x32\x1b.petitbleu.store.v1.Verdict\x12)\n\x04\x64kim\x18\x03 \x01(\x0e\x32\x1b.petitbleu.store.v1.Verdict\x12*\n\x05\x64marc\x18\x04 \x01(\x0e\x32\x1b.petitbleu.store.v1.Verdict\x12(\n\x03\x61rc\x18\x05 \x01(\x0e\x32\x1b.petitbleu.store.v1.Verdict\x12\x1e\n\x16\x65nvelope_authenticated\x18\x06 \x01(\x08\x12\x30\n\ttreatment\x18\x07 \x01(\x0e\x32\x1d.petitbleu.store.v1.Treatment\x12\x12\n\nspam_score\x18\x08 \x01(\x11\x12\x14\n\x0clate_results\x18\t \x01(\x0c\"C\n\x0e\x41\x63\x63\x65ptResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .petitbleu.store.v1.AcceptResult\"U\n\x0c\x41\x63\x63\x65ptResult\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .petitbleu.store.v1.AcceptStatus\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\"\x86\x01\n\x0cStageRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.petitbleu.store.v1.StageHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12+\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1c.petitbleu.store.v1.StageEndH\x00\x42\x06\n\x04part\"\x1c\n\x0bStageHeader\x12\r\n\x05trace\x18\x01 \x01(\x0c\"\x1a\n\x08StageEnd\x12\x0e\n\x06octets\x18\x01 \x01(\x03\"\"\n\rStageResponse\x12\x11\n\tstaged_id\x18\x01 \x01(\x0c\"(\n\x11\x43heckQuotaRequest\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\x03\"4\n\x12\x43heckQuotaResponse\x12\x1e\n\x16over_quota_account_ids\x18\x01 \x03(\x03\"\x16\n\x14ListOverQuotaRequest\"X\n\x15ListOverQuotaResponse\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\x03\x12\x18\n\x10\x61ge_milliseconds\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08*o\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x13\n\x0fORIGIN_STRANGER\x10\x01\x12\x14\n\x10ORIGIN_SUBMITTED\x10\x02\x12\x11\n\rORIGIN_NOTICE\x10\x03\x12\x0f\n\x0bORIGIN_RULE\x10\x04*\xc5\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_NONE\x10\x01\x12\x10\n\x0cVERDICT_PASS\x10\x02\x12\x10\n\x0cVERDICT_FAIL\x10\x03\x12\x14\n\x10VERDICT_SOFTFAIL\x10\x04\x12\x13\n\x0fVERDICT_NEUTRAL\x10\x05\x12\x15\n\x11VERDICT_TEMPERROR\x10\x06\x12\x15\n\x11VERDICT_PERMERROR\x10\x07\x12\x12\n\x0eVERDICT_POLICY\x10\x08*:\n\tTreatment\x12\x19\n\x15TREATMENT_UNSPECIFIED\x10\x00\x12\x12\n\x0eTREATMENT_JUNK\x10\x01*\x9a\x01\n\x0c\x41\x63\x63\x65ptStatus\x12\x1d\n\x19\x41\x43\x43\x45PT_STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41\x43\x43\x45PT_STATUS_OK\x10\x01\x12\x18\n\x14\x41\x43\x43\x45PT_STATUS_REPEAT\x10\x02\x12 \n\x1c\x41\x43\x43\x45PT_STATUS_STAGED_UNKNOWN\x10\x03\x12\x19\n\x15\x41\x43\x43\x45PT_STATUS_INVALID\x10\x04\x32\xb1\x04\n\rAcceptService\x12O\n\x06\x41\x63\x63\x65pt\x12!.petitbleu.store.v1.AcceptRequest\x1a\".petitbleu.store.v1.AcceptResponse\x12W\n\nAcceptMany\x12!.petitbleu.store.v1.AcceptRequest\x1a\".petitbleu.store.v1.AcceptResponse(\x01\x30\x01\x12N\n\x05Stage\x12 .petitbleu.store.v1.StageRequest\x1a!.petitbleu.store.v1.StageResponse(\x01\x12[\n\nCheckQuota\x12%.petitbleu.store.v1.CheckQuotaRequest\x1a&.petitbleu.store.v1.CheckQuotaResponse\x12\x63\n\x0e\x43heckQuotaMany\x12%.petitbleu.store.v1.CheckQuotaRequest\x1a&.petitbleu.store.v1.CheckQuotaResponse(\x01\x30\x01\x12\x64\n\rListOverQuota\x12(.petitbleu.store.v1.ListOverQuotaRequest\x1a).petitbleu.store.v1.ListOverQuotaResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpetitbleu/store/v1/accept.proto\x12\x12petitbleu.store.v1\"Q\n\rAcceptRequest\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.petitbleu.store.v1.AcceptItem\x12\x11\n\tseen_keys\x18\x02 \x03(\x0c\"\xc3\x03\n\nAcceptItem\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\x0c\x12\x11\n\tmail_from\x18\x02 \x01(\t\x12\x37\n\nrecipients\x18\x03 \x03(\x0b\x32#.petitbleu.store.v1.AcceptRecipient\x12\r\n\x05trace\x18\x04 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\x12\x11\n\tstaged_id\x18\x06 \x01(\x0c\x12:\n\nparameters\x18\x07 \x01(\x0b\x32&.petitbleu.store.v1.EnvelopeParameters\x12\x13\n\x0bheader_from\x18\x08 \x01(\t\x12<\n\x08verdicts\x18\t \x01(\x0b\x32*.petitbleu.store.v1.AuthenticationVerdicts\x12\x13\n\x0btraceparent\x18\n \x01(\t\x12*\n\x06origin\x18\x0b \x01(\x0e\x32\x1a.petitbleu.store.v1.Origin\x12\x1c\n\x14submitter_account_id\x18\x0c \x01(\x03\x12\x1b\n\x13submitter_tenant_id\x18\r \x01(\x03\x12\x15\n\rhold_until_ms\x18\x0e \x01(\x03\"T\n\x0f\x41\x63\x63\x65ptRecipient\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0e\n\x06notify\x18\x02 \x01(\t\x12\r\n\x05orcpt\x18\x03 \x01(\t\x12\x11\n\ttenant_id\x18\x04 \x01(\x03\"j\n\x12\x45nvelopeParameters\x12\x11\n\teight_bit\x18\x01 \x01(\x08\x12\x10\n\x08smtputf8\x18\x02 \x01(\x08\x12\x0b\n\x03ret\x18\x03 \x01(\t\x12\r\n\x05\x65nvid\x18\x04 \x01(\t\x12\x13\n\x0brequire_tls\x18\x05 \x01(\x08\"\xf4\x02\n\x16\x41uthenticationVerdicts\x12\x1a\n\x12\x66rom_authenticated\x18\x01 \x01(\x08\x12(\n\x03spf\x18\x02 \x01(\x0e\x32\x1b.petitbleu.store.v1.Verdict\x12)\n\x04\x64kim\x18\x03 \x01(\x0e\x32\x1b.petitbleu.store.v1.Verdict\x12*\n\x05\x64marc\x18\x04 \x01(\x0e\x32\x1b.petitbleu.store.v1.Verdict\x12(\n\x03\x61rc\x18\x05 \x01(\x0e\x32\x1b.petitbleu.store.v1.Verdict\x12\x1e\n\x16\x65nvelope_authenticated\x18\x06 \x01(\x08\x12\x30\n\ttreatment\x18\x07 \x01(\x0e\x32\x1d.petitbleu.store.v1.Treatment\x12\x12\n\nspam_score\x18\x08 \x01(\x11\x12\x14\n\x0clate_results\x18\t \x01(\x0c\x12\x17\n\x0fjunk_recipients\x18\n \x03(\x05\"C\n\x0e\x41\x63\x63\x65ptResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .petitbleu.store.v1.AcceptResult\"U\n\x0c\x41\x63\x63\x65ptResult\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .petitbleu.store.v1.AcceptStatus\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\"\x86\x01\n\x0cStageRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.petitbleu.store.v1.StageHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12+\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1c.petitbleu.store.v1.StageEndH\x00\x42\x06\n\x04part\"\x1c\n\x0bStageHeader\x12\r\n\x05trace\x18\x01 \x01(\x0c\"\x1a\n\x08StageEnd\x12\x0e\n\x06octets\x18\x01 \x01(\x03\"\"\n\rStageResponse\x12\x11\n\tstaged_id\x18\x01 \x01(\x0c\"(\n\x11\x43heckQuotaRequest\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\x03\"4\n\x12\x43heckQuotaResponse\x12\x1e\n\x16over_quota_account_ids\x18\x01 \x03(\x03\"\x16\n\x14ListOverQuotaRequest\"X\n\x15ListOverQuotaResponse\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\x03\x12\x18\n\x10\x61ge_milliseconds\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08*o\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x13\n\x0fORIGIN_STRANGER\x10\x01\x12\x14\n\x10ORIGIN_SUBMITTED\x10\x02\x12\x11\n\rORIGIN_NOTICE\x10\x03\x12\x0f\n\x0bORIGIN_RULE\x10\x04*\xc5\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_NONE\x10\x01\x12\x10\n\x0cVERDICT_PASS\x10\x02\x12\x10\n\x0cVERDICT_FAIL\x10\x03\x12\x14\n\x10VERDICT_SOFTFAIL\x10\x04\x12\x13\n\x0fVERDICT_NEUTRAL\x10\x05\x12\x15\n\x11VERDICT_TEMPERROR\x10\x06\x12\x15\n\x11VERDICT_PERMERROR\x10\x07\x12\x12\n\x0eVERDICT_POLICY\x10\x08*:\n\tTreatment\x12\x19\n\x15TREATMENT_UNSPECIFIED\x10\x00\x12\x12\n\x0eTREATMENT_JUNK\x10\x01*\x9a\x01\n\x0c\x41\x63\x63\x65ptStatus\x12\x1d\n\x19\x41\x43\x43\x45PT_STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41\x43\x43\x45PT_STATUS_OK\x10\x01\x12\x18\n\x14\x41\x43\x43\x45PT_STATUS_REPEAT\x10\x02\x12 \n\x1c\x41\x43\x43\x45PT_STATUS_STAGED_UNKNOWN\x10\x03\x12\x19\n\x15\x41\x43\x43\x45PT_STATUS_INVALID\x10\x04\x32\xb1\x04\n\rAcceptService\x12O\n\x06\x41\x63\x63\x65pt\x12!.petitbleu.store.v1.AcceptRequest\x1a\".petitbleu.store.v1.AcceptResponse\x12W\n\nAcceptMany\x12!.petitbleu.store.v1.AcceptRequest\x1a\".petitbleu.store.v1.AcceptResponse(\x01\x30\x01\x12N\n\x05Stage\x12 .petitbleu.store.v1.StageRequest\x1a!.petitbleu.store.v1.StageResponse(\x01\x12[\n\nCheckQuota\x12%.petitbleu.store.v1.CheckQuotaRequest\x1a&.petitbleu.store.v1.CheckQuotaResponse\x12\x63\n\x0e\x43heckQuotaMany\x12%.petitbleu.store.v1.CheckQuotaRequest\x1a&.petitbleu.store.v1.CheckQuotaResponse(\x01\x30\x01\x12\x64\n\rListOverQuota\x12(.petitbleu.store.v1.ListOverQuotaRequest\x1a).petitbleu.store.v1.ListOverQuotaResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petitbleu.store.v1.accept_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORIGIN']._serialized_start=1733
-  _globals['_ORIGIN']._serialized_end=1844
-  _globals['_VERDICT']._serialized_start=1847
-  _globals['_VERDICT']._serialized_end=2044
-  _globals['_TREATMENT']._serialized_start=2046
-  _globals['_TREATMENT']._serialized_end=2104
-  _globals['_ACCEPTSTATUS']._serialized_start=2107
-  _globals['_ACCEPTSTATUS']._serialized_end=2261
+  _globals['_ORIGIN']._serialized_start=1758
+  _globals['_ORIGIN']._serialized_end=1869
+  _globals['_VERDICT']._serialized_start=1872
+  _globals['_VERDICT']._serialized_end=2069
+  _globals['_TREATMENT']._serialized_start=2071
+  _globals['_TREATMENT']._serialized_end=2129
+  _globals['_ACCEPTSTATUS']._serialized_start=2132
+  _globals['_ACCEPTSTATUS']._serialized_end=2286
   _globals['_ACCEPTREQUEST']._serialized_start=55
   _globals['_ACCEPTREQUEST']._serialized_end=136
   _globals['_ACCEPTITEM']._serialized_start=139
@@ -48,27 +48,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENVELOPEPARAMETERS']._serialized_start=678
   _globals['_ENVELOPEPARAMETERS']._serialized_end=784
   _globals['_AUTHENTICATIONVERDICTS']._serialized_start=787
-  _globals['_AUTHENTICATIONVERDICTS']._serialized_end=1134
-  _globals['_ACCEPTRESPONSE']._serialized_start=1136
-  _globals['_ACCEPTRESPONSE']._serialized_end=1203
-  _globals['_ACCEPTRESULT']._serialized_start=1205
-  _globals['_ACCEPTRESULT']._serialized_end=1290
-  _globals['_STAGEREQUEST']._serialized_start=1293
-  _globals['_STAGEREQUEST']._serialized_end=1427
-  _globals['_STAGEHEADER']._serialized_start=1429
-  _globals['_STAGEHEADER']._serialized_end=1457
-  _globals['_STAGEEND']._serialized_start=1459
-  _globals['_STAGEEND']._serialized_end=1485
-  _globals['_STAGERESPONSE']._serialized_start=1487
-  _globals['_STAGERESPONSE']._serialized_end=1521
-  _globals['_CHECKQUOTAREQUEST']._serialized_start=1523
-  _globals['_CHECKQUOTAREQUEST']._serialized_end=1563
-  _globals['_CHECKQUOTARESPONSE']._serialized_start=1565
-  _globals['_CHECKQUOTARESPONSE']._serialized_end=1617
-  _globals['_LISTOVERQUOTAREQUEST']._serialized_start=1619
-  _globals['_LISTOVERQUOTAREQUEST']._serialized_end=1641
-  _globals['_LISTOVERQUOTARESPONSE']._serialized_start=1643
-  _globals['_LISTOVERQUOTARESPONSE']._serialized_end=1731
-  _globals['_ACCEPTSERVICE']._serialized_start=2264
-  _globals['_ACCEPTSERVICE']._serialized_end=2825
+  _globals['_AUTHENTICATIONVERDICTS']._serialized_end=1159
+  _globals['_ACCEPTRESPONSE']._serialized_start=1161
+  _globals['_ACCEPTRESPONSE']._serialized_end=1228
+  _globals['_ACCEPTRESULT']._serialized_start=1230
+  _globals['_ACCEPTRESULT']._serialized_end=1315
+  _globals['_STAGEREQUEST']._serialized_start=1318
+  _globals['_STAGEREQUEST']._serialized_end=1452
+  _globals['_STAGEHEADER']._serialized_start=1454
+  _globals['_STAGEHEADER']._serialized_end=1482
+  _globals['_STAGEEND']._serialized_start=1484
+  _globals['_STAGEEND']._serialized_end=1510
+  _globals['_STAGERESPONSE']._serialized_start=1512
+  _globals['_STAGERESPONSE']._serialized_end=1546
+  _globals['_CHECKQUOTAREQUEST']._serialized_start=1548
+  _globals['_CHECKQUOTAREQUEST']._serialized_end=1588
+  _globals['_CHECKQUOTARESPONSE']._serialized_start=1590
+  _globals['_CHECKQUOTARESPONSE']._serialized_end=1642
+  _globals['_LISTOVERQUOTAREQUEST']._serialized_start=1644
+  _globals['_LISTOVERQUOTAREQUEST']._serialized_end=1666
+  _globals['_LISTOVERQUOTARESPONSE']._serialized_start=1668
+  _globals['_LISTOVERQUOTARESPONSE']._serialized_end=1756
+  _globals['_ACCEPTSERVICE']._serialized_start=2289
+  _globals['_ACCEPTSERVICE']._serialized_end=2850
 # @@protoc_insertion_point(module_scope)

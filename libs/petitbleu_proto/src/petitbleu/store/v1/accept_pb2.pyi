@@ -350,6 +350,7 @@ class AuthenticationVerdicts(_message.Message):
     TREATMENT_FIELD_NUMBER: _builtins.int
     SPAM_SCORE_FIELD_NUMBER: _builtins.int
     LATE_RESULTS_FIELD_NUMBER: _builtins.int
+    JUNK_RECIPIENTS_FIELD_NUMBER: _builtins.int
     from_authenticated: _builtins.bool
     """True when header_from is authenticated (aligned DKIM or SPF pass, or a local login)."""
     spf: Global___Verdict.ValueType
@@ -370,6 +371,12 @@ class AuthenticationVerdicts(_message.Message):
     """Our Authentication-Results field, CRLF ended, of a staged message, whose trace lines are stored before it is known; else empty.
     It belongs in the prefix of each recipient.
     """
+    @_builtins.property
+    def junk_recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of the recipients, from 0 as in the item, for whom it belongs in Junk where `treatment` does not say so for all: their
+        policies differ. At most as many as there are recipients.
+        """
+
     def __init__(
         self,
         *,
@@ -382,10 +389,11 @@ class AuthenticationVerdicts(_message.Message):
         treatment: Global___Treatment.ValueType = ...,
         spam_score: _builtins.int = ...,
         late_results: _builtins.bytes = ...,
+        junk_recipients: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arc", b"arc", "dkim", b"dkim", "dmarc", b"dmarc", "envelope_authenticated", b"envelope_authenticated", "from_authenticated", b"from_authenticated", "late_results", b"late_results", "spam_score", b"spam_score", "spf", b"spf", "treatment", b"treatment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arc", b"arc", "dkim", b"dkim", "dmarc", b"dmarc", "envelope_authenticated", b"envelope_authenticated", "from_authenticated", b"from_authenticated", "junk_recipients", b"junk_recipients", "late_results", b"late_results", "spam_score", b"spam_score", "spf", b"spf", "treatment", b"treatment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -57,7 +57,7 @@ class Rulings:
             PeerUnavailableError: a peer does not answer: the messages wait.
         """
         for placement in placements:
-            if placement.recipient.message.junk:
+            if placement.recipient.junk:
                 placement.roles = (JUNK,)
         try:
             await self._apply(placements)
@@ -108,7 +108,7 @@ class Rulings:
             await case.carry_out(ruling)
 
     async def _ruling(self, placement: Placement, rules: Rules, view: View) -> Ruling:
-        message, junk = placement.recipient.message, placement.recipient.message.junk
+        message, junk = placement.recipient.message, placement.recipient.junk
         account_id = placement.account_id
         if rules.script is None:
             return ruling_of((Keep(),), (), rules.fault, junk=junk)
