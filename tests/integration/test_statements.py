@@ -37,6 +37,7 @@ REFERENCE_TABLES = {
     "dkim_key",
     "key_check",
     "sts_policy",
+    "bounce_key",
 }
 TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING)\s+(?!unnest\b)([a-z_]+)\b(?!\s*\()")
 LOCKING = re.compile(r"FOR\s+(UPDATE|SHARE|NO KEY UPDATE|KEY SHARE)", re.IGNORECASE)

@@ -17,7 +17,7 @@ from petitbleu.delivery.v1 import delivery_pb2_grpc
 from petitbleu_delivery.adapters.accounts import AccountsDirectory
 from petitbleu_delivery.adapters.guard import JuniorGuard
 from petitbleu_delivery.adapters.store import StoreFiling
-from petitbleu_delivery.bootstrap_bounces import BounceParts
+from petitbleu_delivery.bootstrap_bounces import open_bounces
 from petitbleu_delivery.bootstrap_domains import open_domains
 from petitbleu_delivery.bootstrap_inbound import InboundParts
 from petitbleu_delivery.bootstrap_outbound import Outbound, open_transport
@@ -237,7 +237,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     router = Router(directory, cache)
     filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
     guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
-    bounces = BounceParts(opened)
+    bounces = await open_bounces(opened)
     outbound = Outbound(opened, submitters, router, filing, guard, transport, domains.keys, submissions.news, bounces)
     await outbound.open()
     rounds = Rounds(
@@ -250,6 +250,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         outbound.entering,
         submissions.news,
         outbound.notices,
+        bounces.returned,
     )
     consumer = Consumer(
         client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000).handle, subjects=[ACCEPTED],

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 import grpc.aio
 
 from petitbleu.delivery.v1 import suppressions_pb2_grpc
+from petitbleu_delivery.adapters.accepted_mail import AcceptedMail
+from petitbleu_delivery.adapters.bounce_keys import BounceKeyRows
 from petitbleu_delivery.adapters.key_file import read_key
 from petitbleu_delivery.adapters.suppression_rows import SuppressionRows
-from petitbleu_delivery.domain.seal import Seal
+from petitbleu_delivery.domain.seal import Seal, SealError
 from petitbleu_delivery.grpc_suppressions import SuppressionServicer
+from petitbleu_delivery.service.bounces.returned import ReturnedMail
 from petitbleu_delivery.service.bounces.suppressions import Suppressions
-from petitbleu_kit.lifecycle import forever
+from petitbleu_delivery.service.bounces.tokens import BounceTokens
+from petitbleu_kit.lifecycle import StartupError, forever
 
 if TYPE_CHECKING:
     from petitbleu_delivery.bootstrap import Backends
@@ -24,13 +28,21 @@ class BounceParts:
 
     Attributes:
         suppressions: Which addresses are not written to.
+        tokens: What the envelope sender of what leaves carries.
+        returned: What is known of mail that comes back.
     """
 
     def __init__(self, opened: Backends) -> None:
         settings = opened.settings
+        key = read_key(settings.key_file())
+        self.tokens = BounceTokens(
+            BounceKeyRows(opened.pool, Seal(key, "bounce tokens")), settings.bounce_tokens, settings.bounce_token_days,
+            settings.bounce_key_days,
+        )  # fmt: skip
+        self.returned = ReturnedMail(self.tokens, AcceptedMail(opened.store, settings.delivery_commit_seconds))
         self._rows = SuppressionRows(opened.pool)
         self.suppressions = Suppressions(
-            self._rows, Seal(read_key(settings.key_file()), "suppressions"), settings.suppression_first_seconds,
+            self._rows, Seal(key, "suppressions"), settings.suppression_first_seconds,
             settings.suppression_longest_seconds,
         )  # fmt: skip
 
@@ -42,4 +54,21 @@ class BounceParts:
 
     def tasks(self) -> list[Awaitable[None]]:
         """Return what runs beside."""
-        return [forever("delivery.suppressions_expire", 3600.0, self._rows.expire)]
+        return [
+            forever("delivery.suppressions_expire", 3600.0, self._rows.expire),
+            forever("delivery.bounce_keys", 60.0, self.tokens.upkeep),
+        ]
+
+
+async def open_bounces(opened: Backends) -> BounceParts:
+    """Wire it; the secrets of tokens are read, and the first is made.
+
+    Raises:
+        StartupError: they are sealed under another key.
+    """
+    parts = BounceParts(opened)
+    try:
+        await parts.tokens.upkeep()
+    except SealError:
+        raise StartupError("the secrets of bounce tokens are sealed under another key of delivery") from None
+    return parts

@@ -164,6 +164,7 @@ class Outbound:
             self.presence,
             way_out,
             bounces.suppressions,
+            bounces.tokens,
         )
         self.entering = Entering(self.rows, self.sender, way_out, self.presence)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from petitbleu_delivery.domain.bounce_token import MAX_DAYS, BounceTokenMode
 from petitbleu_kit.config import ServiceSettings
 
 _SOURCE_TREE = Path(__file__).parents[2] / "migrations"
@@ -139,6 +140,15 @@ class DeliverySettings(ServiceSettings):
         40_000, ge=0, description="Most recipients of all accounts of a tenant in an hour; 0: no limit."
     )
     permit_tenant_day: int = Field(200_000, ge=0, description="The same in a day.")
+    bounce_tokens: BounceTokenMode = Field(
+        BounceTokenMode.OFF,
+        description='`sign`: what leaves has a keyed token in its envelope sender, as a detail behind "+". `enforce`: what comes without sender to an '
+        "address that sends with tokens, and has none, is a forged bounce and goes to Junk. Sign for `bounce_token_days` before that.",
+    )  # fmt: skip
+    bounce_token_days: int = Field(
+        15, ge=1, le=MAX_DAYS, description="A token counts for so many days: those of our own attempts, and of the next server's."
+    )  # fmt: skip
+    bounce_key_days: float = Field(90, gt=0, description="Age of the secret of tokens at which the next is made.")
     suppression_first_seconds: float = Field(
         3600.0,
         ge=0,

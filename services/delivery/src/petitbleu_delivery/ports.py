@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -48,6 +48,14 @@ class Rules(Protocol):
 
     async def apply(self, placements: Sequence[Placement]) -> None:
         """Say of each placement where it is to be filed, or that it is discarded, and do what else the rules want."""
+        ...
+
+
+class Returned(Protocol):
+    """What is known of bounces."""
+
+    async def judged(self, recipients: Sequence[Recipient], routes: Mapping[str, Route]) -> Sequence[Recipient]:
+        """Return recipients, in order, with what is a forged bounce marked as junk."""
         ...
 
 

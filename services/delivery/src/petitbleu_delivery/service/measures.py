@@ -27,6 +27,11 @@ OUTCOMES: Final = Counter("petitbleu_delivery_outcomes_total", "Outcomes recorde
 IN_FLIGHT: Final = Gauge("petitbleu_delivery_in_flight", "Recipients in the round under way")
 WAITING: Final = Gauge("petitbleu_delivery_waiting_for_guard", "Recipients that wait for junior-guard's answer")
 BAD_EVENTS: Final = Counter("petitbleu_delivery_bad_events_total", "Events that could not be read, skipped")
+RETURNED = Counter(
+    "petitbleu_delivery_returned_total",
+    "Mail without a sender that came back, by what its address says of it",
+    ["standing"],
+)
 SUPPRESSIONS = Counter(
     "petitbleu_delivery_suppressions_total",
     "Recipients that their server refused for good, and those kept back for it",

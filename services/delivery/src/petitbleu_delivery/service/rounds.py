@@ -19,7 +19,7 @@ from petitbleu_delivery.domain.verdict import (
     wait_for_guard,
 )
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.ports import FiledNotices, Filing, News, Rules, SubmissionNews, Word
+from petitbleu_delivery.ports import FiledNotices, Filing, News, Returned, Rules, SubmissionNews, Word
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.halving import by_halves
@@ -67,6 +67,8 @@ class Rounds:
         rules: The rules of mailboxes; without, all goes to the inbox.
         entering: The outbound queue; without, nothing leaves.
         news: Hears what became of submitted messages.
+        notices: Tells senders of ours what was filed here.
+        returned: Tells real bounces from forged ones.
     """
 
     def __init__(
@@ -74,7 +76,9 @@ class Rounds:
         entering: Entering | None = None,
         news: SubmissionNews | None = None,
         notices: FiledNotices | None = None,
+        returned: Returned | None = None,
     ) -> None:  # fmt: skip
+        self._returned = returned
         self._notices = notices
         self._entering = entering
         self._news = news
@@ -163,6 +167,8 @@ class Rounds:
     async def _work(self, recipients: Sequence[Recipient]) -> None:
         with _timed("resolve"):
             routes = await self._router.routes([recipient.address for recipient in recipients])
+        if self._returned is not None and not all(recipient.message.mail_from for recipient in recipients):
+            recipients = await self._returned.judged(recipients, routes)
         settlements: list[Settlement] = []
         # One placement for each recipient and account: store merges those of one message in one account, and has to know
         # each recipient that it was filed for.

@@ -31,6 +31,7 @@ from petitbleu_delivery.errors import DATABASE_AWAY, KeysUnavailableError, PeerR
 from petitbleu_delivery.ports import DomainSigner, StillOpen, Transport
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.bounces.suppressions import Suppressions
+from petitbleu_delivery.service.bounces.tokens import BounceTokens
 from petitbleu_delivery.service.outbound.destinations import Destination, Limits, jittered
 from petitbleu_delivery.service.outbound.kept_back import WAITS, WAITS_SECONDS, all_wait, kept_back
 from petitbleu_delivery.service.outbound.lines import Ring
@@ -85,12 +86,15 @@ class Sender:
         presence: Whether what is in hand still is.
         way: The second gate, asked again before each attempt.
         suppressions: Addresses that do not exist; without, each is tried.
+        tokens: Puts a token on the envelope sender; without, it is as submitted.
     """
 
     def __init__(
         self, rows: QueueRows, mail: AcceptedMail, transport: Transport, signer: DomainSigner, teller: Teller, limits: Limits,
         presence: Presence, way: StillOpen, suppressions: Suppressions | None = None,
+        tokens: BounceTokens | None = None,
     ) -> None:  # fmt: skip
+        self._tokens = tokens
         self._way = way
         self._suppressions = suppressions
         self._rows = rows
@@ -375,8 +379,11 @@ class Sender:
             for told in (header.recipients[number],)
         )
         parameters = header.parameters
+        mail_from = header.mail_from
+        if self._tokens is not None:
+            mail_from = self._tokens.sender_of(mail_from, unit.accepted_id, unit.first_no, unit.accepted_at)
         return Letter(
-            header.accepted_id, header.mail_from, recipients, body, parameters.eight_bit or not body.isascii(),
+            header.accepted_id, mail_from, recipients, body, parameters.eight_bit or not body.isascii(),
             parameters.smtputf8, parameters.ret, parameters.envid, parameters.require_tls,
             does_without_tls(plain), unit.tenant_id, unit.priority, lambda: self._presence.holds(unit),
         )  # fmt: skip
