@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 STEPS = (
     "connect", "commands", "recipient", "directory", "room", "data", "judge", "wishes", "scan", "large-body", "batch", "accept", "seal", "outbox", "event", "round",
-    "guard", "rules", "parse", "file", "settle", "queued-key", "submit", "held", "pack", "read", "list", "log-in", "change", "index", "search", "share", "undo", "render",
+    "guard", "rules", "senders", "parse", "file", "settle", "queued-key", "submit", "held", "pack", "read", "list", "log-in", "change", "index", "search", "share", "undo", "render",
     "way-out", "enter", "send", "next", "source", "tls-report", "tell", "notice", "push", "web-push", "egress", "fairness", "sign", "keys", "domain", "policy", "submission", "permit",
 )  # fmt: skip
 ROW = re.compile(r"^\| (?P<step>[a-z-]+) \| [^|]+ \| `(?P<module>[^`]+)` \| `(?P<test>[^`]+)` \|$", re.MULTILINE)

@@ -71,8 +71,8 @@ class Book:
     def __init__(self, script: str) -> None:
         self.rules = Rules(1, 1, compile_script(script.encode(), catalog=DELIVERED), {})
 
-    async def of(self, account_ids: Collection[int]) -> dict[int, Rules]:
-        return {ACCOUNT: self.rules}
+    async def of(self, account_ids: Collection[int]) -> tuple[dict[int, Rules], set[int]]:
+        return {ACCOUNT: self.rules}, set()
 
 
 class Unlimited:
@@ -98,7 +98,7 @@ class Case:
         means: Any = Means(
             cast(Any, self.peers), cast(Any, self.memory), Seal(bytes(32), "scripts"), as_it_is, cast(Any, self.permits), "mx.test"
         )  # fmt: skip
-        self.rulings = Rulings(cast(Any, Book(script)), means)
+        self.rulings = Rulings(cast(Any, Book(script)), means, cast(Any, None))
         self._count = 0
 
     async def comes(self) -> Placement:

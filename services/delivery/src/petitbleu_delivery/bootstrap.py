@@ -35,6 +35,7 @@ from petitbleu_delivery.grpc_permits import ALLOWED_PERMITS
 from petitbleu_delivery.grpc_queue import ALLOWED_QUEUE
 from petitbleu_delivery.grpc_reports import REPORTS_ALLOWED
 from petitbleu_delivery.grpc_scripts import ALLOWED_SCRIPTS, PERSON_SCRIPTS
+from petitbleu_delivery.grpc_senders import ALLOWED_SENDERS, PERSON_SENDERS
 from petitbleu_delivery.grpc_submissions import ALLOWED_SUBMISSIONS, PERSON_SUBMISSIONS
 from petitbleu_delivery.grpc_suppressions import ALLOWED_SUPPRESSIONS
 from petitbleu_delivery.service.cache import RouteCache
@@ -263,8 +264,8 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
             NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
             OperatorToken(settings.operator_token_file),
             {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **REPORTS_ALLOWED, **ALLOWED_SUBMISSIONS, **ALLOWED_QUEUE,
-             **ALLOWED_PERMITS, **ALLOWED_PERMIT_TERMS, **ALLOWED_SUPPRESSIONS, **ALLOWED_INBOUND},
-            PERSON_SCRIPTS | PERSON_SUBMISSIONS,
+             **ALLOWED_PERMITS, **ALLOWED_PERMIT_TERMS, **ALLOWED_SUPPRESSIONS, **ALLOWED_INBOUND, **ALLOWED_SENDERS},
+            PERSON_SCRIPTS | PERSON_SUBMISSIONS | PERSON_SENDERS,
         )
     )  # fmt: skip
     for part in (scripts, submissions, permits, bounces, InboundParts(opened.pool)):

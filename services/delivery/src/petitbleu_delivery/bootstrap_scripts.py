@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import asyncpg
 import grpc.aio
 
-from petitbleu.delivery.v1 import scripts_pb2_grpc
+from petitbleu.delivery.v1 import scripts_pb2_grpc, senders_pb2_grpc
 from petitbleu_delivery.adapters.key_file import read_key
 from petitbleu_delivery.adapters.rule_peers import RulePeers
 from petitbleu_delivery.adapters.rule_rows import RuleMemory
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.grpc_scripts import ScriptServicer
+from petitbleu_delivery.grpc_senders import SenderListServicer
 from petitbleu_delivery.service.domains.signing import DomainKeys
 from petitbleu_delivery.service.permits import Permits
 from petitbleu_delivery.service.scripts.carrying import Means
@@ -22,6 +23,7 @@ from petitbleu_delivery.service.scripts.forwarding import sealer
 from petitbleu_delivery.service.scripts.keeping import ScriptKeeping
 from petitbleu_delivery.service.scripts.rulebook import Rulebook
 from petitbleu_delivery.service.scripts.rulings import Rulings
+from petitbleu_delivery.service.scripts.senders import SenderLists
 from petitbleu_kit.rpc import Peer
 
 
@@ -34,6 +36,7 @@ class ScriptParts:
     memory: RuleMemory
     peers: RulePeers
     pool: asyncpg.Pool[asyncpg.Record]
+    senders: SenderLists
 
     async def upkeep(self) -> None:
         """Forget what is over, and what closed accounts left; called every hour."""
@@ -43,6 +46,7 @@ class ScriptParts:
     def serve(self, server: grpc.aio.Server) -> None:
         """Answer people's requests."""
         scripts_pb2_grpc.add_ScriptServiceServicer_to_server(ScriptServicer(self.keeping), server)
+        senders_pb2_grpc.add_SenderListServiceServicer_to_server(SenderListServicer(self.senders), server)
 
 
 def script_parts(
@@ -58,5 +62,6 @@ def script_parts(
     peers = RulePeers(store, accounts, settings.delivery_call_seconds, settings.delivery_commit_seconds)
     memory = RuleMemory(pool)
     forward = sealer(keys, settings.own_name)
-    rulings = Rulings(Rulebook(pool, seal), Means(peers, memory, seal, forward, permits, settings.hostname))
-    return ScriptParts(ScriptKeeping(pool, seal), rulings, memory, peers, pool)
+    senders = SenderLists(pool, Seal(read_key(settings.key_file()), "senders"))
+    rulings = Rulings(Rulebook(pool, seal), Means(peers, memory, seal, forward, permits, settings.hostname), senders)
+    return ScriptParts(ScriptKeeping(pool, seal), rulings, memory, peers, pool, senders)

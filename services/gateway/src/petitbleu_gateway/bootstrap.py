@@ -21,6 +21,7 @@ from petitbleu_gateway.adapters.push_grpc import GrpcPush
 from petitbleu_gateway.adapters.push_post import PostLimits, PushPoster
 from petitbleu_gateway.adapters.rendering_pool import RenderingLimits, RenderingPool
 from petitbleu_gateway.adapters.scripts_grpc import GrpcScripts
+from petitbleu_gateway.adapters.senders_grpc import GrpcSenders
 from petitbleu_gateway.adapters.sharing_grpc import GrpcDirectory, GrpcSharing
 from petitbleu_gateway.adapters.states_grpc import GrpcStates
 from petitbleu_gateway.adapters.store_grpc import GrpcMailStore
@@ -58,6 +59,7 @@ from petitbleu_gateway.managesieve.server import ManageSieveDoor
 from petitbleu_gateway.managesieve.session import ManageSieve
 from petitbleu_gateway.methods.email_submission import Submissions
 from petitbleu_gateway.methods.family import Family, FamilyMethods
+from petitbleu_gateway.methods.listed_sender import ListedSenderMethods, Senders
 from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
 from petitbleu_gateway.ports import Accounts, MailStore, People, Scripts
@@ -104,6 +106,7 @@ def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, people: People, authentication: Authentication,
     readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush, proxies: Sequence[Network],
     shared: SharedAccounts, policies: PolicyDoor, submissions: Submissions, family: Family,
+    senders: Senders,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight, settings.http_octets_account)
@@ -123,7 +126,8 @@ def build_application(
     sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget, shared)
     jmap = JmapDoors(
         authentication, store, people, build_registry(
-            web_push.methods, submissions, settings.jmap_max_submission_octets, FamilyMethods(family)
+            web_push.methods, submissions, settings.jmap_max_submission_octets, FamilyMethods(family),
+            ListedSenderMethods(senders),
         ),
         limits, method_limits,
         settings.http_body_seconds, budget,
@@ -351,6 +355,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         PolicyDoor(GrpcPolicies(delivery_peer, settings.rpc_seconds)),
         GrpcSubmissions(delivery_peer, settings.rpc_seconds),
         GrpcFamily(guard_peer, settings.rpc_seconds),
+        GrpcSenders(delivery_peer, settings.rpc_seconds),
     )
     doors, certificates = _doors(settings, application, proxies)
     managesieve = _managesieve(settings, authentication, scripts, certificates)

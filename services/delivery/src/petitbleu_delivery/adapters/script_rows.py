@@ -33,10 +33,11 @@ _VACATION: Final = """/* cold:delivery.vacation_put */ UPDATE script_book SET mo
     vacation_on = $3, vacation_sealed = $4 WHERE partition = $1 AND account_id = $2 RETURNING vacation_modseq"""
 
 # What a round asks for all its accounts at once: nearly none has a row.
-_STATES: Final = """/* hot:delivery.script_states */ SELECT b.account_id, b.modseq, b.tenant_id
+_STATES: Final = """/* hot:delivery.script_states */ SELECT b.account_id, b.modseq, b.tenant_id, b.lists_senders,
+    b.active_id <> 0 OR b.vacation_on AS ruled
     FROM unnest($1::smallint[], $2::bigint[]) AS v (partition, account_id)
     JOIN script_book b ON b.partition = v.partition AND b.account_id = v.account_id AND b.partition = ANY($1::smallint[])
-    WHERE b.active_id <> 0 OR b.vacation_on"""
+    WHERE b.active_id <> 0 OR b.vacation_on OR b.lists_senders"""
 _RULES: Final = """/* hot:delivery.script_rules */ SELECT b.modseq, b.tenant_id, b.active_id, b.vacation_on, b.vacation_sealed, s.script_id,
     s.name_sealed, s.content_sealed FROM script_book b LEFT JOIN script s ON s.partition = b.partition AND s.account_id = b.account_id
     WHERE b.partition = $1 AND b.account_id = $2"""
@@ -44,7 +45,7 @@ _RULES: Final = """/* hot:delivery.script_rules */ SELECT b.modseq, b.tenant_id,
 _BOOKS: Final = """/* cold:delivery.script_books */ SELECT partition, account_id FROM script_book WHERE partition = ANY($1::smallint[])"""
 _ERASE: Final = tuple(
     f"/* cold:delivery.{table}_erase */ DELETE FROM {table} WHERE partition = $1 AND account_id = $2"
-    for table in ("rule_memory", "script", "script_book")
+    for table in ("rule_memory", "script", "listed_sender", "script_book")
 )
 
 # PostgreSQL sorts the array of `partition = ANY(…)` anew for each row that it joins.
@@ -115,7 +116,7 @@ async def put_vacation(connection: Connection, place: tuple[int, int], sealed: b
 
 
 async def states(connection: Connection, places: Sequence[tuple[int, int]]) -> list[asyncpg.Record]:
-    """Tell which of many accounts (partition, account) have rules in force, and how far their books are."""
+    """Tell which of many accounts (partition, account) have rules in force or list senders, and how far their books are."""
     rows: list[asyncpg.Record] = []
     for start in range(0, len(places), _CHUNK):
         rows += await connection.fetch(_STATES, *zip(*places[start : start + _CHUNK], strict=True))

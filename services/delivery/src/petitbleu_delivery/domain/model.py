@@ -133,6 +133,8 @@ class Placement(msgspec.Struct):
     filed: Filed = Filed.DECISION_REQUIRED
     settled: bool = False
     """Whether store did record the outcome."""
+    junk: bool = False
+    """Whether it belongs in Junk: as was found out, or as the account's list of senders says. junior-guard goes by what was found out."""
     roles: tuple[str, ...] = ()
     """Roles of the mailboxes to file it in; with no folders either, the inbox."""
     folders: tuple[Folder, ...] = ()

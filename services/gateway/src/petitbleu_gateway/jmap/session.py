@@ -22,6 +22,7 @@ from petitbleu_gateway.jmap.envelope import (
     OWNER,
     PRINCIPALS,
     QUOTA,
+    SENDERS,
     SIEVE,
     SUBMISSION,
     UNDO,
@@ -176,6 +177,7 @@ def own_account(who: Identity, limits: SessionLimits) -> dict[str, Any]:
             MDN: {},
             UNDO: {},
             FAMILY: {},
+            SENDERS: {},
             PRINCIPALS: {"currentUserPrincipalId": f"P{who.account_id}"},
             OWNER: {"accountIdForPrincipal": account, "principalId": f"P{who.account_id}"},  # RFC 9670 §1.5.2
         },
@@ -200,6 +202,7 @@ def session_object(
             MDN: {},  # RFC 9007 §1.3
             UNDO: {},
             FAMILY: {},
+            SENDERS: {},
             PRINCIPALS: {},  # RFC 9670 §1.5.1
         },
         "accounts": {
@@ -212,7 +215,7 @@ def session_object(
         },
         # core has no data of its own, and SHOULD NOT be present
         "primaryAccounts": dict.fromkeys(
-            (MAIL, BLOB, QUOTA, SUBMISSION, VACATION, SIEVE, MDN, UNDO, FAMILY, PRINCIPALS), account
+            (MAIL, BLOB, QUOTA, SUBMISSION, VACATION, SIEVE, MDN, UNDO, FAMILY, SENDERS, PRINCIPALS), account
         ),
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",

@@ -15,6 +15,7 @@ from petitbleu_gateway.jmap.envelope import (
     MDN,
     PRINCIPALS,
     QUOTA,
+    SENDERS,
     SIEVE,
     SUBMISSION,
     UNDO,
@@ -62,6 +63,7 @@ from petitbleu_gateway.methods.family import (
     SenderDecision,
     VoiceSet,
 )
+from petitbleu_gateway.methods.listed_sender import ListedSenderMethods, SenderSay
 from petitbleu_gateway.methods.push_subscription import (
     PushSubscriptionGet,
     PushSubscriptionMethods,
@@ -81,9 +83,9 @@ _SHARED: Final = frozenset(
 
 def build_registry(
     push: PushSubscriptionMethods | None = None, submissions: Submissions | None = None, most_octets: int = 0,
-    family: FamilyMethods | None = None,
+    family: FamilyMethods | None = None, senders: ListedSenderMethods | None = None,
 ) -> Registry:  # fmt: skip
-    """Return method name → method; those of push subscriptions, of submissions and of families when there is who keeps them."""
+    """Return method name → method; those of push subscriptions, of submissions, of families and of listed senders when there is who keeps them."""
     methods: dict[str, Method[Any]] = {
         "Core/echo": Method(CORE, dict, core.echo),
         "Mailbox/get": Method(MAIL, mailbox.MailboxGet, mailbox.mailbox_get),
@@ -173,6 +175,9 @@ def build_registry(
                 "GuardAudit/get": Method(FAMILY, AuditGet, family.audit),
             }
         )
+    if senders is not None:
+        methods["ListedSender/get"] = Method(SENDERS, AccountArguments, senders.get)
+        methods["ListedSender/say"] = Method(SENDERS, SenderSay, senders.say)
     if push is not None:
         methods["PushSubscription/get"] = Method(CORE, PushSubscriptionGet, push.get)
         methods["PushSubscription/set"] = Method(CORE, PushSubscriptionSet, push.set)

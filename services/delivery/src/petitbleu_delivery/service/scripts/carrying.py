@@ -153,7 +153,7 @@ class Case:
                 self._key("redirect", plain_address(address)), sender, address, trace, whole,
                 self._placement.account_id, self._rules.tenant_id,
                 header_from=self._message.header_from, authenticated=self._message.authenticated,
-                junk=self._placement.recipient.junk, dmarc_failed=self._message.dmarc_failed,
+                junk=self._placement.junk, dmarc_failed=self._message.dmarc_failed,
             )
             for address in addresses
             if plain_address(address) != mine
@@ -178,7 +178,7 @@ class Case:
         away = None if answers else self._rules.away
         if away is not None and away.answers_at(self._accepted_seconds):
             answers = [away_answer(away)]
-        if not answers or self._placement.recipient.junk:
+        if not answers or self._placement.junk:
             return
         answer = answers[0]
         sender = self._message.mail_from

@@ -58,12 +58,20 @@ class Rulebook:
         self._seal = seal
         self._known: OrderedDict[int, Rules] = OrderedDict()
 
-    async def of(self, account_ids: Collection[int]) -> dict[int, Rules]:
-        """Return the rules of those accounts that have any in force. What is compiled is used as long as the book's number stands."""
+    async def of(self, account_ids: Collection[int]) -> tuple[dict[int, Rules], set[int]]:
+        """Return the rules of those accounts that have any in force, and the accounts that list senders.
+
+        What is compiled is used as long as the book's number stands.
+        """
         places = sorted({(partition_of_account(account_id), account_id) for account_id in account_ids})
         found: dict[int, Rules] = {}
+        listing: set[int] = set()
         for row in await script_rows.states(self._pool, places):
             account_id = row["account_id"]
+            if row["lists_senders"]:
+                listing.add(account_id)
+            if not row["ruled"]:
+                continue
             known = self._known.get(account_id)
             if known is None or known.modseq != row["modseq"]:
                 known = await self._load(account_id)
@@ -73,7 +81,7 @@ class Rulebook:
                 found[account_id] = known
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        return found
+        return found, listing
 
     async def _load(self, account_id: int) -> Rules | None:
         rows = await script_rows.rules(self._pool, partition_of_account(account_id), account_id)

@@ -25,6 +25,7 @@ from petitbleu_delivery.errors import Peer, PeerUnavailableError
 from petitbleu_delivery.service.scripts.carrying import RULED, Case, Means
 from petitbleu_delivery.service.scripts.evaluation import View, ruled
 from petitbleu_delivery.service.scripts.rulebook import Rulebook, Rules
+from petitbleu_delivery.service.scripts.senders import SenderLists
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.sieve.actions import Keep
 from petitbleu_mail.sieve.message import Envelope
@@ -43,10 +44,12 @@ class Rulings:
     Args:
         rulebook: The rules in force.
         means: What they are carried out with.
+        senders: Whom accounts list as senders.
     """
 
-    def __init__(self, rulebook: Rulebook, means: Means) -> None:
+    def __init__(self, rulebook: Rulebook, means: Means, senders: SenderLists) -> None:
         self._rulebook = rulebook
+        self._senders = senders
         self._means = means
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -57,15 +60,19 @@ class Rulings:
             PeerUnavailableError: a peer does not answer: the messages wait.
         """
         for placement in placements:
-            if placement.recipient.junk:
-                placement.roles = (JUNK,)
+            placement.junk = placement.recipient.junk
         try:
             await self._apply(placements)
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise PeerUnavailableError(Peer.DATABASE, type(error).__name__) from None
 
     async def _apply(self, placements: Sequence[Placement]) -> None:
-        books = await self._rulebook.of({placement.account_id for placement in placements})
+        books, listing = await self._rulebook.of({placement.account_id for placement in placements})
+        if listing:
+            await self._senders.heed([placement for placement in placements if placement.account_id in listing])
+        for placement in placements:
+            if placement.junk:
+                placement.roles = (JUNK,)
         if not books:
             return
         concerned = [placement for placement in placements if placement.account_id in books]
@@ -108,7 +115,7 @@ class Rulings:
             await case.carry_out(ruling)
 
     async def _ruling(self, placement: Placement, rules: Rules, view: View) -> Ruling:
-        message, junk = placement.recipient.message, placement.recipient.junk
+        message, junk = placement.recipient.message, placement.junk
         account_id = placement.account_id
         if rules.script is None:
             return ruling_of((Keep(),), (), rules.fault, junk=junk)
