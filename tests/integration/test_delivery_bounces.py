@@ -14,6 +14,7 @@ from tests.integration.test_delivery_queue import submit, until
 from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
+from petitbleu.events.v1 import events_pb2
 from petitbleu_delivery.adapters.bounce_keys import BounceKeyRows
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_dev.backends import postgres
@@ -140,3 +141,69 @@ async def test_the_first_secret_is_made_once_and_sealed(pool: asyncpg.Pool[async
     assert await pool.fetchval("/* cold:test.bounce_count */ SELECT count(*) FROM bounce_key") == 2
     await rows.forget(29 * 86_400)
     assert await pool.fetchval("/* cold:test.bounce_left */ SELECT min(key_no) FROM bounce_key") == 2
+
+
+def _report(to: str, *failed: str) -> str:
+    groups = "".join(
+        f"\r\nFinal-Recipient: rfc822; {one}\r\nAction: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 nobody\r\n"
+        for one in failed
+    )
+    return (
+        f"From: mailer-daemon@else.test\r\nTo: {to}\r\nSubject: returned\r\nDate: Sun, 22 Nov 2026 00:00:00 +0000\r\n"
+        "Message-ID: <r@else.test>\r\nMIME-Version: 1.0\r\n"
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\nIt failed.\r\n"
+        f"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.else.test\r\n{groups}\r\n--b--\r\n"
+    )
+
+
+async def test_rfc3464_2_a_real_bounce_is_an_event_once_and_stops_the_next_message(
+    world: DeliveryWorld, returning_stack: Stack, next_server: Sink, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    sender = await world.person("carol")
+    token, accepted_id = await submit(world, sender, "gone@else.test", "here@else.test", "gone@away.test")
+    await until(lambda: len(next_server.by_token(token)) == 2)
+    sent = {one.recipients[0]: one.mail_from for one in next_server.by_token(token)}
+    # of all that it names, one recipient is of the message that went to that server
+    message = _report(sent["gone@else.test"], "gone@else.test", "gone@away.test", "stranger@else.test")
+    for forged in (sender[0], _forged(sent["gone@else.test"])):
+        assert await asyncio.to_thread(send_back, returning_stack, forged, message) == 250
+    for count in range(2):
+        assert (
+            await asyncio.to_thread(send_back, returning_stack, sent["gone@else.test"], f"X-N: {count}\r\n{message}")
+            == 250
+        )
+
+    async def all_there() -> bool:
+        return len(await world.messages(sender[1])) == 4
+
+    await until(all_there)
+    kept = await pool.fetch("/* cold:test.returned */ SELECT * FROM returned WHERE account_id = $1", sender[1])
+    assert [(row["accepted_id"].bytes, row["recipient_no"], row["kind"], row["status"]) for row in kept] == [
+        (accepted_id, 0, 1, "5.1.1")
+    ]
+    told = "/* cold:test.conduct */ SELECT bounced, complained, tenant_id FROM conduct WHERE account_id = $1"
+    assert [tuple(row) for row in await pool.fetch(told, sender[1])] == [(1, 0, world._tenants[sender[1]])]
+
+    async def published() -> bool:
+        rows = await pool.fetch(
+            "/* cold:test.bounced */ SELECT payload, published_at FROM outbox WHERE subject LIKE 'delivery.message.bounced.v1.%'"
+        )
+        events = [(events_pb2.MessageBounced.FromString(row["payload"]), row["published_at"]) for row in rows]
+        mine = [(event, at) for event, at in events if event.account_id == sender[1]]
+        assert [[(one.recipient_no, one.status) for one in event.recipients] for event, _ in mine] == [[(0, "5.1.1")]]
+        assert mine[0][0].accepted_id == accepted_id
+        return mine[0][1] is not None
+
+    await until(published)
+    tried = next_server.tried["gone"]
+    again, _ = await submit(world, sender, "gone@else.test", "stranger@else.test", "gone@away.test")
+    await until(lambda: len(next_server.by_token(again)) == 2)
+
+    async def refused() -> bool:
+        return len(await world.messages(sender[1])) == 5
+
+    await until(refused)  # a notice that says that it is not tried
+    assert sorted(address for one in next_server.by_token(again) for address in one.recipients) == [
+        "gone@away.test", "stranger@else.test",
+    ]  # fmt: skip
+    assert next_server.tried["gone"] == tried + 1

@@ -26,6 +26,7 @@ from petitbleu_delivery.domain.bounce_token import (
 )
 from petitbleu_delivery.domain.model import Placement
 from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict
+from petitbleu_delivery.service.bounces.hearing import Bounce
 from petitbleu_delivery.service.bounces.returned import ReturnedMail
 from petitbleu_delivery.service.bounces.tokens import BounceTokens
 from petitbleu_kit.ids import new_blob_id
@@ -244,14 +245,27 @@ class Noted:
             self.junk[one.recipient.message.accepted_id, one.account_id] = one.recipient.message.junk
 
 
+class Deaf:
+    """Learns nothing; says who sent what came back, where a test knows."""
+
+    def __init__(self) -> None:
+        self.submitters: dict[bytes, int] = {}
+        self.heard: list[Bounce] = []
+
+    async def hear(self, bounces: Sequence[Bounce]) -> dict[bytes, int]:
+        self.heard += bounces
+        return self.submitters
+
+
 class Returning:
     """Rounds behind bounce tokens."""
 
     def __init__(self, mode: BounceTokenMode = BounceTokenMode.ENFORCE) -> None:
         self.clock, self.mail, self.noted, self.delivery = Clock(), Mail(), Noted(), Delivery()
+        self.deaf = Deaf()
         self.tokens = made(Keys(), self.clock, mode)
         rounds: Any = self.delivery.rounds
-        rounds._returned = ReturnedMail(self.tokens, self.mail)
+        rounds._returned = ReturnedMail(self.tokens, self.mail, self.deaf)
         rounds._rules = self.noted
 
     async def junk(self, address: str, mail_from: str = "", body: bytes = b"") -> bool:

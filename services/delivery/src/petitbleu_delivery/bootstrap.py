@@ -238,7 +238,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     router = Router(directory, cache)
     filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
     guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
-    bounces = await open_bounces(opened)
+    bounces = await open_bounces(opened, submissions.outbox, submissions.news)
     outbound = Outbound(opened, submitters, router, filing, guard, transport, domains.keys, submissions.news, bounces)
     await outbound.open()
     rounds = Rounds(

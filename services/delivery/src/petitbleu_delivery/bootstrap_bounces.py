@@ -11,13 +11,17 @@ from petitbleu.delivery.v1 import suppressions_pb2_grpc
 from petitbleu_delivery.adapters.accepted_mail import AcceptedMail
 from petitbleu_delivery.adapters.bounce_keys import BounceKeyRows
 from petitbleu_delivery.adapters.key_file import read_key
+from petitbleu_delivery.adapters.returned_rows import ReturnedRows
 from petitbleu_delivery.adapters.suppression_rows import SuppressionRows
 from petitbleu_delivery.domain.seal import Seal, SealError
 from petitbleu_delivery.grpc_suppressions import SuppressionServicer
+from petitbleu_delivery.ports import SubmissionNews
+from petitbleu_delivery.service.bounces.hearing import Hearing
 from petitbleu_delivery.service.bounces.returned import ReturnedMail
 from petitbleu_delivery.service.bounces.suppressions import Suppressions
 from petitbleu_delivery.service.bounces.tokens import BounceTokens
 from petitbleu_kit.lifecycle import StartupError, forever
+from petitbleu_kit.outbox import Outbox
 
 if TYPE_CHECKING:
     from petitbleu_delivery.bootstrap import Backends
@@ -32,19 +36,22 @@ class BounceParts:
         returned: What is known of mail that comes back.
     """
 
-    def __init__(self, opened: Backends) -> None:
+    def __init__(self, opened: Backends, outbox: Outbox, news: SubmissionNews) -> None:
         settings = opened.settings
         key = read_key(settings.key_file())
         self.tokens = BounceTokens(
             BounceKeyRows(opened.pool, Seal(key, "bounce tokens")), settings.bounce_tokens, settings.bounce_token_days,
             settings.bounce_key_days,
         )  # fmt: skip
-        self.returned = ReturnedMail(self.tokens, AcceptedMail(opened.store, settings.delivery_commit_seconds))
         self._rows = SuppressionRows(opened.pool)
         self.suppressions = Suppressions(
             self._rows, Seal(key, "suppressions"), settings.suppression_first_seconds,
             settings.suppression_longest_seconds,
         )  # fmt: skip
+        mail = AcceptedMail(opened.store, settings.delivery_commit_seconds)
+        self._returned_rows = ReturnedRows(opened.pool, outbox)
+        hearing = Hearing(mail, self._returned_rows, news, self.suppressions)
+        self.returned = ReturnedMail(self.tokens, mail, hearing)
 
     def serve(self, server: grpc.aio.Server) -> None:
         """Answer the operator."""
@@ -56,17 +63,18 @@ class BounceParts:
         """Return what runs beside."""
         return [
             forever("delivery.suppressions_expire", 3600.0, self._rows.expire),
+            forever("delivery.returned_prune", 3600.0, self._returned_rows.prune),
             forever("delivery.bounce_keys", 60.0, self.tokens.upkeep),
         ]
 
 
-async def open_bounces(opened: Backends) -> BounceParts:
+async def open_bounces(opened: Backends, outbox: Outbox, news: SubmissionNews) -> BounceParts:
     """Wire it; the secrets of tokens are read, and the first is made.
 
     Raises:
         StartupError: they are sealed under another key.
     """
-    parts = BounceParts(opened)
+    parts = BounceParts(opened, outbox, news)
     try:
         await parts.tokens.upkeep()
     except SealError:

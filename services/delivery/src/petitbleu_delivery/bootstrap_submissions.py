@@ -33,6 +33,7 @@ class SubmissionParts:
 
     Attributes:
         news: Takes what rounds and the outbound queue report.
+        outbox: The facts of delivery on their way to the bus.
 
     Args:
         settings: Settings.
@@ -50,8 +51,8 @@ class SubmissionParts:
         living: Living, permits: Permits, stopped: Stopped,
     ) -> None:  # fmt: skip
         self._living = living
-        self._outbox = Outbox(pool, bus, "delivery", "DELIVERY")
-        self._table = PostgresSubmissions(pool, self._outbox, seal)
+        self.outbox = Outbox(pool, bus, "delivery", "DELIVERY")
+        self._table = PostgresSubmissions(pool, self.outbox, seal)
         outgoing = StoreOutgoing(store, settings.delivery_commit_seconds, settings.hostname)
         self._handover = HandOver(self._table, outgoing, stopped)
         rates = Rates(settings.submission_hour_recipients, settings.submission_day_recipients)
@@ -66,7 +67,7 @@ class SubmissionParts:
     def tasks(self) -> list[Awaitable[None]]:
         """Return what runs beside."""
         return [
-            self._outbox.run(),
+            self.outbox.run(),
             forever("delivery.submissions", 1.0, self._handover.sweep),
             forever("delivery.submissions_prune", 600.0, self._prune),
             forever("delivery.submissions_erase", 3600.0, lambda: self._table.erase_closed(self._living)),
@@ -78,7 +79,7 @@ class SubmissionParts:
     async def end(self) -> None:
         """Let what is under way end."""
         await self._handover.end()
-        await self._outbox.drain()
+        await self.outbox.drain()
 
 
 def submission_parts(

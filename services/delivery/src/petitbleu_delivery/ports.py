@@ -54,8 +54,10 @@ class Rules(Protocol):
 class Returned(Protocol):
     """What is known of bounces."""
 
-    async def judged(self, recipients: Sequence[Recipient], routes: Mapping[str, Route]) -> Sequence[Recipient]:
-        """Return recipients, in order, with what is a forged bounce marked as junk."""
+    async def judged(
+        self, recipients: Sequence[Recipient], routes: Mapping[str, Route]
+    ) -> tuple[Sequence[Recipient], Mapping[str, Route]]:
+        """Return recipients, in order, with what is a forged bounce marked as junk, and where their addresses lead."""
         ...
 
 

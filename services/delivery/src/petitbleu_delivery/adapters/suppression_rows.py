@@ -15,7 +15,7 @@ SELECT FROM suppression WHERE partition = $1 AND account_id = $2)"""
 _FIND: Final = """/* hot:delivery.suppression_find */ SELECT address_key, until_at FROM suppression
 WHERE partition = $1 AND account_id = $2 AND address_key = ANY($3::bytea[]) AND until_at > now()"""
 # One for whom the time is over was tried again: four times as long as before.
-_STRIKE: Final = """/* hot:delivery.suppression_strike */ INSERT INTO suppression AS s (partition, account_id, address_key, refusals,
+STRIKE: Final = """/* hot:delivery.suppression_strike */ INSERT INTO suppression AS s (partition, account_id, address_key, refusals,
     status, until_at)
 SELECT $1, $2, key, 1, status, now() + make_interval(secs => least($5::float8, $6::float8))
 FROM unnest($3::bytea[], $4::text[]) AS given (key, status) ORDER BY key
@@ -66,7 +66,7 @@ class SuppressionRows:
     async def strike(self, account_id: int, refused: Mapping[bytes, str], first: float, longest: float) -> None:
         """Suppress addresses; those that are suppressed already stay as they are."""
         await self._pool.execute(
-            _STRIKE, partition_of_account(account_id), account_id, list(refused), list(refused.values()), first, longest
+            STRIKE, partition_of_account(account_id), account_id, list(refused), list(refused.values()), first, longest
         )  # fmt: skip
 
     async def lift(self, account_id: int, keys: Sequence[bytes]) -> int:

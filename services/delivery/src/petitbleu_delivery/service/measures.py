@@ -32,6 +32,7 @@ RETURNED = Counter(
     "Mail without a sender that came back, by what its address says of it",
     ["standing"],
 )
+BOUNCES = Counter("petitbleu_delivery_bounces_total", "Bounces of what we sent, by what was learnt of them", ["result"])
 SUPPRESSIONS = Counter(
     "petitbleu_delivery_suppressions_total",
     "Recipients that their server refused for good, and those kept back for it",

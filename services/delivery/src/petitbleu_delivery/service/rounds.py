@@ -168,7 +168,8 @@ class Rounds:
         with _timed("resolve"):
             routes = await self._router.routes([recipient.address for recipient in recipients])
         if self._returned is not None and not all(recipient.message.mail_from for recipient in recipients):
-            recipients = await self._returned.judged(recipients, routes)
+            recipients, known = await self._returned.judged(recipients, routes)
+            routes = dict(known)
         settlements: list[Settlement] = []
         # One placement for each recipient and account: store merges those of one message in one account, and has to know
         # each recipient that it was filed for.

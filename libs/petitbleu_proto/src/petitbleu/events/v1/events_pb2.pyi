@@ -255,6 +255,74 @@ class PushSubscriptionsChanged(_message.Message):
 Global___PushSubscriptionsChanged: _TypeAlias = PushSubscriptionsChanged  # noqa: Y015
 
 @_typing.final
+class MessageBounced(_message.Message):
+    """A message that another server had taken came back: a bounce that a token of ours proves to be of it (RFC 3464).
+    Subject: delivery.message.bounced.v1.<partition of the account>. Published by delivery, once for each recipient.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    ACCEPTED_ID_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    BOUNCE_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account that sent the message."""
+    tenant_id: _builtins.int
+    """Its tenant."""
+    accepted_id: _builtins.bytes
+    """The message that was sent, 16 bytes."""
+    bounce_id: _builtins.bytes
+    """The bounce, 16 bytes."""
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedCompositeFieldContainer[Global___BouncedRecipient]:
+        """The recipients that it did not reach."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        tenant_id: _builtins.int = ...,
+        accepted_id: _builtins.bytes = ...,
+        recipients: _abc.Iterable[Global___BouncedRecipient] | None = ...,
+        bounce_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "account_id", b"account_id", "bounce_id", b"bounce_id", "recipients", b"recipients", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageBounced: _TypeAlias = MessageBounced  # noqa: Y015
+
+@_typing.final
+class BouncedRecipient(_message.Message):
+    """A recipient that a message did not reach."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_NO_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    recipient_no: _builtins.int
+    """Number in the envelope of the message that was sent, from 0."""
+    status: _builtins.str
+    """Enhanced status code (RFC 3463)."""
+    def __init__(
+        self,
+        *,
+        recipient_no: _builtins.int = ...,
+        status: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recipient_no", b"recipient_no", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BouncedRecipient: _TypeAlias = BouncedRecipient  # noqa: Y015
+
+@_typing.final
 class SubmissionChanged(_message.Message):
     """Submissions of a person (RFC 8621 §7) changed.
     Subject: delivery.submission.changed.v1.<partition of the account>. Published by delivery.

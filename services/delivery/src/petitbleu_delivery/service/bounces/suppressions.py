@@ -14,7 +14,7 @@ from petitbleu_delivery.service.measures import SUPPRESSIONS
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
-_HARD: Final = frozenset({"5.1.1", "5.1.6"})
+HARD: Final = frozenset({"5.1.1", "5.1.6"})
 """No such mailbox; it has moved and nobody knows where (RFC 3463 §3.2). All else may be another tomorrow, or is about the message."""
 _CLEAN_SECONDS: Final = 10.0
 _CLEAN_MOST: Final = 50_000
@@ -52,9 +52,7 @@ class SuppressionTable(Protocol):
 def is_hard(answer: Answer) -> bool:
     """Whether a server said, for good, that there is no such mailbox."""
     reply = answer.reply
-    return (
-        answer.verdict is Verdict.REFUSED and bool(reply.host) and 500 <= reply.code < 600 and reply.enhanced in _HARD
-    )
+    return answer.verdict is Verdict.REFUSED and bool(reply.host) and 500 <= reply.code < 600 and reply.enhanced in HARD
 
 
 class Suppressions:
@@ -120,6 +118,21 @@ class Suppressions:
                 await self._table.lift(account_id, [self.key(account_id, addresses[number]) for number in taken])
         except Exception as error:  # noqa: BLE001 — what was answered is kept, and is not sent again for this
             _log.warning("a refusal is not remembered", error_type=type(error).__qualname__)
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """For how long an address is suppressed: at first, and at most."""
+        return self._first, self._longest
+
+    def striking(self, account_id: int, addresses: Mapping[str, str]) -> dict[bytes, str]:
+        """Return what is to be kept of addresses that a bounce says something of: status by key, of those that do not exist."""
+        if not self._first:
+            return {}
+        return {self.key(account_id, address): status for address, status in addresses.items() if status in HARD}
+
+    def struck(self, account_id: int) -> None:
+        """Learn that something was kept of an account, behind our back."""
+        self._clean.pop(account_id, None)
 
     async def lift(self, account_id: int, address: str) -> bool:
         """Forget what is known of an address; False when nothing was."""
