@@ -18,6 +18,7 @@ from petitbleu_ingest import consumers, metrics
 from petitbleu_ingest.adapters.accounts import GrpcDirectory
 from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.dns import DnsLimits, DnsResolver
+from petitbleu_ingest.adapters.grey_book import RedisGreyBook
 from petitbleu_ingest.adapters.inbound import GrpcInbound
 from petitbleu_ingest.adapters.logins import GrpcLogins
 from petitbleu_ingest.adapters.permits import GrpcPermits
@@ -28,6 +29,7 @@ from petitbleu_ingest.config import IngestSettings, names, networks
 from petitbleu_ingest.domain.message import KeyMaker
 from petitbleu_ingest.judging import aggregate
 from petitbleu_ingest.judging.aggregate import Tally
+from petitbleu_ingest.judging.greylist import Greylist
 from petitbleu_ingest.judging.judge import Judge, ScanRules, judge_of_submitted
 from petitbleu_ingest.judging.scanning import Scanner, Scanners
 from petitbleu_ingest.service.acceptance import Acceptance
@@ -236,6 +238,9 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
     door = make_door(settings, GrpcDirectory(accounts, settings.ingest_lookup_seconds), store, secret)
     delivery = Peer(settings.target("delivery"), "delivery", signer)
     if door.judge is not None:
+        if settings.greylist == "on":
+            book = RedisGreyBook(settings.redis_url, settings.greylist_seconds)
+            door.judge.greylist = Greylist(book, secret, networks(settings.greylist_exempt))
         door.judge.tenants = WishBook(
             GrpcInbound(delivery, _WISH_SECONDS).wishes, seconds=settings.ingest_cache_seconds
         ).of

@@ -174,6 +174,11 @@ class IngestSettings(ServiceSettings):
     scan_seconds: float = Field(10, gt=0, description="Time for each step with a scanner: connection, each piece, its answer.")  # fmt: skip
     dnsbl: str = Field("", description="Block lists (RFC 5782), zones comma separated, that are asked for the client where mail is judged.")  # fmt: skip
     dnsbl_measure: Measure = Field(Measure.REFUSE, description="What is done with mail of a client that one of them has: refuse (550 5.7.1), junk, none.")  # fmt: skip
+    greylist: Literal["on", "off"] = Field("off", description="Whether mail of which nothing is authenticated must come again (RFC 6647); needs judging and Redis.")  # fmt: skip
+    greylist_seconds: int = Field(
+        60, ge=1, le=3600, description="How long it must wait. RFC 6647 §5: a minute. Postgrey 300."
+    )
+    greylist_exempt: str = Field("", description="Networks, comma separated, that are not greylisted.")
     spam_scorer: Literal["auto", "on", "off"] = Field("auto", description="Whether the built-in scorer looks for spam and phishing; `auto`: where mail is judged and no rspamd is set.")  # fmt: skip
     spam_junk_points: float = Field(5, gt=0, description="From how many points of it on mail goes to Junk; it refuses nothing.")  # fmt: skip
     scan_spam: Literal["refuse", "junk"] = Field("refuse", description="What is done with what rspamd rejects: refuse (550 5.7.1), junk.")  # fmt: skip
@@ -185,6 +190,9 @@ class IngestSettings(ServiceSettings):
             raise ValueError("tls_cert and tls_key go together")
         networks(self.smtp_exempt)
         networks(self.proxy_trusted)
+        networks(self.greylist_exempt)
+        if self.greylist == "on" and not (self.judges and self.redis_url):
+            raise ValueError("greylist needs judging (dns) and redis_url")
         if self.rspamd_url:
             Rspamd(self.rspamd_url)
         if self.clamd and not self.clamd.startswith("unix:") and not self.clamd.rpartition(":")[2].isdecimal():

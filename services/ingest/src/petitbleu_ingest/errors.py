@@ -81,6 +81,7 @@ class Refusal(Enum):
     VIRUS = Reply(550, Status("5.7.0"), "Refused: malicious content")
     VIRUS_SUBMITTED = Reply(550, Status.POLICY, "Not sent: there is malicious content in it")
     LATER = Reply(451, Status("4.7.1"), "Try again later")
+    GREYLISTED = Reply(450, Status("4.7.1"), "Greylisted: try again in some minutes")  # RFC 6647 §5
     NOT_SCANNED = Reply(451, _LATER_POLICY, "Cannot be looked through now, try again")
     LOOP = Reply(554, Status.ROUTING_LOOP, "Too many hops")  # RFC 5321 §6.3
     SYSTEM_TROUBLE = Reply(451, Status.SYSTEM_TROUBLE, "Cannot take the message now, try again")

@@ -36,6 +36,9 @@ submitted_scans = Counter(
     "petitbleu_ingest_submitted_scans_total", "Submitted messages at scanners, by what they said", ["scanner", "answer"]
 )
 marks = Counter("petitbleu_ingest_marks_total", "Marks of the built-in scorer", ["mark"])
+greylisted = Counter(
+    "petitbleu_ingest_greylist_total", "Unauthenticated messages, by what greylisting said", ["answer"]
+)
 wish_failures = Counter(
     "petitbleu_ingest_wish_failures_total", "Questions for what tenants want done with mail that failed"
 )

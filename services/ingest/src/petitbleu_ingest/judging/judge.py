@@ -17,6 +17,7 @@ from petitbleu_ingest.errors import Refusal
 from petitbleu_ingest.judging.aggregate import Tally
 from petitbleu_ingest.judging.block_lists import listed_by
 from petitbleu_ingest.judging.findings import ClientFindings, Findings, Measure, PolicyRules, asked_of, verdicts_of
+from petitbleu_ingest.judging.greylist import Greylist
 from petitbleu_ingest.judging.judgement import Judgement, taken
 from petitbleu_ingest.judging.marks import score_of, sender_marks
 from petitbleu_ingest.judging.report import results_field
@@ -101,6 +102,8 @@ class Judge:
         )  # fmt: skip
         self.tenants: Callable[[Collection[int]], Awaitable[Mapping[int, TenantWishes]]] | None = None
         """What tenants want instead of what the house does, where anybody can say it; it never raises."""
+        self.greylist: Greylist | None = None
+        """Asks mail of which nothing is authenticated to come again, where that is wanted."""
 
     def begin(self, session: MxSession, mail_from: str) -> Judgement:
         """Begin to ask for the sender of a message; the client itself is asked for once a session and name."""
@@ -132,8 +135,8 @@ class Judge:
         )
         return ClientFindings(iprev, spf, name, listed)
 
-    async def sentence(self, judgement: Judgement, tenant_ids: Sequence[int] = (0,)) -> Sentence:
-        """Say what becomes of a message that is here as a whole; `tenant_ids` are the recipients', one each.
+    async def sentence(self, judgement: Judgement, tenant_ids: Sequence[int] = (0,), recipient: str = "") -> Sentence:
+        """Say what becomes of a message that is here as a whole; `tenant_ids` are the recipients', one each, `recipient` is the first.
 
         An error of our own refuses nothing.
         """
@@ -150,6 +153,9 @@ class Judge:
             grounds = self._grounds(found, scanned, points)
             treatments = await self._treatments(grounds, tenant_ids)
             refusal = common_refusal(treatments, refusal)
+            if refusal is None and await self._waits(judgement, found, recipient):
+                # it is counted when it comes again
+                return Sentence(Refusal.GREYLISTED)
             if found is not None:
                 self._count(judgement, found, treatments, refusal)
             if refusal is not None:
@@ -170,6 +176,12 @@ class Judge:
             return Sentence()
         finally:
             metrics.judge_seconds.observe(time.monotonic() - begun)
+
+    async def _waits(self, judgement: Judgement, found: Findings | None, recipient: str) -> bool:
+        """Whether a message that would be taken must come again first."""
+        if self.greylist is None or found is None:
+            return False
+        return await self.greylist.waits(found, client_address(judgement.address), judgement.mail_from, recipient)
 
     def _grounds(self, found: Findings | None, scanned: Mapping[str, Scanned], points: int) -> Grounds:
         """Return what speaks against a message."""
@@ -210,6 +222,8 @@ class Judge:
 
     async def close(self) -> None:
         """Ask nothing more."""
+        if self.greylist is not None:
+            await self.greylist.close()
         if self.resolver is not None:
             await self.resolver.close()
 

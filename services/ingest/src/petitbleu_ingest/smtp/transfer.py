@@ -220,7 +220,7 @@ async def _finish_message(
             return
     if door.judge is not None and transaction.judgement is not None:
         tenants = [one.tenant_id for one in transaction.recipients]
-        sentence = await door.judge.sentence(transaction.judgement, tenants)
+        sentence = await door.judge.sentence(transaction.judgement, tenants, transaction.recipients[0].address)
         refusal = sentence.refusal
         if smtp.ended or refusal is not None:
             wire = REFUSAL_WIRE[refusal] if refusal is not None else b""
