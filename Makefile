@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak lint format gen lock bench cluster
+.PHONY: help setup run test soak lint format gen lock web bench cluster
 
 PYTHON := .venv/bin/python
 # Tests wait much: two workers take one file after the other, the long ones first.
@@ -17,6 +17,7 @@ setup: ## make .venv from requirements.lock; nothing to do when it is up to date
 	@python3 tools/setup.py
 
 run: setup ## start backends, services and the demo tenant; Ctrl-C stops all
+	@$(PYTHON) tools/web.py fresh
 	@exec $(PYTHON) -m petitbleu_dev up
 
 test: setup ## everything: lint, types, unit, integration, conformance, faults
@@ -34,6 +35,7 @@ lint: setup ## ruff, mypy, import rules, contracts, generated code
 	@.venv/bin/buf lint
 	@.venv/bin/buf breaking --against proto/baseline.binpb
 	@$(PYTHON) tools/gen.py --check
+	@$(PYTHON) tools/web.py check
 
 format: setup ## let ruff rewrite what it can
 	@.venv/bin/ruff format .
@@ -44,6 +46,9 @@ gen: setup ## generate libs/petitbleu_proto from proto/
 
 lock: ## write requirements.lock anew, keeping versions (`UPGRADE=--upgrade` for the newest)
 	@$(PYTHON) tools/lock.py $(UPGRADE)
+
+web: setup ## build the web app anew into web/dist (needs npm)
+	@$(PYTHON) tools/web.py build
 
 bench: setup ## side by side with Postfix and Dovecot; results in bench/results/
 	@$(PYTHON) bench/run.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
 from petitbleu_dev import credentials
 from petitbleu_dev.authority import Certificates
@@ -23,6 +24,9 @@ CALLS = {
     "gateway": GRPC_SERVICES,
 }
 """Which services each may call: the edges of the architecture page."""
+
+WEB_ROOT = Path(__file__).parents[4] / "web" / "dist"
+"""The built web app, as it is committed: to serve it takes no Node."""
 
 USES_REDIS = ("ingest", "gateway", "accounts")
 USES_TLS = ("ingest", "gateway")
@@ -111,6 +115,8 @@ def environment(context: Context, service: str) -> dict[str, str]:
             "PETITBLEU_KEK_FILE": str(layout.keys / "kek.json"),
         }
     if service == "gateway":
+        if WEB_ROOT.is_dir():
+            told["PETITBLEU_WEB_ROOT"] = str(WEB_ROOT)
         told["PETITBLEU_VAPID_KEY"] = str(credentials.application_server_key(layout.keys / "vapid.pem"))
     if service in KEY_FILES:
         told[KEY_VARIABLES[service]] = str(layout.keys / KEY_FILES[service])

@@ -36,6 +36,7 @@ from petitbleu_gateway.http.event_source_door import EventSourceDoor
 from petitbleu_gateway.http.exchange import OctetBudget
 from petitbleu_gateway.http.image_door import ImageDoor
 from petitbleu_gateway.http.jmap_doors import JmapDoors
+from petitbleu_gateway.http.page_door import ASSETS_PATH, PageDoor, pages_of
 from petitbleu_gateway.http.policy_door import STS_PATH, PolicyDoor
 from petitbleu_gateway.http.probe_doors import ProbeDoors
 from petitbleu_gateway.http.protocol import ConnectionLimits
@@ -62,7 +63,7 @@ from petitbleu_gateway.methods.family import Family, FamilyMethods
 from petitbleu_gateway.methods.listed_sender import ListedSenderMethods, Senders
 from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
-from petitbleu_gateway.ports import Accounts, MailStore, People, Scripts
+from petitbleu_gateway.ports import Accounts, Directory, MailStore, People, Scripts
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.fairness import Pace, Turns
 from petitbleu_gateway.service.fetch_limits import Buckets
@@ -105,8 +106,8 @@ class WebPush:
 def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, people: People, authentication: Authentication,
     readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush, proxies: Sequence[Network],
-    shared: SharedAccounts, policies: PolicyDoor, submissions: Submissions, family: Family,
-    senders: Senders,
+    shared: SharedAccounts, policies: PolicyDoor, submissions: Submissions, family: Family, directory: Directory,
+    senders: Senders, pages: PageDoor,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight, settings.http_octets_account)
@@ -126,7 +127,7 @@ def build_application(
     sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget, shared)
     jmap = JmapDoors(
         authentication, store, people, build_registry(
-            web_push.methods, submissions, settings.jmap_max_submission_octets, FamilyMethods(family),
+            web_push.methods, submissions, settings.jmap_max_submission_octets, FamilyMethods(family, directory),
             ListedSenderMethods(senders),
         ),
         limits, method_limits,
@@ -172,6 +173,8 @@ def build_application(
         Route("upload", UPLOAD_PATH, {"POST": upload.upload}, below=True),
         Route("rendering", MESSAGES_PATH, {"GET": rendering.rendering}, below=True),
         Route("image", IMAGE_PATH, {"GET": images.image}, below=True),
+        Route("page", "/", {"GET": pages.page, "HEAD": pages.page}),
+        Route("page", ASSETS_PATH, {"GET": pages.page, "HEAD": pages.page}, below=True),
     ]
     return Gateway(routes, proxies)
 
@@ -355,7 +358,9 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         PolicyDoor(GrpcPolicies(delivery_peer, settings.rpc_seconds)),
         GrpcSubmissions(delivery_peer, settings.rpc_seconds),
         GrpcFamily(guard_peer, settings.rpc_seconds),
+        GrpcDirectory(accounts_peer, settings.rpc_seconds),
         GrpcSenders(delivery_peer, settings.rpc_seconds),
+        PageDoor(pages_of(settings.web_root)),
     )
     doors, certificates = _doors(settings, application, proxies)
     managesieve = _managesieve(settings, authentication, scripts, certificates)

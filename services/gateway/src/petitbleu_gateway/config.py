@@ -20,6 +20,9 @@ class GatewaySettings(ServiceSettings):
     tls_cert: Path | None = Field(None, description="Certificate chain (PEM) of the HTTPS door; without it, no HTTPS.")
     tls_key: Path | None = Field(None, description="Private key (PEM) of the HTTPS door.")
     tls_reload_seconds: float = Field(5.0, description="How often the certificate's files are looked at for a change.")
+    web_root: Path | None = Field(
+        None, description="Folder of the built web app (`web/dist`); without it, there is none."
+    )
     managesieve_port: int = Field(
         2190,
         description="Port of ManageSieve (RFC 5804) at `http_host`, before `port_offset`; 0 for none. It needs a certificate.",

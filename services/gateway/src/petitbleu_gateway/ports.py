@@ -41,7 +41,12 @@ class Identity:
     @property
     def is_adult(self) -> bool:
         """Whether accounts says that it is an adult's account, and not a child's."""
-        return _PERSON in self.roles and _CHILD not in self.roles
+        return _PERSON in self.roles and not self.is_child
+
+    @property
+    def is_child(self) -> bool:
+        """Whether accounts says that it is a child's account."""
+        return _CHILD in self.roles
 
 
 @dataclass(frozen=True, slots=True)

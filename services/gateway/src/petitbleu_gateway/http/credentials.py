@@ -1,4 +1,4 @@
-"""The Authorization header of RFC 8620 §8.2: Basic (RFC 7617 §2) and Bearer (RFC 6750 §2.1)."""
+"""The Authorization header of RFC 8620 §8.2: Basic (RFC 7617 §2) and Bearer (RFC 6750 §2.1); and the cookie of the web app's session."""
 
 from __future__ import annotations
 
@@ -22,6 +22,41 @@ _MAX_SECRET: Final = 1024
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{1,1024}=*")
 
 
+COOKIE: Final = "__Host-petitbleu"
+"""Name of the web app's cookie: this host's alone, over HTTPS (or this machine) only (RFC 6265bis §4.1.3.2)."""
+
+
+def session_cookie(token: str, seconds: int) -> tuple[bytes, bytes]:
+    """Return the header that gives a browser a session's token (RFC 6265 §4.1), which no script can read; 0 seconds take it away."""
+    value = f"{COOKIE}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict"
+    return b"set-cookie", value.encode("ascii")
+
+
+def _from_cookie(exchange: Exchange) -> Credential | None:
+    """Return the session that the web app's cookie shows; None without one.
+
+    Raises:
+        Problem: 403 when another site's page makes the request: a browser sends cookies of itself, and says whose page it is
+            (Fetch Metadata §2.4, Origin of RFC 6454 §7 from those that do not).
+    """
+    for pair in exchange.header(b"cookie").split(";"):
+        name, _, token = pair.strip().partition("=")
+        if name == COOKIE and _TOKEN.fullmatch(token):
+            if not _is_of_our_page(exchange):
+                raise Problem(403, detail="The request is made by a page of another site.")
+            return Credential("", token)
+    return None
+
+
+def _is_of_our_page(exchange: Exchange) -> bool:
+    reads = exchange.method in {"GET", "HEAD"}
+    site = exchange.header(b"sec-fetch-site")
+    if site:
+        return site == "same-origin" or (reads and site == "none")
+    origin = exchange.header(b"origin")
+    return origin == exchange.origin("") if origin else reads
+
+
 def read_credential(header: str) -> Credential | None:
     """Return the credential that an Authorization header shows, or None when there is none to be read."""
     scheme, _, rest = header.partition(" ")
@@ -42,25 +77,36 @@ def read_credential(header: str) -> Credential | None:
     return Credential(login, password)
 
 
+def credential_of(exchange: Exchange) -> Credential | None:
+    """Return the credential that a request shows, by its header or else by the web app's cookie; None when there is none to be read.
+
+    Raises:
+        Problem: 403 for a cookie that another site's page makes use of.
+    """
+    header = exchange.header(b"authorization")
+    return read_credential(header) if header else _from_cookie(exchange)
+
+
 async def identify(exchange: Exchange, authentication: Authentication) -> Identity:
     """Return who makes the request.
 
     Raises:
         Problem: 401 with a challenge, 403 for a password in the clear, 429 when there were too many tries, 503.
     """
-    header = exchange.header(b"authorization")
-    if not header:
-        raise Problem(401, detail="Authentication is needed.", headers=_CHALLENGE)
+    # to a page's request no challenge: the browser would answer it with a window of its own
+    challenge = () if exchange.header(b"sec-fetch-site") else _CHALLENGE
+    credential = credential_of(exchange)
+    if credential is None and not exchange.header(b"authorization"):
+        raise Problem(401, detail="Authentication is needed.", headers=challenge)
     if not exchange.secure and not exchange.loopback:
         # RFC 7617 §4: Basic sends the password; a bearer token is as good as one
         raise Problem(403, detail="Credentials are taken over HTTPS only.")
-    credential = read_credential(header)
     if credential is None:
-        raise Problem(401, detail="The credential is wrong.", headers=_CHALLENGE)
+        raise Problem(401, detail="The credential is wrong.", headers=challenge)
     try:
         return await authentication.authenticate(credential, exchange.client_ip)
     except RefusedError:
-        raise Problem(401, detail="The credential is wrong.", headers=_CHALLENGE) from None
+        raise Problem(401, detail="The credential is wrong.", headers=challenge) from None
     except LimitedError:
         raise Problem(429, detail="Too many tries.", headers=((b"retry-after", b"30"),)) from None
     except AwayError:

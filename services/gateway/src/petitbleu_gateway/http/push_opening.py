@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 
 from petitbleu_gateway.errors import Problem, limit_problem
-from petitbleu_gateway.http.credentials import read_credential
+from petitbleu_gateway.http.credentials import credential_of
 from petitbleu_gateway.http.exchange import Exchange
 from petitbleu_gateway.ports import Identity
 from petitbleu_gateway.service.push import PushHub, Stream, TooManyStreamsError
@@ -33,7 +33,7 @@ class PushOpening:
         Raises:
             Problem: 429 when the account has too many, 503.
         """
-        credential = read_credential(exchange.header(b"authorization"))
+        credential = credential_of(exchange)
         if credential is None:
             raise Problem(401)
         connection = exchange.connection

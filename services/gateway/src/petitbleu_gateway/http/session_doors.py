@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from petitbleu_gateway.errors import Problem
-from petitbleu_gateway.http.credentials import identify
+from petitbleu_gateway.http.credentials import identify, session_cookie
 from petitbleu_gateway.http.exchange import NO_STORE, Exchange, OctetBudget, encode_json
 from petitbleu_gateway.jmap import ijson
 from petitbleu_gateway.jmap.session import SessionLimits, session_object
@@ -24,6 +25,7 @@ class NewSessionRequest(msgspec.Struct, forbid_unknown_fields=True):
     """What a client says of the session that it wants."""
 
     label: Annotated[str, Meta(max_length=100)] = ""
+    cookie: bool = False
 
 
 class SessionDoors:
@@ -76,8 +78,13 @@ class SessionDoors:
             raise Problem(429, detail="Too many sessions.", headers=((b"retry-after", b"30"),)) from None
         except AwayError:
             raise Problem(503, detail="The directory does not answer.", headers=((b"retry-after", b"2"),)) from None
-        body = {"token": made.token, "sessionId": str(made.session_id), "expiresAt": made.expires_at}
-        await exchange.answer(201, encode_json(body), headers=(NO_STORE,))
+        body: dict[str, str | int] = {"sessionId": str(made.session_id), "expiresAt": made.expires_at}
+        if not given.cookie:
+            body["token"] = made.token
+            await exchange.answer(201, encode_json(body), headers=(NO_STORE,))
+            return
+        cookie = session_cookie(made.token, max(1, made.expires_at - int(time.time())))
+        await exchange.answer(201, encode_json(body), headers=(NO_STORE, cookie))
 
     async def revoke(self, exchange: Exchange) -> None:
         """End the bearer session that makes the request."""
@@ -89,4 +96,4 @@ class SessionDoors:
         except (RefusedError, LimitedError, AwayError):
             raise Problem(503, detail="The directory does not answer.", headers=((b"retry-after", b"2"),)) from None
         self._authentication.forget_accounts([who.account_id])
-        await exchange.empty(204, (NO_STORE,))
+        await exchange.empty(204, (NO_STORE, session_cookie("", 0)))

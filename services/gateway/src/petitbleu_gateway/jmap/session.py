@@ -176,7 +176,7 @@ def own_account(who: Identity, limits: SessionLimits) -> dict[str, Any]:
             SIEVE: sieve_capability(),
             MDN: {},
             UNDO: {},
-            FAMILY: {},
+            FAMILY: {"isChild": who.is_child},
             SENDERS: {},
             PRINCIPALS: {"currentUserPrincipalId": f"P{who.account_id}"},
             OWNER: {"accountIdForPrincipal": account, "principalId": f"P{who.account_id}"},  # RFC 9670 §1.5.2

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import wraps
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -20,9 +20,10 @@ from petitbleu_gateway.domain.filters import UnsignedInt, UTCDate, millis
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
-from petitbleu_gateway.ports import Identity
+from petitbleu_gateway.ports import AwayError, Directory, Identity, Profile
 
 Arguments = TypeVar("Arguments")
+_MOST_PROFILES: Final = 1000
 _STATES: Final = {
     pb.CORRESPONDENT_STATE_ASKED: "asked", pb.CORRESPONDENT_STATE_ADDED: "added", pb.CORRESPONDENT_STATE_APPROVED: "approved",
     pb.CORRESPONDENT_STATE_GROUPED: "grouped", pb.CORRESPONDENT_STATE_FAMILY: "family",
@@ -158,20 +159,31 @@ class FamilyMethods:
 
     Args:
         family: junior-guard.
+        directory: Knows the children's names and addresses; these are null while it does not answer.
     """
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Family, directory: Directory) -> None:
         self._family = family
+        self._directory = directory
+
+    async def _profiles(self, account_ids: Sequence[int]) -> dict[int, Profile]:
+        try:
+            return {one.account_id: one for one in await self._directory.profiles(account_ids)} if account_ids else {}
+        except AwayError:
+            return {}
 
     @_told
     async def children(self, context: Context, arguments: AccountArguments) -> dict[str, Any]:
         """GuardedChild/get: the children that the person guards."""
         found = await self._family.children(context.person)
+        known = await self._profiles([one.account_id for one in found.children][:_MOST_PROFILES])
         return {
             "accountId": arguments.account_id,
             "list": [
                 {
                     "id": ids.account_id_text(one.account_id),
+                    "name": (known[one.account_id].name or None) if one.account_id in known else None,
+                    "address": known[one.account_id].address if one.account_id in known else None,
                     "level": one.level,
                     "language": one.language or None,
                     "birthYear": one.birth_year or None,

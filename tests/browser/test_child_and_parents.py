@@ -1,0 +1,138 @@
+"""A stranger's letter waits; a parent is told on the page, and lets it in by one tap; the child reads it and answers."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from tests.browser.conftest import Home, Visit
+from tests.live_stack import DOMAIN
+
+WORDS = {
+    "en": {
+        "family": "Family", "deliver": "Deliver, and always from now on", "done": "Done.", "answer": "Answer", "letter": "Your letter",
+        "sky": "Sky", "send": "Send it!", "off": "Off it goes!", "new": "I would like to write to somebody new", "ask": "Ask my parents",
+        "asked": "Your parents have been asked", "approve": "Approve", "write": "Write", "to": "To", "subject": "Subject", "message": "Message",
+        "sendOut": "Send", "sent": "Sent.",
+    },
+    "fr": {
+        "family": "Famille", "deliver": "Remettre, et toujours désormais", "done": "C’est fait.", "answer": "Répondre", "letter": "Ta lettre",
+        "sky": "Ciel", "send": "Envoie !", "off": "C’est parti !", "new": "Je voudrais écrire à quelqu’un de nouveau",
+        "ask": "Demander à mes parents", "asked": "Tes parents ont reçu ta demande", "approve": "Approuver", "write": "Écrire", "to": "À",
+        "subject": "Objet", "message": "Message", "sendOut": "Envoyer", "sent": "Envoyé.",
+    },
+}  # fmt: skip
+
+
+def _arrived(home: Home, subject: str) -> bytes:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for one in home.sink.taken:
+            if one.token == subject:
+                return one.content
+        time.sleep(0.1)
+    raise AssertionError(f"{subject} did not leave")
+
+
+@pytest.mark.parametrize(("language", "phone"), [("fr", True), ("en", False)], ids=["fr-phone", "en-desktop"])
+def test_a_letter_waits_is_let_in_read_and_answered(home: Home, visit: Visit, language: str, phone: bool) -> None:
+    words = WORDS[language]
+    sender, subject = f"gran-{language}@else.example", f"Cookies {language}"
+    alice = visit("alice", language=language, phone=phone)
+    page = alice.enter()
+    page.get_by_role("link", name=words["family"]).click()
+    page.get_by_role("heading", name="Zoe").wait_for()
+    home.stranger_writes("zoe", sender, subject)
+    # the page says so by itself
+    page.get_by_text(sender).first.wait_for()
+    alice.shoot("family")
+    content = page.content()
+    assert subject not in content
+    assert "How are you" not in content
+    page.get_by_role("button", name=f"{words['deliver']} ({sender})").click()
+    page.get_by_text(words["done"]).wait_for()
+
+    zoe = visit("zoe", language=language, phone=phone, dark=phone)
+    page = zoe.enter()
+    page.get_by_text(subject).wait_for()
+    zoe.shoot("child")
+    page.get_by_role("button", name=subject).click()
+    page.frame_locator("iframe").get_by_text("How are you?").wait_for()
+    zoe.shoot("letter")
+    page.get_by_role("button", name=words["answer"]).click()
+    page.get_by_role("textbox", name=words["letter"]).fill("Fine <b>thanks</b> & you?")
+    page.get_by_label(words["sky"]).check()
+    zoe.shoot("answer")
+    page.get_by_role("button", name=words["send"]).click()
+    page.get_by_text(words["off"]).wait_for()
+    left = _arrived(home, f"Re: {subject}")
+    assert b"Fine &lt;b&gt;thanks" in left
+    assert b"Fine <b>thanks</b> & you?" in left
+    for visitor in (alice, zoe):
+        assert [one for one in visitor.errors if "401" not in one] == []  # who is not signed in yet
+        assert visitor.foreign == []
+
+
+def test_a_child_asks_and_a_parent_approves(home: Home, visit: Visit) -> None:
+    words = WORDS["en"]
+    child = visit("max")
+    page = child.enter()
+    page.get_by_label(words["new"]).fill("pal@else.example")
+    page.get_by_role("button", name=words["ask"]).click()
+    page.get_by_text(words["asked"]).wait_for()
+    page.get_by_text("pal@else.example: waits for your parents").wait_for()
+    bob = visit("bob")
+    parent = bob.enter()
+    parent.get_by_role("link", name=words["family"]).click()
+    parent.get_by_role("button", name=f"{words['approve']} (pal@else.example)").click()
+    parent.get_by_text("approved").first.wait_for()
+    page.reload()
+    page.get_by_role("button", name="pal@else.example").wait_for()
+
+
+def test_grown_ups_write_read_and_answer(home: Home, visit: Visit) -> None:
+    words = WORDS["en"]
+    alice = visit("alice")
+    page = alice.enter()
+    page.get_by_role("button", name=words["write"]).click()
+    page.get_by_label(words["to"], exact=True).fill(f"Bob <bob@{DOMAIN}>")
+    page.get_by_label(words["subject"]).fill("Dinner")
+    page.get_by_label(words["message"]).fill("At eight?")
+    page.get_by_role("button", name=words["sendOut"]).click()
+    page.get_by_text(words["sent"]).wait_for()
+    alice.shoot("mail")
+    bob = visit("bob")
+    page = bob.enter()
+    page.get_by_text("Dinner").click()
+    page.frame_locator("iframe").get_by_text("At eight?").wait_for()
+    page.get_by_role("button", name=words["answer"]).click()
+    assert page.get_by_label(words["to"], exact=True).input_value() == f"alice@{DOMAIN}"
+    page.get_by_label(words["message"]).fill("Yes!")
+    page.get_by_role("button", name=words["sendOut"]).click()
+    page.get_by_text(words["sent"]).wait_for()
+    # no reload: push tells
+    alice.page.get_by_text("Re: Dinner").wait_for()
+
+
+def test_nothing_of_a_session_is_left_after_signing_out(visit: Visit) -> None:
+    alice = visit("alice")
+    page = alice.enter()
+    (cookie,) = alice.context.cookies()
+    assert (cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) == (True, True, "Strict")
+    assert page.evaluate("document.cookie") == ""
+    assert not any(
+        cookie["value"] in str(value) for value in page.evaluate("Object.values({...localStorage, ...sessionStorage})")
+    )
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Password").wait_for()
+    assert alice.context.cookies() == []
+    assert page.evaluate("fetch('/.well-known/jmap').then(one => one.status)") == 401
+
+
+def test_a_wrong_password_is_said_so_on_the_page(home: Home, visit: Visit) -> None:
+    page = visit("alice").page
+    page.goto(home.url)
+    page.get_by_label("Address").fill(f"alice@{DOMAIN}")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_text("The address or the password is wrong.").wait_for()

@@ -1,0 +1,81 @@
+// Guardians and children, by the JMAP extension of docs/adr/0034.
+import { call, type Session } from './jmap'
+
+export interface Child {
+  id: string
+  name: string | null
+  address: string | null
+  level: number
+}
+
+export interface WaitingSender {
+  id: string
+  address: string
+  isConfirmed: boolean
+  looksAlike: boolean
+  lastAt: string
+  messages: number
+}
+
+export interface Waiting {
+  list: WaitingSender[]
+  unannounced: number
+}
+
+export type State = 'asked' | 'added' | 'approved' | 'grouped' | 'family' | 'refused' | 'blocked'
+
+export interface Correspondent {
+  address: string
+  state: State | null
+  letIn: boolean
+}
+
+export interface Entry {
+  doneAt: string
+  actor: string
+  action: string
+  address: string | null
+}
+
+export type Decision = 'deliverAndApprove' | 'deliverOnce' | 'refuse' | 'block'
+export type Voice = 'approve' | 'refuse' | 'block' | 'takeBack' | 'undo'
+
+export async function children(session: Session): Promise<Child[]> {
+  const [found] = await call<[{ list: Child[] }]>(session, [['GuardedChild/get', {}]])
+  return found.list
+}
+
+export async function waiting(session: Session, childId: string): Promise<Waiting> {
+  const [found] = await call<[Waiting]>(session, [['WaitingSender/get', { childId }]])
+  return found
+}
+
+/** Decide on all that waits from a sender; how many letters that moved, 0 when somebody else was first. */
+export async function decide(session: Session, childId: string, sender: WaitingSender, action: Decision): Promise<number> {
+  const given = { childId, id: sender.id, action, althoughAlike: sender.looksAlike }
+  const [done] = await call<[{ messages: number }]>(session, [['WaitingSender/decide', given]])
+  return done.messages
+}
+
+export async function correspondents(session: Session, childId: string): Promise<{ level?: number; list: Correspondent[] }> {
+  const [found] = await call<[{ level?: number; list: Correspondent[] }]>(session, [['Correspondent/get', { childId }]])
+  return found
+}
+
+export async function say(session: Session, childId: string, address: string, action: Voice): Promise<void> {
+  await call(session, [['Correspondent/say', { childId, address, action }]])
+}
+
+export async function ask(session: Session, address: string): Promise<Correspondent> {
+  const [done] = await call<[{ correspondent: Correspondent }]>(session, [['Correspondent/ask', { address }]])
+  return done.correspondent
+}
+
+export async function setLevel(session: Session, childId: string, level: number): Promise<void> {
+  await call(session, [['GuardedChild/setLevel', { childId, level }]])
+}
+
+export async function diary(session: Session, childId: string): Promise<Entry[]> {
+  const [found] = await call<[{ list: Entry[] }]>(session, [['GuardAudit/get', { childId, limit: 50 }]])
+  return found.list
+}

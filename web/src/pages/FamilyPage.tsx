@@ -1,0 +1,197 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useState } from 'react'
+import * as family from '../family'
+import { useSpoken } from '../i18n'
+import { Field } from '../parts/Field'
+import { useSession } from '../session'
+
+// Guardians look at the door, and at who may come in; never at a letter.
+export default function FamilyPage() {
+  const { t } = useSpoken()
+  const session = useSession()
+  const children = useQuery({ queryKey: ['children'], queryFn: () => family.children(session) })
+  return (
+    <div className="family">
+      <h1>{t.familyTitle}</h1>
+      {children.data?.length === 0 ? <p>{t.noChildren}</p> : null}
+      {children.data?.map((child) => (
+        <ChildSection key={child.id} child={child} />
+      ))}
+    </div>
+  )
+}
+
+function nameOf(child: family.Child): string {
+  return child.name || child.address || child.id
+}
+
+function ChildSection({ child }: { child: family.Child }) {
+  const id = `child-${child.id}`
+  return (
+    <section aria-labelledby={id} className="card">
+      <h2 id={id}>{nameOf(child)}</h2>
+      <p className="quiet">{child.address}</p>
+      <Door child={child} />
+      <Friends child={child} />
+      <Level child={child} />
+      <Diary child={child} />
+    </section>
+  )
+}
+
+function Door({ child }: { child: family.Child }) {
+  const { t, date } = useSpoken()
+  const session = useSession()
+  const client = useQueryClient()
+  const [said, setSaid] = useState('')
+  const found = useQuery({ queryKey: ['waiting', child.id], queryFn: () => family.waiting(session, child.id), refetchInterval: 3000 })
+  const deciding = useMutation({
+    mutationFn: ({ sender, action }: { sender: family.WaitingSender; action: family.Decision }) =>
+      family.decide(session, child.id, sender, action),
+    onSuccess: (moved) => {
+      setSaid(moved ? t.decided : t.tooLate)
+      void client.invalidateQueries()
+    },
+    onError: () => setSaid(t.failed),
+  })
+  const actions: [family.Decision, string][] = [
+    ['deliverAndApprove', t.deliverApprove],
+    ['deliverOnce', t.deliverOnce],
+    ['refuse', t.refuse],
+    ['block', t.block],
+  ]
+  return (
+    <div>
+      <h3>{t.waiting}</h3>
+      <p role="status" className="said">
+        {said}
+      </p>
+      {found.data?.list.length === 0 ? <p>{t.nobodyWaits}</p> : null}
+      <ul className="plain">
+        {found.data?.list.map((sender) => (
+          <li key={sender.id} className="sender">
+            <strong>{sender.address}</strong>
+            <span>
+              {t.waits(sender.messages)} · <time dateTime={sender.lastAt}>{date(sender.lastAt)}</time>
+            </span>
+            <span className={sender.isConfirmed ? 'good' : 'bad'}>{sender.isConfirmed ? t.confirmed : t.unconfirmed}</span>
+            {sender.looksAlike ? <span className="bad">{t.alike}</span> : null}
+            <span className="tools">
+              {actions.map(([action, text]) => (
+                <button
+                  key={action}
+                  type="button"
+                  className={action === 'deliverAndApprove' ? 'first' : ''}
+                  disabled={deciding.isPending}
+                  onClick={() => deciding.mutate({ sender, action })}
+                >
+                  {text}
+                  <span className="hidden"> ({sender.address})</span>
+                </button>
+              ))}
+            </span>
+          </li>
+        ))}
+      </ul>
+      {found.data?.unannounced ? <p className="quiet">{t.unannounced(found.data.unannounced)}</p> : null}
+    </div>
+  )
+}
+
+function Friends({ child }: { child: family.Child }) {
+  const { t } = useSpoken()
+  const session = useSession()
+  const client = useQueryClient()
+  const found = useQuery({ queryKey: ['correspondents', child.id], queryFn: () => family.correspondents(session, child.id) })
+  const saying = useMutation({
+    mutationFn: ({ address, action }: { address: string; action: family.Voice }) => family.say(session, child.id, address, action),
+    onSuccess: () => client.invalidateQueries(),
+  })
+  return (
+    <div>
+      <h3>{t.friends}</h3>
+      <ul className="plain">
+        {found.data?.list.map((one) => (
+          <li key={one.address} className="friend">
+            <span>{one.address}</span>
+            <span className={one.letIn ? 'good' : 'quiet'}>{one.state ? t.states[one.state] : ''}</span>
+            {one.state === 'family' ? null : (
+              <span className="tools">
+                {one.state === 'approved' ? null : <Say text={t.approve} of={one.address} onSay={() => saying.mutate({ address: one.address, action: 'approve' })} />}
+                {one.state === 'refused' || one.state === 'blocked' ? (
+                  <Say text={t.takeBack} of={one.address} onSay={() => saying.mutate({ address: one.address, action: 'takeBack' })} />
+                ) : (
+                  <Say text={t.refuse} of={one.address} onSay={() => saying.mutate({ address: one.address, action: 'refuse' })} />
+                )}
+              </span>
+            )}
+          </li>
+        ))}
+      </ul>
+      <form
+        className="line"
+        onSubmit={(event) => {
+          event.preventDefault()
+          const form = event.currentTarget
+          saying.mutate({ address: String(new FormData(form).get('address')), action: 'approve' }, { onSuccess: () => form.reset() })
+        }}
+      >
+        <Field label={t.addFriend} name="address" type="email" required autoComplete="off" />
+        <button type="submit">{t.approve}</button>
+      </form>
+      <p role="alert" className="wrong">
+        {saying.isError ? t.failed : ''}
+      </p>
+    </div>
+  )
+}
+
+function Say({ text, of, onSay }: { text: string; of: string; onSay: () => void }) {
+  return (
+    <button type="button" onClick={onSay}>
+      {text}
+      <span className="hidden"> ({of})</span>
+    </button>
+  )
+}
+
+function Level({ child }: { child: family.Child }) {
+  const { t } = useSpoken()
+  const session = useSession()
+  const client = useQueryClient()
+  const moving = useMutation({
+    mutationFn: (level: number) => family.setLevel(session, child.id, level),
+    onSettled: () => client.invalidateQueries({ queryKey: ['children'] }),
+  })
+  return (
+    <fieldset>
+      <legend>{t.level}</legend>
+      {t.levels.map((text, at) => (
+        <label key={text} className="choice">
+          <input type="radio" name={`level-${child.id}`} checked={child.level === at + 1} onChange={() => moving.mutate(at + 1)} />
+          {at + 1}. {text}
+        </label>
+      ))}
+    </fieldset>
+  )
+}
+
+function Diary({ child }: { child: family.Child }) {
+  const { t, date } = useSpoken()
+  const session = useSession()
+  const found = useQuery({ queryKey: ['diary', child.id], queryFn: () => family.diary(session, child.id) })
+  const who = (actor: string) => (actor === session.accountId ? t.you : actor === 'rule' ? t.system : actor)
+  return (
+    <details>
+      <summary>{t.diary}</summary>
+      <ul className="plain diary">
+        {found.data?.map((entry) => (
+          <li key={`${entry.doneAt}${entry.actor}${entry.action}${entry.address}`}>
+            <time dateTime={entry.doneAt}>{date(entry.doneAt)}</time> · {who(entry.actor)} · {entry.action}
+            {entry.address ? ` · ${entry.address}` : ''}
+          </li>
+        ))}
+      </ul>
+    </details>
+  )
+}
