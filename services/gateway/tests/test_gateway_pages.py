@@ -58,7 +58,7 @@ class Served:
         )
 
     async def ask(
-        self, method: str, path: str, body: bytes = b"", scheme: str = "https", **headers: str
+        self, method: str, path: str, body: bytes = b"", /, *, scheme: str = "https", **headers: str
     ) -> tuple[int, dict[bytes, bytes], bytes]:
         sent: list[Any] = []
 
