@@ -16,6 +16,7 @@ from tests.smtp_sink import Sink
 
 from petitbleu.events.v1 import events_pb2
 from petitbleu_delivery.adapters.bounce_keys import BounceKeyRows
+from petitbleu_delivery.adapters.suppression_rows import SuppressionRows
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_dev.backends import postgres
 from petitbleu_dev.backends.context import Context
@@ -40,7 +41,7 @@ def next_server() -> Iterator[Sink]:
 def returning_stack(tmp_path_factory: pytest.TempPathFactory, next_server: Sink) -> Iterator[Stack]:
     environment = {
         "PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{next_server.port}", "PETITBLEU_BOUNCE_TOKENS": "enforce",
-        "PETITBLEU_JUDGE_SECONDS": "1",
+        "PETITBLEU_JUDGE_SECONDS": "1", "PETITBLEU_FEEDBACK_ADDRESSES": "fbl@route.test", "PETITBLEU_AUTHSERV_ID": "mx.route.test",
     }  # fmt: skip
     data = tmp_path_factory.mktemp("returning") / "data"
     with prepared_stack(data, OFFSET, environment, only=f"{ONLY},ingest") as stack:
@@ -174,7 +175,7 @@ async def test_rfc3464_2_a_real_bounce_is_an_event_once_and_stops_the_next_messa
         )
 
     async def all_there() -> bool:
-        return len(await world.messages(sender[1])) == 4
+        return len(await world.messages(sender[1])) >= 4
 
     await until(all_there)
     kept = await pool.fetch("/* cold:test.returned */ SELECT * FROM returned WHERE account_id = $1", sender[1])
@@ -207,3 +208,56 @@ async def test_rfc3464_2_a_real_bounce_is_an_event_once_and_stops_the_next_messa
         "gone@away.test", "stranger@else.test",
     ]  # fmt: skip
     assert next_server.tried["gone"] == tried + 1
+
+
+async def test_rfc5965_2_who_complained_gets_nothing_more_from_that_account(
+    world: DeliveryWorld, returning_stack: Stack, next_server: Sink, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    sender, other, reader = await world.person("dora"), await world.person("emil"), await world.person("reader")
+    await world.alias("fbl@route.test", reader[0])
+    token, accepted_id = await submit(world, sender, "cross@big.test", "calm@big.test", "cross@away.test")
+    await until(lambda: len(next_server.by_token(token)) == 2)
+    mail_from = next(
+        one.mail_from for one in next_server.by_token(token) if one.recipients[0].endswith("@big.test")
+    )  # fmt: skip
+    report = (
+        "Authentication-Results: mx.route.test; dkim=pass header.d=big.test\r\nFrom: fbl@big.test\r\nSubject: complaint\r\n"
+        "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n--b\r\n\r\nSpam.\r\n"
+        "--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\nVersion: 1\r\n"
+        f"Original-Mail-From: <{mail_from}>\r\nOriginal-Rcpt-To: <cross@big.test>\r\nOriginal-Rcpt-To: <cross@away.test>\r\n\r\n--b--\r\n"
+    ).encode()
+    await world.accept("fbl@route.test", mail_from="fbl@big.test", body=report, authenticated=False)
+    ids = await world.accept("fbl@route.test", mail_from="fbl@big.test", body=report, authenticated=True, count=2)
+    await world.settled(ids)
+    assert len(await world.messages(reader[1])) >= 2  # they are mail all the same
+    kept = await pool.fetch(
+        "/* cold:test.complaints */ SELECT accepted_id, recipient_no, kind FROM returned WHERE account_id = $1",
+        sender[1],
+    )
+    assert [(row["accepted_id"].bytes, row["recipient_no"], row["kind"]) for row in kept] == [(accepted_id, 0, 2)]
+    told = "/* cold:test.conduct */ SELECT bounced, complained FROM conduct WHERE account_id = $1"
+    assert [tuple(row) for row in await pool.fetch(told, sender[1])] == [(0, 1)]
+    rows = await pool.fetch(
+        "/* cold:test.complained */ SELECT payload FROM outbox WHERE subject LIKE 'delivery.message.complained.v1.%'"
+    )
+    events = [events_pb2.MessageComplained.FromString(row["payload"]) for row in rows]
+    assert [(one.account_id, list(one.recipient_nos), one.feedback_type) for one in events] == [
+        (sender[1], [0], "abuse")
+    ]
+    again, _ = await submit(world, sender, "cross@big.test", "calm@big.test", "cross@away.test")
+    await until(lambda: len(next_server.by_token(again)) == 2)
+
+    async def refused() -> bool:
+        return len(await world.messages(sender[1])) == 1
+
+    await until(refused)
+    taken = sorted(address for one in next_server.by_token(again) for address in one.recipients)
+    assert taken == ["calm@big.test", "cross@away.test"]
+    freely, _ = await submit(world, other, "cross@big.test")
+    await until(lambda: len(next_server.by_token(freely)) == 1)
+    # what another message's taking says of an address lifts no complaint
+    rows_of = SuppressionRows(pool)
+    keys = [one.key for one in await rows_of.list(sender[1], 10)]
+    await rows_of.taken(sender[1], keys)
+    assert [one.status for one in await rows_of.list(sender[1], 10)] == ["complaint"]
+    assert await rows_of.lift(sender[1], keys) == 1

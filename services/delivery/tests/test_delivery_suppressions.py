@@ -44,6 +44,9 @@ class Table:
         for key, status in refused.items():
             self.known[account_id, key] = (status, 1_800_000_000.0)
 
+    async def taken(self, account_id: int, keys: Sequence[bytes]) -> None:
+        await self.lift(account_id, keys)
+
     async def lift(self, account_id: int, keys: Sequence[bytes]) -> int:
         self._here()
         return sum(self.known.pop((account_id, key), None) is not None for key in keys)

@@ -7,12 +7,13 @@ import quopri
 
 import msgspec
 
-from petitbleu_mail import delivery_status, disposition
+from petitbleu_mail import delivery_status, disposition, feedback_report
 from petitbleu_mail.mime import Part, scan
 
 _REPORTS = {
     "disposition-notification": disposition.TYPES,
     "delivery-status": delivery_status.TYPES,
+    "feedback-report": feedback_report.TYPES,
 }
 _MAX_TEXT_PARTS = 16
 

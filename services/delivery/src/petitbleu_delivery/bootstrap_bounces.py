@@ -16,6 +16,7 @@ from petitbleu_delivery.adapters.suppression_rows import SuppressionRows
 from petitbleu_delivery.domain.seal import Seal, SealError
 from petitbleu_delivery.grpc_suppressions import SuppressionServicer
 from petitbleu_delivery.ports import SubmissionNews
+from petitbleu_delivery.service.bounces.complaints import Complaints
 from petitbleu_delivery.service.bounces.hearing import Hearing
 from petitbleu_delivery.service.bounces.returned import ReturnedMail
 from petitbleu_delivery.service.bounces.suppressions import Suppressions
@@ -46,12 +47,16 @@ class BounceParts:
         self._rows = SuppressionRows(opened.pool)
         self.suppressions = Suppressions(
             self._rows, Seal(key, "suppressions"), settings.suppression_first_seconds,
-            settings.suppression_longest_seconds,
+            settings.suppression_longest_seconds, complained=settings.complaint_seconds,
         )  # fmt: skip
         mail = AcceptedMail(opened.store, settings.delivery_commit_seconds)
         self._returned_rows = ReturnedRows(opened.pool, outbox)
         hearing = Hearing(mail, self._returned_rows, news, self.suppressions)
-        self.returned = ReturnedMail(self.tokens, mail, hearing)
+        complaints = Complaints(
+            mail, self._returned_rows, self.tokens, self.suppressions, settings.feedback_addresses.split(","),
+            settings.own_name,
+        )  # fmt: skip
+        self.returned = ReturnedMail(self.tokens, mail, hearing, complaints)
 
     def serve(self, server: grpc.aio.Server) -> None:
         """Answer the operator."""

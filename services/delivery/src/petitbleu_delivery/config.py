@@ -149,6 +149,13 @@ class DeliverySettings(ServiceSettings):
         15, ge=1, le=MAX_DAYS, description="A token counts for so many days: those of our own attempts, and of the next server's."
     )  # fmt: skip
     bounce_key_days: float = Field(90, gt=0, description="Age of the secret of tokens at which the next is made.")
+    feedback_addresses: str = Field(
+        "",
+        description="Addresses of hosted domains to which others send feedback reports (RFC 5965), comma separated; what comes to them by others is mail alone.",
+    )
+    complaint_seconds: float = Field(
+        365 * 86_400.0, ge=0, description="Seconds for which an account does not write to somebody who complained of its mail; 0: nobody is kept back for it."
+    )  # fmt: skip
     suppression_first_seconds: float = Field(
         3600.0,
         ge=0,

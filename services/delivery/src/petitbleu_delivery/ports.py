@@ -54,6 +54,10 @@ class Rules(Protocol):
 class Returned(Protocol):
     """What is known of bounces."""
 
+    def concerns(self, recipients: Sequence[Recipient]) -> bool:
+        """Whether any of these is to be judged."""
+        ...
+
     async def judged(
         self, recipients: Sequence[Recipient], routes: Mapping[str, Route]
     ) -> tuple[Sequence[Recipient], Mapping[str, Route]]:

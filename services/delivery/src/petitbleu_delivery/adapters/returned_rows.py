@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
 from petitbleu.events.v1 import events_pb2
-from petitbleu_delivery.adapters.suppression_rows import STRIKE
+from petitbleu_delivery.adapters.suppression_rows import COMPLAIN, STRIKE
 from petitbleu_kit.ids import PARTITIONS, partition_of_account
 from petitbleu_kit.outbox import Outbox, OutboxRow
 from petitbleu_kit.postgres import in_transaction
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
 BOUNCE: Final = 1
+COMPLAINT: Final = 2
 _DAY: Final = 86_400
 _SWEPT: Final = 64
 _PUT: Final = """/* hot:delivery.returned_put */ INSERT INTO returned (partition, account_id, accepted_id, recipient_no, kind, status)
@@ -57,6 +56,35 @@ class Bounced(NamedTuple):
     longest: float
 
 
+class Complained(NamedTuple):
+    """A complaint about a message of ours.
+
+    Attributes:
+        account_id: Who sent it.
+        tenant_id: Their tenant.
+        accepted_id: The message.
+        report_id: The report that says it.
+        numbers: By number of the recipient, the key under which the address is to be suppressed; empty where it is not to be.
+        feedback_type: What it is called (RFC 5965 §7.3).
+        seconds: For how long the address is suppressed.
+    """
+
+    account_id: int
+    tenant_id: int
+    accepted_id: UUID
+    report_id: UUID
+    numbers: Mapping[int, bytes]
+    feedback_type: str
+    seconds: float
+
+
+Follow: TypeAlias = Callable[[Any, Sequence[int]], Awaitable[bytes]]
+
+
+def _today() -> int:
+    return int(time.time()) // _DAY
+
+
 class ReturnedRows:
     """Keeps it.
 
@@ -71,36 +99,59 @@ class ReturnedRows:
 
     async def bounced(self, bounce: Bounced) -> frozenset[int]:
         """Keep a bounce; return the recipients of whom it was not known."""
-        partition = partition_of_account(bounce.account_id)
-        place = (partition, bounce.account_id)
+        place = (partition_of_account(bounce.account_id), bounce.account_id)
 
-        async def whole(connection: Any) -> tuple[frozenset[int], list[OutboxRow]]:
-            numbers, statuses = list(bounce.statuses), list(bounce.statuses.values())
-            rows = await connection.fetch(_PUT, *place, bounce.accepted_id, BOUNCE, numbers, statuses)
-            fresh = sorted(row["recipient_no"] for row in rows)
-            if not fresh:
-                return frozenset(), []
+        async def follow(connection: Any, fresh: Sequence[int]) -> bytes:
             strikes = {bounce.strikes[number]: bounce.statuses[number] for number in fresh if number in bounce.strikes}
             if strikes:
                 await connection.execute(
                     STRIKE, *place, list(strikes), list(strikes.values()), bounce.first, bounce.longest
                 )
-            day = int(time.time()) // _DAY
-            await connection.execute(_COUNT, *place, day, bounce.tenant_id, len(fresh), 0)
-            event = events_pb2.MessageBounced(
+            await connection.execute(_COUNT, *place, _today(), bounce.tenant_id, len(fresh), 0)
+            return events_pb2.MessageBounced(
                 account_id=bounce.account_id, tenant_id=bounce.tenant_id, accepted_id=bounce.accepted_id.bytes,
                 bounce_id=bounce.bounce_id.bytes,
                 recipients=[
                     events_pb2.BouncedRecipient(recipient_no=number, status=bounce.statuses[number]) for number in fresh
                 ],
-            )  # fmt: skip
-            events = [OutboxRow.make(partition, "delivery.message.bounced", event.SerializeToString())]
+            ).SerializeToString()  # fmt: skip
+
+        return await self._once(place, bounce.accepted_id, BOUNCE, bounce.statuses, "delivery.message.bounced", follow)
+
+    async def complained(self, complaint: Complained) -> frozenset[int]:
+        """Keep a complaint; return the recipients of whom it was not known."""
+        place = (partition_of_account(complaint.account_id), complaint.account_id)
+
+        async def follow(connection: Any, fresh: Sequence[int]) -> bytes:
+            keys = list({complaint.numbers[number] for number in fresh} - {b""})
+            if keys:
+                await connection.execute(COMPLAIN, *place, keys, complaint.seconds)
+            await connection.execute(_COUNT, *place, _today(), complaint.tenant_id, 0, len(fresh))
+            return events_pb2.MessageComplained(
+                account_id=complaint.account_id, tenant_id=complaint.tenant_id, accepted_id=complaint.accepted_id.bytes,
+                report_id=complaint.report_id.bytes, recipient_nos=fresh, feedback_type=complaint.feedback_type,
+            ).SerializeToString()  # fmt: skip
+
+        said = dict.fromkeys(complaint.numbers, complaint.feedback_type)
+        return await self._once(place, complaint.accepted_id, COMPLAINT, said, "delivery.message.complained", follow)
+
+    async def _once(
+        self, place: tuple[int, int], accepted_id: UUID, kind: int, said: Mapping[int, str], entity: str, follow: Follow
+    ) -> frozenset[int]:  # fmt: skip
+        """Keep what was said of recipients, and let `follow` write what follows from what is new, in the same commit."""
+
+        async def whole(connection: Any) -> tuple[frozenset[int], list[OutboxRow]]:
+            rows = await connection.fetch(_PUT, *place, accepted_id, kind, list(said), list(said.values()))
+            fresh = sorted(row["recipient_no"] for row in rows)
+            if not fresh:
+                return frozenset(), []
+            events = [OutboxRow.make(place[0], entity, await follow(connection, fresh))]
             await self._outbox.insert(connection, events)
             return frozenset(fresh), events
 
-        fresh, events = await in_transaction(self._pool, whole)
+        known, events = await in_transaction(self._pool, whole)
         self._outbox.published_soon(events)
-        return fresh
+        return known
 
     async def prune(self) -> None:
         """Forget what was said long ago."""

@@ -12,7 +12,7 @@ from petitbleu_kit.ids import PARTITIONS, partition_of_account
 
 _ANY: Final = """/* hot:delivery.suppression_any */ SELECT EXISTS (
 SELECT FROM suppression WHERE partition = $1 AND account_id = $2)"""
-_FIND: Final = """/* hot:delivery.suppression_find */ SELECT address_key, until_at FROM suppression
+_FIND: Final = """/* hot:delivery.suppression_find */ SELECT address_key, until_at, status FROM suppression
 WHERE partition = $1 AND account_id = $2 AND address_key = ANY($3::bytea[]) AND until_at > now()"""
 # One for whom the time is over was tried again: four times as long as before.
 STRIKE: Final = """/* hot:delivery.suppression_strike */ INSERT INTO suppression AS s (partition, account_id, address_key, refusals,
@@ -22,6 +22,15 @@ FROM unnest($3::bytea[], $4::text[]) AS given (key, status) ORDER BY key
 ON CONFLICT (partition, account_id, address_key) DO UPDATE SET refusals = least(s.refusals + 1, 1000), status = excluded.status,
     until_at = now() + make_interval(secs => least($5::float8 * power(4, least(s.refusals, 20)), $6::float8))
 WHERE s.partition = $1 AND s.until_at <= now()"""
+COMPLAINT: Final = "complaint"
+"""The status of an address whose owner complained."""
+COMPLAIN: Final = f"""/* hot:delivery.suppression_complain */ INSERT INTO suppression AS s (partition, account_id, address_key, refusals,
+    status, until_at)
+SELECT $1, $2, key, 1, '{COMPLAINT}', now() + make_interval(secs => $4::float8) FROM unnest($3::bytea[]) AS given (key) ORDER BY key
+ON CONFLICT (partition, account_id, address_key) DO UPDATE SET status = excluded.status, until_at = greatest(s.until_at, excluded.until_at)
+WHERE s.partition = $1"""
+_TAKEN: Final = f"""/* hot:delivery.suppression_taken */ DELETE FROM suppression
+WHERE partition = $1 AND account_id = $2 AND address_key = ANY($3::bytea[]) AND status <> '{COMPLAINT}'"""
 _LIFT: Final = """/* hot:delivery.suppression_lift */ WITH gone AS (
 DELETE FROM suppression WHERE partition = $1 AND account_id = $2 AND address_key = ANY($3::bytea[]) RETURNING 1)
 SELECT count(*) FROM gone"""
@@ -61,7 +70,7 @@ class SuppressionRows:
     async def find(self, account_id: int, keys: Sequence[bytes]) -> list[Suppressed]:
         """Return those of the addresses that are suppressed now."""
         rows = await self._pool.fetch(_FIND, partition_of_account(account_id), account_id, list(keys))
-        return [Suppressed(row["address_key"], row["until_at"].timestamp()) for row in rows]
+        return [Suppressed(row["address_key"], row["until_at"].timestamp(), row["status"] == COMPLAINT) for row in rows]
 
     async def strike(self, account_id: int, refused: Mapping[bytes, str], first: float, longest: float) -> None:
         """Suppress addresses; those that are suppressed already stay as they are."""
@@ -72,6 +81,10 @@ class SuppressionRows:
     async def lift(self, account_id: int, keys: Sequence[bytes]) -> int:
         """Forget addresses; how many were known."""
         return int(await self._pool.fetchval(_LIFT, partition_of_account(account_id), account_id, list(keys)))
+
+    async def taken(self, account_id: int, keys: Sequence[bytes]) -> None:
+        """Forget that addresses did not exist; complaints stay."""
+        await self._pool.execute(_TAKEN, partition_of_account(account_id), account_id, list(keys))
 
     async def lift_all(self, account_id: int) -> int:
         """Forget all of an account; how many were known."""

@@ -36,7 +36,7 @@ def concerned(addresses: Sequence[str], first_no: int) -> dict[str, list[int]]:
     destination = destination_of(addresses[first_no])
     for number in range(first_no, len(addresses)):
         if destination_of(addresses[number]) == destination:
-            found.setdefault(_folded(addresses[number]), []).append(number)
+            found.setdefault(folded(addresses[number]), []).append(number)
     return found
 
 
@@ -72,11 +72,12 @@ def _spoken(report: DeliveryStatus, recipients: Mapping[str, Sequence[int]]) -> 
 def _numbers(one: RecipientStatus, recipients: Mapping[str, Sequence[int]]) -> Sequence[int]:
     """Return whom a group is about: by the address that we gave, where the next server says it (RFC 3464 §2.3.1), else by its own."""
     given = one.original_recipient
-    numbers = recipients.get(_folded(given.address), ()) if given is not None else ()
-    return numbers or recipients.get(_folded(one.final_recipient.address), ())
+    numbers = recipients.get(folded(given.address), ()) if given is not None else ()
+    return numbers or recipients.get(folded(one.final_recipient.address), ())
 
 
-def _folded(address: str) -> str:
+def folded(address: str) -> str:
+    """Return an address as it is compared: without brackets, in lower case, its domain as A-labels."""
     text = address.strip().removeprefix("<").removesuffix(">")
     return f"{text.rpartition('@')[0].lower()}@{destination_of(text)}"
 

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from petitbleu_delivery.domain.dsn_texts import Texts, reason_of, texts_of
-from petitbleu_delivery.domain.outbound import Answer
+from petitbleu_delivery.domain.outbound import COMPLAINED, Answer
 from petitbleu_mail.delivery_status import DeliveryStatus, RecipientStatus, write_delivery_status
 from petitbleu_mail.encoded_words import decode_words
 from petitbleu_mail.header_values import SentAt, to_text
@@ -152,12 +152,16 @@ def _text(notice: Notice, texts: Texts, subject: str) -> str:
         lines.append(f"  {_one_line(one.address)}")
         reply = one.answer.reply
         if notice.action in {Action.FAILED, Action.DELAYED}:
+            until = _minute(one.answer.untried_until)
+            if one.answer.untried_until and reply.enhanced == COMPLAINED:
+                lines += ["  " + texts.complained.format(until=until), ""]
+                continue
             lines.append(f"  {texts.reasons[reason_of(reply.enhanced)]}")
             said = _one_line(f"{reply.code or ''} {reply.enhanced} {reply.text}".strip(), " ")
             if reply.host:
                 lines.append("  " + texts.said.format(host=_one_line(reply.host), text=said))
             if one.answer.untried_until:
-                lines.append("  " + texts.untried.format(until=_minute(one.answer.untried_until)))
+                lines.append("  " + texts.untried.format(until=until))
         lines.append("")
     if notice.action is Action.DELAYED and notice.until:
         lines += [texts.until.format(until=_minute(notice.until)), ""]

@@ -19,6 +19,7 @@ class Texts(NamedTuple):
     said: str
     until: str
     untried: str
+    complained: str
     closing: str
 
 
@@ -56,6 +57,7 @@ TEXTS: Final[dict[str, Texts]] = {
         "{host} answered: {text}",
         "We keep trying until {until}. You need not send it again.",
         "The server of the address said so lately. We try to write to it again after {until}.",
+        "Who has this address called earlier mail of yours unwanted. Nothing of yours is sent there until {until}.",
         "This is an automatic message. An answer to it is read by nobody.",
     ),
     "fr": Texts(
@@ -89,6 +91,7 @@ TEXTS: Final[dict[str, Texts]] = {
         "{host} a répondu : {text}",
         "Nous essayons encore jusqu'au {until}. Il est inutile de le renvoyer.",
         "Le serveur de cette adresse l'a dit récemment. Nous réessaierons d'y écrire après le {until}.",
+        "Cette personne a signalé un de vos messages comme indésirable. Rien de vous ne lui est envoyé avant le {until}.",
         "Ceci est un message automatique. Personne ne lit une réponse.",
     ),
     "de": Texts(
@@ -122,6 +125,7 @@ TEXTS: Final[dict[str, Texts]] = {
         "{host} antwortete: {text}",
         "Wir versuchen es weiter bis {until}. Sie brauchen sie nicht noch einmal zu senden.",
         "Der Server der Adresse hat das vor Kurzem gesagt. Nach {until} versuchen wir es dort wieder.",
+        "Wer diese Adresse hat, hat frühere Post von Ihnen als unerwünscht gemeldet. Bis {until} geht nichts von Ihnen dorthin.",
         "Dies ist eine automatische Nachricht. Eine Antwort darauf liest niemand.",
     ),
     "es": Texts(
@@ -155,6 +159,7 @@ TEXTS: Final[dict[str, Texts]] = {
         "{host} respondió: {text}",
         "Seguimos intentándolo hasta el {until}. No hace falta que lo envíe otra vez.",
         "El servidor de la dirección lo dijo hace poco. Volveremos a intentarlo después del {until}.",
+        "Esta persona señaló un mensaje suyo como no deseado. No se le envía nada de usted hasta el {until}.",
         "Este es un mensaje automático. Nadie lee las respuestas.",
     ),
     "it": Texts(
@@ -188,6 +193,7 @@ TEXTS: Final[dict[str, Texts]] = {
         "{host} ha risposto: {text}",
         "Continuiamo a provare fino al {until}. Non occorre inviarlo di nuovo.",
         "Il server dell'indirizzo lo ha detto di recente. Riproveremo a scrivergli dopo il {until}.",
+        "Questa persona ha segnalato un suo messaggio come indesiderato. Fino al {until} non le viene inviato nulla da lei.",
         "Questo è un messaggio automatico. Nessuno legge le risposte.",
     ),
     "pt": Texts(
@@ -221,6 +227,7 @@ TEXTS: Final[dict[str, Texts]] = {
         "{host} respondeu: {text}",
         "Continuamos a tentar até {until}. Não é preciso enviá-la outra vez.",
         "O servidor do endereço disse-o há pouco. Voltaremos a tentar depois de {until}.",
+        "Esta pessoa assinalou uma mensagem sua como indesejada. Até {until} nada seu lhe é enviado.",
         "Esta é uma mensagem automática. Ninguém lê as respostas.",
     ),
 }  # fmt: skip

@@ -98,6 +98,10 @@ class Reply(NamedTuple):
     host: str = ""
 
 
+COMPLAINED: Final = "5.7.1"
+"""Status, of our own, of mail to somebody who complained of its sender (RFC 3463 §3.8)."""
+
+
 class Answer(NamedTuple):
     """The answer for one recipient of a letter.
 

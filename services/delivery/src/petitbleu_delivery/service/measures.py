@@ -33,6 +33,7 @@ RETURNED = Counter(
     ["standing"],
 )
 BOUNCES = Counter("petitbleu_delivery_bounces_total", "Bounces of what we sent, by what was learnt of them", ["result"])
+COMPLAINTS = Counter("petitbleu_delivery_complaints_total", "Feedback reports, by what was learnt of them", ["result"])
 SUPPRESSIONS = Counter(
     "petitbleu_delivery_suppressions_total",
     "Recipients that their server refused for good, and those kept back for it",

@@ -167,7 +167,7 @@ class Rounds:
     async def _work(self, recipients: Sequence[Recipient]) -> None:
         with _timed("resolve"):
             routes = await self._router.routes([recipient.address for recipient in recipients])
-        if self._returned is not None and not all(recipient.message.mail_from for recipient in recipients):
+        if self._returned is not None and self._returned.concerns(recipients):
             recipients, known = await self._returned.judged(recipients, routes)
             routes = dict(known)
         settlements: list[Settlement] = []

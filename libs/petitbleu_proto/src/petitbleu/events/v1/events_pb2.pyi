@@ -323,6 +323,52 @@ class BouncedRecipient(_message.Message):
 Global___BouncedRecipient: _TypeAlias = BouncedRecipient  # noqa: Y015
 
 @_typing.final
+class MessageComplained(_message.Message):
+    """Somebody called a message that we sent unwanted: a feedback report (RFC 5965) that is proven to be about it.
+    Subject: delivery.message.complained.v1.<partition of the account>. Published by delivery, once for each recipient.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    ACCEPTED_ID_FIELD_NUMBER: _builtins.int
+    REPORT_ID_FIELD_NUMBER: _builtins.int
+    RECIPIENT_NOS_FIELD_NUMBER: _builtins.int
+    FEEDBACK_TYPE_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account that sent the message."""
+    tenant_id: _builtins.int
+    """Its tenant."""
+    accepted_id: _builtins.bytes
+    """The message that was sent, 16 bytes."""
+    report_id: _builtins.bytes
+    """The report, 16 bytes."""
+    feedback_type: _builtins.str
+    """What it is called, in lower case: "abuse", "fraud" (RFC 5965 §7.3)."""
+    @_builtins.property
+    def recipient_nos(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of the recipients who complained, in the envelope of the message, from 0."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        tenant_id: _builtins.int = ...,
+        accepted_id: _builtins.bytes = ...,
+        report_id: _builtins.bytes = ...,
+        recipient_nos: _abc.Iterable[_builtins.int] | None = ...,
+        feedback_type: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "account_id", b"account_id", "feedback_type", b"feedback_type", "recipient_nos", b"recipient_nos", "report_id", b"report_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageComplained: _TypeAlias = MessageComplained  # noqa: Y015
+
+@_typing.final
 class SubmissionChanged(_message.Message):
     """Submissions of a person (RFC 8621 §7) changed.
     Subject: delivery.submission.changed.v1.<partition of the account>. Published by delivery.

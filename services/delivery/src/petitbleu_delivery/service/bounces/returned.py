@@ -12,6 +12,7 @@ from petitbleu_delivery.adapters.accepted_mail import MAX_MESSAGES
 from petitbleu_delivery.domain.bounce_token import Standing
 from petitbleu_delivery.domain.model import Recipient, Route, Status
 from petitbleu_delivery.errors import PeerRefusedError
+from petitbleu_delivery.service.bounces.complaints import Complaints
 from petitbleu_delivery.service.bounces.hearing import Bounce, ReadsAccepted
 from petitbleu_delivery.service.bounces.tokens import BounceTokens
 from petitbleu_delivery.service.measures import RETURNED
@@ -40,12 +41,22 @@ class ReturnedMail:
         tokens: What is asked.
         mail: store.
         hearing: Learns what real ones say.
+        complaints: Learns from feedback reports; without, they are mail.
     """
 
-    def __init__(self, tokens: BounceTokens, mail: ReadsAccepted, hearing: Hears) -> None:
+    def __init__(
+        self, tokens: BounceTokens, mail: ReadsAccepted, hearing: Hears, complaints: Complaints | None = None
+    ) -> None:
+        self._complaints = complaints
         self._tokens = tokens
         self._mail = mail
         self._hearing = hearing
+
+    def concerns(self, recipients: Sequence[Recipient]) -> bool:
+        """Whether any of these is to be judged; of nearly all mail it is not."""
+        if self._complaints is not None and any(map(self._complaints.concerns, recipients)):
+            return True
+        return not all(recipient.message.mail_from for recipient in recipients)
 
     async def judged(
         self, recipients: Sequence[Recipient], routes: Mapping[str, Route]
@@ -57,6 +68,8 @@ class ReturnedMail:
         Raises:
             PeerUnavailableError: store or the database does not answer.
         """
+        if self._complaints is not None and (reports := [one for one in recipients if self._complaints.concerns(one)]):
+            await self._complaints.hear(reports)
         forged: list[int] = []
         real: dict[str, Bounce] = {}
         for place, recipient in enumerate(recipients):
@@ -66,7 +79,7 @@ class ReturnedMail:
             RETURNED.labels(standing=standing.value).inc()
             if standing is Standing.REAL and token is not None:
                 real[recipient.address] = Bounce(recipient.message.accepted_id, token)
-            if standing in _NOT_REAL and not recipient.message.junk:
+            if standing in _NOT_REAL and not recipient.junk:
                 forged.append(place)
         if real:
             routes = _to_their_senders(routes, real, await self._hearing.hear(list(real.values())))

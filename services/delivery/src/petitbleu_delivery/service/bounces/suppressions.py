@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
-from petitbleu_delivery.domain.outbound import Answer, Reply, Verdict, destination_of
+from petitbleu_delivery.domain.outbound import COMPLAINED, Answer, Reply, Verdict, destination_of
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.service.measures import SUPPRESSIONS
 from petitbleu_kit.logs import get_logger
@@ -21,10 +21,11 @@ _CLEAN_MOST: Final = 50_000
 
 
 class Suppressed(NamedTuple):
-    """An address that is not written to: its keyed hash, and until when in Unix seconds."""
+    """An address that is not written to: its keyed hash, until when in Unix seconds, and whether whoever has it complained."""
 
     key: bytes
     until: float
+    complained: bool = False
 
 
 class SuppressionTable(Protocol):
@@ -48,6 +49,10 @@ class SuppressionTable(Protocol):
         """Forget addresses; how many were known."""
         ...
 
+    async def taken(self, account_id: int, keys: Sequence[bytes]) -> None:
+        """Forget that addresses did not exist; complaints stay."""
+        ...
+
 
 def is_hard(answer: Answer) -> bool:
     """Whether a server said, for good, that there is no such mailbox."""
@@ -63,13 +68,15 @@ class Suppressions:
         seal: Hashes addresses, which are kept nowhere.
         first: Seconds after the first refusal, 0 for never.
         longest: Seconds at most.
+        complained: Seconds after a complaint, 0 for never.
         clock: Seconds that never go back.
     """
 
     def __init__(
         self, table: SuppressionTable, seal: Seal, first: float, longest: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, complained: float = 0.0,
     ) -> None:  # fmt: skip
+        self.complained_seconds = complained
         self._table = table
         self._seal = seal
         self._first = first
@@ -83,18 +90,18 @@ class Suppressions:
 
     async def kept_back(self, account_id: int, addresses: Mapping[int, str]) -> list[Answer]:
         """Return answers for those recipients, by number, to whom nothing is sent now."""
-        if not self._first or account_id <= 0 or not addresses:
+        if not (self._first or self.complained_seconds) or account_id <= 0 or not addresses:
             return []
         try:
             if await self._is_clean(account_id):
                 return []
             keys = {number: self.key(account_id, address) for number, address in addresses.items()}
-            found = {one.key: one.until for one in await self._table.find(account_id, list(keys.values()))}
+            found = {one.key: one for one in await self._table.find(account_id, list(keys.values()))}
         except Exception as error:  # noqa: BLE001 — mail does not wait for this
             _log.warning("suppressions are not known", error_type=type(error).__qualname__)
             return []
         answers = [
-            Answer(number, Verdict.REFUSED, _reply(found[key]), untried_until=found[key])
+            Answer(number, Verdict.REFUSED, _reply(found[key]), untried_until=found[key].until)
             for number, key in keys.items()
             if key in found
         ]
@@ -115,7 +122,7 @@ class Suppressions:
                 self._clean.pop(account_id, None)
                 SUPPRESSIONS.labels(event="refused").inc(len(refused))
             if taken and not await self._is_clean(account_id):
-                await self._table.lift(account_id, [self.key(account_id, addresses[number]) for number in taken])
+                await self._table.taken(account_id, [self.key(account_id, addresses[number]) for number in taken])
         except Exception as error:  # noqa: BLE001 — what was answered is kept, and is not sent again for this
             _log.warning("a refusal is not remembered", error_type=type(error).__qualname__)
 
@@ -152,8 +159,12 @@ class Suppressions:
         return True
 
 
-def _reply(until: float) -> Reply:
-    when = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M UTC")
+def _reply(found: Suppressed) -> Reply:
+    when = datetime.fromtimestamp(found.until, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if found.complained:
+        return Reply(
+            550, COMPLAINED, f"not sent: the recipient called earlier mail of yours unwanted; sent again after {when}"
+        )
     return Reply(
         550, "5.1.1", f"not tried: its server said lately that there is no such address; tried again after {when}"
     )
