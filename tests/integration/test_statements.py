@@ -37,6 +37,7 @@ REFERENCE_TABLES = {
     "dkim_key",
     "key_check",
     "sts_policy",
+    "server_secret",
     "bounce_key",
 }
 TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING)\s+(?!unnest\b)([a-z_]+)\b(?!\s*\()")

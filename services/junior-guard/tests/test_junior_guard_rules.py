@@ -117,3 +117,11 @@ def test_a_correspondent_is_known_by_the_canonical_form(written: str, form: str 
 def test_any_text_is_an_address_or_none(text: str) -> None:
     form = canonical(text)
     assert form is None or canonical(form) == form or '"' in text or " " in form
+
+
+@pytest.mark.parametrize(
+    "letter", ["\u202e", "\u200b", "\u2066", "\ufeff", "\u00ad", "\u2028", "\u00a0", "\ue000", "\u0085", "\U000e0041"]
+)
+def test_what_nobody_sees_is_in_no_address(letter: str) -> None:
+    assert canonical(f"a{letter}b@else.test") is None
+    assert canonical("zoé@else.test") == "zoé@else.test"

@@ -248,7 +248,6 @@ async def test_rfc7677_app_passwords_are_proved_and_main_passwords_are_not(world
 async def test_rfc5802_9_a_salt_tells_nobody_who_exists(world: Any) -> None:
     await world.create(address="alice@one.test", password=GOOD)
     await world.create(address="bob@one.test", password=GOOD)
-    await world.admin("CreateAppPassword", address="alice@one.test", label="x", protocols=[])
 
     async def salt(login: str) -> tuple[bytes, int]:
         found = await as_ingest(world, "GetScramSalt", accounts_pb2.GetScramSaltRequest(login=login))
@@ -256,9 +255,41 @@ async def test_rfc5802_9_a_salt_tells_nobody_who_exists(world: Any) -> None:
 
     logins = ["alice@one.test", "bob@one.test", "nobody@one.test", "not an address", ""]
     told = [await salt(login) for login in logins]
+    # neither does it change with the first app password
+    first = (await world.admin("CreateAppPassword", address="alice@one.test", label="x", protocols=[])).password
     assert [await salt(login) for login in logins] == told
+    assert (await prove(world, "alice@one.test", first)).account.address == "alice@one.test"
     assert {(len(octets), iterations) for octets, iterations in told} == {(16, 4096)}
     assert len({octets for octets, _ in told}) == len(logins)
+
+
+async def test_other_addresses_of_an_account_have_salts_of_their_own_and_no_proofs(world: Any) -> None:
+    await world.create(address="alice@one.test", password=GOOD)
+    alice = (await world.authenticate(login="alice@one.test", password=GOOD)).account
+    await world.sql(
+        "INSERT INTO address (address, domain_id, account_id) SELECT 'other@one.test', domain_id, account_id FROM account "
+        "WHERE account_id = $1", alice.account_id,
+    )  # fmt: skip
+    password = (await world.admin("CreateAppPassword", address="other@one.test", label="x", protocols=[])).password
+    salts = [
+        (await as_ingest(world, "GetScramSalt", accounts_pb2.GetScramSaltRequest(login=login))).salt
+        for login in ("alice@one.test", "other@one.test")
+    ]
+    assert salts[0] != salts[1]
+    assert (await prove(world, "alice@one.test", password)).account.account_id == alice.account_id
+    await refused(prove(world, "other@one.test", password))
+    assert (await world.authenticate(login="other@one.test", password=password)).account.account_id == alice.account_id
+
+
+async def test_a_client_does_not_ask_for_salts_without_end(world: Any) -> None:
+    async def ask(client: str) -> None:
+        await as_ingest(world, "GetScramSalt", accounts_pb2.GetScramSaltRequest(login="x@one.test", client_ip=client))
+
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        for _ in range(10_000):
+            await ask("192.0.2.66")
+    assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    await ask("192.0.2.67")
 
 
 async def test_guesses_at_proofs_count_with_guesses_at_passwords(world: Any) -> None:

@@ -1,5 +1,6 @@
 """Counting failed logins in a real Redis, and without it."""
 
+import asyncio
 import shutil
 import subprocess
 import tempfile
@@ -56,3 +57,12 @@ async def test_a_window_ends_in_redis(redis_server: tuple[subprocess.Popen[bytes
     time.sleep(1.2)
     assert await windows.take(["k"]) == [1]
     await windows.close()
+
+
+async def test_tries_at_once_are_counted_together(redis_server: tuple[subprocess.Popen[bytes], str]) -> None:
+    _, url = redis_server
+    one, two = RedisWindows(url, 60), RedisWindows(url, 60)
+    await asyncio.gather(*(one.take(["k"]) for _ in range(200)))
+    assert await two.take(["k"]) == [201]
+    for windows in (one, two):
+        await windows.close()

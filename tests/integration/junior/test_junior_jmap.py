@@ -136,6 +136,20 @@ async def test_a_child_asks_and_guardians_say(person: People, family: Family) ->
     assert (await mother.call("GuardedChild/get"))["list"][0]["level"] == 3
 
 
+async def test_absurd_arguments_are_refused_and_nothing_breaks(person: People, family: Family) -> None:
+    mother, child = await person(family.mother), await person(family.child)
+    for level in (0, -1, 5, 1 << 31, 1 << 53, 2.5, "2", None, True):
+        assert await mother.fails("GuardedChild/setLevel", childId=child.id, level=level) == "invalidArguments"
+    for date in ("0000-01-01T00:00:00Z", "9999-12-31T23:59:60Z", "2026-13-01T00:00:00Z", "", 7):
+        given = {"childId": child.id, "address": PAL, "action": "approve", "endsAt": date}
+        assert await mother.fails("Correspondent/say", **given) == "invalidArguments"
+    for text in ("", "x" * 100_000, "a@b\0c", "a@b\r\nBcc: c@d", "\u202ea@b.test"):
+        assert await child.fails("Correspondent/ask", address=text) == "invalidArguments"
+    for limit in (-1, 1 << 53, "1"):
+        assert await mother.fails("GuardAudit/get", childId=child.id, limit=limit) == "invalidArguments"
+    assert await mother.fails("GuardedChild/setLevel", childId="a" * 300, level=2) == "invalidArguments"
+
+
 async def test_nobody_else_hears_or_decides_anything(world: DeliveryWorld, person: People, family: Family) -> None:
     stranger, child = await person((await world.person("x"))[0]), await person(family.child)
     await world.settled(await world.accept(family.child, mail_from=EVE, verdicts=PASSES))

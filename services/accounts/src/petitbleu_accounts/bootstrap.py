@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-from pathlib import Path
+import secrets
 from typing import Final
 
 import grpc.aio
@@ -52,6 +51,7 @@ from petitbleu_kit.rpc import OPERATOR, IdentityInterceptor, Peer, make_server
 SERVICE: Final = "accounts"
 _DRAIN_SECONDS: Final = 6.0
 _HOUR: Final = 3600
+_SECRET_OCTETS = 32
 _log = get_logger(__name__)
 
 ALLOWED: Final = {
@@ -93,11 +93,6 @@ def _windows(settings: Settings, seconds: int) -> RedisWindows | MemoryWindows:
     return RedisWindows(settings.redis_url, seconds) if settings.redis_url else MemoryWindows(seconds)
 
 
-def _salt_secret(identity_key: Path) -> bytes:
-    """Return a secret of a key that no other service has, and that stays: salts of logins that do not exist must not change."""
-    return hmac.digest(identity_key.read_bytes(), b"petitbleu scram salts v1", "sha256")
-
-
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until `stop`, then drain.
 
@@ -121,16 +116,17 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
     directory, accounts, credentials = PostgresDirectory(pool), PostgresAccounts(pool), PostgresCredentials(pool)
     changes, aliases = PostgresChanges(pool, outbox), PostgresAliases(pool, outbox)
+    windows, hourly = (_windows(settings, seconds) for seconds in (settings.login_window_seconds, _HOUR))
+    limits, salts = LoginLimits(settings, windows), PostgresScram(pool)
     passwords, memory, scram = (
         PasswordPool(settings),
         CredentialMemory(settings.remembered),
-        Scram(credentials, PostgresScram(pool), _salt_secret(settings.identity_key)),
+        Scram(credentials, salts, limits, await salts.secret(secrets.token_bytes(_SECRET_OCTETS))),
     )
     await passwords.start()
-    windows, hourly = (_windows(settings, seconds) for seconds in (settings.login_window_seconds, _HOUR))
     creation = Creation(settings, directory, accounts, PostgresCreation(pool, outbox), passwords, store, guard)
-    identities = Identities(PostgresIdentities(pool, outbox))
-    push, sending = (
+    identities, push, sending = (
+        Identities(PostgresIdentities(pool, outbox)),
         PostgresPush(pool, outbox, settings.push_subscriptions_account),
         PostgresPushSending(pool, settings.push_lease_seconds),
     )
@@ -138,7 +134,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         settings, directory, accounts, changes, aliases, credentials, passwords, store, memory, identities, scram
     )
     authentication = Authentication(
-        settings, credentials, accounts, changes, passwords, LoginLimits(settings, windows), memory, signer,
+        settings, credentials, accounts, changes, passwords, limits, memory, signer,
         scram,
     )  # fmt: skip
 

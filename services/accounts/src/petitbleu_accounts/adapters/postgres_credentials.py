@@ -8,8 +8,9 @@ from petitbleu_accounts.adapters.database import Pool
 from petitbleu_mail.scram import Verifier
 
 _LOGIN: Final = """/* reference:accounts.login */
-SELECT c.account_id, c.partition, c.state FROM address a JOIN account c ON c.account_id = a.account_id
+SELECT c.account_id, c.partition, c.state, a.main FROM address a JOIN account c ON c.account_id = a.account_id
 WHERE a.address = $1"""
+_MAIN: Final = "/* reference:accounts.main_address */ SELECT address FROM address WHERE account_id = $1 AND main"
 _CREDENTIAL: Final = """/* hot:accounts.credential */
 SELECT p.password_hash, s.app_password_id, s.protocols, s.last_used_at < now() - interval '1 hour' AS stale,
 s.last_used_at IS NULL AS unused
@@ -50,6 +51,7 @@ class LoginRow(NamedTuple):
     account_id: int
     partition: int
     state: int
+    main: bool
 
 
 class CredentialRow(NamedTuple):
@@ -97,6 +99,10 @@ class PostgresCredentials:
         """The main password's hash as it is now, and whether an app password and a session are still there."""
         row = await self._pool.fetchrow(_STANDING, partition, account_id, app_password_id, session_id)
         return (None, False, False) if row is None else (row["password_hash"], row["app_password"], row["session"])
+
+    async def main_address(self, account_id: int) -> str:
+        """Give the main address of an account, empty for none."""
+        return await self._pool.fetchval(_MAIN, account_id) or ""
 
     async def replace_hash(self, partition: int, account_id: int, old: str, new: str) -> None:
         """Store a hash made with today's parameters, unless the password changed meanwhile."""

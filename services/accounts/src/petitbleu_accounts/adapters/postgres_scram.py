@@ -20,6 +20,10 @@ last_used_at IS NULL OR last_used_at < now() - interval '1 hour' AS stale
 FROM app_password WHERE partition = $1 AND account_id = $2 AND scram_stored_key IS NOT NULL"""
 
 
+_MAKE: Final = """/* reference:accounts.server_secret */ INSERT INTO server_secret (name, value) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET value = server_secret.value RETURNING value"""
+
+
 class Salt(NamedTuple):
     """What an exchange begins with."""
 
@@ -52,6 +56,10 @@ class PostgresScram:
         row = await self._pool.fetchrow(_NEW_SALT, partition, account_id, *proposed)
         assert row is not None  # noqa: S101 — an upsert returns its row
         return Salt(row["salt"], row["iterations"])
+
+    async def secret(self, proposed: bytes) -> bytes:
+        """The secret of salts, which is the proposed one (32 octets) from now on when there was none."""
+        return bytes(await self._pool.fetchval(_MAKE, "scram-salts", proposed))
 
     async def verifiers(self, partition: int, account_id: int) -> list[VerifierRow]:
         """All that an account has."""

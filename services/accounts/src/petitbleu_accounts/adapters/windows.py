@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from petitbleu_kit.logs import get_logger
@@ -16,6 +16,7 @@ _log = get_logger(__name__)
 _MAX_KEYS: Final = 100_000
 _AWAY_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 0.25
+_BUSY_SECONDS: Final = 2.0
 _TAKE: Final = """
 local counts = {}
 for i, key in ipairs(KEYS) do
@@ -68,9 +69,12 @@ class RedisWindows:
     def __init__(self, url: str, seconds: int) -> None:
         self._seconds = seconds
         self._memory = MemoryWindows(seconds)
-        self._redis: Redis = Redis.from_url(
-            url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_ANSWER_SECONDS, max_connections=16
-        )
+        # who finds all connections in use waits for one: that Redis is away must not be what many tries at once look like
+        pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+            url, max_connections=16, timeout=_BUSY_SECONDS, socket_timeout=_ANSWER_SECONDS,
+            socket_connect_timeout=_ANSWER_SECONDS,
+        )  # fmt: skip
+        self._redis: Redis = Redis.from_pool(pool)
         self._away_until = 0.0
 
     async def _eval(self, script: str, keys: Sequence[str]) -> Any | None:

@@ -59,7 +59,7 @@ class AuthenticationApi(accounts_pb2_grpc.AuthenticationServiceServicer):
         self, request: accounts_pb2.GetScramSaltRequest, _context: Any
     ) -> accounts_pb2.GetScramSaltResponse:
         """Say what an exchange begins with."""
-        salt, iterations = await self._scram.salt(request.login)
+        salt, iterations = await self._scram.salt(request.login, request.client_ip)
         return accounts_pb2.GetScramSaltResponse(salt=salt, iterations=iterations)
 
     @answered

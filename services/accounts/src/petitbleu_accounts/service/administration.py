@@ -241,6 +241,8 @@ class Administration:
             digest,
             label,
             sorted(set(protocols)),
-            await self._scram.verifier(key.partition, key.account_id, password),
+            await self._scram.verifier(
+                key.partition, key.account_id, await self._credentials.main_address(key.account_id), password
+            ),
         )
         return password, app_password_id

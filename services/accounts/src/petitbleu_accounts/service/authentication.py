@@ -30,7 +30,7 @@ from petitbleu_kit.logs import security_logger
 
 _checked = Counter("petitbleu_accounts_logins_total", "Credentials checked", ["kind", "outcome"])
 # Read with the account so that an unknown login asks the same of the database as a known one.
-_NOBODY: Final = LoginRow(0, 0, State.CLOSING)
+_NOBODY: Final = LoginRow(0, 0, State.CLOSING, main=False)
 _NO_DIGEST: Final = b""
 # A session's last use is written down once in so many seconds.
 _TOUCH_SECONDS: Final = 600.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
+from typing import Final
 
 from prometheus_client import Counter
 
@@ -13,6 +14,9 @@ from petitbleu_accounts.errors import limited
 from petitbleu_accounts.ports import Windows
 
 _limited = Counter("petitbleu_accounts_logins_limited_total", "Logins refused because of earlier failures", ["by"])
+
+
+_LOOK_UPS: Final = 10
 
 
 def _network(client_ip: str) -> str:
@@ -67,6 +71,21 @@ class LoginLimits:
                 _limited.labels(by=what).inc()
                 raise limited()
         return names
+
+    async def look_up(self, client_ip: str) -> None:
+        """Count a question that any stranger may ask: ten for each try that may fail, by client address.
+
+        Raises:
+            AccountsError: LIMITED when there were too many.
+        """
+        network = _network(client_ip)
+        if not network:
+            return
+        key = f"petitbleu:lookup:i:{hashlib.sha256(network.encode()).hexdigest()[:32]}"
+        (count,) = await self._windows.take([key])
+        if count > self._per_ip * _LOOK_UPS:
+            _limited.labels(by="look-up").inc()
+            raise limited()
 
     async def give_back(self, taken: Sequence[str]) -> None:
         """Uncount a try that was right, or that was not checked."""

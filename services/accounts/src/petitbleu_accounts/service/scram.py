@@ -1,16 +1,19 @@
-"""SCRAM-SHA-256 (RFC 5802, RFC 7677), for app passwords only: a verifier of a human's password is the hash that a thief cracks."""
+"""SCRAM-SHA-256 (RFC 5802, RFC 7677), for app passwords only: a verifier of a human's password is the hash that a thief cracks.
+
+The login is an account's main address; by another one an app password is good in every other way.
+"""
 
 from __future__ import annotations
 
 import hmac
-import secrets
 from typing import Final, NamedTuple
 
-from petitbleu_accounts.adapters.postgres_credentials import PostgresCredentials
+from petitbleu_accounts.adapters.postgres_credentials import LoginRow, PostgresCredentials
 from petitbleu_accounts.adapters.postgres_scram import PostgresScram, Salt, VerifierRow
 from petitbleu_accounts.domain.addresses import wanted
 from petitbleu_accounts.domain.people import State
 from petitbleu_accounts.errors import wrong_credential
+from petitbleu_accounts.service.limits import LoginLimits
 from petitbleu_mail.scram import ITERATIONS, SALT_OCTETS, Verifier, proves, server_signature, verifier_of
 
 # Checked where there is nothing to check, so that it costs the same
@@ -31,26 +34,42 @@ class Scram:
     Args:
         credentials: Logins.
         rows: What is kept.
-        secret: Makes the salts of those who have none.
+        limits: Of look-ups by one client.
+        secret: Makes salts: the same for a login before and after it has a verifier, and whether it exists or not.
     """
 
-    def __init__(self, credentials: PostgresCredentials, rows: PostgresScram, secret: bytes) -> None:
+    def __init__(
+        self, credentials: PostgresCredentials, rows: PostgresScram, limits: LoginLimits, secret: bytes
+    ) -> None:
         self._credentials = credentials
         self._rows = rows
+        self._limits = limits
         self._secret = secret
 
-    async def salt(self, login: str) -> Salt:
-        """Return what an exchange begins with; for whoever has no verifier, what is always the same for that login (RFC 5802 §9)."""
+    def _made(self, login: str) -> Salt:
         address = _address(login)
-        found = await self._credentials.login(address)
-        partition, account_id = (found.partition, found.account_id) if found is not None else (0, 0)
-        made = hmac.digest(self._secret, address.encode() or login[:320].encode("utf-8", "replace"), "sha256")
-        return await self._rows.salt(partition, account_id) or Salt(made[:SALT_OCTETS], ITERATIONS)
+        seed = address.encode() or login[:320].encode("utf-8", "replace")
+        return Salt(hmac.digest(self._secret, seed, "sha256")[:SALT_OCTETS], ITERATIONS)
 
-    async def verifier(self, partition: int, account_id: int, password: str) -> Verifier:
-        """Return what to keep of a new app password."""
-        proposed = Salt(secrets.token_bytes(SALT_OCTETS), ITERATIONS)
-        salt = await self._rows.salt_for_ever(partition, account_id, proposed)
+    async def _main(self, login: str) -> LoginRow | None:
+        """Return the account of which a login is the main address: one salt for several addresses would say that they are one person's."""
+        found = await self._credentials.login(_address(login))
+        return found if found is not None and found.main else None
+
+    async def salt(self, login: str, client_ip: str = "") -> Salt:
+        """Return what an exchange begins with; whether a login exists or has a verifier makes no difference (RFC 5802 §9).
+
+        Raises:
+            AccountsError: LIMITED when a client asked too much.
+        """
+        await self._limits.look_up(client_ip)
+        found = await self._main(login)
+        partition, account_id = (found.partition, found.account_id) if found is not None else (0, 0)
+        return await self._rows.salt(partition, account_id) or self._made(login)
+
+    async def verifier(self, partition: int, account_id: int, address: str, password: str) -> Verifier:
+        """Return what to keep of a new app password of an account with this main address."""
+        salt = await self._rows.salt_for_ever(partition, account_id, self._made(address))
         return verifier_of(password, salt.salt, salt.iterations)
 
     async def check(self, login: str, message: bytes, proof: bytes, protocol: str) -> Proved:
@@ -59,7 +78,7 @@ class Scram:
         Raises:
             AccountsError: WRONG_CREDENTIAL.
         """
-        found = await self._credentials.login(_address(login))
+        found = await self._main(login)
         partition, account_id = (found.partition, found.account_id) if found is not None else (0, 0)
         proved: VerifierRow | None = None
         for row in [_NOBODY, *await self._rows.verifiers(partition, account_id)]:

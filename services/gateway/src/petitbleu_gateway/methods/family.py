@@ -9,10 +9,11 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import wraps
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
 import grpc
 import grpc.aio
+from msgspec import Meta
 
 from petitbleu.junior_guard.v1 import family_pb2 as pb
 from petitbleu_gateway.domain.email_view import utc_date
@@ -60,7 +61,7 @@ class ChildArguments(AccountArguments, kw_only=True):
 class LevelSet(ChildArguments, kw_only=True):
     """Arguments of GuardedChild/setLevel."""
 
-    level: int
+    level: Annotated[int, Meta(ge=1, le=4)]
 
 
 class SenderDecision(ChildArguments, kw_only=True):

@@ -32,9 +32,9 @@ class GrpcLogins:
         """Check a bearer session."""
         return await self._ask(accounts_pb2.AuthenticateRequest(bearer=token, protocol=PROTOCOL, client_ip=client))
 
-    async def scram_salt(self, login: str) -> tuple[bytes, int]:
+    async def scram_salt(self, login: str, client: str) -> tuple[bytes, int]:
         """Ask what a SCRAM exchange begins with."""
-        request = accounts_pb2.GetScramSaltRequest(login=login)
+        request = accounts_pb2.GetScramSaltRequest(login=login, client_ip=client)
         try:
             answer = await self._peer.call(self._stub.GetScramSalt, request, timeout=self._seconds)
         except grpc.aio.AioRpcError as error:

@@ -38,7 +38,7 @@ class Logins(Protocol):
         """By a bearer session."""
         ...
 
-    async def scram_salt(self, login: str) -> tuple[bytes, int]:
+    async def scram_salt(self, login: str, client: str) -> tuple[bytes, int]:
         """Return salt and iterations that a SCRAM exchange begins with, whoever it is."""
         ...
 

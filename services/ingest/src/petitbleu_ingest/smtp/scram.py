@@ -62,7 +62,7 @@ class ScramExchange:
         talked_out = not bound and first.knows_binding and bool(self._end_point)
         if wrong_binding or talked_out:
             raise WrongCredentialError
-        salt, iterations = await self._logins.scram_salt(first.login)
+        salt, iterations = await self._logins.scram_salt(first.login, self._client)
         self._first = first
         self._challenge = scram.server_first(first, self._nonce, salt, iterations)
         return base64.b64encode(self._challenge.encode())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum, StrEnum
 from typing import Final
+from unicodedata import category
 
 import msgspec
 
@@ -58,6 +59,7 @@ class Reason(StrEnum):
     EXPIRED = "expired"
 
 
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 UNANNOUNCED: Final = frozenset({Reason.NULL_SENDER, Reason.NO_FROM, Reason.JUNK, Reason.DMARC_FAILED, Reason.REFUSED})
 """What is held without a word to anybody: guardians see a number."""
 
@@ -102,11 +104,15 @@ class Knowledge(msgspec.Struct, frozen=True):
 
 
 def canonical(address: str) -> str | None:
-    """Return the form under which a correspondent is known, or None for what is no address."""
+    """Return the form under which a correspondent is known, or None for what is no address.
+
+    One with characters that are not seen, or that turn what is seen around (UTS 39 §3, RFC 8264 §9.6), is none: guardians decide by what they see.
+    """
     try:
-        return parse_mailbox(address, max_local=MAX_REVERSE_LOCAL).canonical().address
+        found = parse_mailbox(address, max_local=MAX_REVERSE_LOCAL).canonical().address
     except AddressError:
         return None
+    return found if found.isascii() or not any(category(letter) in _UNSEEN for letter in found) else None
 
 
 def judge(item: Item, known: Knowledge, sender: str | None) -> tuple[Verdict, Reason]:
