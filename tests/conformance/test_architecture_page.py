@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 STEPS = (
     "connect", "commands", "recipient", "directory", "room", "data", "judge", "wishes", "scan", "large-body", "batch", "accept", "seal", "outbox", "event", "round",
     "guard", "rules", "senders", "parse", "file", "settle", "queued-key", "submit", "held", "pack", "read", "list", "log-in", "change", "index", "search", "share", "undo", "render",
-    "way-out", "enter", "send", "next", "source", "tls-report", "tell", "notice", "push", "web-push", "egress", "fairness", "sign", "keys", "domain", "policy", "submission", "permit",
+    "way-out", "enter", "send", "next", "source", "tls-report", "tell", "notice", "returned", "abuse", "push", "web-push", "egress", "fairness", "sign", "keys", "domain", "policy", "submission", "permit",
 )  # fmt: skip
 ROW = re.compile(r"^\| (?P<step>[a-z-]+) \| [^|]+ \| `(?P<module>[^`]+)` \| `(?P<test>[^`]+)` \|$", re.MULTILINE)
 ROWS = {found["step"]: found for found in ROW.finditer((ROOT / "docs" / "architecture.md").read_text())}

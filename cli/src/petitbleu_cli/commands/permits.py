@@ -13,7 +13,7 @@ from petitbleu_cli.failure import Failure
 from petitbleu_cli.office import Office
 from petitbleu_cli.options import Commands, count, limit_of
 
-_COLUMNS = ["who", "id", "hour", "day", "suspended", "changed"]
+_COLUMNS = ["who", "id", "hour", "day", "suspended", "slowed", "changed"]
 
 
 def _stub(office: Office) -> permits_pb2_grpc.PermitTermsServiceAsyncStub:
@@ -45,7 +45,7 @@ def _row(terms: pb.PermitTerms) -> dict[str, Any]:
     return {
         "who": "tenant" if terms.scope == pb.TERMS_SCOPE_TENANT else "account", "id": terms.subject_id,
         "hour": terms.hour if terms.HasField("hour") else None, "day": terms.day if terms.HasField("day") else None,
-        "suspended": terms.suspended, "changed": changed if terms.changed_ms else None,
+        "suspended": terms.suspended, "slowed": terms.slowed, "changed": changed if terms.changed_ms else None,
     }  # fmt: skip
 
 
@@ -56,7 +56,8 @@ def _limit(most: int | None) -> str:
 def _answer(office: Office, terms: pb.PermitTerms) -> None:
     row = _row(terms)
     line = f"{row['who']} {row['id']}: in an hour {_limit(row['hour'])}, in a day {_limit(row['day'])}"
-    office.answer(row, [line + ("; sending is suspended" if terms.suspended else "")])
+    held = "; sending is suspended" if terms.suspended else "; sending is slowed" if terms.slowed else ""
+    office.answer(row, [line + held])
 
 
 async def _show(office: Office, options: Namespace) -> None:
@@ -85,6 +86,19 @@ async def _list(office: Office, options: Namespace) -> None:
     office.table([_row(one) for one in found.terms], _COLUMNS)
 
 
+async def _history(office: Office, options: Namespace) -> None:
+    account_id = await account_named(office, options.who)
+    request = pb.ListMeasuresRequest(account_id=account_id, limit=min(options.limit, 1_000))
+    found = await office.call("delivery", _stub(office).ListMeasures, request)
+    office.table([_measure(one) for one in found.measures], ["at", "done", "signs", "figures"])
+
+
+def _measure(one: pb.Measure) -> dict[str, Any]:
+    at = datetime.fromtimestamp(one.at_ms / 1000, UTC).isoformat(timespec="seconds")
+    done = pb.MeasureStage.Name(one.stage).removeprefix("MEASURE_STAGE_").lower()
+    return {"at": at, "done": done, "signs": ", ".join(one.signs), "figures": one.figures}
+
+
 def _add_subject(parser: ArgumentParser) -> None:
     parser.add_argument("who", nargs="?", default="", help="an account: its address or its id")
     parser.add_argument("--tenant", type=int, default=0, help="id of a tenant: all its accounts together")
@@ -101,4 +115,7 @@ def add_to(commands: Commands) -> None:
     setting.add_argument("--hour", type=limit_of, help="most recipients in an hour, or none")
     setting.add_argument("--day", type=limit_of, help="most recipients in a day, or none")
     _add_subject(permits.add("suspend", "take no more mail from them to be sent", _suspend))
-    _add_subject(permits.add("lift", "let those who are suspended send again", _lift))
+    _add_subject(permits.add("lift", "let those who are suspended or slowed send again", _lift))
+    history = permits.add("history", "list what was done about an account because of what it sent, and why", _history)
+    history.add_argument("who", help="an account: its address or its id")
+    history.add_argument("--limit", type=count, default=100)

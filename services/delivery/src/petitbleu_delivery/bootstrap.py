@@ -17,6 +17,7 @@ from petitbleu.delivery.v1 import delivery_pb2_grpc
 from petitbleu_delivery.adapters.accounts import AccountsDirectory
 from petitbleu_delivery.adapters.guard import JuniorGuard
 from petitbleu_delivery.adapters.store import StoreFiling
+from petitbleu_delivery.bootstrap_abuse import AbuseParts
 from petitbleu_delivery.bootstrap_bounces import open_bounces
 from petitbleu_delivery.bootstrap_domains import open_domains
 from petitbleu_delivery.bootstrap_inbound import InboundParts
@@ -238,7 +239,8 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     router = Router(directory, cache)
     filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
     guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
-    bounces = await open_bounces(opened, submissions.outbox, submissions.news)
+    abuse = AbuseParts(opened, submitters, router)
+    bounces = await open_bounces(opened, submissions.outbox, submissions.news, abuse.watch)
     outbound = Outbound(opened, submitters, router, filing, guard, transport, domains.keys, submissions.news, bounces)
     await outbound.open()
     rounds = Rounds(
@@ -281,7 +283,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     consuming = asyncio.create_task(consumer.run())
     async with background(
         forever("delivery.news", 1.0, news.watch), forever("delivery.rules", 3600.0, scripts.upkeep), *domains.work(),
-        *submissions.tasks(), *permits.tasks(), *bounces.tasks(), *outbound.work(),
+        *submissions.tasks(), *permits.tasks(), *bounces.tasks(), *abuse.tasks(), *outbound.work(),
         *tls_reports.work(),
         *sources_work(sources),
     ):  # fmt: skip

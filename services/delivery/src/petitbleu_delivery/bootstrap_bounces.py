@@ -16,6 +16,7 @@ from petitbleu_delivery.adapters.suppression_rows import SuppressionRows
 from petitbleu_delivery.domain.seal import Seal, SealError
 from petitbleu_delivery.grpc_suppressions import SuppressionServicer
 from petitbleu_delivery.ports import SubmissionNews
+from petitbleu_delivery.service.abuse.watch import Watch
 from petitbleu_delivery.service.bounces.complaints import Complaints
 from petitbleu_delivery.service.bounces.hearing import Hearing
 from petitbleu_delivery.service.bounces.returned import ReturnedMail
@@ -35,10 +36,12 @@ class BounceParts:
         suppressions: Which addresses are not written to.
         tokens: What the envelope sender of what leaves carries.
         returned: What is known of mail that comes back.
+        watch: Counts and judges what accounts send.
     """
 
-    def __init__(self, opened: Backends, outbox: Outbox, news: SubmissionNews) -> None:
+    def __init__(self, opened: Backends, outbox: Outbox, news: SubmissionNews, watch: Watch) -> None:
         settings = opened.settings
+        self.watch = watch
         key = read_key(settings.key_file())
         self.tokens = BounceTokens(
             BounceKeyRows(opened.pool, Seal(key, "bounce tokens")), settings.bounce_tokens, settings.bounce_token_days,
@@ -51,10 +54,10 @@ class BounceParts:
         )  # fmt: skip
         mail = AcceptedMail(opened.store, settings.delivery_commit_seconds)
         self._returned_rows = ReturnedRows(opened.pool, outbox)
-        hearing = Hearing(mail, self._returned_rows, news, self.suppressions)
+        hearing = Hearing(mail, self._returned_rows, news, self.suppressions, watch.look)
         complaints = Complaints(
             mail, self._returned_rows, self.tokens, self.suppressions, settings.feedback_addresses.split(","),
-            settings.own_name,
+            settings.own_name, watch.look,
         )  # fmt: skip
         self.returned = ReturnedMail(self.tokens, mail, hearing, complaints)
 
@@ -73,13 +76,13 @@ class BounceParts:
         ]
 
 
-async def open_bounces(opened: Backends, outbox: Outbox, news: SubmissionNews) -> BounceParts:
+async def open_bounces(opened: Backends, outbox: Outbox, news: SubmissionNews, watch: Watch) -> BounceParts:
     """Wire it; the secrets of tokens are read, and the first is made.
 
     Raises:
         StartupError: they are sealed under another key.
     """
-    parts = BounceParts(opened, outbox, news)
+    parts = BounceParts(opened, outbox, news, watch)
     try:
         await parts.tokens.upkeep()
     except SealError:

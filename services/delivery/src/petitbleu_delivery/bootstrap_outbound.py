@@ -165,8 +165,9 @@ class Outbound:
             way_out,
             bounces.suppressions,
             bounces.tokens,
+            bounces.watch,
         )
-        self.entering = Entering(self.rows, self.sender, way_out, self.presence)
+        self.entering = Entering(self.rows, self.sender, way_out, self.presence, bounces.watch)
 
     async def open(self) -> None:
         """Say that this process is there."""

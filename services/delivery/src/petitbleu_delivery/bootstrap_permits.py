@@ -8,6 +8,7 @@ import asyncpg
 import grpc.aio
 
 from petitbleu.delivery.v1 import permits_pb2_grpc
+from petitbleu_delivery.adapters.conduct_rows import ConductRows
 from petitbleu_delivery.adapters.permit_rows import PostgresPermits
 from petitbleu_delivery.adapters.permit_terms_rows import PermitTermsRows
 from petitbleu_delivery.config import DeliverySettings
@@ -30,13 +31,16 @@ class PermitParts:
             settings.permit_account_hour, settings.permit_account_day,
             settings.permit_tenant_hour, settings.permit_tenant_day,
         )  # fmt: skip
-        self.permits = Permits(PostgresPermits(pool), OnePlan(limits))
+        self.permits = Permits(PostgresPermits(pool), OnePlan(limits), settings.abuse_slow_hour)
         self._terms = PermitTermsRows(pool)
+        self._conduct = ConductRows(pool)
 
     def serve(self, server: grpc.aio.Server) -> None:
         """Answer ingest and the operator."""
         permits_pb2_grpc.add_PermitServiceServicer_to_server(PermitServicer(self.permits), server)
-        permits_pb2_grpc.add_PermitTermsServiceServicer_to_server(PermitTermsServicer(self._terms), server)
+        permits_pb2_grpc.add_PermitTermsServiceServicer_to_server(
+            PermitTermsServicer(self._terms, self._conduct), server
+        )
 
     def tasks(self) -> list[Awaitable[None]]:
         """Return what runs beside."""

@@ -156,6 +156,24 @@ class DeliverySettings(ServiceSettings):
     complaint_seconds: float = Field(
         365 * 86_400.0, ge=0, description="Seconds for which an account does not write to somebody who complained of its mail; 0: nobody is kept back for it."
     )  # fmt: skip
+    abuse_fresh: int = Field(
+        500, ge=0, description="An account with more recipients in a day to whom it never wrote, and more than `abuse_fresh_factor` times its busiest of 30 days, is slowed; 0: never.",
+    )  # fmt: skip
+    abuse_fresh_factor: float = Field(5.0, ge=1, description="See `abuse_fresh`.")
+    abuse_bounces: int = Field(
+        30, ge=0, description="So many recipients in seven days who do not exist, and `abuse_bounce_rate` of all, speak against an account; 0: never.",
+    )  # fmt: skip
+    abuse_bounce_rate: float = Field(0.15, ge=0, le=1, description="See `abuse_bounces`.")
+    abuse_complaints: int = Field(
+        3, ge=0, description="So many complaints in seven days, and `abuse_complaint_rate` of all recipients, speak against an account; 0: never.",
+    )  # fmt: skip
+    abuse_complaint_rate: float = Field(0.003, ge=0, le=1, description="See `abuse_complaints`.")
+    abuse_spam: int = Field(
+        10, ge=0, description="So many messages in seven days to which a scanner gave `abuse_spam_points` speak against an account; 0: never.",
+    )  # fmt: skip
+    abuse_spam_points: float = Field(6.0, ge=0, description="See `abuse_spam`; 6 is where rspamd adds a header.")
+    abuse_slow_seconds: float = Field(86_400.0, gt=0, description="For so long an account is slowed.")
+    abuse_slow_hour: int = Field(50, ge=1, description="Most recipients in an hour of an account that is slowed.")
     suppression_first_seconds: float = Field(
         3600.0,
         ge=0,

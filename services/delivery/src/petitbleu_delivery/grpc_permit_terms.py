@@ -9,11 +9,16 @@ import grpc.aio
 
 from petitbleu.delivery.v1 import permits_pb2 as pb
 from petitbleu.delivery.v1 import permits_pb2_grpc
+from petitbleu_delivery.adapters.conduct_rows import ConductRows
 from petitbleu_delivery.adapters.permit_terms_rows import PermitTermsRows
+from petitbleu_delivery.domain.conduct import Stage
 from petitbleu_delivery.domain.permit_terms import Scope, Terms
 from petitbleu_kit.rpc import OPERATOR
 
 ALLOWED_PERMIT_TERMS: Final = {"/petitbleu.delivery.v1.PermitTermsService/": frozenset({OPERATOR})}
+_STAGES: Final = {
+    Stage.FREE: pb.MEASURE_STAGE_LIFTED, Stage.SLOWED: pb.MEASURE_STAGE_SLOWED, Stage.SUSPENDED: pb.MEASURE_STAGE_SUSPENDED,
+}  # fmt: skip
 _MOST: Final = 10_000
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Named = pb.GetTermsRequest | pb.SetTermsRequest | pb.SuspendRequest
@@ -22,7 +27,7 @@ _Named = pb.GetTermsRequest | pb.SetTermsRequest | pb.SuspendRequest
 def _told(scope: Scope, subject_id: int, terms: Terms, changed_at: float = 0.0) -> pb.PermitTerms:
     return pb.PermitTerms(
         scope=pb.TermsScope.ValueType(scope.value), subject_id=subject_id, hour=terms.hour, day=terms.day,
-        suspended=terms.suspended, changed_ms=int(changed_at * 1000),
+        suspended=terms.suspended, slowed=terms.slowed, changed_ms=int(changed_at * 1000),
     )  # fmt: skip
 
 
@@ -39,8 +44,9 @@ async def _subject(request: _Named, context: _Context) -> tuple[Scope, int]:
 class PermitTermsServicer(permits_pb2_grpc.PermitTermsServiceServicer):
     """Answers the operator."""
 
-    def __init__(self, rows: PermitTermsRows) -> None:
+    def __init__(self, rows: PermitTermsRows, conduct: ConductRows) -> None:
         self._rows = rows
+        self._conduct = conduct
 
     async def GetTerms(self, request: pb.GetTermsRequest, context: _Context) -> pb.GetTermsResponse:
         """Give what is said of somebody."""
@@ -61,6 +67,8 @@ class PermitTermsServicer(permits_pb2_grpc.PermitTermsServiceServicer):
     async def Suspend(self, request: pb.SuspendRequest, context: _Context) -> pb.SuspendResponse:
         """Let somebody send nothing, or again."""
         scope, subject_id = await _subject(request, context)
+        if scope is Scope.ACCOUNT and not request.suspended:
+            await self._conduct.forgive(subject_id)
         terms = await self._rows.suspend(scope, subject_id, suspended=request.suspended)
         return pb.SuspendResponse(terms=_told(scope, subject_id, terms))
 
@@ -70,3 +78,17 @@ class PermitTermsServicer(permits_pb2_grpc.PermitTermsServiceServicer):
         return pb.ListTermsResponse(
             terms=[_told(one.scope, one.subject_id, one.terms, one.changed_at) for one in found]
         )  # fmt: skip
+
+    async def ListMeasures(self, request: pb.ListMeasuresRequest, context: _Context) -> pb.ListMeasuresResponse:
+        """Give what was done about an account."""
+        if request.account_id <= 0:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "an account is to be named")
+        found = await self._conduct.history(request.account_id, min(max(request.limit, 0) or 100, 1000))
+        return pb.ListMeasuresResponse(
+            measures=[
+                pb.Measure(
+                    stage=_STAGES[one.stage], signs=one.signs, figures=one.figures, at_ms=int(one.logged_at * 1000)
+                )
+                for one in found
+            ]
+        )

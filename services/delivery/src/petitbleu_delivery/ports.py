@@ -66,12 +66,13 @@ class Returned(Protocol):
 
 
 class Submitter(NamedTuple):
-    """Somebody of ours who sends: whether a child, the preferred language (BCP 47), and whether the account is disabled or being closed."""
+    """Somebody of ours who sends: whether a child, the preferred language (BCP 47), whether the account is disabled or being closed, its address."""
 
     account_id: int
     guarded: bool
     language: str
     stopped: bool = False
+    address: str = ""
 
 
 class SubmitterDirectory(Protocol):

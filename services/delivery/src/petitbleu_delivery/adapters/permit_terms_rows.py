@@ -16,22 +16,24 @@ if TYPE_CHECKING:
         "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
     )
 
-READ: Final = """/* hot:delivery.permit_terms */ SELECT hour, day, suspended FROM permit_terms
+READ: Final = """/* hot:delivery.permit_terms */ SELECT hour, day, suspended, coalesce(slowed_until > now(), false) AS slowed FROM permit_terms
 WHERE partition = $1 AND scope = $2 AND subject_id = $3"""
-READ_ALL: Final = """/* hot:delivery.permit_terms_all */ SELECT t.scope, t.subject_id, t.hour, t.day, t.suspended FROM permit_terms t
+READ_ALL: Final = """/* hot:delivery.permit_terms_all */ SELECT t.scope, t.subject_id, t.hour, t.day, t.suspended,
+    coalesce(t.slowed_until > now(), false) AS slowed FROM permit_terms t
 JOIN unnest($1::smallint[], $2::smallint[], $3::bigint[]) AS g (partition, scope, subject_id)
     ON t.partition = g.partition AND t.scope = g.scope AND t.subject_id = g.subject_id
 WHERE t.partition = ANY($1::smallint[])"""
 LIMIT: Final = """/* hot:delivery.permit_terms_limit */ INSERT INTO permit_terms AS t (partition, scope, subject_id, hour, day)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (partition, scope, subject_id) DO UPDATE SET hour = $4, day = $5, changed_at = now() WHERE t.partition = $1
-RETURNING hour, day, suspended"""
+RETURNING hour, day, suspended, coalesce(slowed_until > now(), false) AS slowed"""
 SUSPEND: Final = """/* hot:delivery.permit_terms_suspend */ INSERT INTO permit_terms AS t (partition, scope, subject_id, suspended)
 VALUES ($1, $2, $3, $4)
 ON CONFLICT (partition, scope, subject_id) DO UPDATE SET suspended = $4, changed_at = now() WHERE t.partition = $1
-RETURNING hour, day, suspended"""
-LIST: Final = """/* cold:delivery.permit_terms_list */ SELECT scope, subject_id, hour, day, suspended, changed_at FROM permit_terms
-WHERE hour IS NOT NULL OR day IS NOT NULL OR suspended ORDER BY changed_at DESC LIMIT $1"""
+RETURNING hour, day, suspended, coalesce(slowed_until > now(), false) AS slowed"""
+LIST: Final = """/* cold:delivery.permit_terms_list */ SELECT scope, subject_id, hour, day, suspended, changed_at,
+    coalesce(slowed_until > now(), false) AS slowed FROM permit_terms
+WHERE hour IS NOT NULL OR day IS NOT NULL OR suspended OR slowed_until > now() ORDER BY changed_at DESC LIMIT $1"""
 
 
 class Said(NamedTuple):
@@ -44,7 +46,7 @@ class Said(NamedTuple):
 
 
 def _terms(row: asyncpg.Record | None) -> Terms:
-    return NO_TERMS if row is None else Terms(row["hour"], row["day"], row["suspended"])
+    return NO_TERMS if row is None else Terms(row["hour"], row["day"], row["suspended"], row["slowed"])
 
 
 async def terms_of_all(executor: Executor, subjects: Iterable[tuple[Scope, int]]) -> dict[tuple[Scope, int], Terms]:

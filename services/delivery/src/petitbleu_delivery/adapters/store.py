@@ -67,7 +67,7 @@ class StoreFiling:
                 verdicts.envelope_authenticated or found.origin == accept_pb2.ORIGIN_SUBMITTED,
                 late_results=verdicts.late_results, origin=found.origin, submitter_id=found.submitter_account_id,
                 submitter_tenant_id=found.submitter_tenant_id, received_at=found.received_at_ms / 1000,
-                dmarc_failed=verdicts.dmarc == accept_pb2.VERDICT_FAIL,
+                dmarc_failed=verdicts.dmarc == accept_pb2.VERDICT_FAIL, spam_score=verdicts.spam_score,
                 junk_recipients=frozenset(verdicts.junk_recipients),
             )  # fmt: skip
             recipients += [

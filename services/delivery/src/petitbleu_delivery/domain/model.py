@@ -84,6 +84,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """Unix seconds of acceptance."""
     dmarc_failed: bool = False
     """Whether the DMARC check of its author failed."""
+    spam_score: int = 0
+    """What scanners gave it, in hundredths of points."""
     junk_recipients: frozenset[int] = frozenset()
     """Numbers of the recipients for whom it belongs in Junk where `junk` does not say so for all."""
 

@@ -29,20 +29,28 @@ class Terms(NamedTuple):
         hour: The most recipients in an hour, 0 without limit; None: what the plan says.
         day: The same in a day.
         suspended: Nothing may be sent.
+        slowed: Few recipients an hour (ADR 43).
     """
 
     hour: int | None = None
     day: int | None = None
     suspended: bool = False
+    slowed: bool = False
 
 
 NO_TERMS: Final = Terms()
 
 
-def under(plan: Limits, account: Terms, tenant: Terms) -> Limits:
-    """Return the limits that hold: an operator's word goes before the plan's, each by itself."""
+def under(plan: Limits, account: Terms, tenant: Terms, slow_hour: int = 0) -> Limits:
+    """Return the limits that hold: an operator's word goes before the plan's, each by itself.
+
+    `slow_hour` is the most in an hour of an account that is slowed, whatever else is said of it; 0: it is not.
+    """
+    hour = plan.account_hour if account.hour is None else account.hour
+    if account.slowed and slow_hour:
+        hour = min(hour or slow_hour, slow_hour)
     return Limits(
-        plan.account_hour if account.hour is None else account.hour,
+        hour,
         plan.account_day if account.day is None else account.day,
         plan.tenant_hour if tenant.hour is None else tenant.hour,
         plan.tenant_day if tenant.day is None else tenant.day,

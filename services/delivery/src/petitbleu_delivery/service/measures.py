@@ -34,6 +34,7 @@ RETURNED = Counter(
 )
 BOUNCES = Counter("petitbleu_delivery_bounces_total", "Bounces of what we sent, by what was learnt of them", ["result"])
 COMPLAINTS = Counter("petitbleu_delivery_complaints_total", "Feedback reports, by what was learnt of them", ["result"])
+ABUSE = Counter("petitbleu_delivery_abuse_total", "Accounts whose sending was held back", ["stage"])
 SUPPRESSIONS = Counter(
     "petitbleu_delivery_suppressions_total",
     "Recipients that their server refused for good, and those kept back for it",

@@ -103,9 +103,11 @@ class Permits:
     Args:
         table: Where the counts are.
         plans: What plans allow; an operator's terms go before.
+        slow_hour: Most recipients in an hour of an account that is slowed.
     """
 
-    def __init__(self, table: PermitTable, plans: Plans) -> None:
+    def __init__(self, table: PermitTable, plans: Plans, slow_hour: int = 0) -> None:
+        self._slow_hour = slow_hour
         self._table = table
         self._plans = plans
 
@@ -130,7 +132,7 @@ class Permits:
                 return 0
             if book.account_terms.suspended or book.tenant_terms.suspended:
                 raise SuspendedError
-            limits = under(plan, book.account_terms, book.tenant_terms)
+            limits = under(plan, book.account_terms, book.tenant_terms, self._slow_hour)
             wait = book.account.wait(limits.account_hour, limits.account_day, recipients, at_ms)
             shares = [book.share, *book.others]
             tenant = Tallied(

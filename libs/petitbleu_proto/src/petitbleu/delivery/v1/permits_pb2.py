@@ -24,39 +24,47 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#petitbleu/delivery/v1/permits.proto\x12\x15petitbleu.delivery.v1\"W\n\rPermitRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x12\n\nrecipients\x18\x03 \x01(\x05\x12\x0b\n\x03key\x18\x04 \x01(\x0c\"@\n\x0ePermitResponse\x12\x1b\n\x13retry_after_seconds\x18\x01 \x01(\x03\x12\x11\n\tsuspended\x18\x02 \x01(\x08\"\xb0\x01\n\x0bPermitTerms\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\x12\x11\n\x04hour\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03\x64\x61y\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\tsuspended\x18\x05 \x01(\x08\x12\x12\n\nchanged_ms\x18\x06 \x01(\x03\x42\x07\n\x05_hourB\x06\n\x04_day\"W\n\x0fGetTermsRequest\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\"E\n\x10GetTermsResponse\x12\x31\n\x05terms\x18\x01 \x01(\x0b\x32\".petitbleu.delivery.v1.PermitTerms\"\x8d\x01\n\x0fSetTermsRequest\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\x12\x11\n\x04hour\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03\x64\x61y\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x07\n\x05_hourB\x06\n\x04_day\"E\n\x10SetTermsResponse\x12\x31\n\x05terms\x18\x01 \x01(\x0b\x32\".petitbleu.delivery.v1.PermitTerms\"i\n\x0eSuspendRequest\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\x12\x11\n\tsuspended\x18\x03 \x01(\x08\"D\n\x0fSuspendResponse\x12\x31\n\x05terms\x18\x01 \x01(\x0b\x32\".petitbleu.delivery.v1.PermitTerms\"!\n\x10ListTermsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"F\n\x11ListTermsResponse\x12\x31\n\x05terms\x18\x01 \x03(\x0b\x32\".petitbleu.delivery.v1.PermitTerms*Z\n\nTermsScope\x12\x1b\n\x17TERMS_SCOPE_UNSPECIFIED\x10\x00\x12\x17\n\x13TERMS_SCOPE_ACCOUNT\x10\x01\x12\x16\n\x12TERMS_SCOPE_TENANT\x10\x02\x32\x66\n\rPermitService\x12U\n\x06Permit\x12$.petitbleu.delivery.v1.PermitRequest\x1a%.petitbleu.delivery.v1.PermitResponse2\x88\x03\n\x12PermitTermsService\x12[\n\x08GetTerms\x12&.petitbleu.delivery.v1.GetTermsRequest\x1a\'.petitbleu.delivery.v1.GetTermsResponse\x12[\n\x08SetTerms\x12&.petitbleu.delivery.v1.SetTermsRequest\x1a\'.petitbleu.delivery.v1.SetTermsResponse\x12X\n\x07Suspend\x12%.petitbleu.delivery.v1.SuspendRequest\x1a&.petitbleu.delivery.v1.SuspendResponse\x12^\n\tListTerms\x12\'.petitbleu.delivery.v1.ListTermsRequest\x1a(.petitbleu.delivery.v1.ListTermsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#petitbleu/delivery/v1/permits.proto\x12\x15petitbleu.delivery.v1\"W\n\rPermitRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x12\n\nrecipients\x18\x03 \x01(\x05\x12\x0b\n\x03key\x18\x04 \x01(\x0c\"@\n\x0ePermitResponse\x12\x1b\n\x13retry_after_seconds\x18\x01 \x01(\x03\x12\x11\n\tsuspended\x18\x02 \x01(\x08\"\xc0\x01\n\x0bPermitTerms\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\x12\x11\n\x04hour\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03\x64\x61y\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\tsuspended\x18\x05 \x01(\x08\x12\x12\n\nchanged_ms\x18\x06 \x01(\x03\x12\x0e\n\x06slowed\x18\x07 \x01(\x08\x42\x07\n\x05_hourB\x06\n\x04_day\"W\n\x0fGetTermsRequest\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\"E\n\x10GetTermsResponse\x12\x31\n\x05terms\x18\x01 \x01(\x0b\x32\".petitbleu.delivery.v1.PermitTerms\"\x8d\x01\n\x0fSetTermsRequest\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\x12\x11\n\x04hour\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03\x64\x61y\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x07\n\x05_hourB\x06\n\x04_day\"E\n\x10SetTermsResponse\x12\x31\n\x05terms\x18\x01 \x01(\x0b\x32\".petitbleu.delivery.v1.PermitTerms\"i\n\x0eSuspendRequest\x12\x30\n\x05scope\x18\x01 \x01(\x0e\x32!.petitbleu.delivery.v1.TermsScope\x12\x12\n\nsubject_id\x18\x02 \x01(\x03\x12\x11\n\tsuspended\x18\x03 \x01(\x08\"D\n\x0fSuspendResponse\x12\x31\n\x05terms\x18\x01 \x01(\x0b\x32\".petitbleu.delivery.v1.PermitTerms\"!\n\x10ListTermsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"F\n\x11ListTermsResponse\x12\x31\n\x05terms\x18\x01 \x03(\x0b\x32\".petitbleu.delivery.v1.PermitTerms\"8\n\x13ListMeasuresRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\r\n\x05limit\x18\x02 \x01(\x05\"H\n\x14ListMeasuresResponse\x12\x30\n\x08measures\x18\x01 \x03(\x0b\x32\x1e.petitbleu.delivery.v1.Measure\"l\n\x07Measure\x12\x32\n\x05stage\x18\x01 \x01(\x0e\x32#.petitbleu.delivery.v1.MeasureStage\x12\r\n\x05signs\x18\x02 \x03(\t\x12\x0f\n\x07\x66igures\x18\x03 \x01(\t\x12\r\n\x05\x61t_ms\x18\x04 \x01(\x03*Z\n\nTermsScope\x12\x1b\n\x17TERMS_SCOPE_UNSPECIFIED\x10\x00\x12\x17\n\x13TERMS_SCOPE_ACCOUNT\x10\x01\x12\x16\n\x12TERMS_SCOPE_TENANT\x10\x02*~\n\x0cMeasureStage\x12\x1d\n\x19MEASURE_STAGE_UNSPECIFIED\x10\x00\x12\x18\n\x14MEASURE_STAGE_SLOWED\x10\x01\x12\x1b\n\x17MEASURE_STAGE_SUSPENDED\x10\x02\x12\x18\n\x14MEASURE_STAGE_LIFTED\x10\x03\x32\x66\n\rPermitService\x12U\n\x06Permit\x12$.petitbleu.delivery.v1.PermitRequest\x1a%.petitbleu.delivery.v1.PermitResponse2\xf1\x03\n\x12PermitTermsService\x12[\n\x08GetTerms\x12&.petitbleu.delivery.v1.GetTermsRequest\x1a\'.petitbleu.delivery.v1.GetTermsResponse\x12[\n\x08SetTerms\x12&.petitbleu.delivery.v1.SetTermsRequest\x1a\'.petitbleu.delivery.v1.SetTermsResponse\x12X\n\x07Suspend\x12%.petitbleu.delivery.v1.SuspendRequest\x1a&.petitbleu.delivery.v1.SuspendResponse\x12^\n\tListTerms\x12\'.petitbleu.delivery.v1.ListTermsRequest\x1a(.petitbleu.delivery.v1.ListTermsResponse\x12g\n\x0cListMeasures\x12*.petitbleu.delivery.v1.ListMeasuresRequest\x1a+.petitbleu.delivery.v1.ListMeasuresResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petitbleu.delivery.v1.permits_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TERMSSCOPE']._serialized_start=1055
-  _globals['_TERMSSCOPE']._serialized_end=1145
+  _globals['_TERMSSCOPE']._serialized_start=1313
+  _globals['_TERMSSCOPE']._serialized_end=1403
+  _globals['_MEASURESTAGE']._serialized_start=1405
+  _globals['_MEASURESTAGE']._serialized_end=1531
   _globals['_PERMITREQUEST']._serialized_start=62
   _globals['_PERMITREQUEST']._serialized_end=149
   _globals['_PERMITRESPONSE']._serialized_start=151
   _globals['_PERMITRESPONSE']._serialized_end=215
   _globals['_PERMITTERMS']._serialized_start=218
-  _globals['_PERMITTERMS']._serialized_end=394
-  _globals['_GETTERMSREQUEST']._serialized_start=396
-  _globals['_GETTERMSREQUEST']._serialized_end=483
-  _globals['_GETTERMSRESPONSE']._serialized_start=485
-  _globals['_GETTERMSRESPONSE']._serialized_end=554
-  _globals['_SETTERMSREQUEST']._serialized_start=557
-  _globals['_SETTERMSREQUEST']._serialized_end=698
-  _globals['_SETTERMSRESPONSE']._serialized_start=700
-  _globals['_SETTERMSRESPONSE']._serialized_end=769
-  _globals['_SUSPENDREQUEST']._serialized_start=771
-  _globals['_SUSPENDREQUEST']._serialized_end=876
-  _globals['_SUSPENDRESPONSE']._serialized_start=878
-  _globals['_SUSPENDRESPONSE']._serialized_end=946
-  _globals['_LISTTERMSREQUEST']._serialized_start=948
-  _globals['_LISTTERMSREQUEST']._serialized_end=981
-  _globals['_LISTTERMSRESPONSE']._serialized_start=983
-  _globals['_LISTTERMSRESPONSE']._serialized_end=1053
-  _globals['_PERMITSERVICE']._serialized_start=1147
-  _globals['_PERMITSERVICE']._serialized_end=1249
-  _globals['_PERMITTERMSSERVICE']._serialized_start=1252
-  _globals['_PERMITTERMSSERVICE']._serialized_end=1644
+  _globals['_PERMITTERMS']._serialized_end=410
+  _globals['_GETTERMSREQUEST']._serialized_start=412
+  _globals['_GETTERMSREQUEST']._serialized_end=499
+  _globals['_GETTERMSRESPONSE']._serialized_start=501
+  _globals['_GETTERMSRESPONSE']._serialized_end=570
+  _globals['_SETTERMSREQUEST']._serialized_start=573
+  _globals['_SETTERMSREQUEST']._serialized_end=714
+  _globals['_SETTERMSRESPONSE']._serialized_start=716
+  _globals['_SETTERMSRESPONSE']._serialized_end=785
+  _globals['_SUSPENDREQUEST']._serialized_start=787
+  _globals['_SUSPENDREQUEST']._serialized_end=892
+  _globals['_SUSPENDRESPONSE']._serialized_start=894
+  _globals['_SUSPENDRESPONSE']._serialized_end=962
+  _globals['_LISTTERMSREQUEST']._serialized_start=964
+  _globals['_LISTTERMSREQUEST']._serialized_end=997
+  _globals['_LISTTERMSRESPONSE']._serialized_start=999
+  _globals['_LISTTERMSRESPONSE']._serialized_end=1069
+  _globals['_LISTMEASURESREQUEST']._serialized_start=1071
+  _globals['_LISTMEASURESREQUEST']._serialized_end=1127
+  _globals['_LISTMEASURESRESPONSE']._serialized_start=1129
+  _globals['_LISTMEASURESRESPONSE']._serialized_end=1201
+  _globals['_MEASURE']._serialized_start=1203
+  _globals['_MEASURE']._serialized_end=1311
+  _globals['_PERMITSERVICE']._serialized_start=1533
+  _globals['_PERMITSERVICE']._serialized_end=1635
+  _globals['_PERMITTERMSSERVICE']._serialized_start=1638
+  _globals['_PERMITTERMSSERVICE']._serialized_end=2135
 # @@protoc_insertion_point(module_scope)

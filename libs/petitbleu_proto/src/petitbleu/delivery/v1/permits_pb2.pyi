@@ -43,6 +43,34 @@ TERMS_SCOPE_TENANT: TermsScope.ValueType  # 2
 """A tenant: all its accounts together."""
 Global___TermsScope: _TypeAlias = TermsScope  # noqa: Y015
 
+class _MeasureStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MeasureStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeasureStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MEASURE_STAGE_UNSPECIFIED: _MeasureStage.ValueType  # 0
+    """Not set."""
+    MEASURE_STAGE_SLOWED: _MeasureStage.ValueType  # 1
+    """It has few recipients an hour for a while."""
+    MEASURE_STAGE_SUSPENDED: _MeasureStage.ValueType  # 2
+    """It sends nothing."""
+    MEASURE_STAGE_LIFTED: _MeasureStage.ValueType  # 3
+    """An operator lifted it."""
+
+class MeasureStage(_MeasureStage, metaclass=_MeasureStageEnumTypeWrapper):
+    """What was done."""
+
+MEASURE_STAGE_UNSPECIFIED: MeasureStage.ValueType  # 0
+"""Not set."""
+MEASURE_STAGE_SLOWED: MeasureStage.ValueType  # 1
+"""It has few recipients an hour for a while."""
+MEASURE_STAGE_SUSPENDED: MeasureStage.ValueType  # 2
+"""It sends nothing."""
+MEASURE_STAGE_LIFTED: MeasureStage.ValueType  # 3
+"""An operator lifted it."""
+Global___MeasureStage: _TypeAlias = MeasureStage  # noqa: Y015
+
 @_typing.final
 class PermitRequest(_message.Message):
     """A message about to be accepted."""
@@ -115,6 +143,7 @@ class PermitTerms(_message.Message):
     DAY_FIELD_NUMBER: _builtins.int
     SUSPENDED_FIELD_NUMBER: _builtins.int
     CHANGED_MS_FIELD_NUMBER: _builtins.int
+    SLOWED_FIELD_NUMBER: _builtins.int
     scope: Global___TermsScope.ValueType
     """An account's or a tenant's."""
     subject_id: _builtins.int
@@ -127,6 +156,8 @@ class PermitTerms(_message.Message):
     """Nothing may be sent."""
     changed_ms: _builtins.int
     """Unix milliseconds of the latest change; 0 when not asked for in a list."""
+    slowed: _builtins.bool
+    """It has few recipients an hour for a while: what it sent spoke against it."""
     def __init__(
         self,
         *,
@@ -136,10 +167,11 @@ class PermitTerms(_message.Message):
         day: _builtins.int | None = ...,
         suspended: _builtins.bool = ...,
         changed_ms: _builtins.int = ...,
+        slowed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_day", b"_day", "_hour", b"_hour", "day", b"day", "hour", b"hour"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_day", b"_day", "_hour", b"_hour", "changed_ms", b"changed_ms", "day", b"day", "hour", b"hour", "scope", b"scope", "subject_id", b"subject_id", "suspended", b"suspended"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_day", b"_day", "_hour", b"_hour", "changed_ms", b"changed_ms", "day", b"day", "hour", b"hour", "scope", b"scope", "slowed", b"slowed", "subject_id", b"subject_id", "suspended", b"suspended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__day: _TypeAlias = _typing.Literal["day"]  # noqa: Y015
     _WhichOneofArgType__day: _TypeAlias = _typing.Literal["_day", b"_day"]  # noqa: Y015
@@ -366,3 +398,89 @@ class ListTermsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTermsResponse: _TypeAlias = ListTermsResponse  # noqa: Y015
+
+@_typing.final
+class ListMeasuresRequest(_message.Message):
+    """Whose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    limit: _builtins.int
+    """At most this many, 1,000 at most; 0 means 100."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMeasuresRequest: _TypeAlias = ListMeasuresRequest  # noqa: Y015
+
+@_typing.final
+class ListMeasuresResponse(_message.Message):
+    """They."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASURES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def measures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Measure]:
+        """The measures."""
+
+    def __init__(
+        self,
+        *,
+        measures: _abc.Iterable[Global___Measure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measures", b"measures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMeasuresResponse: _TypeAlias = ListMeasuresResponse  # noqa: Y015
+
+@_typing.final
+class Measure(_message.Message):
+    """One of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    SIGNS_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    stage: Global___MeasureStage.ValueType
+    """What was done."""
+    figures: _builtins.str
+    """Numbers of the seven days before: "sent=… fresh=… bounced=… complained=… spam=…"."""
+    at_ms: _builtins.int
+    """When, in Unix milliseconds."""
+    @_builtins.property
+    def signs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What spoke against the account: new-recipients, bounces, complaints, spam."""
+
+    def __init__(
+        self,
+        *,
+        stage: Global___MeasureStage.ValueType = ...,
+        signs: _abc.Iterable[_builtins.str] | None = ...,
+        figures: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "figures", b"figures", "signs", b"signs", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Measure: _TypeAlias = Measure  # noqa: Y015

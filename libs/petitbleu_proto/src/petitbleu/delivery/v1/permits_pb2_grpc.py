@@ -137,6 +137,11 @@ class PermitTermsServiceStub:
                 request_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsResponse.FromString,
                 _registered_method=True)
+        self.ListMeasures = channel.unary_unary(
+                '/petitbleu.delivery.v1.PermitTermsService/ListMeasures',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListMeasuresRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListMeasuresResponse.FromString,
+                _registered_method=True)
 
 
 class PermitTermsServiceServicer:
@@ -159,7 +164,7 @@ class PermitTermsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Suspend(self, request, context):
-        """Suspend lets somebody send nothing, or send again. What was accepted before goes on.
+        """Suspend lets somebody send nothing, or send again; then an account is no longer slowed either, and what led to it is forgiven. What was accepted before goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,6 +172,13 @@ class PermitTermsServiceServicer:
 
     def ListTerms(self, request, context):
         """ListTerms gives those of whom something is said, the latest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMeasures(self, request, context):
+        """ListMeasures gives what was done about an account because of what it sent, and lifted, the latest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,6 +206,11 @@ def add_PermitTermsServiceServicer_to_server(servicer, server):
                     servicer.ListTerms,
                     request_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsRequest.FromString,
                     response_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsResponse.SerializeToString,
+            ),
+            'ListMeasures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMeasures,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListMeasuresRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListMeasuresResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -306,6 +323,33 @@ class PermitTermsService:
             '/petitbleu.delivery.v1.PermitTermsService/ListTerms',
             petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsRequest.SerializeToString,
             petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMeasures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.PermitTermsService/ListMeasures',
+            petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListMeasuresRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_permits__pb2.ListMeasuresResponse.FromString,
             options,
             channel_credentials,
             insecure,

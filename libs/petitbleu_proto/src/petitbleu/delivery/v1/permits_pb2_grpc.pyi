@@ -86,9 +86,11 @@ class PermitTermsServiceStub:
     SetTerms: _grpc.UnaryUnaryMultiCallable[_permits_pb2.SetTermsRequest, _permits_pb2.SetTermsResponse]
     """SetTerms sets both limits; one that is not given is again what the plan says."""
     Suspend: _grpc.UnaryUnaryMultiCallable[_permits_pb2.SuspendRequest, _permits_pb2.SuspendResponse]
-    """Suspend lets somebody send nothing, or send again. What was accepted before goes on."""
+    """Suspend lets somebody send nothing, or send again; then an account is no longer slowed either, and what led to it is forgiven. What was accepted before goes on."""
     ListTerms: _grpc.UnaryUnaryMultiCallable[_permits_pb2.ListTermsRequest, _permits_pb2.ListTermsResponse]
     """ListTerms gives those of whom something is said, the latest first."""
+    ListMeasures: _grpc.UnaryUnaryMultiCallable[_permits_pb2.ListMeasuresRequest, _permits_pb2.ListMeasuresResponse]
+    """ListMeasures gives what was done about an account because of what it sent, and lifted, the latest first."""
 
 @_typing.type_check_only
 class PermitTermsServiceAsyncStub(PermitTermsServiceStub):
@@ -102,9 +104,11 @@ class PermitTermsServiceAsyncStub(PermitTermsServiceStub):
     SetTerms: _aio.UnaryUnaryMultiCallable[_permits_pb2.SetTermsRequest, _permits_pb2.SetTermsResponse]  # type: ignore[assignment]
     """SetTerms sets both limits; one that is not given is again what the plan says."""
     Suspend: _aio.UnaryUnaryMultiCallable[_permits_pb2.SuspendRequest, _permits_pb2.SuspendResponse]  # type: ignore[assignment]
-    """Suspend lets somebody send nothing, or send again. What was accepted before goes on."""
+    """Suspend lets somebody send nothing, or send again; then an account is no longer slowed either, and what led to it is forgiven. What was accepted before goes on."""
     ListTerms: _aio.UnaryUnaryMultiCallable[_permits_pb2.ListTermsRequest, _permits_pb2.ListTermsResponse]  # type: ignore[assignment]
     """ListTerms gives those of whom something is said, the latest first."""
+    ListMeasures: _aio.UnaryUnaryMultiCallable[_permits_pb2.ListMeasuresRequest, _permits_pb2.ListMeasuresResponse]  # type: ignore[assignment]
+    """ListMeasures gives what was done about an account because of what it sent, and lifted, the latest first."""
 
 class PermitTermsServiceServicer(metaclass=_abc_1.ABCMeta):
     """PermitTermsService is what an operator says of how much an account or a tenant may send, instead of what its plan says. Callers:
@@ -133,7 +137,7 @@ class PermitTermsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _permits_pb2.SuspendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_permits_pb2.SuspendResponse, _abc.Awaitable[_permits_pb2.SuspendResponse]]:
-        """Suspend lets somebody send nothing, or send again. What was accepted before goes on."""
+        """Suspend lets somebody send nothing, or send again; then an account is no longer slowed either, and what led to it is forgiven. What was accepted before goes on."""
 
     @_abc_1.abstractmethod
     def ListTerms(
@@ -142,5 +146,13 @@ class PermitTermsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_permits_pb2.ListTermsResponse, _abc.Awaitable[_permits_pb2.ListTermsResponse]]:
         """ListTerms gives those of whom something is said, the latest first."""
+
+    @_abc_1.abstractmethod
+    def ListMeasures(
+        self,
+        request: _permits_pb2.ListMeasuresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_permits_pb2.ListMeasuresResponse, _abc.Awaitable[_permits_pb2.ListMeasuresResponse]]:
+        """ListMeasures gives what was done about an account because of what it sent, and lifted, the latest first."""
 
 def add_PermitTermsServiceServicer_to_server(servicer: PermitTermsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

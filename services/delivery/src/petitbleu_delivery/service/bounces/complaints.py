@@ -1,4 +1,4 @@
-"""Feedback reports (RFC 5965 §2): who calls what we sent unwanted gets no more of it from that account (ADR 41)."""
+"""Feedback reports (RFC 5965 §2): who calls what we sent unwanted gets no more of it from that account (ADR 42)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from petitbleu_delivery.domain.bounce_token import BounceToken, Standing
 from petitbleu_delivery.domain.feedback import Feedback, read_report, signed_by_author
 from petitbleu_delivery.domain.model import Recipient
 from petitbleu_delivery.errors import DATABASE_AWAY, Peer, PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.service.bounces.hearing import ReadsAccepted
+from petitbleu_delivery.service.bounces.hearing import Look, ReadsAccepted
 from petitbleu_delivery.service.bounces.suppressions import Suppressions
 from petitbleu_delivery.service.bounces.tokens import BounceTokens
 from petitbleu_delivery.service.measures import COMPLAINTS
@@ -42,12 +42,14 @@ class Complaints:
         suppressions: Which addresses are not written to.
         addresses: Where reports come to.
         own_name: Our name in Authentication-Results (RFC 8601 §2.5).
+        look: Judges an account of which something was learnt.
     """
 
     def __init__(
         self, mail: ReadsAccepted, table: ComplainedTable, tokens: BounceTokens, suppressions: Suppressions,
-        addresses: Sequence[str], own_name: str,
+        addresses: Sequence[str], own_name: str, look: Look | None = None,
     ) -> None:  # fmt: skip
+        self._look = look
         self._mail = mail
         self._table = table
         self._tokens = tokens
@@ -119,6 +121,8 @@ class Complaints:
         fresh = await self._table.complained(complaint)
         if fresh:
             self._suppressions.struck(header.submitter_account_id)
+        if fresh and self._look is not None:
+            await self._look(header.submitter_account_id, header.submitter_tenant_id)
         return "heard" if fresh else "known"
 
     async def _proof(self, feedback: Feedback) -> BounceToken | None:

@@ -6,8 +6,8 @@ nothing is missed. All of it takes a repeat as once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from petitbleu.store.v1 import outgoing_pb2
@@ -24,6 +24,10 @@ from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
 _HEADER_ONLY: Final = -1
+
+
+Look: TypeAlias = Callable[[int, int], Awaitable[None]]
+"""Judges an account of a tenant."""
 
 
 class ReadsAccepted(Protocol):
@@ -57,11 +61,14 @@ class Hearing:
         table: Where it is kept.
         news: Submissions.
         suppressions: Which addresses are not written to.
+        look: Judges an account of which something was learnt.
     """
 
     def __init__(
-        self, mail: ReadsAccepted, table: ReturnedTable, news: SubmissionNews, suppressions: Suppressions
+        self, mail: ReadsAccepted, table: ReturnedTable, news: SubmissionNews, suppressions: Suppressions,
+        look: Look | None = None,
     ) -> None:  # fmt: skip
+        self._look = look
         self._mail = mail
         self._table = table
         self._news = news
@@ -139,6 +146,8 @@ class Hearing:
         )  # fmt: skip
         if fresh and strikes:
             self._suppressions.struck(account_id)
+        if fresh and self._look is not None:
+            await self._look(account_id, header.submitter_tenant_id)
         BOUNCES.labels(result="heard" if fresh else "known").inc()
 
 

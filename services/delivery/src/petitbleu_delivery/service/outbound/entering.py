@@ -14,6 +14,7 @@ from petitbleu_delivery.domain.model import Message, Outcome, Reason, Recipient,
 from petitbleu_delivery.domain.outbound import Priority, destination_of
 from petitbleu_delivery.domain.verdict import stopped, wait_for_guard
 from petitbleu_delivery.ports import WayOut, Word
+from petitbleu_delivery.service.abuse.watch import Watch
 from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.outbound.sending import Sender
 
@@ -35,9 +36,13 @@ class Entering:
         sender: Takes what there is room for at once; the rest is found by its sweep.
         way_out: The second gate.
         presence: This process.
+        watch: Counts what accounts send.
     """
 
-    def __init__(self, rows: QueueRows, sender: Sender, way_out: WayOut, presence: Presence) -> None:
+    def __init__(
+        self, rows: QueueRows, sender: Sender, way_out: WayOut, presence: Presence, watch: Watch | None = None
+    ) -> None:
+        self._watch = watch
         self._rows = rows
         self._sender = sender
         self._way_out = way_out
@@ -77,11 +82,28 @@ class Entering:
         bulk = sum(entry.priority == Priority.BULK.value for entry in entries)
         mine = self._sender.room >= len(entries) and self._sender.bulk_room >= bulk and self._presence.sure
         units = await self._rows.enter(entries, self._presence.worker if mine else None)
+        if self._watch is not None:
+            _count(self._watch, recipients, units)
         return settlements, units if mine else []
 
     def begin(self, units: Sequence[Unit]) -> None:
         """Send units whose recipients store knows to be queued."""
         self._sender.take(units)
+
+
+def _count(watch: Watch, recipients: Sequence[Recipient], units: Sequence[Unit]) -> None:
+    """Count whom accounts submitted to: those whom this commit queued, so nobody twice."""
+    known = {(one.message.accepted_id, one.number): one for one in recipients if one.message.origin == SUBMITTED}
+    sent: dict[bytes, list[Recipient]] = {}
+    for unit in units:
+        accepted_id = unit.accepted_id.bytes
+        found = [known[accepted_id, number] for number in unit.recipients if (accepted_id, number) in known]
+        if found:
+            sent.setdefault(accepted_id, []).extend(found)
+    for people in sent.values():
+        message = people[0].message
+        addresses = [one.address for one in people]
+        watch.sent(message.submitter_id, message.submitter_tenant_id, addresses, message.spam_score)
 
 
 def _entry(recipient: Recipient, destination: str, *, bulk: bool) -> Entry:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from petitbleu.store.v1 import accept_pb2
 from petitbleu_delivery.adapters.accepted_mail import MAX_MESSAGES, AcceptedLetter, AcceptedMail
 from petitbleu_delivery.adapters.queue_rows import Deferral, FinalAnswer, QueueRows, Unit
 from petitbleu_delivery.domain.leaving import refusal_of, signing_domain
@@ -30,7 +31,8 @@ from petitbleu_delivery.domain.outbound import (
 from petitbleu_delivery.errors import DATABASE_AWAY, KeysUnavailableError, PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import DomainSigner, StillOpen, Transport
 from petitbleu_delivery.service import measures
-from petitbleu_delivery.service.bounces.suppressions import Suppressions
+from petitbleu_delivery.service.abuse.watch import Watch
+from petitbleu_delivery.service.bounces.suppressions import Suppressions, is_hard
 from petitbleu_delivery.service.bounces.tokens import BounceTokens
 from petitbleu_delivery.service.outbound.destinations import Destination, Limits, jittered
 from petitbleu_delivery.service.outbound.kept_back import WAITS, WAITS_SECONDS, all_wait, kept_back
@@ -87,13 +89,15 @@ class Sender:
         way: The second gate, asked again before each attempt.
         suppressions: Addresses that do not exist; without, each is tried.
         tokens: Puts a token on the envelope sender; without, it is as submitted.
+        watch: Counts what servers refuse of what accounts send.
     """
 
     def __init__(
         self, rows: QueueRows, mail: AcceptedMail, transport: Transport, signer: DomainSigner, teller: Teller, limits: Limits,
         presence: Presence, way: StillOpen, suppressions: Suppressions | None = None,
-        tokens: BounceTokens | None = None,
+        tokens: BounceTokens | None = None, watch: Watch | None = None,
     ) -> None:  # fmt: skip
+        self._watch = watch
         self._tokens = tokens
         self._way = way
         self._suppressions = suppressions
@@ -336,6 +340,8 @@ class Sender:
         if self._suppressions is not None and read.header.mail_from:
             recipients = {one.number: one.address for one in letter.recipients}
             await self._suppressions.learn(unit.account_id, recipients, answers)
+            if self._watch is not None and read.header.origin == accept_pb2.ORIGIN_SUBMITTED:
+                self._watch.refused(unit.account_id, unit.tenant_id, sum(map(is_hard, answers)))
 
     async def _suppressed(self, unit: Unit, read: AcceptedLetter, kept: Container[int]) -> list[Answer]:
         """Return answers for recipients that do not exist, as their server said lately; not for what nobody is told of (null path)."""

@@ -1,0 +1,57 @@
+"""Wires together what is done about accounts that send what nobody wants."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from petitbleu_delivery.adapters.accepted_mail import AcceptedMail
+from petitbleu_delivery.adapters.conduct_rows import ConductRows
+from petitbleu_delivery.adapters.key_file import read_key
+from petitbleu_delivery.domain.conduct import Thresholds
+from petitbleu_delivery.domain.outbound import destination_of
+from petitbleu_delivery.domain.seal import Seal
+from petitbleu_delivery.service.abuse.watch import Teller, Watch
+from petitbleu_delivery.service.outbound.way_out import Submitters
+from petitbleu_delivery.service.router import Router
+from petitbleu_kit.lifecycle import forever
+
+if TYPE_CHECKING:
+    from petitbleu_delivery.bootstrap import Backends
+
+
+class AbuseParts:
+    """What it consists of.
+
+    Attributes:
+        watch: Counts and judges.
+    """
+
+    def __init__(self, opened: Backends, submitters: Submitters, router: Router) -> None:
+        settings = opened.settings
+        seal = Seal(read_key(settings.key_file()), "correspondents")
+        self._rows = ConductRows(opened.pool)
+
+        def key(account_id: int, address: str) -> bytes:
+            return seal.hash(account_id, address.rpartition("@")[0].lower().encode(), destination_of(address).encode())
+
+        self.watch = Watch(
+            self._rows,
+            Thresholds(
+                settings.abuse_fresh, settings.abuse_fresh_factor, settings.abuse_bounces, settings.abuse_bounce_rate,
+                settings.abuse_complaints, settings.abuse_complaint_rate, settings.abuse_spam,
+            ),
+            settings.abuse_slow_seconds, round(settings.abuse_spam_points * 100), key,
+        )  # fmt: skip
+        self._teller = Teller(
+            self._rows, submitters, router, AcceptedMail(opened.store, settings.delivery_commit_seconds),
+            settings.outbound_name or settings.hostname,
+        )  # fmt: skip
+
+    def tasks(self) -> list[Awaitable[None]]:
+        """Return what runs beside."""
+        return [
+            forever("delivery.abuse_count", 1.0, self.watch.flush),
+            forever("delivery.abuse_tell", 5.0, self._teller.tell),
+            forever("delivery.abuse_prune", 3600.0, self._rows.prune),
+        ]

@@ -1,0 +1,1 @@
+"""What is done about accounts that send what nobody wants."""
