@@ -8,7 +8,8 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from email import message_from_bytes
 from email.policy import default
 from typing import Any
@@ -174,3 +175,21 @@ async def test_two_processes_count_the_same_new_recipient_once(pool: asyncpg.Poo
     await rows.prune()
     await rows.count([Counted(account, 3, keys, 20, 0, 2)], 101)
     assert (await rows.days(account, 101))[101] == Figures(20, 20, 0, 0, 2)  # who was written to so long ago is new
+
+
+async def test_of_a_closed_account_nothing_stays(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    rows = ConductRows(pool)
+    gone, there = (secrets.randbits(62) | 1 << 62 for _ in range(2))
+    for account in (gone, there):
+        await rows.count([Counted(account, 3, frozenset({b"k" * 12}), 1, 1, 0)], int(time.time()) // 86_400)
+        await rows.raise_to(account, 3, Stage.SLOWED, [Sign.SPAM], "", 60.0)
+
+    async def living(accounts: Sequence[int]) -> set[int]:
+        return set(accounts) - {gone}
+
+    assert await rows.erase_closed(living) == 1
+    assert await rows.erase_closed(living) == 0
+    assert await rows.days(gone, int(time.time()) // 86_400) == {}
+    assert await rows.history(gone, 10) == []
+    assert len(await rows.history(there, 10)) == 1
+    assert {case.account_id for case in await rows.untold()} & {gone} == set()

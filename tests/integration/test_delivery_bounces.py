@@ -11,9 +11,11 @@ import asyncpg
 import pytest
 from tests.integration.delivery_world import ONLY, DeliveryWorld, prepared_stack, world_of
 from tests.integration.test_delivery_queue import submit, until
+from tests.integration.test_submissions import Sender
 from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
+from petitbleu.delivery.v1 import submission_pb2 as pb
 from petitbleu.events.v1 import events_pb2
 from petitbleu_delivery.adapters.bounce_keys import BounceKeyRows
 from petitbleu_delivery.adapters.suppression_rows import SuppressionRows
@@ -261,3 +263,30 @@ async def test_rfc5965_2_who_complained_gets_nothing_more_from_that_account(
     await rows_of.taken(sender[1], keys)
     assert [one.status for one in await rows_of.list(sender[1], 10)] == ["complaint"]
     assert await rows_of.lift(sender[1], keys) == 1
+
+
+async def test_rfc8621_7_what_a_bounce_says_is_the_status_of_the_submission(
+    world: DeliveryWorld, returning_stack: Stack, next_server: Sink
+) -> None:
+    address, account = await world.person("gina")
+    person = Sender(world, address, account, address, account)
+    made = await person.submit(await person.letter("later"), "late@else.test", "fine@else.test")
+    await until(lambda: len(next_server.by_token("later")) == 1)
+
+    async def statuses() -> dict[int, int]:
+        return {one.recipient_no: one.delivered for one in (await person.whole(made.number)).recipients}
+
+    async def sent() -> bool:
+        return await statuses() == {0: pb.DELIVERED_UNKNOWN, 1: pb.DELIVERED_UNKNOWN}
+
+    await until(sent)
+    sender = next_server.by_token("later")[0].mail_from
+    message = _report(sender, "late@else.test")
+    assert await asyncio.to_thread(send_back, returning_stack, sender, message) == 250
+
+    async def failed() -> bool:
+        return await statuses() == {0: pb.DELIVERED_NO, 1: pb.DELIVERED_UNKNOWN}
+
+    await until(failed)
+    replies = {one.recipient_no: one.smtp_reply for one in (await person.whole(made.number)).recipients}
+    assert replies[0] == "550 5.1.1 nobody"

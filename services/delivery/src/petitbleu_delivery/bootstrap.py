@@ -239,7 +239,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     router = Router(directory, cache)
     filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)
     guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
-    abuse = AbuseParts(opened, submitters, router)
+    abuse = AbuseParts(opened, submitters, router, scripts.peers.people)
     bounces = await open_bounces(opened, submissions.outbox, submissions.news, abuse.watch)
     outbound = Outbound(opened, submitters, router, filing, guard, transport, domains.keys, submissions.news, bounces)
     await outbound.open()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from petitbleu_delivery.adapters.accepted_mail import AcceptedMail
 from petitbleu_delivery.adapters.conduct_rows import ConductRows
 from petitbleu_delivery.adapters.key_file import read_key
+from petitbleu_delivery.bootstrap_submissions import Living
 from petitbleu_delivery.domain.conduct import Thresholds
 from petitbleu_delivery.domain.outbound import destination_of
 from petitbleu_delivery.domain.seal import Seal
@@ -27,7 +28,8 @@ class AbuseParts:
         watch: Counts and judges.
     """
 
-    def __init__(self, opened: Backends, submitters: Submitters, router: Router) -> None:
+    def __init__(self, opened: Backends, submitters: Submitters, router: Router, living: Living) -> None:
+        self._living = living
         settings = opened.settings
         seal = Seal(read_key(settings.key_file()), "correspondents")
         self._rows = ConductRows(opened.pool)
@@ -54,4 +56,5 @@ class AbuseParts:
             forever("delivery.abuse_count", 1.0, self.watch.flush),
             forever("delivery.abuse_tell", 5.0, self._teller.tell),
             forever("delivery.abuse_prune", 3600.0, self._rows.prune),
+            forever("delivery.abuse_erase", 6 * 3600.0, lambda: self._rows.erase_closed(self._living)),
         ]

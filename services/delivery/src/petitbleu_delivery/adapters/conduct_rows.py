@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +14,7 @@ from petitbleu_kit.ids import PARTITIONS, new_row_id, partition_of_account
 from petitbleu_kit.postgres import in_transaction
 
 _SWEPT: Final = 64
+_ACCOUNTS_AT_ONCE: Final = 1000
 # Who was written to before has a row.
 _WRITTEN: Final = """/* hot:delivery.correspondents */ INSERT INTO correspondent (partition, account_id, address_key, day)
 SELECT partition, account_id, address_key, $4 FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) AS g (partition, account_id, address_key)
@@ -59,6 +60,17 @@ _PRUNE: Final = """/* cold:delivery.correspondent_prune */ DELETE FROM correspon
 AND day < extract(epoch FROM now())::bigint / 86400 - 400"""
 _PRUNE_LOG: Final = """/* cold:delivery.abuse_log_prune */ DELETE FROM abuse_log WHERE partition = ANY($1::smallint[])
 AND logged_at < now() - interval '400 days'"""
+
+
+_ACCOUNTS: Final = """/* cold:delivery.conduct_accounts */ SELECT account_id FROM correspondent WHERE partition BETWEEN $1 AND $2
+UNION SELECT account_id FROM conduct WHERE partition BETWEEN $1 AND $2
+UNION SELECT account_id FROM returned WHERE partition BETWEEN $1 AND $2
+UNION SELECT account_id FROM suppression WHERE partition BETWEEN $1 AND $2
+UNION SELECT account_id FROM abuse_log WHERE partition BETWEEN $1 AND $2"""
+_ERASE: Final = tuple(
+    f"/* cold:delivery.{table}_erase */ DELETE FROM {table} WHERE partition = $1 AND account_id = $2"
+    for table in ("correspondent", "conduct", "returned", "suppression", "abuse_case", "abuse_log")
+)
 
 
 class Counted(NamedTuple):
@@ -180,6 +192,29 @@ class ConductRows:
             Entry(Stage(row["stage"]), tuple(row["signs"]), row["figures"], row["logged_at"].timestamp())
             for row in await self._pool.fetch(_HISTORY, partition_of_account(account_id), account_id, limit)
         ]
+
+    async def erase_closed(self, living: Callable[[Sequence[int]], Awaitable[Container[int]]]) -> int:
+        """Erase all of accounts that are there no more; return how many.
+
+        Args:
+            living: Says which of at most 1,000 accounts are there.
+        """
+        erased = 0
+        for first in range(0, PARTITIONS, _SWEPT):
+            known = [row["account_id"] for row in await self._pool.fetch(_ACCOUNTS, first, first + _SWEPT - 1)]
+            for at in range(0, len(known), _ACCOUNTS_AT_ONCE):
+                part = known[at : at + _ACCOUNTS_AT_ONCE]
+                there = await living(part)
+                for account_id in part:
+                    if account_id not in there:
+                        await self._erase(account_id)
+                        erased += 1
+        return erased
+
+    async def _erase(self, account_id: int) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            for statement in _ERASE:
+                await connection.execute(statement, partition_of_account(account_id), account_id)
 
     async def prune(self) -> None:
         """Forget whom nobody wrote to for more than a year, and what was done then."""
