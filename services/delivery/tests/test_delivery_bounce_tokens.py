@@ -26,6 +26,7 @@ from petitbleu_delivery.domain.bounce_token import (
 )
 from petitbleu_delivery.domain.model import Placement
 from petitbleu_delivery.domain.outbound import Answer, Letter, Reply, Verdict
+from petitbleu_delivery.domain.seal import SealError
 from petitbleu_delivery.service.bounces.hearing import Bounce
 from petitbleu_delivery.service.bounces.returned import ReturnedMail
 from petitbleu_delivery.service.bounces.tokens import BounceTokens
@@ -120,11 +121,12 @@ class Keys:
     def __init__(self) -> None:
         self.known: list[Key] = []
         self.away = False
+        self.error: Exception = asyncpg.PostgresConnectionError()
         self.forgotten = 0.0
 
     async def read(self) -> Sequence[Key]:
         if self.away:
-            raise asyncpg.PostgresConnectionError
+            raise self.error
         return list(self.known)
 
     async def make(self, number: int) -> None:
@@ -173,7 +175,10 @@ async def test_secrets_follow_one_another_and_each_process_knows_the_next_before
         assert (await other.read(sent))[0] is Standing.REAL
     assert keys.forgotten > 15 * 86_400.0
     keys.away = True
-    assert (await other.read("a+b" + "a" * 36 + "@x.test"))[0] is Standing.FORGED
+    for error in (asyncpg.PostgresConnectionError(), SealError("another key")):
+        keys.error = error
+        clock.now += 5
+        assert (await other.read("a+b" + "a" * 36 + "@x.test"))[0] is Standing.FORGED
 
 
 async def test_without_the_setting_nothing_is_made_and_what_left_before_is_still_known() -> None:

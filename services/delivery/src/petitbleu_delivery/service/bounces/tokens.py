@@ -15,6 +15,7 @@ from petitbleu_delivery.domain.bounce_token import (
     read_token,
     with_token,
 )
+from petitbleu_delivery.domain.seal import SealError
 from petitbleu_delivery.errors import DATABASE_AWAY
 from petitbleu_kit.logs import get_logger
 
@@ -126,7 +127,7 @@ class BounceTokens:
             # another process may just have made the secret that it was made with
             try:
                 self._learn(await self._keys.read())
-            except DATABASE_AWAY as error:
+            except (*DATABASE_AWAY, SealError) as error:  # what is not known makes nothing real, and holds up no mail
                 _log.warning("secrets are not read again", error_type=type(error).__qualname__)
             found = self._look(address)
         return found
