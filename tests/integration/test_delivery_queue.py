@@ -20,9 +20,10 @@ from tests.ports import offset_of
 from tests.smtp_sink import Sink
 
 from petitbleu.accounts.v1 import accounts_pb2
-from petitbleu.delivery.v1 import queue_pb2, queue_pb2_grpc
+from petitbleu.delivery.v1 import permits_pb2, permits_pb2_grpc, queue_pb2, queue_pb2_grpc
 from petitbleu.junior_guard.v1 import junior_guard_pb2
 from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc, filing_pb2, filing_pb2_grpc
+from petitbleu_delivery.service.suspensions import SECONDS
 from petitbleu_dev.stack import Stack
 from petitbleu_mail.delivery_status import DeliveryStatus, read_delivery_status
 from petitbleu_mail.reports import find_report
@@ -342,6 +343,42 @@ async def test_what_a_disabled_account_sent_does_not_leave_the_queue(world: Deli
     assert isinstance(shown, queue_pb2.ShowMessageResponse)
     assert [(one.state, one.enhanced) for one in shown.recipients] == [("failed", "5.7.1")]
     assert await world.messages(sender[1]) == []
+
+
+async def test_a_suspension_holds_what_is_under_way_and_loses_nothing(world: DeliveryWorld, other_server: Sink) -> None:
+    sender, friend = await world.person(), await world.person()
+    token, accepted_id = await _queued_and_paused(world, "suspended.test", sender, "x@suspended.test")
+
+    async def suspend(suspended: bool) -> None:
+        request = permits_pb2.SuspendRequest(
+            scope=permits_pb2.TERMS_SCOPE_ACCOUNT, subject_id=sender[1], suspended=suspended
+        )
+        await world.call("delivery", "operator", permits_pb2_grpc.PermitTermsServiceStub, "Suspend", request)
+
+    await suspend(True)
+    await asyncio.sleep(2 * SECONDS)
+    resumed = queue_pb2.DirectDestinationRequest(destination="suspended.test", paused=False)
+    await order(world, "DirectDestination", resumed)
+    # what was accepted and is not queued yet, to one of ours and to somebody else
+    late, _ = await submit(world, sender, friend[0], "y@suspended.test")
+
+    async def waits() -> bool:
+        shown = await order(world, "ShowMessage", queue_pb2.ShowMessageRequest(accepted_id=accepted_id))
+        assert isinstance(shown, queue_pb2.ShowMessageResponse)
+        return [one.reason for one in shown.units] == ["sender-suspended"]
+
+    await until(waits)
+    await asyncio.sleep(12)  # longer than a message may take to be sent here
+    assert await waits()
+    assert other_server.by_token(token) == other_server.by_token(late) == []
+    assert await world.messages(friend[1]) == await world.messages(sender[1]) == []
+    await suspend(False)
+
+    async def sent() -> bool:
+        there = len(other_server.by_token(token)) == len(other_server.by_token(late)) == 1
+        return there and len(await world.messages(friend[1])) == 1
+
+    await until(sent, 100)
 
 
 async def test_an_operator_sees_the_addresses_that_mail_leaves_by(queue_stack: Stack) -> None:

@@ -228,6 +228,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     cache = RouteCache(settings.delivery_cache_entries, settings.delivery_cache_seconds)
     tally = Tally()
     permits = PermitParts(settings, opened.pool)
+    await permits.suspensions.refresh()
     scripts = script_parts(settings, opened.pool, opened.store, opened.accounts, domains.keys, permits.permits)
     directory = AccountsDirectory(opened.accounts, settings.delivery_call_seconds)
     submitters = Submitters(directory, settings.delivery_cache_seconds)
@@ -241,7 +242,9 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
     abuse = AbuseParts(opened, submitters, router, scripts.peers.people)
     bounces = await open_bounces(opened, submissions.outbox, submissions.news, abuse.watch)
-    outbound = Outbound(opened, submitters, router, filing, guard, transport, domains.keys, submissions.news, bounces)
+    outbound = Outbound(
+        opened, submitters, router, filing, guard, transport, domains.keys, submissions.news, bounces, permits.suspensions.holds
+    )  # fmt: skip
     await outbound.open()
     rounds = Rounds(
         filing,

@@ -34,6 +34,7 @@ from petitbleu_delivery.service.outbound.sources import Sources
 from petitbleu_delivery.service.outbound.telling import Teller
 from petitbleu_delivery.service.outbound.way_out import Submitters, WayOut
 from petitbleu_delivery.service.router import Router
+from petitbleu_delivery.service.suspensions import IsSuspended
 from petitbleu_kit.egress import Egress, EgressRules
 from petitbleu_kit.egress_addresses import networks
 from petitbleu_kit.lifecycle import StartupError, forever
@@ -133,12 +134,13 @@ class Outbound:
         signer: Signs them.
         news: Hears what became of submissions.
         bounces: Remembers what servers refused.
+        suspended: Who may send nothing.
     """
 
     def __init__(
         self, opened: Backends, submitters: Submitters, router: Router, filing: StoreFiling, guard: JuniorGuard,
         transport: Transport, signer: DomainSigner, news: SubmissionNews,
-        bounces: BounceParts,
+        bounces: BounceParts, suspended: IsSuspended,
     ) -> None:  # fmt: skip
         settings = opened.settings
         self._silent = settings.outbound_silent_seconds
@@ -149,7 +151,7 @@ class Outbound:
         self.presence = Presence(self.rows, self._silent)
         mail = AcceptedMail(opened.store, settings.delivery_commit_seconds)
         self.submitters = submitters
-        way_out = WayOut(submitters, guard)
+        way_out = WayOut(submitters, guard, suspended=suspended)
         self.notices = DeliveryNotices(
             router, self.submitters, mail, name_of(settings), settings.outbound_expire_seconds
         )
@@ -166,6 +168,7 @@ class Outbound:
             bounces.suppressions,
             bounces.tokens,
             bounces.watch,
+            suspended,
         )
         self.entering = Entering(self.rows, self.sender, way_out, self.presence, bounces.watch)
 

@@ -16,6 +16,7 @@ from petitbleu_delivery.domain.permit_terms import Limits
 from petitbleu_delivery.grpc_permit_terms import PermitTermsServicer
 from petitbleu_delivery.grpc_permits import PermitServicer
 from petitbleu_delivery.service.permits import OnePlan, Permits
+from petitbleu_delivery.service.suspensions import SECONDS, Suspensions
 from petitbleu_kit.lifecycle import forever
 
 
@@ -24,6 +25,7 @@ class PermitParts:
 
     Attributes:
         permits: Says who may send how much.
+        suspensions: Who may send nothing.
     """
 
     def __init__(self, settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record]) -> None:
@@ -34,6 +36,7 @@ class PermitParts:
         self.permits = Permits(PostgresPermits(pool), OnePlan(limits), settings.abuse_slow_hour)
         self._terms = PermitTermsRows(pool)
         self._conduct = ConductRows(pool)
+        self.suspensions = Suspensions(self._terms)
 
     def serve(self, server: grpc.aio.Server) -> None:
         """Answer ingest and the operator."""
@@ -44,4 +47,7 @@ class PermitParts:
 
     def tasks(self) -> list[Awaitable[None]]:
         """Return what runs beside."""
-        return [forever("delivery.permits_prune", 3600.0, self.permits.prune)]
+        return [
+            forever("delivery.permits_prune", 3600.0, self.permits.prune),
+            forever("delivery.suspensions", SECONDS, self.suspensions.refresh),
+        ]

@@ -73,6 +73,7 @@ class Submitter(NamedTuple):
     language: str
     stopped: bool = False
     address: str = ""
+    tenant_id: int = 0
 
 
 class SubmitterDirectory(Protocol):
@@ -100,11 +101,12 @@ class OutgoingGuard(Protocol):
 
 
 class Word(Enum):
-    """What is said of a recipient of what an account sends: it goes, it waits, or nothing leaves the account any more."""
+    """What is said of a recipient of what an account sends: it goes, waits, nothing leaves the account any more, or for now."""
 
     GOES = 1
     WAITS = 2
     STOPPED = 3
+    SUSPENDED = 4
 
 
 class WayOut(Protocol):

@@ -42,7 +42,14 @@ class AccountsDirectory:
         request = pb.GetAccountsRequest(account_ids=account_ids)
         response = await ask(self._channel, Peer.ACCOUNTS, self._stub.GetAccounts, request, self._call_seconds)
         return [
-            Submitter(one.account_id, one.guarded, one.language, one.state != pb.ACCOUNT_STATE_ACTIVE, one.address)
+            Submitter(
+                one.account_id,
+                one.guarded,
+                one.language,
+                one.state != pb.ACCOUNT_STATE_ACTIVE,
+                one.address,
+                one.tenant_id,
+            )
             for one in response.accounts
         ]
 

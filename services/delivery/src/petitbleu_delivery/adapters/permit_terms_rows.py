@@ -35,6 +35,10 @@ LIST: Final = """/* cold:delivery.permit_terms_list */ SELECT scope, subject_id,
     coalesce(slowed_until > now(), false) AS slowed FROM permit_terms
 WHERE hour IS NOT NULL OR day IS NOT NULL OR suspended OR slowed_until > now() ORDER BY changed_at DESC LIMIT $1"""
 
+SUSPENDED: Final = (
+    """/* cold:delivery.permit_terms_suspended */ SELECT scope, subject_id FROM permit_terms WHERE suspended"""
+)
+
 
 class Said(NamedTuple):
     """Terms of somebody, and since when, in Unix seconds."""
@@ -78,6 +82,10 @@ class PermitTermsRows:
         """Let somebody send nothing, or again."""
         place = (partition_of_account(subject_id), scope.value, subject_id)
         return _terms(await self._pool.fetchrow(SUSPEND, *place, suspended))
+
+    async def suspended(self) -> frozenset[tuple[Scope, int]]:
+        """Return all who may send nothing."""
+        return frozenset((Scope(row["scope"]), row["subject_id"]) for row in await self._pool.fetch(SUSPENDED))
 
     async def list(self, limit: int) -> list[Said]:
         """Return whom something is said of, the latest first."""

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     WAITS_FOR_GUARD = "waits-for-guard"
     PARTLY_HELD = "partly-held"
     SENDER_DISABLED = "sender-disabled"
+    SENDER_SUSPENDED = "sender-suspended"
     RULE = "rule"
     HELD_LIMIT = "held-limit"
 

@@ -66,6 +66,12 @@ def stopped(recipient: Recipient) -> Settlement:
     return Settlement(recipient, Outcome.PARKED, Reason.SENDER_DISABLED)
 
 
+def suspended(recipient: Recipient) -> Settlement:
+    """Keep a recipient of what somebody sent who may send nothing for now waiting, however long that takes."""
+    seconds = pause(recipient.attempts, LAST_GUARD_RETRY_SECONDS)
+    return Settlement(recipient, Outcome.OPEN, Reason.SENDER_SUSPENDED, (), seconds)
+
+
 def outcome_of(recipient: Recipient, placements: Sequence[Placement]) -> Settlement:
     """Judge a recipient by all accounts that it leads to.
 

@@ -77,7 +77,16 @@ _MAX_WAITING: Final = 100_000
 _CLASSES: Final = frozenset(one.value for one in Priority)
 # Reasons that are words of ours; statuses are shown by their first two numbers, of which there are few.
 _REASONS: Final = frozenset(
-    {"", "destination-down", "paused", "keys-away", "unreadable", "delivery-failed", "waits-for-guard"}
+    {
+        "",
+        "destination-down",
+        "paused",
+        "keys-away",
+        "unreadable",
+        "delivery-failed",
+        "waits-for-guard",
+        "sender-suspended",
+    }
     | {f"{peer.value}-away" for peer in Peer}
 )
 _STATUS: Final = re.compile(r"[245]\.[0-7](?=\.)")

@@ -13,10 +13,8 @@ from petitbleu_delivery.domain.outbound import Verdict
 from petitbleu_delivery.domain.verdict import (
     SENDER_DISABLED,
     outcome_of,
-    stopped,
     try_again,
     unroutable,
-    wait_for_guard,
 )
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import FiledNotices, Filing, News, Returned, Rules, SubmissionNews, Word
@@ -24,6 +22,7 @@ from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.halving import by_halves
 from petitbleu_delivery.service.outbound.entering import SUBMITTED, Entering, leaves
+from petitbleu_delivery.service.outbound.kept_back import KEPT
 from petitbleu_delivery.service.router import Router
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.telemetry import links_to, span, tracing_on
@@ -181,7 +180,7 @@ class Rounds:
             route = routes[recipient.address]
             kept = waiting.get((recipient.message.accepted_id, recipient.number), Word.GOES)
             if kept is not Word.GOES:
-                settlements.append(stopped(recipient) if kept is Word.STOPPED else wait_for_guard(recipient))
+                settlements.append(KEPT[kept](recipient))
                 continue
             if route.status is Status.REMOTE and self._entering is not None and leaves(recipient.message):
                 leaving.append(recipient)

@@ -12,9 +12,9 @@ from petitbleu.store.v1 import accept_pb2
 from petitbleu_delivery.adapters.queue_rows import Entry, QueueRows, Unit
 from petitbleu_delivery.domain.model import Message, Outcome, Reason, Recipient, Settlement
 from petitbleu_delivery.domain.outbound import Priority, destination_of
-from petitbleu_delivery.domain.verdict import stopped, wait_for_guard
 from petitbleu_delivery.ports import WayOut, Word
 from petitbleu_delivery.service.abuse.watch import Watch
+from petitbleu_delivery.service.outbound.kept_back import KEPT
 from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.outbound.sending import Sender
 
@@ -69,7 +69,7 @@ class Entering:
         for recipient, word in zip(recipients, words, strict=True):
             destination = destination_of(recipient.address)
             if word is not Word.GOES:
-                settlements.append(stopped(recipient) if word is Word.STOPPED else wait_for_guard(recipient))
+                settlements.append(KEPT[word](recipient))
             elif not destination:
                 settlements.append(Settlement(recipient, Outcome.PARKED, Reason.UNRESOLVABLE))
             else:

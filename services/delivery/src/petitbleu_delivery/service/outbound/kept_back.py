@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from petitbleu_delivery.domain.model import Recipient, Settlement
 from petitbleu_delivery.domain.outbound import Answer, Reply, Verdict
-from petitbleu_delivery.domain.verdict import SENDER_DISABLED
+from petitbleu_delivery.domain.verdict import SENDER_DISABLED, stopped, suspended, wait_for_guard
 from petitbleu_delivery.ports import Word
 
 WAITS_SECONDS: Final = 30.0
@@ -15,7 +16,13 @@ WAITS: Final = "waits-for-guard"
 _ANSWERS: Final = {
     Word.WAITS: (Verdict.DEFERRED, Reply(0, "4.7.1", "the message waits for a guardian's word", "")),
     Word.STOPPED: (Verdict.REFUSED, SENDER_DISABLED),
+    Word.SUSPENDED: (Verdict.DEFERRED, Reply(0, "4.7.1", "the sender may send nothing for now", "")),
 }
+SUSPENDED: Final = "sender-suspended"
+KEPT: Final[dict[Word, Callable[[Recipient], Settlement]]] = {
+    Word.WAITS: wait_for_guard, Word.STOPPED: stopped, Word.SUSPENDED: suspended,
+}  # fmt: skip
+"""What becomes of a recipient that is not queued yet and to whom the message does not go now."""
 
 
 def kept_back(numbers: Sequence[int], words: Sequence[Word]) -> list[Answer]:

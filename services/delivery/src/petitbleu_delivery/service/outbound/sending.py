@@ -35,10 +35,11 @@ from petitbleu_delivery.service.abuse.watch import Watch
 from petitbleu_delivery.service.bounces.suppressions import Suppressions, is_hard
 from petitbleu_delivery.service.bounces.tokens import BounceTokens
 from petitbleu_delivery.service.outbound.destinations import Destination, Limits, jittered
-from petitbleu_delivery.service.outbound.kept_back import WAITS, WAITS_SECONDS, all_wait, kept_back
+from petitbleu_delivery.service.outbound.kept_back import SUSPENDED, WAITS, WAITS_SECONDS, all_wait, kept_back
 from petitbleu_delivery.service.outbound.lines import Ring
 from petitbleu_delivery.service.outbound.presence import Presence
 from petitbleu_delivery.service.outbound.telling import Teller, Told, final_of
+from petitbleu_delivery.service.suspensions import IsSuspended, nobody
 from petitbleu_kit.batching import Batcher
 from petitbleu_kit.ids import new_row_id
 from petitbleu_kit.logs import get_logger
@@ -90,15 +91,17 @@ class Sender:
         suppressions: Addresses that do not exist; without, each is tried.
         tokens: Puts a token on the envelope sender; without, it is as submitted.
         watch: Counts what servers refuse of what accounts send.
+        suspended: Who may send nothing for now: what they sent waits, and does not expire.
     """
 
     def __init__(
         self, rows: QueueRows, mail: AcceptedMail, transport: Transport, signer: DomainSigner, teller: Teller, limits: Limits,
         presence: Presence, way: StillOpen, suppressions: Suppressions | None = None,
-        tokens: BounceTokens | None = None, watch: Watch | None = None,
+        tokens: BounceTokens | None = None, watch: Watch | None = None, suspended: IsSuspended = nobody,
     ) -> None:  # fmt: skip
         self._watch = watch
         self._tokens = tokens
+        self._suspended = suspended
         self._way = way
         self._suppressions = suppressions
         self._rows = rows
@@ -288,6 +291,9 @@ class Sender:
         paused, route = self._orders.get(unit.destination, (False, ""))
         if paused or self._draining:
             await self._put_back([unit], 0.0, "paused" if paused else "")
+            return
+        if self._suspended(unit.account_id, unit.tenant_id):
+            await self._put_back([unit], WAITS_SECONDS, SUSPENDED)
             return
         now = time.time()
         age = now - unit.accepted_at

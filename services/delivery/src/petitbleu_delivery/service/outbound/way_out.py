@@ -20,6 +20,7 @@ from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.ports import Leaving, OutgoingGuard, Submitter, SubmitterDirectory, Word
 from petitbleu_delivery.service.halving import by_halves
 from petitbleu_delivery.service.silence import Silence
+from petitbleu_delivery.service.suspensions import IsSuspended, nobody
 from petitbleu_kit.batching import Batcher
 from petitbleu_kit.logs import get_logger
 
@@ -110,9 +111,14 @@ class WayOut:
         submitters: Who submits, and whether they are guarded.
         guard: junior-guard.
         clock: Seconds that only grow.
+        suspended: Who may send nothing for now.
     """
 
-    def __init__(self, submitters: Submitters, guard: OutgoingGuard, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, submitters: Submitters, guard: OutgoingGuard, clock: Callable[[], float] = monotonic,
+        suspended: IsSuspended = nobody,
+    ) -> None:  # fmt: skip
+        self._suspended = suspended
         self._submitters = submitters
         self._guard = guard
         self._silence = Silence(clock)
@@ -139,7 +145,7 @@ class WayOut:
         """
         if account_id:
             submitter = self._submitters.known(account_id, _STILL_SECONDS)
-            if submitter is None or submitter.guarded or submitter.stopped:
+            if submitter is None or submitter.guarded or submitter.stopped or self._is_suspended(submitter):
                 return await self._asking.submit(tuple(Leaving(account_id, accepted_id, one) for one in addresses))
         return [Word.GOES] * len(addresses)
 
@@ -164,11 +170,21 @@ class WayOut:
             return [Word.GOES] * len(leaving)
         known = await self._submitters.find(accounts, oldest_seconds)
         words = {account_id: Word.STOPPED for account_id, one in known.items() if one.stopped}
-        words |= {account_id: Word.GOES for account_id, one in known.items() if not (one.guarded or one.stopped)}
+        words |= {
+            account_id: Word.SUSPENDED
+            for account_id, one in known.items()
+            if not one.stopped and self._is_suspended(one)
+        }
+        words |= {
+            account_id: Word.GOES for account_id, one in known.items() if not one.guarded and account_id not in words
+        }
         words[0] = Word.GOES
         asked = [one for one in leaving if one.account_id not in words]
         allowed = set(await self._allowed(asked)) if asked else set()
         return [words.get(one.account_id) or (Word.GOES if one in allowed else Word.WAITS) for one in leaving]
+
+    def _is_suspended(self, submitter: Submitter) -> bool:
+        return self._suspended(submitter.account_id, submitter.tenant_id)
 
     async def _allowed(self, asked: Sequence[Leaving]) -> list[Leaving]:
         """Return those that junior-guard lets go; none while it is silent, which holds up nobody else's mail."""
