@@ -129,6 +129,16 @@ def test_nothing_of_a_session_is_left_after_signing_out(visit: Visit) -> None:
     assert page.evaluate("fetch('/.well-known/jmap').then(one => one.status)") == 401
 
 
+def test_a_session_that_ends_elsewhere_leads_back_to_the_door(visit: Visit) -> None:
+    child = visit("zoe")
+    page = child.enter()
+    page.get_by_role("heading", name="Hello Zoe!").wait_for()
+    assert page.evaluate("fetch('/api/session', {method: 'DELETE'}).then(one => one.status)") == 204
+    page.get_by_label("I would like to write to somebody new").fill("late@else.example")
+    page.get_by_role("button", name="Ask my parents").click()
+    page.get_by_label("Password").wait_for()
+
+
 def test_a_wrong_password_is_said_so_on_the_page(home: Home, visit: Visit) -> None:
     page = visit("alice").page
     page.goto(home.url)

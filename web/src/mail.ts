@@ -35,6 +35,12 @@ export async function mailboxes(session: Session): Promise<Mailbox[]> {
   return found.list.toSorted((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name))
 }
 
+/** The name under which somebody writes, empty for none. */
+export async function ownName(session: Session): Promise<string> {
+  const [found] = await call<[{ list: { name: string }[] }]>(session, [['Identity/get', { ids: null, properties: ['name'] }]])
+  return found.list[0]?.name ?? ''
+}
+
 /** The newest 50 letters of a mailbox. */
 export async function letters(session: Session, inMailbox: string): Promise<Letter[]> {
   const sort = [{ property: 'receivedAt', isAscending: false }]

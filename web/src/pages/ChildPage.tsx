@@ -2,7 +2,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import * as family from '../family'
 import { useSpoken } from '../i18n'
-import { type Letter, letters, mailboxes, send, update } from '../mail'
+import { type Letter, letters, mailboxes, ownName, send, update } from '../mail'
 import { Field, Area } from '../parts/Field'
 import { Frame } from '../parts/Frame'
 import { Sheet } from '../parts/Sheet'
@@ -38,7 +38,8 @@ export default function ChildPage() {
   const [open, setOpen] = useState<Letter | null>(null)
   const [writing, setWriting] = useState<{ to: string; answers?: Letter } | null>(null)
   const [said, setSaid] = useState('')
-  const name = session.username.split('@')[0] ?? ''
+  const called = useQuery({ queryKey: ['own-name'], queryFn: () => ownName(session), staleTime: Number.POSITIVE_INFINITY })
+  const name = called.data || session.username.split('@')[0] || ''
   const friends = mine.data?.list ?? []
 
   function read(letter: Letter) {
