@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 from uuid import UUID
@@ -30,13 +31,16 @@ class Peers:
     def __init__(self) -> None:
         self.away = False
         self.guarded = False
+        self.asked = 0
+        self.guarded_from: float = math.inf
         self.sent: list[Letter] = []
 
     async def read(self, accepted_id: bytes, octets: int) -> bytes:
         return OCTETS
 
     async def people(self, account_ids: Sequence[int]) -> dict[int, Person]:
-        return {ACCOUNT: Person(OWNER, "Zoe", self.guarded)}
+        self.asked += 1
+        return {ACCOUNT: Person(OWNER, "Zoe", self.guarded or self.asked >= self.guarded_from)}
 
     async def accept(self, letters: Sequence[Letter]) -> bool:
         if self.away:
@@ -145,3 +149,19 @@ async def test_nothing_is_thrown_away_or_sent_out_of_an_account_that_has_become_
     assert placement.guarded and placement.filed is not Filed.DISCARDED
     assert placement.roles == ("inbox",)
     assert child.peers.sent == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "discard;", 'redirect "else@other.test";', 'require "reject"; reject "no";', 'require "vacation"; vacation "away";',
+        'require "enotify"; notify "mailto:else@other.test";',
+    ],
+)  # fmt: skip
+async def test_who_becomes_a_child_while_the_script_runs_is_judged_as_one(script: str) -> None:
+    case = Case(script)
+    case.peers.guarded_from = 2
+    placement = await case.comes()
+    assert placement.guarded and placement.filed is not Filed.DISCARDED
+    assert placement.roles == ("inbox",)
+    assert case.peers.sent == []

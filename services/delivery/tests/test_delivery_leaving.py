@@ -125,3 +125,19 @@ async def test_what_a_rule_sends_on_is_nobodys_to_refuse() -> None:
         TRACE + HEAD + b"Subject: x\rFrom: head@school.test\r" + BEHIND, origin=accept_pb2.ORIGIN_RULE, header_from=""
     )
     assert await way.go() == "2.0.0"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        HEAD + b"Subject: x\rFrom: head@own.test\r" + BEHIND,
+        HEAD + b"From: head@own.test\r\n" + BEHIND,
+        b"From: head@own.test\r\n" + BEHIND,
+        b"From: me@own.test, head@own.test\r\n" + BEHIND,
+        BEHIND,
+    ],
+)
+async def test_what_a_rule_sends_is_not_signed_for_an_author_who_was_not_the_one_known(message: bytes) -> None:
+    way = Way(TRACE + message, origin=accept_pb2.ORIGIN_RULE, from_authenticated=True)
+    assert await way.go() == "2.0.0"
+    assert way.left[0].startswith(TRACE)

@@ -9,7 +9,7 @@ from typing import Final
 
 from petitbleu.store.v1 import accept_pb2, outgoing_pb2
 from petitbleu_delivery.domain.outbound import Reply, destination_of
-from petitbleu_mail.headers import MAX_FIELDS, scan_headers
+from petitbleu_mail.headers import MAX_FIELDS, Headers, scan_headers
 from petitbleu_mail.same_reading import oddity_of, same_mailboxes, whole_addresses
 
 _NOT_THE_AUTHOR: Final = Reply(
@@ -33,19 +33,32 @@ def refusal_of(header: outgoing_pb2.AcceptedHeader, body: bytes) -> Reply | None
     if oddity is not None:
         return Reply(0, "5.6.0", oddity.value, "")
     headers = scan_headers(body)
-    authors = whole_addresses(headers, b"from")
-    if headers.count(b"from") != 1 or authors is None or not same_mailboxes(headers.all(b"from")[0]):
-        return _NOT_THE_AUTHOR
-    emails = [one.email for one in authors]
+    emails = _authors(headers)
     right = emails == [header.header_from] if header.header_from else len(emails) > 1
     return None if right else _NOT_THE_AUTHOR
 
 
-def signing_domain(header: outgoing_pb2.AcceptedHeader) -> str:
+def _authors(headers: Headers) -> list[str]:
+    """Return the addresses of the one From field, if every reader finds the same in it; none else."""
+    authors = whole_addresses(headers, b"from")
+    if headers.count(b"from") != 1 or authors is None or not same_mailboxes(headers.all(b"from")[0]):
+        return []
+    return [one.email for one in authors]
+
+
+def signing_domain(header: outgoing_pb2.AcceptedHeader, body: bytes) -> str:
     """Return the domain in whose name a message is signed, if it is hosted; empty for one that is not signed.
 
-    A rule sends on what a stranger wrote under any name: that is signed only where its author was known to have written it.
+    A rule sends on what a stranger wrote under any name: that is signed only where its author was known to have written it,
+    and where whoever reads it finds that author, and no other.
+
+    Args:
+        header: As it was accepted.
+        body: As it would leave, its lines ending with CRLF.
     """
-    if header.origin == accept_pb2.ORIGIN_RULE and not header.from_authenticated:
-        return ""
+    if header.origin == accept_pb2.ORIGIN_RULE:
+        known = header.from_authenticated and oddity_of(body, MAX_FIELDS) is None
+        emails = [one.lower() for one in _authors(scan_headers(body))] if known else []
+        if emails != [header.header_from.lower()]:
+            return ""
     return destination_of(header.header_from)

@@ -64,6 +64,11 @@ class Ruling:
         """Whether the message is filed at all."""
         return bool(self.roles or self.folders)
 
+    @property
+    def is_irrevocable(self) -> bool:
+        """Whether something goes out, or the message is thrown away."""
+        return bool(self.redirects or self.answers or self.notices or self.reject is not None or not self.files)
+
 
 def keyword_of(flag: str) -> str:
     """Return the keyword that an IMAP flag is (RFC 8621 §4.1.1)."""

@@ -382,7 +382,7 @@ class Sender:
 
     async def _letter(self, unit: Unit, read: AcceptedLetter, plain: bytes, kept: Container[int]) -> Letter:
         header = read.header
-        domain = signing_domain(header)
+        domain = signing_domain(header, plain)
         body = await self._signer.sign(plain, domain, unit.tenant_id) if domain else plain
         recipients = tuple(
             LetterRecipient(number, told.address, told.notify, told.orcpt)

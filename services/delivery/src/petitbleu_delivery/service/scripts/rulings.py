@@ -111,6 +111,10 @@ class Rulings:
             view = View(lines + octets, len(lines) + message.size)
             owner = Owner(person.address, person.name, placement.recipient.address)
             ruling = await self._ruling(placement, rules, view)
+            if not placement.guarded and (ruling.is_irrevocable or rules.away is not None):
+                # who became a child's while the script ran loses nothing either, and one who is gone sends nothing
+                again = (await self._means.peers.people([placement.account_id])).get(placement.account_id)
+                placement.guarded = again is None or again.guarded
             case = Case(self._means, placement, rules, owner, view, octets)
             await case.carry_out(ruling)
 
