@@ -20,7 +20,7 @@ run: setup ## start backends, services and the demo tenant; Ctrl-C stops all
 	@$(PYTHON) tools/web.py fresh
 	@exec $(PYTHON) -m petitbleu_dev up
 
-test: setup ## everything: lint, types, unit, integration, conformance, faults
+test: setup ## everything: lint, types, unit, integration, conformance, faults, browser
 	@$(MAKE) --no-print-directory lint
 	@$(PYTHON) -m pytest $(WORKERS)
 
