@@ -146,3 +146,28 @@ def test_a_wrong_password_is_said_so_on_the_page(home: Home, visit: Visit) -> No
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
     page.get_by_text("The address or the password is wrong.").wait_for()
+
+
+def test_what_one_person_loaded_is_not_in_the_next_ones_cache(home: Home, visit: Visit) -> None:
+    home.stranger_writes("alice", "note@else.example", "Cached")
+    alice = visit("alice")
+    page = alice.enter()
+    page.get_by_text("Cached").click()
+    page.frame_locator("iframe").get_by_text("How are you?").wait_for()
+    blob = page.evaluate(
+        """async () => {
+          const session = await (await fetch('/.well-known/jmap')).json()
+          const account = session.primaryAccounts['urn:ietf:params:jmap:mail']
+          const body = JSON.stringify({using: ['urn:ietf:params:jmap:core', 'urn:ietf:params:jmap:mail'], methodCalls: [
+            ['Email/query', {accountId: account, filter: {subject: 'Cached'}}, '0'],
+            ['Email/get', {accountId: account, '#ids': {resultOf: '0', name: 'Email/query', path: '/ids'}, properties: ['blobId']}, '1']]})
+          const answer = await (await fetch(new URL(session.apiUrl).pathname, {method: 'POST', body, headers: {'content-type': 'application/json'}})).json()
+          return `/jmap/download/${account}/${answer.methodResponses[1][1].list[0].blobId}/x`
+        }"""
+    )
+    fetched = f"fetch('{blob}').then(async one => [one.status, (await one.text()).includes('How are you')])"
+    assert page.evaluate(fetched) == [200, True]
+    assert page.evaluate(fetched) == [200, True]
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Password").wait_for()
+    assert page.evaluate(fetched) == [401, False]

@@ -33,7 +33,7 @@ _FIXED: Final[tuple[Header, ...]] = (
     (b"content-security-policy", b"sandbox; default-src 'none'; frame-ancestors 'none'"),
     # RFC 8620 §6.2: what a blob id names never changes
     (b"cache-control", b"private, immutable, max-age=31536000"),
-    (b"vary", b"authorization"),
+    (b"vary", b"authorization, cookie"),
 )
 
 

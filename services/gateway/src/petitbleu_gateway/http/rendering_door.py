@@ -116,7 +116,7 @@ class RenderingDoor:
                 ),
             )  # fmt: skip
         policy = content_security_policy(origin, images=signer is not None)
-        kind, headers = b"application/json", [NO_STORE, (b"vary", b"authorization")]
+        kind, headers = b"application/json", [NO_STORE, (b"vary", b"authorization, cookie")]
         if choices["as"] == "document":
             kind, data = b"text/html; charset=utf-8", document(found, policy)
             header = f"{policy}; frame-ancestors 'self'; sandbox {SANDBOX}".encode()

@@ -56,7 +56,7 @@ class SessionDoors:
         who = await identify(exchange, self._authentication)
         shared = await self._shared.of(who)
         body = encode_json(session_object(who, exchange.origin(self._public_url), self._limits, shared))
-        await exchange.answer(200, body, headers=(NO_STORE, (b"vary", b"authorization")))
+        await exchange.answer(200, body, headers=(NO_STORE, (b"vary", b"authorization, cookie")))
 
     async def create(self, exchange: Exchange) -> None:
         """Make a bearer session for whoever shows a password or an app password."""
