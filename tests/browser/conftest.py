@@ -50,7 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         pytest.skip("PEER MISSING: Chromium is not installed")
     sink = Sink()
     environment = {"PETITBLEU_OUTBOUND_RELAY": f"127.0.0.1:{sink.port}"}
-    stack = LiveStack(tmp_path_factory.mktemp("browser") / "data", offset_of(325), environment)
+    stack = LiveStack(tmp_path_factory.mktemp("browser") / "data", offset_of(419), environment)
     try:
         stack.begin()
         for name in ("alice", "bob"):

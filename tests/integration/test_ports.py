@@ -8,8 +8,8 @@ from tests.ports import FIRST, offset_of
 
 from petitbleu_dev.layout import Ports
 
-# Of tests/conftest.py, tests/faults and tests/integration
-OWN = (300, 310, 320, 330, 345, 500, 510, *range(360, 470, 10))
+# Of tests/conftest.py, tests/faults, tests/browser and tests/integration
+OWN = (300, 310, 320, 330, 345, 419, 500, 510, 962, *range(360, 470, 10), *range(480, 670, 10), 545)
 
 
 def ports(own: int, worker: int) -> set[int]:

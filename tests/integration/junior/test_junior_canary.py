@@ -57,7 +57,7 @@ REGISTRY = build_registry(
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with prepared_stack(
-        tmp_path_factory.mktemp("canary") / "data", offset_of(650), only=f"{ONLY},ingest,gateway"
+        tmp_path_factory.mktemp("canary") / "data", offset_of(962), only=f"{ONLY},ingest,gateway"
     ) as stack:
         yield stack
 
