@@ -66,7 +66,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         sink.stop()
 
 
-@pytest.fixture(scope="session")
+# Of a module: while it is there its event loop counts as running in this thread, and no other test's could.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("PEER MISSING: Chromium is not installed")
