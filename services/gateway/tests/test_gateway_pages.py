@@ -119,6 +119,24 @@ async def test_a_cookie_counts_for_our_own_pages_only(headers: dict[str, str], s
         assert b"Max-Age=0" in answer[b"set-cookie"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"sec_fetch_site": "same-origin"}, 201),
+        ({"origin": "https://x.test"}, 201),
+        ({}, 201),  # a program: a browser says one or the other of every POST
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"sec_fetch_site": "same-site"}, 403),
+        ({"origin": "https://evil.test"}, 403),
+    ],
+)
+async def test_no_other_sites_page_puts_its_own_session_into_a_browser(headers: dict[str, str], status: int) -> None:
+    served = Served()
+    found, answer, _ = await served.ask("POST", "/api/session", b'{"cookie": true}', authorization=BASIC, **headers)
+    assert found == status
+    assert (b"set-cookie" in answer) == (status == 201)
+
+
 async def test_a_header_goes_before_a_cookie_and_clear_text_has_neither() -> None:
     served = Served()
     cookie = {"cookie": f"{COOKIE}={TOKEN}", "sec_fetch_site": "same-origin"}

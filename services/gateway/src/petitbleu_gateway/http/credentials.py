@@ -57,6 +57,17 @@ def _is_of_our_page(exchange: Exchange) -> bool:
     return origin == exchange.origin("") if origin else reads
 
 
+def check_page(exchange: Exchange) -> None:
+    """Let no other site's page put a session of its own choice into somebody's browser (login CSRF, RFC 6749 §10.12).
+
+    Raises:
+        Problem: 403 when a browser says that another site's page asks; programs, of which nothing says so, may.
+    """
+    said = exchange.header(b"sec-fetch-site") or exchange.header(b"origin")
+    if said and not _is_of_our_page(exchange):
+        raise Problem(403, detail="The request is made by a page of another site.")
+
+
 def read_credential(header: str) -> Credential | None:
     """Return the credential that an Authorization header shows, or None when there is none to be read."""
     scheme, _, rest = header.partition(" ")

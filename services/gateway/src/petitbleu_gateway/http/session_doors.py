@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from petitbleu_gateway.errors import Problem
-from petitbleu_gateway.http.credentials import identify, session_cookie
+from petitbleu_gateway.http.credentials import check_page, identify, session_cookie
 from petitbleu_gateway.http.exchange import NO_STORE, Exchange, OctetBudget, encode_json
 from petitbleu_gateway.jmap import ijson
 from petitbleu_gateway.jmap.session import SessionLimits, session_object
@@ -70,6 +70,8 @@ class SessionDoors:
             raise Problem(400, detail="The body is not as documented.") from None
         finally:
             self._budget.give_back(len(raw))
+        if given.cookie:
+            check_page(exchange)
         try:
             made = await self._accounts.create_session(who.principal, given.label, exchange.client_ip)
         except RefusedError:
