@@ -7,6 +7,7 @@ import shutil
 import smtplib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email.header import Header
 from pathlib import Path
 from typing import TypeAlias
 from uuid import uuid4
@@ -34,10 +35,12 @@ class Home:
     def url(self) -> str:
         return f"http://localhost:{self.stack.http_port}/"
 
-    def stranger_writes(self, child: str, sender: str, subject: str, text: str = "How are you?") -> None:
+    def stranger_writes(
+        self, child: str, sender: str, subject: str, text: str = "How are you?", name: str = ""
+    ) -> None:
         """Send by SMTP from nobody known."""
         letter = (
-            f"From: <{sender}>\r\nTo: <{child}@{DOMAIN}>\r\nSubject: {subject}\r\nDate: Mon, 23 Nov 2026 09:00:00 +0000\r\n"
+            f"From: {Header(name, 'utf-8').encode()} <{sender}>\r\nTo: <{child}@{DOMAIN}>\r\nSubject: {subject}\r\nDate: Mon, 23 Nov 2026 09:00:00 +0000\r\n"
             f"Message-ID: <{uuid4().hex}@{sender.partition('@')[2]}>\r\n\r\n{text}\r\n"
         )
         with smtplib.SMTP("127.0.0.1", self.stack.smtp_port, timeout=60) as client:

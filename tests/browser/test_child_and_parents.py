@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from playwright.sync_api import Dialog
 from tests.browser.conftest import Home, Visit
 from tests.live_stack import DOMAIN
 
@@ -171,3 +172,45 @@ def test_what_one_person_loaded_is_not_in_the_next_ones_cache(home: Home, visit:
     page.get_by_role("button", name="Sign out").click()
     page.get_by_label("Password").wait_for()
     assert page.evaluate(fetched) == [401, False]
+
+
+def test_a_name_turns_nothing_around_it(home: Home, visit: Visit) -> None:
+    home.stranger_writes("alice", "else@else.example", "Turned", name="office@bank.org\u202e\u200b")
+    page = visit("alice").enter()
+    page.get_by_text("Turned").click()
+    head = page.locator("article p.from")
+    head.wait_for()
+    assert head.inner_text().startswith("From: office@bank.org <else@else.example>")
+    assert page.evaluate("[...document.querySelectorAll('article p.from bdi')].length") == 2
+
+
+def test_who_looks_like_a_friend_is_let_in_for_good_by_a_second_tap(home: Home, visit: Visit) -> None:
+    home.stranger_writes("max", f"al1ce@{DOMAIN}", "Alike")
+    bob = visit("bob")
+    page = bob.enter()
+    page.get_by_role("link", name="Family").click()
+    page.get_by_text("This address looks like another one").wait_for()
+    page.get_by_role("button", name=f"Deliver, and always from now on (al1ce@{DOMAIN})").click()
+    sure = page.get_by_role("button", name="I looked twice")
+    sure.wait_for()
+    assert page.get_by_text("Done.").count() == 0
+    sure.click()
+    page.get_by_text("Done.").wait_for()
+
+
+def test_what_was_written_is_thrown_away_on_purpose_only(visit: Visit) -> None:
+    page = visit("bob").enter()
+    asked: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        (dialog.dismiss if len(asked) == 1 else dialog.accept)()
+
+    page.on("dialog", answer)
+    page.get_by_role("button", name="Write").click()
+    page.get_by_label("Message").fill("Long thoughts")
+    page.keyboard.press("Escape")
+    assert page.get_by_label("Message").input_value() == "Long thoughts"
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    assert asked == ["Throw away what you wrote?"] * 2

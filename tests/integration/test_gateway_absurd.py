@@ -165,7 +165,7 @@ def call(chance: random.Random, name: str, account: str, number: int) -> list[An
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with prepared_stack(
-        tmp_path_factory.mktemp("absurd") / "data", offset_of(660), only=f"{ONLY},ingest,gateway"
+        tmp_path_factory.mktemp("absurd") / "data", offset_of(662), only=f"{ONLY},ingest,gateway"
     ) as stack:
         yield stack
 

@@ -87,7 +87,7 @@ def test_mail_from_nowhere_comes_again_and_is_taken(tmp_path_factory: pytest.Tem
             "PETITBLEU_DNS": names.address, "PETITBLEU_SMTP_HOSTNAME": "mx.live.test", "PETITBLEU_GREYLIST": "on",
             "PETITBLEU_GREYLIST_SECONDS": "1",
         }  # fmt: skip
-        stack = LiveStack(tmp_path_factory.mktemp("grey") / "data", offset_of(640), environment)
+        stack = LiveStack(tmp_path_factory.mktemp("grey") / "data", offset_of(642), environment)
         try:
             stack.begin()
             to = stack.new_account()

@@ -37,7 +37,7 @@ JUNK = accept_pb2.AuthenticationVerdicts(treatment=accept_pb2.TREATMENT_JUNK)
 @pytest.fixture(scope="module")
 def listing_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     path = tmp_path_factory.mktemp("senders") / "data"
-    with prepared_stack(path, offset_of(630), only=f"{ONLY},ingest,gateway") as stack:
+    with prepared_stack(path, offset_of(618), only=f"{ONLY},ingest,gateway") as stack:
         yield stack
 
 

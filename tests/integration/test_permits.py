@@ -27,7 +27,7 @@ from petitbleu_dev.stack import Stack
 from petitbleu_kit.ids import partition_of_account
 from petitbleu_kit.postgres import open_pool
 
-OFFSET = offset_of(545)
+OFFSET = offset_of(554)
 HOUR, TENANT_HOUR = 12, 200
 
 

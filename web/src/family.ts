@@ -51,8 +51,14 @@ export async function waiting(session: Session, childId: string): Promise<Waitin
 }
 
 /** Decide on all that waits from a sender; how many letters that moved, 0 when somebody else was first. */
-export async function decide(session: Session, childId: string, sender: WaitingSender, action: Decision): Promise<number> {
-  const given = { childId, id: sender.id, action, althoughAlike: sender.looksAlike }
+export async function decide(
+  session: Session,
+  childId: string,
+  sender: WaitingSender,
+  action: Decision,
+  althoughAlike: boolean,
+): Promise<number> {
+  const given = { childId, id: sender.id, action, althoughAlike }
   const [done] = await call<[{ messages: number }]>(session, [['WaitingSender/decide', given]])
   return done.messages
 }

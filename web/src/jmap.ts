@@ -82,9 +82,32 @@ export async function call<T extends unknown[]>(session: Session, calls: Call[])
   return found.map((one) => one?.[1]) as T
 }
 
-/** Hear of changes (RFC 8620 §7.3) for as long as the page is open; the browser connects again by itself. */
+const AGAIN_FIRST = 2_000
+const AGAIN_MOST = 60_000
+
+/** Hear of changes (RFC 8620 §7.3) for as long as the page is open. A browser connects again after a break, but not after a refusal: we do. */
 export function listen(session: Session, changed: () => void): () => void {
-  const source = new EventSource(`${session.eventPath}?types=*&closeafter=no&ping=60`)
-  source.addEventListener('state', changed)
-  return () => source.close()
+  let source: EventSource
+  let timer = 0
+  let pause = AGAIN_FIRST
+  function open() {
+    source = new EventSource(`${session.eventPath}?types=*&closeafter=no&ping=60`)
+    source.addEventListener('state', changed)
+    source.addEventListener('open', () => {
+      pause = AGAIN_FIRST
+    })
+    source.addEventListener('error', () => {
+      if (source.readyState !== EventSource.CLOSED) return
+      timer = window.setTimeout(() => {
+        changed() // what was missed meanwhile; it also shows that the session is over, if it is
+        open()
+      }, pause)
+      pause = Math.min(pause * 2, AGAIN_MOST)
+    })
+  }
+  open()
+  return () => {
+    window.clearTimeout(timer)
+    source.close()
+  }
 }

@@ -29,7 +29,7 @@ class Family(NamedTuple):
 @pytest.fixture(scope="package")
 def junior_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with prepared_stack(
-        tmp_path_factory.mktemp("junior") / "data", offset_of(570), {"PETITBLEU_JUNIOR_GUARD_UPKEEP_SECONDS": "0.5"}
+        tmp_path_factory.mktemp("junior") / "data", offset_of(592), {"PETITBLEU_JUNIOR_GUARD_UPKEEP_SECONDS": "0.5"}
     ) as stack:
         yield stack
 

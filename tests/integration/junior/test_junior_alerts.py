@@ -28,7 +28,7 @@ JUNK = accept_pb2.AuthenticationVerdicts(from_authenticated=True, treatment=acce
 @pytest.fixture(scope="module")
 def alerting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     quick = {"PETITBLEU_JUNIOR_GUARD_ALERT_SECONDS": "0.3", "PETITBLEU_JUNIOR_GUARD_UPKEEP_SECONDS": "0.5"}
-    with prepared_stack(tmp_path_factory.mktemp("alerts") / "data", offset_of(600), quick) as stack:
+    with prepared_stack(tmp_path_factory.mktemp("alerts") / "data", offset_of(501), quick) as stack:
         yield stack
 
 

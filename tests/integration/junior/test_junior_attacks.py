@@ -45,7 +45,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         environment = {"PETITBLEU_DNS": server.address, "PETITBLEU_JUDGE_SECONDS": "5"}
         only = "backends,store,accounts,delivery,junior-guard,ingest"
         data = tmp_path_factory.mktemp("attacked") / "data"
-        with prepared_stack(data, offset_of(590), environment, only) as stack:
+        with prepared_stack(data, offset_of(503), environment, only) as stack:
             yield stack
 
 

@@ -80,7 +80,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with Stack(tmp_path_factory.mktemp("histories") / "data", offset_of(580), only="postgres") as stack:
+    with Stack(tmp_path_factory.mktemp("histories") / "data", offset_of(511), only="postgres") as stack:
         stack.wait_ready()
         made = World(stack)
         yield made

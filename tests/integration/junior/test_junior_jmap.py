@@ -23,7 +23,7 @@ EVE, PAL = "eve@else.test", "pal@else.test"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with prepared_stack(
-        tmp_path_factory.mktemp("served") / "data", offset_of(610), only=f"{ONLY},ingest,gateway"
+        tmp_path_factory.mktemp("served") / "data", offset_of(502), only=f"{ONLY},ingest,gateway"
     ) as stack:
         yield stack
 

@@ -6,6 +6,7 @@ import { type Letter, letters, mailboxes, ownName, send, update } from '../mail'
 import { Field, Area } from '../parts/Field'
 import { Frame } from '../parts/Frame'
 import { Sheet } from '../parts/Sheet'
+import { plain, Shown } from '../parts/Shown'
 import { useSession } from '../session'
 
 // Letter papers: colours that are sent with the letter as HTML, readable in both.
@@ -58,13 +59,18 @@ export default function ChildPage() {
       </button>
       <section aria-labelledby="letters-title">
         <h2 id="letters-title">{t.letters}</h2>
+        {boxes.isError || list.isError ? <p role="alert">{t.failed}</p> : null}
         {list.data?.length === 0 ? <p>{t.noLetters}</p> : null}
         <ul className="envelopes">
           {list.data?.map((letter) => (
             <li key={letter.id}>
               <button type="button" className={letter.keywords.$seen ? 'envelope' : 'envelope unread'} onClick={() => read(letter)}>
-                <span className="row-from">{letter.from?.[0]?.name || letter.from?.[0]?.email}</span>
-                <span className="row-subject">{letter.subject || t.noSubject}</span>
+                <span className="row-from">
+                  <Shown text={letter.from?.[0]?.name || letter.from?.[0]?.email} />
+                </span>
+                <span className="row-subject">
+                  <Shown text={letter.subject || t.noSubject} />
+                </span>
                 {letter.keywords.$seen ? null : <span className="hidden">({t.unread})</span>}
               </button>
             </li>
@@ -92,9 +98,11 @@ export default function ChildPage() {
         <Ask onSaid={setSaid} />
       </section>
       {open ? (
-        <Sheet title={open.subject || t.noSubject} onClose={() => setOpen(null)}>
+        <Sheet title={plain(open.subject || t.noSubject)} onClose={() => setOpen(null)}>
           <p className="from">
-            {t.from}: {open.from?.[0]?.name || open.from?.[0]?.email}
+            {t.from}: <Shown text={open.from?.[0]?.name} /> &lt;
+            <Shown text={open.from?.[0]?.email} />
+            &gt;
           </p>
           <Frame letterId={open.id} />
           <button

@@ -3,6 +3,7 @@ import { useState } from 'react'
 import * as family from '../family'
 import { useSpoken } from '../i18n'
 import { Field } from '../parts/Field'
+import { Shown } from '../parts/Shown'
 import { useSession } from '../session'
 
 // Guardians look at the door, and at who may come in; never at a letter.
@@ -13,6 +14,7 @@ export default function FamilyPage() {
   return (
     <div className="family">
       <h1>{t.familyTitle}</h1>
+      {children.isError ? <p role="alert">{t.failed}</p> : null}
       {children.data?.length === 0 ? <p>{t.noChildren}</p> : null}
       {children.data?.map((child) => (
         <ChildSection key={child.id} child={child} />
@@ -44,10 +46,12 @@ function Door({ child }: { child: family.Child }) {
   const session = useSession()
   const client = useQueryClient()
   const [said, setSaid] = useState('')
+  // who looks like somebody known is let in for good by a second tap, that says so
+  const [sure, setSure] = useState('')
   const found = useQuery({ queryKey: ['waiting', child.id], queryFn: () => family.waiting(session, child.id), refetchInterval: 3000 })
   const deciding = useMutation({
     mutationFn: ({ sender, action }: { sender: family.WaitingSender; action: family.Decision }) =>
-      family.decide(session, child.id, sender, action),
+      family.decide(session, child.id, sender, action, sure === sender.id),
     onSuccess: (moved) => {
       setSaid(moved ? t.decided : t.tooLate)
       void client.invalidateQueries()
@@ -70,7 +74,9 @@ function Door({ child }: { child: family.Child }) {
       <ul className="plain">
         {found.data?.list.map((sender) => (
           <li key={sender.id} className="sender">
-            <strong>{sender.address}</strong>
+            <strong>
+              <Shown text={sender.address} />
+            </strong>
             <span>
               {t.waits(sender.messages)} · <time dateTime={sender.lastAt}>{date(sender.lastAt)}</time>
             </span>
@@ -83,9 +89,12 @@ function Door({ child }: { child: family.Child }) {
                   type="button"
                   className={action === 'deliverAndApprove' ? 'first' : ''}
                   disabled={deciding.isPending}
-                  onClick={() => deciding.mutate({ sender, action })}
+                  onClick={() => {
+                    if (action === 'deliverAndApprove' && sender.looksAlike && sure !== sender.id) setSure(sender.id)
+                    else deciding.mutate({ sender, action })
+                  }}
                 >
-                  {text}
+                  {action === 'deliverAndApprove' && sure === sender.id ? t.alikeSure : text}
                   <span className="hidden"> ({sender.address})</span>
                 </button>
               ))}
@@ -113,7 +122,9 @@ function Friends({ child }: { child: family.Child }) {
       <ul className="plain">
         {found.data?.list.map((one) => (
           <li key={one.address} className="friend">
-            <span>{one.address}</span>
+            <span>
+              <Shown text={one.address} />
+            </span>
             <span className={one.letIn ? 'good' : 'quiet'}>{one.state ? t.states[one.state] : ''}</span>
             {one.state === 'family' ? null : (
               <span className="tools">

@@ -5,6 +5,7 @@ import { useSpoken } from '../i18n'
 import { type Letter, letters, type Mailbox, mailboxes, update } from '../mail'
 import { Compose } from '../parts/Compose'
 import { Frame } from '../parts/Frame'
+import { Shown } from '../parts/Shown'
 import { useSession } from '../session'
 
 export default function MailPage() {
@@ -43,6 +44,7 @@ export default function MailPage() {
         <p role="status" className="said">
           {said}
         </p>
+        {boxes.isError || list.isError ? <p role="alert">{t.failed}</p> : null}
         {list.data?.length === 0 ? <p>{t.none}</p> : null}
         <ul>
           {list.data?.map((one) => (
@@ -96,12 +98,16 @@ function Row({ letter, box, current }: { letter: Letter; box: string; current: b
   return (
     <Link href={`/mail/${box}/${letter.id}`} className={unread ? 'row unread' : 'row'} aria-current={current ? 'true' : undefined}>
       <span className="row-from">
-        {senderOf(letter)}
+        <Shown text={senderOf(letter)} />
         {unread ? <span className="hidden"> ({t.unread})</span> : null}
       </span>
       <time dateTime={letter.receivedAt}>{date(letter.receivedAt)}</time>
-      <span className="row-subject">{letter.subject || t.noSubject}</span>
-      <span className="row-preview">{letter.preview}</span>
+      <span className="row-subject">
+        <Shown text={letter.subject || t.noSubject} />
+      </span>
+      <span className="row-preview">
+        <Shown text={letter.preview} />
+      </span>
     </Link>
   )
 }
@@ -145,9 +151,13 @@ function Reading({ letter, box, trash, onReply, onSaid }: ReadingProps) {
           </button>
         ) : null}
       </div>
-      <h2 id="letter-title">{letter.subject || t.noSubject}</h2>
+      <h2 id="letter-title">
+        <Shown text={letter.subject || t.noSubject} />
+      </h2>
       <p className="from">
-        {t.from}: {senderOf(letter)} &lt;{letter.from?.[0]?.email}&gt; · <time dateTime={letter.receivedAt}>{date(letter.receivedAt)}</time>
+        {t.from}: <Shown text={senderOf(letter)} /> &lt;
+        <Shown text={letter.from?.[0]?.email} />
+        &gt; · <time dateTime={letter.receivedAt}>{date(letter.receivedAt)}</time>
       </p>
       <Frame letterId={letter.id} />
     </article>

@@ -7,8 +7,8 @@ import { Sheet } from './Sheet'
 
 /** Addresses as people type them: separated by commas, each plain or as `Name <address>`. */
 export function readAddresses(text: string): Person[] {
-  return text
-    .split(/[,;\n]/)
+  // a separator in quotes is part of a name (RFC 5322 §3.2.4)
+  return (text.match(/(?:"(?:\\.|[^"\\])*"|[^,;\n"])+/g) ?? [])
     .map((one) => one.trim())
     .filter(Boolean)
     .map((one) => {
