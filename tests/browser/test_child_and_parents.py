@@ -185,12 +185,12 @@ def test_a_name_turns_nothing_around_it(home: Home, visit: Visit) -> None:
 
 
 def test_who_looks_like_a_friend_is_let_in_for_good_by_a_second_tap(home: Home, visit: Visit) -> None:
-    home.stranger_writes("max", f"al1ce@{DOMAIN}", "Alike")
+    home.stranger_writes("max", f"a1ice@{DOMAIN}", "Alike")
     bob = visit("bob")
     page = bob.enter()
     page.get_by_role("link", name="Family").click()
     page.get_by_text("This address looks like another one").wait_for()
-    page.get_by_role("button", name=f"Deliver, and always from now on (al1ce@{DOMAIN})").click()
+    page.get_by_role("button", name=f"Deliver, and always from now on (a1ice@{DOMAIN})").click()
     sure = page.get_by_role("button", name="I looked twice")
     sure.wait_for()
     assert page.get_by_text("Done.").count() == 0
