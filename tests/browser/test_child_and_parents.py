@@ -185,17 +185,20 @@ def test_a_name_turns_nothing_around_it(home: Home, visit: Visit) -> None:
 
 
 def test_who_looks_like_a_friend_is_let_in_for_good_by_a_second_tap(home: Home, visit: Visit) -> None:
-    home.stranger_writes("max", f"a1ice@{DOMAIN}", "Alike")
-    bob = visit("bob")
-    page = bob.enter()
+    page = visit("bob").enter()
     page.get_by_role("link", name="Family").click()
-    page.get_by_text("This address looks like another one").wait_for()
-    page.get_by_role("button", name=f"Deliver, and always from now on (a1ice@{DOMAIN})").click()
-    sure = page.get_by_role("button", name="I looked twice")
+    child = page.get_by_role("region", name="Max")
+    child.get_by_label("Approve an address").fill("toto@else.example")
+    child.get_by_role("button", name="Approve", exact=True).click()
+    child.get_by_text("toto@else.example").first.wait_for()
+    home.stranger_writes("max", "t0to@else.example", "Alike")
+    child.get_by_role("button", name="Deliver, and always from now on (t0to@else.example)").click()
+    child.get_by_text("This address looks like another one").wait_for()
+    sure = child.get_by_role("button", name="I looked twice")
     sure.wait_for()
-    assert page.get_by_text("Done.").count() == 0
+    assert child.get_by_text("Done.").count() == 0
     sure.click()
-    page.get_by_text("Done.").wait_for()
+    child.get_by_text("Done.").wait_for()
 
 
 def test_what_was_written_is_thrown_away_on_purpose_only(visit: Visit) -> None:
