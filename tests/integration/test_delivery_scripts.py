@@ -63,11 +63,12 @@ async def activate(world: DeliveryWorld, account: int, script: str, name: str = 
 
 
 async def delivered(
-    world: DeliveryWorld, to: str, sender: str = "peer@else.test", header: str = "", **more: Any
-) -> list[bytes]:
+    world: DeliveryWorld, to: str, sender: str = "peer@else.test", header: str = "", *, subject: str = "hello",
+    body: str = "Hello", **more: Any,
+) -> list[bytes]:  # fmt: skip
     """Accept a message, and wait until it has its outcome."""
-    body = f"From: <{sender}>\r\nTo: <{to}>\r\nSubject: hello\r\n{header}\r\nHello\r\n".encode()
-    ids = await world.accept(to, mail_from=sender, body=body, **more)
+    text = f"From: <{sender}>\r\nTo: <{to}>\r\nSubject: {subject}\r\n{header}\r\n{body}\r\n".encode()
+    ids = await world.accept(to, mail_from=sender, body=text, **more)
     await world.settled(ids)
     return ids
 

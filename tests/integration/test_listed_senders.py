@@ -1,4 +1,4 @@
-"""Lists of senders on real services: what a person says over JMAP, and where mail goes for it."""
+"""Lists of senders, and words, on real services: what a person says over JMAP, and where mail goes for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import grpc
 import pytest
 from tests.conformance.jmap_client import CORE, JmapClient
 from tests.integration.delivery_world import ONLY, PASSWORD, DeliveryWorld, prepared_stack, world_of
-from tests.integration.test_delivery_scripts import activate, boxes, delivered
+from tests.integration.test_delivery_scripts import activate, arrived, boxes, delivered
 from tests.ports import offset_of
 
 from petitbleu.delivery.v1 import senders_pb2, senders_pb2_grpc
@@ -130,6 +130,70 @@ async def test_a_script_is_told_of_it(world: DeliveryWorld, listing_stack: Stack
     await delivered(world, address, EVE, header="X-Way: named\r\n")
     await delivered(world, address, ANN)
     assert await boxes(world, account) == {"junk": 1, "Named": 1, "inbox": 1}
+
+
+def mark_all(stack: Stack, address: str, subject: str, patch: dict[str, Any]) -> int:
+    """Change all messages with a subject over JMAP; how many."""
+    client = JmapClient(f"http://127.0.0.1:{stack.port('http')}", address, PASSWORD)
+    try:
+        boxes = {one["role"]: one["id"] for one in client.call("Mailbox/get", ids=None)["list"] if one["role"]}
+        ids = client.call("Email/query", filter={"subject": subject})["ids"]
+        patch = {name.format(**boxes): value for name, value in patch.items()}
+        done = client.call("Email/set", update=dict.fromkeys(ids, patch))
+        assert not done.get("notUpdated"), done
+        return len(ids)
+    finally:
+        client.http.close()
+
+
+async def learns_junk(world: DeliveryWorld, stack: Stack, address: str, account: int) -> None:
+    """Have a person call casino mail junk, having read what anna writes, until mail like it goes to Junk."""
+    for number in range(12):
+        await delivered(
+            world, address, f"x{number}@s{number}.test", body="casino bonus loterie gagnez jackpot", subject="casino"
+        )
+    for number in range(22):
+        await delivered(world, address, ANN, body=f"réunion cantine école jardin {number}", subject="famille")
+    assert await asyncio.to_thread(mark_all, stack, address, "famille", {"keywords/$seen": True}) == 22
+    junk = {"keywords/$junk": True, "mailboxIds/{junk}": True, "mailboxIds/{inbox}": None}
+    assert await asyncio.to_thread(mark_all, stack, address, "casino", junk) == 12
+    for _ in range(60):
+        before = (await boxes(world, account))["junk"]
+        await delivered(world, address, "new@other.test", body="casino jackpot loterie", subject="casino")
+        if (await boxes(world, account))["junk"] > before:
+            return
+        await asyncio.sleep(0.5)
+    raise AssertionError("nothing was learnt")
+
+
+async def test_words_of_what_was_called_junk_put_mail_in_junk_and_answer_nobody(
+    world: DeliveryWorld, listing_stack: Stack
+) -> None:
+    address, account = await world.person()
+    await learns_junk(world, listing_stack, address, account)
+    inbox, junk = (await boxes(world, account))["inbox"], (await boxes(world, account))["junk"]
+    await delivered(world, address, ANN, body="réunion école", subject="famille")
+    assert (await boxes(world, account))["inbox"] == inbox + 1
+    # who is away answers none of it, and a script is told of it
+    await activate(
+        world, account, 'require ["vacation", "fileinto", "mailbox"]; vacation "away";'
+        ' if header :contains "subject" "famille" { fileinto :create "Kin"; }',
+    )  # fmt: skip
+    friend, mailbox = await world.person()
+    known = {
+        "mail_from": friend,
+        "verdicts": accept_pb2.AuthenticationVerdicts(from_authenticated=True, envelope_authenticated=True),
+    }
+    for subject, text in (("casino", "casino jackpot loterie"), ("famille", "réunion école")):
+        body = f"From: <{friend}>\r\nTo: <{address}>\r\nSubject: {subject}\r\n\r\n{text}\r\n".encode()
+        await world.settled(await world.accept(address, body=body, **known))  # type: ignore[arg-type]
+    assert await boxes(world, account) == {"inbox": inbox + 1, "junk": junk + 1, "Kin": 1}
+    (answer,) = await arrived(world, mailbox)
+    assert "famille" in answer["Subject"]
+    # whom they allow is judged by nothing else
+    await say(listing_stack, address, EVE, "allow")
+    await delivered(world, address, EVE, body="casino jackpot loterie", subject="casino", verdicts=KNOWN)
+    assert (await boxes(world, account))["inbox"] == inbox + 2
 
 
 async def test_a_childs_list_opens_no_gate(world: DeliveryWorld, listing_stack: Stack) -> None:

@@ -52,7 +52,14 @@ async def _setting(*ids: int) -> tuple[AccountBook, _Rows, AccountKeys, _Kek]:
     rows = _Rows()
     for one in ids:
         wrapped = await keys.generate(AccountId(one))
-        rows.rows[one] = {"account_id": one, "tenant_id": 3, "guarded": False, "wrapped_key": wrapped, "over": one == 2}
+        rows.rows[one] = {
+            "account_id": one,
+            "tenant_id": 3,
+            "guarded": False,
+            "words": False,
+            "wrapped_key": wrapped,
+            "over": one == 2,
+        }
     return AccountBook(keys), rows, keys, kek
 
 

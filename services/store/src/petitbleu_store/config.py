@@ -101,6 +101,12 @@ class StoreSettings(ServiceSettings):
         300, gt=0, description="How often mail is looked for that no process remembers to index."
     )
 
+    words_junk_probability: float = Field(
+        0.99,
+        gt=0.5,
+        description="New mail is Junk from this probability on by what its account's junk was made of; over 1 for never.",
+    )
+
     retry_open_seconds: int = Field(600, description="A recipient open this long is published again.")
     keep_accepted_days: int = Field(30, description="How long rows of settled mail stay for tracing.")
     keep_key_hours: int = Field(24, description="How long an idempotency key is known (architecture, promise 1).")

@@ -41,6 +41,7 @@ from petitbleu_store.service.outgoing import Outgoing
 from petitbleu_store.service.search import Search
 from petitbleu_store.service.staging import Staging
 from petitbleu_store.service.uploads import Uploads
+from petitbleu_store.service.words import Words
 
 
 class Parts:
@@ -51,7 +52,8 @@ class Parts:
         self.book = core.book
         names = KeywordNames()
         self.search = Search.make(core, self.book)
-        self.cases = MailboxCases.make(core, self.book, names, self.search)
+        self.words = Words(core, self.book, self.search.loader)
+        self.cases = MailboxCases.make(core, self.book, names, self.search, self.words)
         self.accounts = AccountService(core, self.book, self.cases.ends)
         settings = core.settings
         self.upload_staging = Staging(
@@ -60,7 +62,7 @@ class Parts:
         )  # fmt: skip
         self.uploads = Uploads(core, self.upload_staging)
         self.erasure = Erasure(core, self.book, names, self.uploads, self.cases.ends)
-        self.filing = FilingService(core, self.book)
+        self.filing = FilingService(core, self.book, self.words)
         self.folders = Folders(core, self.book)
         self.held = HeldService(core, self.book, self.filing)
         self.full = FullAccounts(core.cold)
@@ -77,15 +79,17 @@ class Parts:
         mailbox_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(self.accounts, self.erasure), server)
 
     async def run(self) -> None:
-        """Finish erasures, keep tables bounded and index mail, until cancelled."""
+        """Finish erasures, keep tables bounded, index mail and learn words, until cancelled."""
         await asyncio.gather(
             forever("store.mailboxes", mailbox_upkeep.SECONDS, self.upkeep),
             self.search.index.run(),
+            self.words.run(),
         )
 
     async def close(self) -> None:
         """End what was started."""
         await self.search.close()
+        await self.words.close()
 
     async def upkeep(self) -> None:
         """Do the background work once."""
@@ -100,6 +104,10 @@ class Parts:
         response = await self.filing.file(request)
         self.search.index.note({item.account_id for item in request.items})
         return response
+
+    async def weigh(self, request: filing_pb2.WeighWordsRequest) -> filing_pb2.WeighWordsResponse:
+        """FilingService.WeighWords."""
+        return await self.filing.weigh(request)
 
     async def list_folders(self, request: filing_pb2.ListFoldersRequest) -> filing_pb2.ListFoldersResponse:
         """FilingService.ListFolders."""

@@ -82,6 +82,9 @@ class MailboxParts(Protocol):
     async def file(self, request: filing_pb2.FileRequest) -> filing_pb2.FileResponse:
         """FilingService.File."""
 
+    async def weigh(self, request: filing_pb2.WeighWordsRequest) -> filing_pb2.WeighWordsResponse:
+        """FilingService.WeighWords."""
+
     async def list_folders(self, request: filing_pb2.ListFoldersRequest) -> filing_pb2.ListFoldersResponse:
         """FilingService.ListFolders."""
 

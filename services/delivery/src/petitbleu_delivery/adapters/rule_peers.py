@@ -72,6 +72,21 @@ class RulePeers:
             raise PeerUnavailableError(Peer.STORE, error.code) from None
         return found.body if found is not None and found.whole else None
 
+    async def weighed(self, items: Sequence[tuple[bytes, int]]) -> list[bool]:
+        """Return of messages (accepted id, account) whether they are junk by the words of the account's junk, at most 1,000.
+
+        Raises:
+            PeerUnavailableError: store does not answer.
+        """
+        request = filing_pb2.WeighWordsRequest(
+            items=[
+                filing_pb2.WeighItem(accepted_id=accepted_id, account_id=account_id)
+                for accepted_id, account_id in items
+            ]
+        )
+        answer = await ask(self._store, Peer.STORE, self._filing.WeighWords, request, self._call_seconds)
+        return list(answer.junk)
+
     async def folders(self, account_id: int) -> list[tuple[str, str]]:
         """Return path and role of an account's mailboxes."""
         request = filing_pb2.ListFoldersRequest(account_ids=[account_id])

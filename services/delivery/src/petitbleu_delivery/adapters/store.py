@@ -89,6 +89,7 @@ class StoreFiling:
                 prefix=prefix(message.mail_from, recipient.address, message.late_results),
                 sole=placement.sole,
                 mailbox_roles=placement.roles,
+                weigh_words=placement.weigh,
                 keywords=(*placement.keywords, NEWCOMER) if placement.newcomer else placement.keywords,
             )
             for folder in placement.folders:

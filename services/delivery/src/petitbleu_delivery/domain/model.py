@@ -144,6 +144,8 @@ class Placement(msgspec.Struct):
     """More mailboxes, as the account's rules name them."""
     keywords: tuple[str, ...] = ()
     """Keywords to set."""
+    weigh: bool = False
+    """Whether store may put it in Junk by the words of the account's junk."""
     newcomer: bool = False
     """Whether its sender is new to the child whose account it is, by junior-guard's word."""
 

@@ -24,13 +24,15 @@ class AccountCipher:
     What is sealed is `nonce (12) | ciphertext | tag`. `place` is bound to it, so that a row's content cannot be put in another row.
     """
 
-    __slots__ = ("_hash", "_seal", "search_key")
+    __slots__ = ("_hash", "_seal", "search_key", "words_key")
 
     def __init__(self, key: bytes) -> None:
         self._seal = AESGCM(derive(key, b"petitbleu account seal"))
         self._hash = hashlib.blake2b(key=derive(key, b"petitbleu account hash"), digest_size=16)
         self.search_key = derive(key, b"petitbleu account search")
         """Key of the account's search terms, 32 octets."""
+        self.words_key = derive(key, b"petitbleu account words")
+        """Key of the words of the account's model of junk, 32 octets."""
 
     def seal(self, content: bytes, place: bytes) -> bytes:
         """Encrypt content for a place."""

@@ -123,6 +123,13 @@ class FilingServicer(filing_pb2_grpc.FilingServiceServicer):
         return await self._mailboxes.list_folders(request)
 
     @answered
+    async def WeighWords(
+        self, request: filing_pb2.WeighWordsRequest, _context: Context
+    ) -> filing_pb2.WeighWordsResponse:
+        """Say what is junk by the words of accounts."""
+        return await self._mailboxes.weigh(request)
+
+    @answered
     async def Settle(self, request: filing_pb2.SettleRequest, _context: Context) -> filing_pb2.SettleResponse:
         """Record outcomes."""
         if len(request.items) > MAX_ITEMS:

@@ -26,7 +26,7 @@ _SECONDS: Final = 600
 _NOTED_SECONDS: Final = 60
 
 _LOAD: Final = (
-    "/* hot:store.accounts_load */ SELECT a.account_id, a.tenant_id, a.guarded, a.wrapped_key "
+    "/* hot:store.accounts_load */ SELECT a.account_id, a.tenant_id, a.guarded, a.words, a.wrapped_key "
     "FROM unnest($1::smallint[], $2::bigint[]) AS want (partition, account_id) JOIN account a "
     "ON a.partition = want.partition AND a.account_id = want.account_id AND a.partition = ANY($1::smallint[]) "
     "WHERE a.wrapped_key IS NOT NULL"
@@ -53,6 +53,8 @@ class KnownAccount:
     guarded: bool
     cipher: AccountCipher
     until: float
+    words: bool = False
+    """Whether a model of its junk speaks (`service.words`), as it was when it was read: nothing is lost where that is old."""
     view: View | None = None
 
     @property
@@ -67,18 +69,20 @@ class AccountBook:
     def __init__(self, keys: AccountKeys) -> None:
         self._keys = keys
         self._known: OrderedDict[int, KnownAccount] = OrderedDict()
-        # until when, tenant, guarded, wrapped key: no key is opened before there is mail
-        self._noted: OrderedDict[int, tuple[float, int, bool, bytes]] = OrderedDict()
+        # until when, tenant, guarded, words, wrapped key: no key is opened before there is mail
+        self._noted: OrderedDict[int, tuple[float, int, bool, bool, bytes]] = OrderedDict()
 
     def note(self, rows: Iterable[Any]) -> None:
-        """Take note of accounts' rows (account_id, tenant_id, guarded, wrapped_key) that were read just now."""
+        """Take note of accounts' rows (account_id, tenant_id, guarded, words, wrapped_key) that were read just now."""
         now = time.monotonic()
         for row in rows:
             account_id = row["account_id"]
             known = self._known.get(account_id)
             if row["wrapped_key"] is None or (known is not None and known.until > now + _NOTED_SECONDS):
                 continue
-            self._noted[account_id] = (now + _NOTED_SECONDS, row["tenant_id"], row["guarded"], row["wrapped_key"])
+            self._noted[account_id] = (
+                now + _NOTED_SECONDS, row["tenant_id"], row["guarded"], row["words"], row["wrapped_key"]
+            )  # fmt: skip
             self._noted.move_to_end(account_id)
         while len(self._noted) > _REMEMBERED:
             self._noted.popitem(last=False)
@@ -105,7 +109,7 @@ class AccountBook:
                 account_id = row["account_id"]
                 try:
                     found[account_id] = await self._opened(
-                        account_id, row["tenant_id"], row["guarded"], row["wrapped_key"], now
+                        account_id, row["tenant_id"], row["guarded"], row["words"], row["wrapped_key"], now
                     )
                 except WrongKeyError:
                     _log.error("account key does not open", account_id=account_id)
@@ -113,12 +117,14 @@ class AccountBook:
             self._known.popitem(last=False)
         return found
 
-    async def _opened(self, account_id: int, tenant_id: int, guarded: bool, wrapped: bytes, now: float) -> KnownAccount:
+    async def _opened(
+        self, account_id: int, tenant_id: int, guarded: bool, words: bool, wrapped: bytes, now: float
+    ) -> KnownAccount:
         """Open an account's key and remember the account."""
         own = AccountId(account_id)
         key = await self._keys.unwrap(own, wrapped)
         known = KnownAccount(
-            own, partition_of_account(account_id), tenant_id, guarded, AccountCipher(key), now + _SECONDS
+            own, partition_of_account(account_id), tenant_id, guarded, AccountCipher(key), now + _SECONDS, words
         )
         self._known[account_id] = known
         self._known.move_to_end(account_id)

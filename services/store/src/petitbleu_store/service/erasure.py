@@ -41,6 +41,8 @@ _OTHERS: Final = {
     "removed_mailbox": "mailbox_id",
     "search_again": "message_id",
     "search_account": "account_id",
+    "word_lesson": "message_id",
+    "word_model": "account_id",
     "mailbox": "mailbox_id",
     "share": "grantee_id, mailbox_id",
     "share_history": "grantee_id, modseq",

@@ -25,7 +25,7 @@ from petitbleu_store.domain import content, keywords
 from petitbleu_store.domain.content import Content
 from petitbleu_store.domain.description import Description, describe
 from petitbleu_store.domain.folders import Folder
-from petitbleu_store.domain.standard_mailboxes import INBOX
+from petitbleu_store.domain.standard_mailboxes import INBOX, JUNK
 from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service import filing_commit, folders, held_rows, joining
 from petitbleu_store.service.account_book import AccountBook, KnownAccount
@@ -33,6 +33,7 @@ from petitbleu_store.service.filing_commit import AccountBatch, Filing, GuardCha
 from petitbleu_store.service.filing_items import SETTLES, Wanted, outcomes, wanted_of
 from petitbleu_store.service.intake import AcceptedMessage
 from petitbleu_store.service.updates import sealed_keywords
+from petitbleu_store.service.words import Words
 
 _log = get_logger(__name__)
 _commits = Counter(
@@ -65,9 +66,11 @@ class FilingService:
     Args:
         core: The shared parts of the store.
         book: Accounts.
+        words: What accounts' junk is made of.
     """
 
-    def __init__(self, core: Core, book: AccountBook) -> None:
+    def __init__(self, core: Core, book: AccountBook, words: Words) -> None:
+        self._words = words
         self._core = core
         self._book = book
         self._folders = folders.Folders(core, book)
@@ -81,6 +84,9 @@ class FilingService:
         wanted, of_item = wanted_of(request.items)
         if wanted:
             bodies = await self._read({one.accepted_id for one in wanted})
+            weighed = [one for one in wanted if one.weigh and one.mailbox_ids == [INBOX] and not one.folders]
+            for one in await self._junk(weighed, bodies):
+                one.mailbox_ids = [JUNK]
             await self.place(wanted, bodies)
         return filing_pb2.FileResponse(
             results=[
@@ -94,6 +100,49 @@ class FilingService:
                 for one, item in zip(of_item, request.items, strict=True)
             ]
         )
+
+    async def weigh(self, request: filing_pb2.WeighWordsRequest) -> filing_pb2.WeighWordsResponse:
+        """Say of messages whether they are junk by the words of accounts; nothing is filed."""
+        items = [
+            filing_pb2.FileItem(
+                recipient=filing_pb2.RecipientRef(accepted_id=one.accepted_id),
+                account_id=one.account_id,
+                weigh_words=True,
+            )
+            for one in request.items
+        ]
+        wanted, of_item = wanted_of(items)
+        accounts = await self._book.many(self._core.pool, {one.account_id for one in wanted})
+        weighed = [
+            one
+            for one in wanted
+            if (account := accounts.get(one.account_id)) is not None and account.words and not account.guarded
+        ]
+        junk: list[Wanted] = []
+        if weighed:
+            junk = await self._junk(weighed, await self._read({one.accepted_id for one in weighed}))
+        found = {id(one) for one in junk}
+        return filing_pb2.WeighWordsResponse(junk=[id(one) in found for one in of_item])
+
+    async def _junk(self, wanted: Sequence[Wanted], bodies: Bodies) -> list[Wanted]:
+        """Return what is junk by the words of the account that it is for; of a guarded one nothing is: its guardians decide."""
+        if not wanted:
+            return []
+        accounts = await self._book.many(self._core.pool, {one.account_id for one in wanted})
+        items = [
+            (one, account, message, described)
+            for one in wanted
+            if (account := accounts.get(one.account_id)) is not None and account.words and not account.guarded
+            and (message := bodies.messages.get(one.accepted_id)) is not None
+            and (described := bodies.described.get(one.accepted_id)) is not None
+        ]  # fmt: skip
+        if not items:
+            return []
+        weighings = await self._words.weighings(
+            (account, message, described.meta, one.prefix) for one, account, message, described in items
+        )
+        await self._words.weigh(weighings)
+        return [item[0] for item, weighing in zip(items, weighings, strict=True) if weighing.junk]
 
     async def place(self, wanted: Sequence[Wanted], bodies: Bodies) -> None:
         """File or hold what is wanted; each one's status is set."""

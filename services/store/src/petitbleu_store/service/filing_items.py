@@ -39,6 +39,8 @@ class Wanted:
     settled: bool = False
     # Mailboxes that a rule names: they are found under the account's lock.
     folders: list[Folder] = field(default_factory=list)
+    # Whether the words of the account may put it in Junk: if all items of it say so.
+    weigh: bool = True
 
 
 def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[Wanted]]:
@@ -74,6 +76,7 @@ def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[
         one.folders += [folder for folder in folders if folder not in one.folders]
         one.flags |= flags
         one.keywords |= others
+        one.weigh = one.weigh and item.weigh_words
         if item.sole:
             one.sole.add(item.recipient.recipient_no)
         if item.decision_token:

@@ -23,6 +23,7 @@ from petitbleu_store.service.share_notices import ShareNotices
 from petitbleu_store.service.snippets import Snippets
 from petitbleu_store.service.updates import Updates
 from petitbleu_store.service.views import Views
+from petitbleu_store.service.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,12 @@ class MailboxCases:
     ends: ShareEnds
 
     @classmethod
-    def make(cls, core: Core, book: AccountBook, names: KeywordNames, search: Search) -> MailboxCases:
+    def make(cls, core: Core, book: AccountBook, names: KeywordNames, search: Search, words: Words) -> MailboxCases:
         """Wire them."""
         reading = Reading(core, names)
         mailboxes = Mailboxes(core, book)
         return cls(
-            core, book, reading, Queries(core, search.texts), Changes(core), Updates(core), Imports(core, book, names),
+            core, book, reading, Queries(core, search.texts), Changes(core), Updates(core, words), Imports(core, book, names),
             mailboxes, Blobs(core), RemovedReading(core, names), Restoring(core, reading), RestoringMailboxes(core),
             Purging(core), search.snippets, Views(core, book), ShareNotices(core), ShareEnds(core, book, mailboxes),
         )  # fmt: skip

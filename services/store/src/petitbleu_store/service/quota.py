@@ -9,7 +9,7 @@ from petitbleu_kit.ids import partition_of_account
 from petitbleu_store.adapters.postgres import Executor
 from petitbleu_store.service.account_book import AccountBook
 
-_OVER: Final = """/* hot:store.over_quota */ SELECT a.account_id, a.tenant_id, a.guarded, a.wrapped_key,
+_OVER: Final = """/* hot:store.over_quota */ SELECT a.account_id, a.tenant_id, a.guarded, a.words, a.wrapped_key,
     a.quota_octets > 0 AND a.used_octets >= a.quota_octets AS over
 FROM unnest($1::smallint[], $2::bigint[]) AS v (partition, account_id)
 JOIN account a ON a.partition = v.partition AND a.account_id = v.account_id AND a.partition = ANY($1::smallint[])"""

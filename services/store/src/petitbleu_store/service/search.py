@@ -29,6 +29,7 @@ class Search:
     snippets: Snippets
     extraction: ExtractionPool
     reader: MailReader
+    loader: MailLoader
 
     @classmethod
     def make(cls, core: Core, book: AccountBook) -> Search:
@@ -39,7 +40,7 @@ class Search:
         index = SearchIndex(core, book, loader, reader)
         turns = Turns(_AT_ONCE, _MOST_WAITING)
         texts = TextSearch(core, index, loader, reader, turns)
-        return cls(index, texts, Snippets(core, loader, reader, turns), extraction, reader)
+        return cls(index, texts, Snippets(core, loader, reader, turns), extraction, reader, loader)
 
     async def close(self) -> None:
         """End the processes."""

@@ -24,6 +24,7 @@ from petitbleu_store.service.account_book import KnownAccount
 from petitbleu_store.service.removal import Keeping
 from petitbleu_store.service.restating import Restated, restate
 from petitbleu_store.service.updates_at_once import UpdatesAtOnce
+from petitbleu_store.service.words import Words
 
 MAX_UPDATES: Final = 1000
 _OK: Final = mailbox_pb2.UPDATE_STATUS_OK
@@ -52,10 +53,16 @@ async def locked_row(connection: Connection, account: KnownAccount, if_modseq: i
 
 
 class Updates:
-    """Changes messages."""
+    """Changes messages.
 
-    def __init__(self, core: Core) -> None:
+    Args:
+        core: The store's parts.
+        words: Hears what is called junk.
+    """
+
+    def __init__(self, core: Core, words: Words) -> None:
         self._core = core
+        self._words = words
         self._keeping = Keeping.of(core.settings)
         self._at_once = UpdatesAtOnce(core)
 
@@ -67,6 +74,13 @@ class Updates:
         Raises:
             StoreError: INVALID for too many, or a message named twice; NOT_FOUND; STATE_MISMATCH.
         """
+        response = await self._update(account, request)
+        self._words.heard(account.account_id, request.updates)
+        return response
+
+    async def _update(
+        self, account: KnownAccount, request: mailbox_pb2.UpdateMessagesRequest
+    ) -> mailbox_pb2.UpdateMessagesResponse:
         ids = [update.message_id for update in request.updates]
         if len(ids) > MAX_UPDATES or len(set(ids)) != len(ids):
             raise StoreError(Problem.INVALID, "too many updates, or one message twice")

@@ -330,6 +330,7 @@ class FileItem(_message.Message):
     PREFIX_FIELD_NUMBER: _builtins.int
     SOLE_FIELD_NUMBER: _builtins.int
     FOLDERS_FIELD_NUMBER: _builtins.int
+    WEIGH_WORDS_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
     decision_token: _builtins.str
@@ -340,6 +341,8 @@ class FileItem(_message.Message):
     """This is the recipient's only item: when it is filed or held, store may record that outcome in the same commit and say so
     in the result, which saves the caller a Settle.
     """
+    weigh_words: _builtins.bool
+    """Put it in Junk instead of the inbox where the words of the account say so. It counts only for what goes to the inbox alone."""
     @_builtins.property
     def recipient(self) -> Global___RecipientRef:
         """Which recipient this is for."""
@@ -369,14 +372,89 @@ class FileItem(_message.Message):
         prefix: _builtins.bytes = ...,
         sole: _builtins.bool = ...,
         folders: _abc.Iterable[Global___FileFolder] | None = ...,
+        weigh_words: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recipient", b"recipient"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "decision_token", b"decision_token", "folders", b"folders", "keywords", b"keywords", "mailbox_roles", b"mailbox_roles", "prefix", b"prefix", "recipient", b"recipient", "sole", b"sole"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "decision_token", b"decision_token", "folders", b"folders", "keywords", b"keywords", "mailbox_roles", b"mailbox_roles", "prefix", b"prefix", "recipient", b"recipient", "sole", b"sole", "weigh_words", b"weigh_words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FileItem: _TypeAlias = FileItem  # noqa: Y015
+
+@_typing.final
+class WeighWordsRequest(_message.Message):
+    """Which messages to weigh."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeighItem]:
+        """They."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___WeighItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WeighWordsRequest: _TypeAlias = WeighWordsRequest  # noqa: Y015
+
+@_typing.final
+class WeighItem(_message.Message):
+    """One message for one account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTED_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    accepted_id: _builtins.bytes
+    """The accepted message, 16 octets."""
+    account_id: _builtins.int
+    """The account."""
+    def __init__(
+        self,
+        *,
+        accepted_id: _builtins.bytes = ...,
+        account_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WeighItem: _TypeAlias = WeighItem  # noqa: Y015
+
+@_typing.final
+class WeighWordsResponse(_message.Message):
+    """What they weigh, in the order of the items."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JUNK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def junk(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """Whether it is junk."""
+
+    def __init__(
+        self,
+        *,
+        junk: _abc.Iterable[_builtins.bool] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["junk", b"junk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WeighWordsResponse: _TypeAlias = WeighWordsResponse  # noqa: Y015
 
 @_typing.final
 class FileFolder(_message.Message):

@@ -60,6 +60,11 @@ class FilingServiceStub:
                 request_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersResponse.FromString,
                 _registered_method=True)
+        self.WeighWords = channel.unary_unary(
+                '/petitbleu.store.v1.FilingService/WeighWords',
+                request_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.WeighWordsRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.WeighWordsResponse.FromString,
+                _registered_method=True)
         self.Settle = channel.unary_unary(
                 '/petitbleu.store.v1.FilingService/Settle',
                 request_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.SettleRequest.SerializeToString,
@@ -113,6 +118,14 @@ class FilingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WeighWords(self, request, context):
+        """WeighWords says of accepted messages whether they are junk by the words of the accounts that they are for, for who has to know before it
+        files them. What cannot be weighed, for an account that learnt nothing or is guarded, is no junk. At most 1,000 items.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Settle(self, request, context):
         """Settle records the outcome of recipients; settling a settled one is a no-op, but for a queued one that is sent or has failed.
         At most 1,000 items.
@@ -155,6 +168,11 @@ def add_FilingServiceServicer_to_server(servicer, server):
                     servicer.ListFolders,
                     request_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersRequest.FromString,
                     response_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersResponse.SerializeToString,
+            ),
+            'WeighWords': grpc.unary_unary_rpc_method_handler(
+                    servicer.WeighWords,
+                    request_deserializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.WeighWordsRequest.FromString,
+                    response_serializer=petitbleu_dot_store_dot_v1_dot_filing__pb2.WeighWordsResponse.SerializeToString,
             ),
             'Settle': grpc.unary_unary_rpc_method_handler(
                     servicer.Settle,
@@ -303,6 +321,33 @@ class FilingService:
             '/petitbleu.store.v1.FilingService/ListFolders',
             petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersRequest.SerializeToString,
             petitbleu_dot_store_dot_v1_dot_filing__pb2.ListFoldersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WeighWords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.store.v1.FilingService/WeighWords',
+            petitbleu_dot_store_dot_v1_dot_filing__pb2.WeighWordsRequest.SerializeToString,
+            petitbleu_dot_store_dot_v1_dot_filing__pb2.WeighWordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,10 @@ class FilingServiceStub:
     """FileMany is File as a conversation, as AcceptMany is of Accept."""
     ListFolders: _grpc.UnaryUnaryMultiCallable[_filing_pb2.ListFoldersRequest, _filing_pb2.ListFoldersResponse]
     """ListFolders gives the mailboxes of accounts, for rules that ask whether there is one."""
+    WeighWords: _grpc.UnaryUnaryMultiCallable[_filing_pb2.WeighWordsRequest, _filing_pb2.WeighWordsResponse]
+    """WeighWords says of accepted messages whether they are junk by the words of the accounts that they are for, for who has to know before it
+    files them. What cannot be weighed, for an account that learnt nothing or is guarded, is no junk. At most 1,000 items.
+    """
     Settle: _grpc.UnaryUnaryMultiCallable[_filing_pb2.SettleRequest, _filing_pb2.SettleResponse]
     """Settle records the outcome of recipients; settling a settled one is a no-op, but for a queued one that is sent or has failed.
     At most 1,000 items.
@@ -73,6 +77,10 @@ class FilingServiceAsyncStub(FilingServiceStub):
     """FileMany is File as a conversation, as AcceptMany is of Accept."""
     ListFolders: _aio.UnaryUnaryMultiCallable[_filing_pb2.ListFoldersRequest, _filing_pb2.ListFoldersResponse]  # type: ignore[assignment]
     """ListFolders gives the mailboxes of accounts, for rules that ask whether there is one."""
+    WeighWords: _aio.UnaryUnaryMultiCallable[_filing_pb2.WeighWordsRequest, _filing_pb2.WeighWordsResponse]  # type: ignore[assignment]
+    """WeighWords says of accepted messages whether they are junk by the words of the accounts that they are for, for who has to know before it
+    files them. What cannot be weighed, for an account that learnt nothing or is guarded, is no junk. At most 1,000 items.
+    """
     Settle: _aio.UnaryUnaryMultiCallable[_filing_pb2.SettleRequest, _filing_pb2.SettleResponse]  # type: ignore[assignment]
     """Settle records the outcome of recipients; settling a settled one is a no-op, but for a queued one that is sent or has failed.
     At most 1,000 items.
@@ -126,6 +134,16 @@ class FilingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_filing_pb2.ListFoldersResponse, _abc.Awaitable[_filing_pb2.ListFoldersResponse]]:
         """ListFolders gives the mailboxes of accounts, for rules that ask whether there is one."""
+
+    @_abc_1.abstractmethod
+    def WeighWords(
+        self,
+        request: _filing_pb2.WeighWordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_filing_pb2.WeighWordsResponse, _abc.Awaitable[_filing_pb2.WeighWordsResponse]]:
+        """WeighWords says of accepted messages whether they are junk by the words of the accounts that they are for, for who has to know before it
+        files them. What cannot be weighed, for an account that learnt nothing or is guarded, is no junk. At most 1,000 items.
+        """
 
     @_abc_1.abstractmethod
     def Settle(

@@ -21,7 +21,7 @@ from petitbleu_delivery.domain.answers import Owner
 from petitbleu_delivery.domain.model import Placement
 from petitbleu_delivery.domain.prefix import prefix
 from petitbleu_delivery.domain.rules import JUNK, Ruling, ruling_of
-from petitbleu_delivery.errors import Peer, PeerUnavailableError
+from petitbleu_delivery.errors import Peer, PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.service.scripts.carrying import RULED, Case, Means
 from petitbleu_delivery.service.scripts.evaluation import View, ruled
 from petitbleu_delivery.service.scripts.rulebook import Rulebook, Rules
@@ -34,6 +34,9 @@ _log = get_logger(__name__)
 
 _HEADER_OCTETS: Final = 256 << 10
 _BODY_OCTETS: Final = 4 << 20
+_STRANGERS: Final = frozenset({0, 1})
+"""petitbleu.store.v1.Origin: unknown, of mail of an older version, and a stranger's server. What people here send is not weighed."""
+_MOST_WEIGHED: Final = 1_000
 _AT_ONCE: Final = 4
 """Messages in memory, and scripts in threads, at once."""
 
@@ -61,6 +64,9 @@ class Rulings:
         """
         for placement in placements:
             placement.junk = placement.recipient.junk
+            placement.weigh = (
+                not placement.junk and not placement.guarded and placement.recipient.message.origin in _STRANGERS
+            )
         try:
             await self._apply(placements)
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
@@ -70,12 +76,14 @@ class Rulings:
         books, listing = await self._rulebook.of({placement.account_id for placement in placements})
         if listing:
             await self._senders.heed([placement for placement in placements if placement.account_id in listing])
+        concerned = [placement for placement in placements if placement.account_id in books]
+        if concerned:
+            await self._weigh([placement for placement in concerned if placement.weigh])
         for placement in placements:
             if placement.junk:
                 placement.roles = (JUNK,)
-        if not books:
+        if not concerned:
             return
-        concerned = [placement for placement in placements if placement.account_id in books]
         people = await self._means.peers.people(sorted({placement.account_id for placement in concerned}))
         done = await asyncio.gather(
             *(
@@ -95,6 +103,25 @@ class Rulings:
                 RULED.labels(result="failed").inc()
                 # its text might quote the message
                 _log.error("a rule could not be carried out", error_type=type(error).__qualname__, at=_place(error))
+
+    async def _weigh(self, placements: Sequence[Placement]) -> None:
+        """Ask for what is junk by the words of accounts with rules: rules do other things with junk, and nobody who is away answers it.
+
+        For everybody else store looks while it files. Mail does not wait for this word.
+        """
+        if not placements:
+            return
+        asked = placements[:_MOST_WEIGHED]
+        try:
+            junk = await self._means.peers.weighed(
+                [(one.recipient.message.accepted_id, one.account_id) for one in asked]
+            )
+        except (PeerUnavailableError, PeerRefusedError) as error:
+            _log.warning("words were not weighed", error_type=type(error).__name__)
+            return
+        for placement, said in zip(asked, junk, strict=False):
+            placement.junk = said
+            placement.weigh = False
 
     async def _rule(self, placement: Placement, rules: Rules, person: Person) -> None:
         async with self._turns:

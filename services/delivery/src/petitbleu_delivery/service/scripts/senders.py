@@ -72,6 +72,7 @@ class SenderLists:
             )
             if listing is not None:
                 placement.junk = listing is Listing.BLOCK
+                placement.weigh = False  # whoever is listed is judged by nothing else
                 _HEEDED.labels(listing=listing.name.lower()).inc()
 
     async def listed(self, who: Principal) -> list[Listed]:

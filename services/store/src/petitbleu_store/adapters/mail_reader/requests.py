@@ -54,11 +54,18 @@ class Show(msgspec.Struct, tag="show", array_like=True):
     mails: list[Mail]
 
 
-Request: TypeAlias = Terms | Match | Show
+class Features(msgspec.Struct, tag="features", array_like=True):
+    """Give the features of messages under a key: what tells junk from wanted mail."""
+
+    key: bytes
+    mails: list[Mail]
+
+
+Request: TypeAlias = Terms | Match | Show | Features
 
 
 class Answer(msgspec.Struct, array_like=True):
-    """One entry a message: packed signed 64-bit terms; or which texts it has; or subject and preview as HTML."""
+    """One entry a message: packed signed 64-bit terms, or packed 32-bit features; or which texts it has; or subject and preview as HTML."""
 
     terms: list[bytes] = []
     found: list[list[bool]] = []

@@ -12,11 +12,13 @@ import msgspec
 from petitbleu_mail.header_values import as_text
 from petitbleu_mail.headers import scan_headers
 from petitbleu_mail.structure import decode_meta
+from petitbleu_store.adapters.mail_reader.features import features
 from petitbleu_store.adapters.mail_reader.requests import (
     LENGTH,
     Answer,
     Done,
     Failed,
+    Features,
     Leaf,
     Mail,
     Match,
@@ -43,6 +45,8 @@ def answer(request: Request) -> Answer:
     if isinstance(request, Terms):
         key = TermKey(request.key)
         return Answer(terms=[_terms(key, request.key, mail) for mail in request.mails])
+    if isinstance(request, Features):
+        return Answer(terms=[features(request.key, mail) for mail in request.mails])
     if isinstance(request, Match):
         sought = [(leaf, parse(leaf.text)) for leaf in request.leaves]
         return Answer(found=[_found(sought, mail) for mail in request.mails])
