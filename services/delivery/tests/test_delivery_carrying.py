@@ -38,6 +38,9 @@ class Peers:
     async def read(self, accepted_id: bytes, octets: int) -> bytes:
         return OCTETS
 
+    async def weighed(self, items: Sequence[tuple[bytes, int]]) -> list[bool]:
+        return [False] * len(items)
+
     async def people(self, account_ids: Sequence[int]) -> dict[int, Person]:
         self.asked += 1
         return {ACCOUNT: Person(OWNER, "Zoe", self.guarded or self.asked >= self.guarded_from)}
