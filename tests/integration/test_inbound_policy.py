@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,6 +116,52 @@ def test_a_child_is_answered_for_as_an_adult_is(wished: LiveStack) -> None:
         assert conversation(wished, child) == conversation(wished, adult)
     said(wished, "set", tenant)
     assert places(wished, child) == [], "what the guard has not seen is in no mailbox"
+
+
+def called_junk(stack: LiveStack, address: str) -> None:
+    """Have a person move all that is in the inbox to Junk."""
+    client = JmapClient(f"http://127.0.0.1:{stack.http_port}", address, PASSWORD)
+    try:
+        inbox, junk = client.mailbox("inbox"), client.mailbox("junk")
+        ids = client.call("Email/query", filter={"inMailbox": inbox})["ids"]
+        assert ids
+        patch = {f"mailboxIds/{junk}": True, f"mailboxIds/{inbox}": None}
+        assert not client.call("Email/set", update=dict.fromkeys(ids, patch)).get("notUpdated")
+    finally:
+        client.http.close()
+
+
+def until_known(stack: LiveStack, junk: float, mails: float) -> dict[str, Any]:
+    """Wait until so many recipients are counted; what is said then. What is counted may have lost a little by midnight."""
+    deadline = time.monotonic() + 60
+    while True:
+        known = dict(said(stack, "sender", "GOOD.example"))
+        if known["junk"] > junk - 0.5 and known["mails"] > mails - 0.5:
+            return known
+        assert time.monotonic() < deadline, known
+        time.sleep(0.5)
+
+
+def test_who_is_called_junk_by_many_has_points_against_it(wished: LiveStack) -> None:
+    people = [person(wished, f"reader{number}") for number in range(4)]
+    assert said(wished, "sender", "good.example") == {"domain": "good.example", "points": 0, "mails": 0, "junk": 0}
+    with Client(wished.smtp_port, seconds=60) as client:
+        assert client.hello(HELO).code == 250
+        for one in people:
+            for _ in range(5):
+                client.envelope(one, sender="ann@good.example")
+                assert client.data(message("ann@good.example", one) + b".\r\n").code == 250
+    wished.wait_settled()
+    for one in people[:3]:
+        called_junk(wished, one)
+    # one person's quarrel counts three times a day
+    known = until_known(wished, 9, 20)
+    assert known["junk"] <= 9
+    assert known["points"] > 2
+    called_junk(wished, people[3])
+    assert until_known(wished, 12, 20)["points"] > known["points"]
+    # whoever writes in its name without being it is not what is known of it
+    assert said(wished, "sender", "good.example", "--forget")["points"] == 0
 
 
 async def test_only_the_operator_says_it_and_only_what_there_is(wished: LiveStack) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.ports import offset_of
 from petitbleu.delivery.v1 import senders_pb2, senders_pb2_grpc
 from petitbleu.store.v1 import accept_pb2
 from petitbleu_delivery.adapters.key_file import read_key
+from petitbleu_delivery.adapters.reputation_rows import ReputationRows
 from petitbleu_delivery.adapters.rule_peers import RulePeers
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.domain.senders import MAX_SENDERS, Listing, TooManySendersError
@@ -210,6 +212,49 @@ async def test_a_childs_list_opens_no_gate(world: DeliveryWorld, listing_stack: 
     await say(listing_stack, child, mother, "block")
     await delivered(world, child, mother, verdicts=KNOWN)
     assert await boxes(world, account) == {"inbox": 1, "junk": 1}
+
+
+async def test_what_is_said_of_a_message_counts_once_whatever_the_order(listing_stack: Stack) -> None:
+    context = Context(listing_stack.layout, listing_stack.ports, None, print)  # type: ignore[arg-type]
+    pool = await open_pool(postgres.dsn(context, "delivery"), "delivery", 4)
+    try:
+        rows = ReputationRows(pool)
+        today = int(time.time()) // 86_400
+        await rows.count({"bulk.test": 40, "other.test": 1}, today)
+
+        async def junk() -> float:
+            return (await rows.read(["bulk.test", "nobody.test"]))["bulk.test"].junk
+
+        async def say(account: int, message: int, version: int, *, junk: bool) -> bool:
+            accepted = message.to_bytes(16, "big")
+            return await rows.teach(account, accepted, "bulk.test", today, junk=junk, version=version)
+
+        assert await say(1, 1, 1, junk=True)
+        assert not await say(1, 1, 1, junk=True), "offered again"
+        assert await junk() == 1
+        assert await say(1, 1, 2, junk=False)
+        assert not await say(1, 1, 1, junk=True), "an old word"
+        assert await junk() == 0
+        assert not await say(2, 1, 5, junk=False), "the later word came first"
+        assert not await say(2, 1, 4, junk=True)
+        assert await junk() == 0
+        said = await asyncio.gather(*(say(3, number % 5, 1, junk=True) for number in range(20)))
+        assert 3 <= sum(said) <= 5, "about three a day, whatever comes at once"
+        assert await junk() == sum(said)
+        assert not await say(3, 77, 1, junk=True)
+        standing = (await rows.read(["bulk.test"]))["bulk.test"]
+        assert (standing.mails, standing.day) == (40, today)
+        await rows.count({"bulk.test": 1}, today + 14)
+        assert (await rows.read(["bulk.test"]))["bulk.test"].mails == pytest.approx(21)
+        await rows.count({"bulk.test": 1}, today)
+        assert (await rows.read(["bulk.test"]))["bulk.test"].day == today + 14, "a process whose clock is behind"
+        await pool.execute("/* cold:test */ UPDATE sender_domain SET day = $1", today - 200)
+        await pool.execute("/* cold:test */ UPDATE sender_lesson SET taught_at = now() - interval '61 days'")
+        await rows.prune()
+        assert await rows.read(["bulk.test", "other.test"]) == {}
+        assert await pool.fetchval("/* cold:test */ SELECT count(*) FROM sender_lesson") == 0
+    finally:
+        await pool.close()
 
 
 async def test_a_list_is_bounded_is_nobody_elses_and_ends_with_its_account(

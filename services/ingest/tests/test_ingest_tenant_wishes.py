@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -113,6 +114,37 @@ async def test_points_of_the_scorer_are_the_tenant_s_too() -> None:
     assert await tenants.send(lie, "bob", sender=sender, client="192.0.2.9") == "550 5.7.1"
     assert await tenants.send(lie, "alice", "carol", "bob", sender=sender, client="192.0.2.9") == "250 2.6.0"
     assert (tenants.verdicts.junk, tenants.verdicts.junk_recipients) == (False, (2,))
+
+
+async def test_the_past_of_an_authenticated_domain_speaks() -> None:
+    tenants = Tenants({}, junk_points=300)
+    asked: list[set[str]] = []
+    known = {"none.example": 300}
+
+    async def reputations(domains: Collection[str]) -> Mapping[str, int]:
+        asked.append(set(domains))
+        return known
+
+    judge = tenants.bench.door.judge
+    assert judge is not None
+    judge.reputations = reputations
+    honest = {"sender": "x@none.example", "client": "192.0.2.9"}
+    whole = HONEST.replace(b"Subject", b"Date: %s\r\nMessage-ID: <1@x>\r\nSubject" % formatdate().encode())
+    assert await tenants.send(whole, "alice", **honest) == "250 2.6.0"
+    assert (tenants.verdicts.junk, tenants.verdicts.spam_score, asked) == (True, 300, [{"none.example"}])
+    known["none.example"] = 299
+    assert await tenants.send(whole, "alice", **honest) == "250 2.6.0"
+    assert (tenants.verdicts.junk, tenants.verdicts.spam_score) == (False, 299)
+    # a good name outweighs a careless header, and is worth nothing more
+    known["none.example"] = -150
+    assert await tenants.send(HONEST, "alice", **honest) == "250 2.6.0"
+    assert (tenants.verdicts.junk, tenants.verdicts.spam_score) == (False, 10)
+    assert await tenants.send(whole, "alice", **honest) == "250 2.6.0"
+    assert tenants.verdicts.spam_score == 0
+    # nobody is asked about a name that anybody may write
+    del asked[:]
+    assert await tenants.send(whole, "alice", sender="x@other.example") == "250 2.6.0"
+    assert asked == []
 
 
 async def test_a_large_message_has_it_too() -> None:

@@ -91,6 +91,25 @@ async def _list(office: Office, options: Namespace) -> None:
     office.table([_row(one) for one in found.policies], ["tenant", *_GROUNDS, *_POINTS, "changed"])
 
 
+async def _sender(office: Office, options: Namespace) -> None:
+    if options.forget:
+        request = pb.ForgetReputationRequest(domain=options.domain)
+        await office.call("delivery", _stub(office).ForgetReputation, request)
+    asked = pb.GetReputationRequest(domain=options.domain)
+    found = (await office.call("delivery", _stub(office).GetReputation, asked)).reputation
+    row = {
+        "domain": found.domain,
+        "points": found.points / 100,
+        "mails": round(found.mails, 1),
+        "junk": round(found.junk, 1),
+    }
+    lines = [
+        f"{found.domain}: {row['points']:+} points; {row['junk']} of {row['mails']} recipients called it junk",
+        "(half of what is counted is forgotten in fourteen days)",
+    ]
+    office.answer(row, lines)
+
+
 def _add_tenant(parser: ArgumentParser) -> None:
     parser.add_argument("tenant", type=int, help="id of the tenant")
 
@@ -101,6 +120,9 @@ def add_to(commands: Commands) -> None:
     listing = inbound.add("list", "list the tenants for which something else holds than the settings", _list)
     listing.add_argument("--limit", type=count, default=100)
     _add_tenant(inbound.add("show", "show what holds for a tenant", _show))
+    sender = inbound.add("sender", "show what the past mail of a sending domain says of its next", _sender)
+    sender.add_argument("domain", help="as it stands behind the @ of authors")
+    sender.add_argument("--forget", action="store_true", help="forget its past first")
     setting = inbound.add("set", "set what holds; what is not given is again as the settings say", _set)
     _add_tenant(setting)
     for name, what in _GROUNDS.items():

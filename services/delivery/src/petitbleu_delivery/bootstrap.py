@@ -43,6 +43,7 @@ from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.measures import Tally
 from petitbleu_delivery.service.outbound.way_out import Submitters
+from petitbleu_delivery.service.reputation import JUDGED
 from petitbleu_delivery.service.rounds import Rounds
 from petitbleu_delivery.service.router import Router
 from petitbleu_kit.bus import Consumer, connect
@@ -242,6 +243,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
     abuse = AbuseParts(opened, submitters, router, scripts.peers.people)
     bounces = await open_bounces(opened, submissions.outbox, submissions.news, abuse.watch)
+    inbound = InboundParts(opened)
     outbound = Outbound(
         opened, submitters, router, filing, guard, transport, domains.keys, submissions.news, bounces, permits.suspensions.holds
     )  # fmt: skip
@@ -257,10 +259,11 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         submissions.news,
         outbound.notices,
         bounces.returned,
+        inbound.reputations,
     )
     consumer = Consumer(
-        client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000).handle, subjects=[ACCEPTED],
-        max_events=settings.delivery_events, ack_seconds=settings.delivery_ack_seconds,
+        client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000, inbound.reputations).handle,
+        subjects=[ACCEPTED, JUDGED], max_events=settings.delivery_events, ack_seconds=settings.delivery_ack_seconds,
     )  # fmt: skip
     news = DirectoryNews(client, cache, submitters)
 
@@ -273,7 +276,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
             PERSON_SCRIPTS | PERSON_SUBMISSIONS | PERSON_SENDERS,
         )
     )  # fmt: skip
-    for part in (scripts, submissions, permits, bounces, InboundParts(opened.pool)):
+    for part in (scripts, submissions, permits, bounces, inbound):
         part.serve(server)
     delivery_pb2_grpc.add_RoutingServiceServicer_to_server(
         RoutingServicer(tally, cache, lambda: pending_events(client)), server
@@ -286,7 +289,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     consuming = asyncio.create_task(consumer.run())
     async with background(
         forever("delivery.news", 1.0, news.watch), forever("delivery.rules", 3600.0, scripts.upkeep), *domains.work(),
-        *submissions.tasks(), *permits.tasks(), *bounces.tasks(), *abuse.tasks(), *outbound.work(),
+        *submissions.tasks(), *permits.tasks(), *bounces.tasks(), *abuse.tasks(), *inbound.tasks(), *outbound.work(),
         *tls_reports.work(),
         *sources_work(sources),
     ):  # fmt: skip
@@ -296,7 +299,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
             await asyncio.wait_for(consumer.drain(), settings.delivery_drain_seconds)
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
-        await outbound.close(settings.delivery_drain_seconds / 2)
+        await asyncio.gather(outbound.close(settings.delivery_drain_seconds / 2), inbound.reputations.flush())
     await tls_reports.close()
     if sources is not None:
         await sources.flush()

@@ -14,6 +14,7 @@ from petitbleu.events.v1 import events_pb2 as pb
 from petitbleu_delivery.service.cache import RouteCache
 from petitbleu_delivery.service.measures import BAD_EVENTS
 from petitbleu_delivery.service.outbound.way_out import Submitters
+from petitbleu_delivery.service.reputation import JUDGED_PREFIX, Reputations
 from petitbleu_delivery.service.rounds import Rounds
 from petitbleu_kit.bus import Event
 from petitbleu_kit.logs import get_logger
@@ -31,14 +32,24 @@ class AcceptedMail:
     Args:
         rounds: Delivers.
         gather_seconds: How long more mail is let come together after a list of several events.
+        reputations: Hears what recipients say of mail.
     """
 
-    def __init__(self, rounds: Rounds, gather_seconds: float = 0) -> None:
+    def __init__(self, rounds: Rounds, gather_seconds: float = 0, reputations: Reputations | None = None) -> None:
         self._rounds = rounds
+        self._reputations = reputations
         self._gather_seconds = gather_seconds
 
     async def handle(self, events: Sequence[Event]) -> None:
-        """Deliver all that the events name; when it returns they may be acknowledged."""
+        """Deliver all that the events name, and hear what is said of mail; when it returns they may be acknowledged."""
+        judged = [event for event in events if event.subject.startswith(JUDGED_PREFIX)]
+        if judged:
+            events = [event for event in events if not event.subject.startswith(JUDGED_PREFIX)]
+        await self._deliver(events)
+        if judged and self._reputations is not None:
+            await self._reputations.hear(judged)
+
+    async def _deliver(self, events: Sequence[Event]) -> None:
         accepted_ids: list[bytes] = []
         for event in events:
             try:

@@ -12,6 +12,9 @@ from petitbleu.delivery.v1 import inbound_pb2 as pb
 from petitbleu.delivery.v1 import inbound_pb2_grpc
 from petitbleu_delivery.adapters.inbound_policy_rows import InboundPolicyRows
 from petitbleu_delivery.domain.inbound import MOST_POINTS, NO_POLICY, InboundPolicy, Measure
+from petitbleu_delivery.domain.outbound import destination_of
+from petitbleu_delivery.domain.reputation import MAX_DOMAIN, Standing
+from petitbleu_delivery.service.reputation import Reputations
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.rpc import OPERATOR
 
@@ -25,6 +28,7 @@ _AWAY: Final = (
 )  # fmt: skip
 _MOST: Final = 10_000
 _MOST_TENANTS: Final = 1_000
+_MOST_DOMAINS: Final = 1_000
 _Context = grpc.aio.ServicerContext[Any, Any]
 _log = get_logger(__name__)
 
@@ -50,6 +54,18 @@ def policy_of(told: pb.InboundPolicy) -> InboundPolicy:
     return InboundPolicy(*measures, *points)
 
 
+def _known(domain: str, known: tuple[int, Standing]) -> pb.Reputation:
+    points, standing = known
+    return pb.Reputation(domain=domain, points=points, mails=standing.mails, junk=standing.junk)
+
+
+async def _domain(text: str, context: _Context) -> str:
+    domain = destination_of("@" + text)
+    if "." not in domain or len(domain) > MAX_DOMAIN:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no domain")
+    return domain
+
+
 async def _tenant(tenant_id: int, context: _Context) -> int:
     if tenant_id <= 0:
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a tenant is to be named")
@@ -59,8 +75,22 @@ async def _tenant(tenant_id: int, context: _Context) -> int:
 class InboundServicer(inbound_pb2_grpc.InboundServiceServicer):
     """Answers ingest."""
 
-    def __init__(self, policies: InboundPolicyRows) -> None:
+    def __init__(self, policies: InboundPolicyRows, reputations: Reputations) -> None:
         self._policies = policies
+        self._reputations = reputations
+
+    async def ReadReputations(
+        self, request: pb.ReadReputationsRequest, context: _Context
+    ) -> pb.ReadReputationsResponse:
+        """Give what is known of sending domains."""
+        if len(request.domains) > _MOST_DOMAINS or any(len(one) > MAX_DOMAIN for one in request.domains):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "too many domains, or one that is too long")
+        try:
+            found = await self._reputations.points(request.domains)
+        except _AWAY as error:
+            _log.warning("database away", method="ReadReputations", error_type=type(error).__qualname__)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the database does not answer, try again")
+        return pb.ReadReputationsResponse(reputations=[_known(*one) for one in found.items()])
 
     async def ReadInboundPolicies(
         self, request: pb.ReadInboundPoliciesRequest, context: _Context
@@ -79,8 +109,22 @@ class InboundServicer(inbound_pb2_grpc.InboundServiceServicer):
 class InboundPolicyServicer(inbound_pb2_grpc.InboundPolicyServiceServicer):
     """Answers the operator."""
 
-    def __init__(self, policies: InboundPolicyRows) -> None:
+    def __init__(self, policies: InboundPolicyRows, reputations: Reputations) -> None:
         self._policies = policies
+        self._reputations = reputations
+
+    async def GetReputation(self, request: pb.GetReputationRequest, context: _Context) -> pb.GetReputationResponse:
+        """Give what is known of a sending domain."""
+        domain = await _domain(request.domain, context)
+        found = await self._reputations.points([domain])
+        return pb.GetReputationResponse(reputation=_known(domain, found.get(domain, (0, Standing()))))
+
+    async def ForgetReputation(
+        self, request: pb.ForgetReputationRequest, context: _Context
+    ) -> pb.ForgetReputationResponse:
+        """Forget its past."""
+        await self._reputations.forget(await _domain(request.domain, context))
+        return pb.ForgetReputationResponse()
 
     async def GetInboundPolicy(
         self, request: pb.GetInboundPolicyRequest, context: _Context

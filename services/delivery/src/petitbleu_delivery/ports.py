@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -49,6 +49,13 @@ class Rules(Protocol):
     async def apply(self, placements: Sequence[Placement]) -> None:
         """Say of each placement where it is to be filed, or that it is discarded, and do what else the rules want."""
         ...
+
+
+class Senders(Protocol):
+    """Counts whose mail came."""
+
+    def note(self, settlements: Iterable[Settlement]) -> None:
+        """Hear what became of recipients."""
 
 
 class Returned(Protocol):

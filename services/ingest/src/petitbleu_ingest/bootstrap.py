@@ -37,7 +37,7 @@ from petitbleu_ingest.service.admission import Admission
 from petitbleu_ingest.service.full_accounts import POLL_SECONDS, FullAccounts
 from petitbleu_ingest.service.memory import ByteBudget
 from petitbleu_ingest.service.recipients import RecipientBook
-from petitbleu_ingest.service.wish_book import WishBook
+from petitbleu_ingest.service.wish_book import Reputations, WishBook
 from petitbleu_ingest.smtp.door import Door
 from petitbleu_ingest.smtp.exchanger import MailExchanger
 from petitbleu_ingest.smtp.message_log import MessageLog
@@ -241,9 +241,9 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
         if settings.greylist == "on":
             book = RedisGreyBook(settings.redis_url, settings.greylist_seconds)
             door.judge.greylist = Greylist(book, secret, networks(settings.greylist_exempt))
-        door.judge.tenants = WishBook(
-            GrpcInbound(delivery, _WISH_SECONDS).wishes, seconds=settings.ingest_cache_seconds
-        ).of
+        inbound = GrpcInbound(delivery, _WISH_SECONDS)
+        door.judge.tenants = WishBook(inbound.wishes, seconds=settings.ingest_cache_seconds).of
+        door.judge.reputations = Reputations(inbound.reputations).of
     reporting: list[Awaitable[None]] = []
     if door.judge is not None and settings.judges and settings.dmarc_report_from:
         tally = Tally(GrpcReports(delivery, settings.ingest_lookup_seconds).record, settings.rules)

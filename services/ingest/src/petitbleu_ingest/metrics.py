@@ -35,6 +35,9 @@ scans = Counter("petitbleu_ingest_scans_total", "Messages at scanners, by what t
 submitted_scans = Counter(
     "petitbleu_ingest_submitted_scans_total", "Submitted messages at scanners, by what they said", ["scanner", "answer"]
 )
+reputations = Counter(
+    "petitbleu_ingest_reputations_total", "Messages of authenticated domains whose past spoke: for, against", ["said"]
+)
 marks = Counter("petitbleu_ingest_marks_total", "Marks of the built-in scorer", ["mark"])
 greylisted = Counter(
     "petitbleu_ingest_greylist_total", "Unauthenticated messages, by what greylisting said", ["answer"]

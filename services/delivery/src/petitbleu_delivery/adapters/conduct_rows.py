@@ -66,10 +66,11 @@ _ACCOUNTS: Final = """/* cold:delivery.conduct_accounts */ SELECT account_id FRO
 UNION SELECT account_id FROM conduct WHERE partition BETWEEN $1 AND $2
 UNION SELECT account_id FROM returned WHERE partition BETWEEN $1 AND $2
 UNION SELECT account_id FROM suppression WHERE partition BETWEEN $1 AND $2
-UNION SELECT account_id FROM abuse_log WHERE partition BETWEEN $1 AND $2"""
+UNION SELECT account_id FROM abuse_log WHERE partition BETWEEN $1 AND $2
+UNION SELECT account_id FROM sender_lesson WHERE partition BETWEEN $1 AND $2"""
 _ERASE: Final = tuple(
     f"/* cold:delivery.{table}_erase */ DELETE FROM {table} WHERE partition = $1 AND account_id = $2"
-    for table in ("correspondent", "conduct", "returned", "suppression", "abuse_case", "abuse_log")
+    for table in ("correspondent", "conduct", "returned", "suppression", "abuse_case", "abuse_log", "sender_lesson")
 )
 
 

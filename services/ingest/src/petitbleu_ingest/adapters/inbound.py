@@ -1,4 +1,4 @@
-"""delivery's InboundService: what tenants want done with mail."""
+"""delivery's InboundService: what tenants want done with mail, and what is known of those who send it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ class GrpcInbound:
         request = pb.ReadInboundPoliciesRequest(tenant_ids=tenant_ids)
         answer = await self._peer.call(self._stub.ReadInboundPolicies, request, timeout=self._seconds)
         return {one.tenant_id: wishes_of(one) for one in answer.policies}
+
+    async def reputations(self, domains: Sequence[str]) -> dict[str, int]:
+        """Return what speaks against sending domains, in hundredths of points; those of which nothing is known are left out."""
+        request = pb.ReadReputationsRequest(domains=domains)
+        answer = await self._peer.call(self._stub.ReadReputations, request, timeout=self._seconds)
+        return {one.domain: one.points for one in answer.reputations}
 
 
 def wishes_of(said: pb.InboundPolicy) -> TenantWishes:

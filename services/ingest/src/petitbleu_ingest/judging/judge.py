@@ -16,7 +16,15 @@ from petitbleu_ingest.domain.verdicts import Verdicts
 from petitbleu_ingest.errors import Refusal
 from petitbleu_ingest.judging.aggregate import Tally
 from petitbleu_ingest.judging.block_lists import listed_by
-from petitbleu_ingest.judging.findings import ClientFindings, Findings, Measure, PolicyRules, asked_of, verdicts_of
+from petitbleu_ingest.judging.findings import (
+    ClientFindings,
+    Findings,
+    Measure,
+    PolicyRules,
+    asked_of,
+    from_authenticated,
+    verdicts_of,
+)
 from petitbleu_ingest.judging.greylist import Greylist
 from petitbleu_ingest.judging.judgement import Judgement, taken
 from petitbleu_ingest.judging.marks import score_of, sender_marks
@@ -102,6 +110,8 @@ class Judge:
         )  # fmt: skip
         self.tenants: Callable[[Collection[int]], Awaitable[Mapping[int, TenantWishes]]] | None = None
         """What tenants want instead of what the house does, where anybody can say it; it never raises."""
+        self.reputations: Callable[[Collection[str]], Awaitable[Mapping[str, int]]] | None = None
+        """What speaks against authenticated domains, in hundredths of points, by their past mail; it never raises."""
         self.greylist: Greylist | None = None
         """Asks mail of which nothing is authenticated to come again, where that is wanted."""
 
@@ -148,7 +158,7 @@ class Judge:
             score = sum([one.score for one in scanned.values()])
             if self._scan_rules.submitted:
                 return _sentence_of_submitted(scanned, refusal, score)
-            points = self._points(judgement, found) if self._junk_points else 0
+            points = await self._points(judgement, found) if self._junk_points else 0
             score += points
             grounds = self._grounds(found, scanned, points)
             treatments = await self._treatments(grounds, tenant_ids)
@@ -213,12 +223,22 @@ class Judge:
         if self.tally is not None and judgement.address:
             self.tally.note(found, measure, judgement.address)
 
-    def _points(self, judgement: Judgement, found: Findings | None) -> int:
-        """Return the points of the built-in scorer."""
+    async def _points(self, judgement: Judgement, found: Findings | None) -> int:
+        """Return the points of the built-in scorer: of what is seen, and of what the sending domain sent before."""
         marks = judgement.marks | (sender_marks(found, judgement.ours) if found is not None else set())
         for mark in marks:
             metrics.marks.labels(mark.value[0]).inc()
-        return score_of(marks)
+        return max(0, score_of(marks) + await self._reputation(found))
+
+    async def _reputation(self, found: Findings | None) -> int:
+        """Return what is known of the author's domain where it is authenticated: of what anybody may write, nothing is."""
+        if self.reputations is None or found is None or not from_authenticated(found):
+            return 0
+        domain = found.author.domains[0]
+        points = (await self.reputations([domain])).get(domain, 0)
+        if points:
+            metrics.reputations.labels("against" if points > 0 else "for").inc()
+        return points
 
     async def close(self) -> None:
         """Ask nothing more."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from prometheus_client import Counter
 
+from petitbleu.events.v1.events_pb2 import MessagesJudged
 from petitbleu.store.v1 import mailbox_pb2
 from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.logs import get_logger
+from petitbleu_kit.outbox import OutboxRow
 from petitbleu_kit.postgres import in_transaction
 from petitbleu_store.adapters import word_rows
 from petitbleu_store.adapters.filing_rows import Connection
@@ -175,29 +177,36 @@ class Words:
 
     async def _learn(self, account: KnownAccount, model: WordModel, version: int, what: Lessons) -> bool:
         place = (account.partition, account.account_id)
-        words = await self._words_of(account, [message_id for message_id, _, _ in what.learn])
+        rows = await word_rows.mails(self._core.pool, *place, [message_id for message_id, _, _ in what.learn])
+        words = await self._words_of(account, rows)
+        blobs = {row["message_id"]: row["blob_id"].bytes for row in rows}
         lessons = [(message_id, before, now) for message_id, before, now in what.learn if message_id in words]
         taught = [(before, now, words[message_id]) for message_id, before, now in lessons]
         await asyncio.to_thread(model.learn, taught)
         sealed = account.cipher.seal(model.encode(), _PLACE)
 
+        event = _judged(account, version + 1, [(blobs[message_id], before, now) for message_id, before, now in lessons])
+
         async def work(connection: Connection) -> bool:
-            return await word_rows.write(
+            done = await word_rows.write(
                 connection, place, version=version, learnt_modseq=what.through, sealed=sealed, speaks=model.speaks,
                 lessons=[(int(now), message_id) for message_id, _, now in lessons], gone=what.gone,
             )  # fmt: skip
+            if done and event:
+                await self._core.outbox.insert(connection, event)
+            return done
 
         done = await in_transaction(self._core.pool, work)
         if done:
+            self._core.outbox.published_soon(event)
             for _, _, now in lessons:
                 _learnt.labels(now.name.lower()).inc()
             if model.speaks != account.words:
                 self._book.forget(account.account_id)
         return done
 
-    async def _words_of(self, account: KnownAccount, message_ids: Collection[int]) -> dict[int, Sequence[int]]:
+    async def _words_of(self, account: KnownAccount, rows: Sequence[Any]) -> dict[int, Sequence[int]]:
         """Return the words of messages; those that end their reader, or cannot be opened, are left out."""
-        rows = await word_rows.mails(self._core.pool, account.partition, account.account_id, list(message_ids))
         found: dict[int, Sequence[int]] = {}
         for group in groups(rows):
             for one in await self._loader.load(account, group):
@@ -240,6 +249,19 @@ class Words:
             Weighing(account, Mail(meta, prefix, whole.get(message.blob_id), []))
             for account, message, meta, prefix in listed
         ]
+
+
+def _judged(account: KnownAccount, version: int, lessons: Iterable[tuple[bytes, Class, Class]]) -> list[OutboxRow]:
+    """Return the event of what was called junk, and of what no longer is; what was just read says nothing of who sent it."""
+    event = MessagesJudged(account_id=account.account_id, version=version)
+    for blob_id, before, now in lessons:
+        if now is Class.JUNK:
+            event.junk.append(blob_id)
+        elif before is Class.JUNK:
+            event.not_junk.append(blob_id)
+    if not event.junk and not event.not_junk:
+        return []
+    return [OutboxRow.make(account.partition, "mail.message.judged", event.SerializeToString())]
 
 
 def _teaches(update: mailbox_pb2.MessageUpdate) -> bool:

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#petitbleu/delivery/v1/inbound.proto\x12\x15petitbleu.delivery.v1\"\xec\x02\n\rInboundPolicy\x12\x11\n\ttenant_id\x18\x01 \x01(\x03\x12\x35\n\x06reject\x18\x02 \x01(\x0e\x32%.petitbleu.delivery.v1.InboundMeasure\x12\x39\n\nquarantine\x18\x03 \x01(\x0e\x32%.petitbleu.delivery.v1.InboundMeasure\x12\x35\n\x06listed\x18\x04 \x01(\x0e\x32%.petitbleu.delivery.v1.InboundMeasure\x12\x33\n\x04spam\x18\x05 \x01(\x0e\x32%.petitbleu.delivery.v1.InboundMeasure\x12\x18\n\x0bjunk_points\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x1a\n\rrefuse_points\x18\x07 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\nchanged_ms\x18\x08 \x01(\x03\x42\x0e\n\x0c_junk_pointsB\x10\n\x0e_refuse_points\"0\n\x1aReadInboundPoliciesRequest\x12\x12\n\ntenant_ids\x18\x01 \x03(\x03\"U\n\x1bReadInboundPoliciesResponse\x12\x36\n\x08policies\x18\x01 \x03(\x0b\x32$.petitbleu.delivery.v1.InboundPolicy\",\n\x17GetInboundPolicyRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\x03\"P\n\x18GetInboundPolicyResponse\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.petitbleu.delivery.v1.InboundPolicy\"O\n\x17SetInboundPolicyRequest\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.petitbleu.delivery.v1.InboundPolicy\"P\n\x18SetInboundPolicyResponse\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.petitbleu.delivery.v1.InboundPolicy\"+\n\x1aListInboundPoliciesRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"U\n\x1bListInboundPoliciesResponse\x12\x36\n\x08policies\x18\x01 \x03(\x0b\x32$.petitbleu.delivery.v1.InboundPolicy*\x81\x01\n\x0eInboundMeasure\x12\x1f\n\x1bINBOUND_MEASURE_UNSPECIFIED\x10\x00\x12\x18\n\x14INBOUND_MEASURE_NONE\x10\x01\x12\x18\n\x14INBOUND_MEASURE_JUNK\x10\x02\x12\x1a\n\x16INBOUND_MEASURE_REFUSE\x10\x03\x32\x8e\x01\n\x0eInboundService\x12|\n\x13ReadInboundPolicies\x12\x31.petitbleu.delivery.v1.ReadInboundPoliciesRequest\x1a\x32.petitbleu.delivery.v1.ReadInboundPoliciesResponse2\xfe\x02\n\x14InboundPolicyService\x12s\n\x10GetInboundPolicy\x12..petitbleu.delivery.v1.GetInboundPolicyRequest\x1a/.petitbleu.delivery.v1.GetInboundPolicyResponse\x12s\n\x10SetInboundPolicy\x12..petitbleu.delivery.v1.SetInboundPolicyRequest\x1a/.petitbleu.delivery.v1.SetInboundPolicyResponse\x12|\n\x13ListInboundPolicies\x12\x31.petitbleu.delivery.v1.ListInboundPoliciesRequest\x1a\x32.petitbleu.delivery.v1.ListInboundPoliciesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#petitbleu/delivery/v1/inbound.proto\x12\x15petitbleu.delivery.v1\"\xec\x02\n\rInboundPolicy\x12\x11\n\ttenant_id\x18\x01 \x01(\x03\x12\x35\n\x06reject\x18\x02 \x01(\x0e\x32%.petitbleu.delivery.v1.InboundMeasure\x12\x39\n\nquarantine\x18\x03 \x01(\x0e\x32%.petitbleu.delivery.v1.InboundMeasure\x12\x35\n\x06listed\x18\x04 \x01(\x0e\x32%.petitbleu.delivery.v1.InboundMeasure\x12\x33\n\x04spam\x18\x05 \x01(\x0e\x32%.petitbleu.delivery.v1.InboundMeasure\x12\x18\n\x0bjunk_points\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x1a\n\rrefuse_points\x18\x07 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\nchanged_ms\x18\x08 \x01(\x03\x42\x0e\n\x0c_junk_pointsB\x10\n\x0e_refuse_points\"0\n\x1aReadInboundPoliciesRequest\x12\x12\n\ntenant_ids\x18\x01 \x03(\x03\"U\n\x1bReadInboundPoliciesResponse\x12\x36\n\x08policies\x18\x01 \x03(\x0b\x32$.petitbleu.delivery.v1.InboundPolicy\",\n\x17GetInboundPolicyRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\x03\"P\n\x18GetInboundPolicyResponse\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.petitbleu.delivery.v1.InboundPolicy\"O\n\x17SetInboundPolicyRequest\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.petitbleu.delivery.v1.InboundPolicy\"P\n\x18SetInboundPolicyResponse\x12\x34\n\x06policy\x18\x01 \x01(\x0b\x32$.petitbleu.delivery.v1.InboundPolicy\"+\n\x1aListInboundPoliciesRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\"U\n\x1bListInboundPoliciesResponse\x12\x36\n\x08policies\x18\x01 \x03(\x0b\x32$.petitbleu.delivery.v1.InboundPolicy\")\n\x16ReadReputationsRequest\x12\x0f\n\x07\x64omains\x18\x01 \x03(\t\"Q\n\x17ReadReputationsResponse\x12\x36\n\x0breputations\x18\x01 \x03(\x0b\x32!.petitbleu.delivery.v1.Reputation\"I\n\nReputation\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x11\x12\r\n\x05mails\x18\x03 \x01(\x01\x12\x0c\n\x04junk\x18\x04 \x01(\x01\"&\n\x14GetReputationRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\"N\n\x15GetReputationResponse\x12\x35\n\nreputation\x18\x01 \x01(\x0b\x32!.petitbleu.delivery.v1.Reputation\")\n\x17\x46orgetReputationRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\"\x1a\n\x18\x46orgetReputationResponse*\x81\x01\n\x0eInboundMeasure\x12\x1f\n\x1bINBOUND_MEASURE_UNSPECIFIED\x10\x00\x12\x18\n\x14INBOUND_MEASURE_NONE\x10\x01\x12\x18\n\x14INBOUND_MEASURE_JUNK\x10\x02\x12\x1a\n\x16INBOUND_MEASURE_REFUSE\x10\x03\x32\x80\x02\n\x0eInboundService\x12|\n\x13ReadInboundPolicies\x12\x31.petitbleu.delivery.v1.ReadInboundPoliciesRequest\x1a\x32.petitbleu.delivery.v1.ReadInboundPoliciesResponse\x12p\n\x0fReadReputations\x12-.petitbleu.delivery.v1.ReadReputationsRequest\x1a..petitbleu.delivery.v1.ReadReputationsResponse2\xdf\x04\n\x14InboundPolicyService\x12s\n\x10GetInboundPolicy\x12..petitbleu.delivery.v1.GetInboundPolicyRequest\x1a/.petitbleu.delivery.v1.GetInboundPolicyResponse\x12s\n\x10SetInboundPolicy\x12..petitbleu.delivery.v1.SetInboundPolicyRequest\x1a/.petitbleu.delivery.v1.SetInboundPolicyResponse\x12|\n\x13ListInboundPolicies\x12\x31.petitbleu.delivery.v1.ListInboundPoliciesRequest\x1a\x32.petitbleu.delivery.v1.ListInboundPoliciesResponse\x12j\n\rGetReputation\x12+.petitbleu.delivery.v1.GetReputationRequest\x1a,.petitbleu.delivery.v1.GetReputationResponse\x12s\n\x10\x46orgetReputation\x12..petitbleu.delivery.v1.ForgetReputationRequest\x1a/.petitbleu.delivery.v1.ForgetReputationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petitbleu.delivery.v1.inbound_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INBOUNDMEASURE']._serialized_start=990
-  _globals['_INBOUNDMEASURE']._serialized_end=1119
+  _globals['_INBOUNDMEASURE']._serialized_start=1382
+  _globals['_INBOUNDMEASURE']._serialized_end=1511
   _globals['_INBOUNDPOLICY']._serialized_start=63
   _globals['_INBOUNDPOLICY']._serialized_end=427
   _globals['_READINBOUNDPOLICIESREQUEST']._serialized_start=429
@@ -51,8 +51,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTINBOUNDPOLICIESREQUEST']._serialized_end=900
   _globals['_LISTINBOUNDPOLICIESRESPONSE']._serialized_start=902
   _globals['_LISTINBOUNDPOLICIESRESPONSE']._serialized_end=987
-  _globals['_INBOUNDSERVICE']._serialized_start=1122
-  _globals['_INBOUNDSERVICE']._serialized_end=1264
-  _globals['_INBOUNDPOLICYSERVICE']._serialized_start=1267
-  _globals['_INBOUNDPOLICYSERVICE']._serialized_end=1649
+  _globals['_READREPUTATIONSREQUEST']._serialized_start=989
+  _globals['_READREPUTATIONSREQUEST']._serialized_end=1030
+  _globals['_READREPUTATIONSRESPONSE']._serialized_start=1032
+  _globals['_READREPUTATIONSRESPONSE']._serialized_end=1113
+  _globals['_REPUTATION']._serialized_start=1115
+  _globals['_REPUTATION']._serialized_end=1188
+  _globals['_GETREPUTATIONREQUEST']._serialized_start=1190
+  _globals['_GETREPUTATIONREQUEST']._serialized_end=1228
+  _globals['_GETREPUTATIONRESPONSE']._serialized_start=1230
+  _globals['_GETREPUTATIONRESPONSE']._serialized_end=1308
+  _globals['_FORGETREPUTATIONREQUEST']._serialized_start=1310
+  _globals['_FORGETREPUTATIONREQUEST']._serialized_end=1351
+  _globals['_FORGETREPUTATIONRESPONSE']._serialized_start=1353
+  _globals['_FORGETREPUTATIONRESPONSE']._serialized_end=1379
+  _globals['_INBOUNDSERVICE']._serialized_start=1514
+  _globals['_INBOUNDSERVICE']._serialized_end=1770
+  _globals['_INBOUNDPOLICYSERVICE']._serialized_start=1773
+  _globals['_INBOUNDPOLICYSERVICE']._serialized_end=2380
 # @@protoc_insertion_point(module_scope)

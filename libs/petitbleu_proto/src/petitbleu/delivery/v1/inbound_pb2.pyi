@@ -291,3 +291,170 @@ class ListInboundPoliciesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListInboundPoliciesResponse: _TypeAlias = ListInboundPoliciesResponse  # noqa: Y015
+
+@_typing.final
+class ReadReputationsRequest(_message.Message):
+    """Whose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAINS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def domains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The domains."""
+
+    def __init__(
+        self,
+        *,
+        domains: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domains", b"domains"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadReputationsRequest: _TypeAlias = ReadReputationsRequest  # noqa: Y015
+
+@_typing.final
+class ReadReputationsResponse(_message.Message):
+    """What is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPUTATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reputations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reputation]:
+        """In no order."""
+
+    def __init__(
+        self,
+        *,
+        reputations: _abc.Iterable[Global___Reputation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reputations", b"reputations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadReputationsResponse: _TypeAlias = ReadReputationsResponse  # noqa: Y015
+
+@_typing.final
+class Reputation(_message.Message):
+    """A sending domain by its past."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    MAILS_FIELD_NUMBER: _builtins.int
+    JUNK_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    """The domain, in lower case and A-labels."""
+    points: _builtins.int
+    """What speaks against it, in hundredths of points of the built-in scorer; below 0 for it."""
+    mails: _builtins.float
+    """Recipients of its mail; half of them are forgotten in fourteen days."""
+    junk: _builtins.float
+    """Those of them who called it junk, likewise."""
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        points: _builtins.int = ...,
+        mails: _builtins.float = ...,
+        junk: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "junk", b"junk", "mails", b"mails", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reputation: _TypeAlias = Reputation  # noqa: Y015
+
+@_typing.final
+class GetReputationRequest(_message.Message):
+    """Whose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    """The domain."""
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReputationRequest: _TypeAlias = GetReputationRequest  # noqa: Y015
+
+@_typing.final
+class GetReputationResponse(_message.Message):
+    """It."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPUTATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reputation(self) -> Global___Reputation:
+        """What is known of it; nothing but the domain where nothing is."""
+
+    def __init__(
+        self,
+        *,
+        reputation: Global___Reputation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reputation", b"reputation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reputation", b"reputation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReputationResponse: _TypeAlias = GetReputationResponse  # noqa: Y015
+
+@_typing.final
+class ForgetReputationRequest(_message.Message):
+    """Whose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    """The domain."""
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetReputationRequest: _TypeAlias = ForgetReputationRequest  # noqa: Y015
+
+@_typing.final
+class ForgetReputationResponse(_message.Message):
+    """Done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetReputationResponse: _TypeAlias = ForgetReputationResponse  # noqa: Y015

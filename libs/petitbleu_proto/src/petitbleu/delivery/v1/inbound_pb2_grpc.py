@@ -40,6 +40,11 @@ class InboundServiceStub:
                 request_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadInboundPoliciesRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadInboundPoliciesResponse.FromString,
                 _registered_method=True)
+        self.ReadReputations = channel.unary_unary(
+                '/petitbleu.delivery.v1.InboundService/ReadReputations',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsResponse.FromString,
+                _registered_method=True)
 
 
 class InboundServiceServicer:
@@ -54,6 +59,14 @@ class InboundServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadReputations(self, request, context):
+        """ReadReputations gives what the past mail of authenticated sending domains says of their next; those of which nothing is known are
+        left out. At most 1,000 domains, in lower case and A-labels. UNAVAILABLE when the database is away: then nothing is said.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InboundServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +74,11 @@ def add_InboundServiceServicer_to_server(servicer, server):
                     servicer.ReadInboundPolicies,
                     request_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadInboundPoliciesRequest.FromString,
                     response_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadInboundPoliciesResponse.SerializeToString,
+            ),
+            'ReadReputations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadReputations,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -101,6 +119,33 @@ class InboundService:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def ReadReputations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.InboundService/ReadReputations',
+            petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class InboundPolicyServiceStub:
     """InboundPolicyService is where an operator says what is done with a tenant's mail instead of what the settings say. Callers: operator.
@@ -126,6 +171,16 @@ class InboundPolicyServiceStub:
                 '/petitbleu.delivery.v1.InboundPolicyService/ListInboundPolicies',
                 request_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ListInboundPoliciesRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ListInboundPoliciesResponse.FromString,
+                _registered_method=True)
+        self.GetReputation = channel.unary_unary(
+                '/petitbleu.delivery.v1.InboundPolicyService/GetReputation',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.GetReputationRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.GetReputationResponse.FromString,
+                _registered_method=True)
+        self.ForgetReputation = channel.unary_unary(
+                '/petitbleu.delivery.v1.InboundPolicyService/ForgetReputation',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ForgetReputationRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ForgetReputationResponse.FromString,
                 _registered_method=True)
 
 
@@ -154,6 +209,20 @@ class InboundPolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetReputation(self, request, context):
+        """GetReputation gives what is known of a sending domain.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetReputation(self, request, context):
+        """ForgetReputation forgets its past.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InboundPolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -171,6 +240,16 @@ def add_InboundPolicyServiceServicer_to_server(servicer, server):
                     servicer.ListInboundPolicies,
                     request_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ListInboundPoliciesRequest.FromString,
                     response_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ListInboundPoliciesResponse.SerializeToString,
+            ),
+            'GetReputation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReputation,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.GetReputationRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.GetReputationResponse.SerializeToString,
+            ),
+            'ForgetReputation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetReputation,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ForgetReputationRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ForgetReputationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -255,6 +334,60 @@ class InboundPolicyService:
             '/petitbleu.delivery.v1.InboundPolicyService/ListInboundPolicies',
             petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ListInboundPoliciesRequest.SerializeToString,
             petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ListInboundPoliciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReputation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.InboundPolicyService/GetReputation',
+            petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.GetReputationRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.GetReputationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetReputation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.InboundPolicyService/ForgetReputation',
+            petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ForgetReputationRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ForgetReputationResponse.FromString,
             options,
             channel_credentials,
             insecure,

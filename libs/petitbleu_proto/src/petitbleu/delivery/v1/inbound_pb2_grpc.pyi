@@ -37,6 +37,10 @@ class InboundServiceStub:
     """ReadInboundPolicies gives what tenants want; those that have said nothing are left out. At most 1,000 tenants. UNAVAILABLE when
     the database is away: then the operator's settings hold.
     """
+    ReadReputations: _grpc.UnaryUnaryMultiCallable[_inbound_pb2.ReadReputationsRequest, _inbound_pb2.ReadReputationsResponse]
+    """ReadReputations gives what the past mail of authenticated sending domains says of their next; those of which nothing is known are
+    left out. At most 1,000 domains, in lower case and A-labels. UNAVAILABLE when the database is away: then nothing is said.
+    """
 
 @_typing.type_check_only
 class InboundServiceAsyncStub(InboundServiceStub):
@@ -46,6 +50,10 @@ class InboundServiceAsyncStub(InboundServiceStub):
     ReadInboundPolicies: _aio.UnaryUnaryMultiCallable[_inbound_pb2.ReadInboundPoliciesRequest, _inbound_pb2.ReadInboundPoliciesResponse]  # type: ignore[assignment]
     """ReadInboundPolicies gives what tenants want; those that have said nothing are left out. At most 1,000 tenants. UNAVAILABLE when
     the database is away: then the operator's settings hold.
+    """
+    ReadReputations: _aio.UnaryUnaryMultiCallable[_inbound_pb2.ReadReputationsRequest, _inbound_pb2.ReadReputationsResponse]  # type: ignore[assignment]
+    """ReadReputations gives what the past mail of authenticated sending domains says of their next; those of which nothing is known are
+    left out. At most 1,000 domains, in lower case and A-labels. UNAVAILABLE when the database is away: then nothing is said.
     """
 
 class InboundServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,6 +67,16 @@ class InboundServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_inbound_pb2.ReadInboundPoliciesResponse, _abc.Awaitable[_inbound_pb2.ReadInboundPoliciesResponse]]:
         """ReadInboundPolicies gives what tenants want; those that have said nothing are left out. At most 1,000 tenants. UNAVAILABLE when
         the database is away: then the operator's settings hold.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadReputations(
+        self,
+        request: _inbound_pb2.ReadReputationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inbound_pb2.ReadReputationsResponse, _abc.Awaitable[_inbound_pb2.ReadReputationsResponse]]:
+        """ReadReputations gives what the past mail of authenticated sending domains says of their next; those of which nothing is known are
+        left out. At most 1,000 domains, in lower case and A-labels. UNAVAILABLE when the database is away: then nothing is said.
         """
 
 def add_InboundServiceServicer_to_server(servicer: InboundServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
@@ -76,6 +94,10 @@ class InboundPolicyServiceStub:
     """SetInboundPolicy says it anew as a whole: what is not set is again what the settings say."""
     ListInboundPolicies: _grpc.UnaryUnaryMultiCallable[_inbound_pb2.ListInboundPoliciesRequest, _inbound_pb2.ListInboundPoliciesResponse]
     """ListInboundPolicies gives the tenants of which something is said, the latest first."""
+    GetReputation: _grpc.UnaryUnaryMultiCallable[_inbound_pb2.GetReputationRequest, _inbound_pb2.GetReputationResponse]
+    """GetReputation gives what is known of a sending domain."""
+    ForgetReputation: _grpc.UnaryUnaryMultiCallable[_inbound_pb2.ForgetReputationRequest, _inbound_pb2.ForgetReputationResponse]
+    """ForgetReputation forgets its past."""
 
 @_typing.type_check_only
 class InboundPolicyServiceAsyncStub(InboundPolicyServiceStub):
@@ -88,6 +110,10 @@ class InboundPolicyServiceAsyncStub(InboundPolicyServiceStub):
     """SetInboundPolicy says it anew as a whole: what is not set is again what the settings say."""
     ListInboundPolicies: _aio.UnaryUnaryMultiCallable[_inbound_pb2.ListInboundPoliciesRequest, _inbound_pb2.ListInboundPoliciesResponse]  # type: ignore[assignment]
     """ListInboundPolicies gives the tenants of which something is said, the latest first."""
+    GetReputation: _aio.UnaryUnaryMultiCallable[_inbound_pb2.GetReputationRequest, _inbound_pb2.GetReputationResponse]  # type: ignore[assignment]
+    """GetReputation gives what is known of a sending domain."""
+    ForgetReputation: _aio.UnaryUnaryMultiCallable[_inbound_pb2.ForgetReputationRequest, _inbound_pb2.ForgetReputationResponse]  # type: ignore[assignment]
+    """ForgetReputation forgets its past."""
 
 class InboundPolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     """InboundPolicyService is where an operator says what is done with a tenant's mail instead of what the settings say. Callers: operator."""
@@ -115,5 +141,21 @@ class InboundPolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inbound_pb2.ListInboundPoliciesResponse, _abc.Awaitable[_inbound_pb2.ListInboundPoliciesResponse]]:
         """ListInboundPolicies gives the tenants of which something is said, the latest first."""
+
+    @_abc_1.abstractmethod
+    def GetReputation(
+        self,
+        request: _inbound_pb2.GetReputationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inbound_pb2.GetReputationResponse, _abc.Awaitable[_inbound_pb2.GetReputationResponse]]:
+        """GetReputation gives what is known of a sending domain."""
+
+    @_abc_1.abstractmethod
+    def ForgetReputation(
+        self,
+        request: _inbound_pb2.ForgetReputationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inbound_pb2.ForgetReputationResponse, _abc.Awaitable[_inbound_pb2.ForgetReputationResponse]]:
+        """ForgetReputation forgets its past."""
 
 def add_InboundPolicyServiceServicer_to_server(servicer: InboundPolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n petitbleu/events/v1/events.proto\x12\x13petitbleu.events.v1\"P\n\x0fMessageAccepted\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x14\n\x0c\x61\x63\x63\x65pted_ids\x18\x02 \x03(\x0c\x12\x14\n\x0ctraceparents\x18\x03 \x03(\t\"\x80\x01\n\x0cMessageFiled\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x12\x13\n\x0bmessage_ids\x18\x03 \x03(\x03\x12\x0e\n\x06octets\x18\x04 \x01(\x03\x12\x11\n\ttenant_id\x18\x05 \x01(\x03\x12\x14\n\x0ctraceparents\x18\x06 \x03(\t\"6\n\x0bMessageHeld\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\"]\n\x0e\x41\x63\x63ountChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x12\x0f\n\x07last_id\x18\x03 \x01(\x03\x12\x16\n\x0eshares_changed\x18\x14 \x01(\x08\"N\n\x10\x44irectoryChanged\x12\x11\n\ttenant_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x02 \x03(\x03\x12\x12\n\ndomain_ids\x18\x03 \x03(\x03\"5\n\x0fIdentityChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\".\n\x18PushSubscriptionsChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\"\x9a\x01\n\x0eMessageBounced\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x03 \x01(\x0c\x12\x39\n\nrecipients\x18\x04 \x03(\x0b\x32%.petitbleu.events.v1.BouncedRecipient\x12\x11\n\tbounce_id\x18\x05 \x01(\x0c\"8\n\x10\x42ouncedRecipient\x12\x14\n\x0crecipient_no\x18\x01 \x01(\x05\x12\x0e\n\x06status\x18\x02 \x01(\t\"\x90\x01\n\x11MessageComplained\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x03 \x01(\x0c\x12\x11\n\treport_id\x18\x04 \x01(\x0c\x12\x15\n\rrecipient_nos\x18\x05 \x03(\x05\x12\x15\n\rfeedback_type\x18\x06 \x01(\t\"7\n\x11SubmissionChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n petitbleu/events/v1/events.proto\x12\x13petitbleu.events.v1\"P\n\x0fMessageAccepted\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x14\n\x0c\x61\x63\x63\x65pted_ids\x18\x02 \x03(\x0c\x12\x14\n\x0ctraceparents\x18\x03 \x03(\t\"\x80\x01\n\x0cMessageFiled\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x12\x13\n\x0bmessage_ids\x18\x03 \x03(\x03\x12\x0e\n\x06octets\x18\x04 \x01(\x03\x12\x11\n\ttenant_id\x18\x05 \x01(\x03\x12\x14\n\x0ctraceparents\x18\x06 \x03(\t\"U\n\x0eMessagesJudged\x12\x12\n\naccount_id\x18\n \x01(\x03\x12\x0f\n\x07version\x18\x0b \x01(\x03\x12\x0c\n\x04junk\x18\x0c \x03(\x0c\x12\x10\n\x08not_junk\x18\r \x03(\x0c\"6\n\x0bMessageHeld\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\"]\n\x0e\x41\x63\x63ountChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x12\x0f\n\x07last_id\x18\x03 \x01(\x03\x12\x16\n\x0eshares_changed\x18\x14 \x01(\x08\"N\n\x10\x44irectoryChanged\x12\x11\n\ttenant_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x02 \x03(\x03\x12\x12\n\ndomain_ids\x18\x03 \x03(\x03\"5\n\x0fIdentityChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\".\n\x18PushSubscriptionsChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\"\x9a\x01\n\x0eMessageBounced\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x03 \x01(\x0c\x12\x39\n\nrecipients\x18\x04 \x03(\x0b\x32%.petitbleu.events.v1.BouncedRecipient\x12\x11\n\tbounce_id\x18\x05 \x01(\x0c\"8\n\x10\x42ouncedRecipient\x12\x14\n\x0crecipient_no\x18\x01 \x01(\x05\x12\x0e\n\x06status\x18\x02 \x01(\t\"\x90\x01\n\x11MessageComplained\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x03 \x01(\x0c\x12\x11\n\treport_id\x18\x04 \x01(\x0c\x12\x15\n\rrecipient_nos\x18\x05 \x03(\x05\x12\x15\n\rfeedback_type\x18\x06 \x01(\t\"7\n\x11SubmissionChanged\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0e\n\x06modseq\x18\x02 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +35,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGEACCEPTED']._serialized_end=137
   _globals['_MESSAGEFILED']._serialized_start=140
   _globals['_MESSAGEFILED']._serialized_end=268
-  _globals['_MESSAGEHELD']._serialized_start=270
-  _globals['_MESSAGEHELD']._serialized_end=324
-  _globals['_ACCOUNTCHANGED']._serialized_start=326
-  _globals['_ACCOUNTCHANGED']._serialized_end=419
-  _globals['_DIRECTORYCHANGED']._serialized_start=421
-  _globals['_DIRECTORYCHANGED']._serialized_end=499
-  _globals['_IDENTITYCHANGED']._serialized_start=501
-  _globals['_IDENTITYCHANGED']._serialized_end=554
-  _globals['_PUSHSUBSCRIPTIONSCHANGED']._serialized_start=556
-  _globals['_PUSHSUBSCRIPTIONSCHANGED']._serialized_end=602
-  _globals['_MESSAGEBOUNCED']._serialized_start=605
-  _globals['_MESSAGEBOUNCED']._serialized_end=759
-  _globals['_BOUNCEDRECIPIENT']._serialized_start=761
-  _globals['_BOUNCEDRECIPIENT']._serialized_end=817
-  _globals['_MESSAGECOMPLAINED']._serialized_start=820
-  _globals['_MESSAGECOMPLAINED']._serialized_end=964
-  _globals['_SUBMISSIONCHANGED']._serialized_start=966
-  _globals['_SUBMISSIONCHANGED']._serialized_end=1021
+  _globals['_MESSAGESJUDGED']._serialized_start=270
+  _globals['_MESSAGESJUDGED']._serialized_end=355
+  _globals['_MESSAGEHELD']._serialized_start=357
+  _globals['_MESSAGEHELD']._serialized_end=411
+  _globals['_ACCOUNTCHANGED']._serialized_start=413
+  _globals['_ACCOUNTCHANGED']._serialized_end=506
+  _globals['_DIRECTORYCHANGED']._serialized_start=508
+  _globals['_DIRECTORYCHANGED']._serialized_end=586
+  _globals['_IDENTITYCHANGED']._serialized_start=588
+  _globals['_IDENTITYCHANGED']._serialized_end=641
+  _globals['_PUSHSUBSCRIPTIONSCHANGED']._serialized_start=643
+  _globals['_PUSHSUBSCRIPTIONSCHANGED']._serialized_end=689
+  _globals['_MESSAGEBOUNCED']._serialized_start=692
+  _globals['_MESSAGEBOUNCED']._serialized_end=846
+  _globals['_BOUNCEDRECIPIENT']._serialized_start=848
+  _globals['_BOUNCEDRECIPIENT']._serialized_end=904
+  _globals['_MESSAGECOMPLAINED']._serialized_start=907
+  _globals['_MESSAGECOMPLAINED']._serialized_end=1051
+  _globals['_SUBMISSIONCHANGED']._serialized_start=1053
+  _globals['_SUBMISSIONCHANGED']._serialized_end=1108
 # @@protoc_insertion_point(module_scope)

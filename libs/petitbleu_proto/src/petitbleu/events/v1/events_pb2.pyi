@@ -103,6 +103,46 @@ class MessageFiled(_message.Message):
 Global___MessageFiled: _TypeAlias = MessageFiled  # noqa: Y015
 
 @_typing.final
+class MessagesJudged(_message.Message):
+    """The owner of an account called messages junk, or took that back.
+    Subject: mail.message.judged.v1.<partition of the account>. Published by store.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    JUNK_FIELD_NUMBER: _builtins.int
+    NOT_JUNK_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    version: _builtins.int
+    """Rises with each such event of the account: what an older one says of a message is out of date."""
+    @_builtins.property
+    def junk(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The messages by their accepted ids, 16 octets each; of imported ones there is none that anybody knows."""
+
+    @_builtins.property
+    def not_junk(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Those that are no longer called junk."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        version: _builtins.int = ...,
+        junk: _abc.Iterable[_builtins.bytes] | None = ...,
+        not_junk: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "junk", b"junk", "not_junk", b"not_junk", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessagesJudged: _TypeAlias = MessagesJudged  # noqa: Y015
+
+@_typing.final
 class MessageHeld(_message.Message):
     """A message waits for a guardian's decision and is shown by no protocol.
     Subject: mail.message.held.v1.<partition of the account>. Published by store.
