@@ -269,6 +269,7 @@ class JmapPeers:
         self.pictures_port = free_port()
         self.identities = MemoryIdentities()
         self.submissions = MemorySubmissions()
+        self.scripts = MemoryScripts()
         self.push = MemoryPush()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -325,7 +326,7 @@ class JmapPeers:
         submission_pb2_grpc.add_SubmissionServiceServicer_to_server(
             memory_servicer(self.submissions, self.store), server
         )
-        scripts_pb2_grpc.add_ScriptServiceServicer_to_server(ScriptServicer(MemoryScripts()), server)
+        scripts_pb2_grpc.add_ScriptServiceServicer_to_server(ScriptServicer(self.scripts), server)
         await server.start()
         self._ready.set()
 

@@ -118,6 +118,7 @@ class MemoryPush(push_pb2_grpc.PushServiceServicer):
             least = pb.PushTold(
                 modseq=min(one.modseq for one in told), last_id=min(one.last_id for one in told),
                 identities=min(one.identities for one in told), submissions=min(one.submissions for one in told),
+                scripts=min(one.scripts for one in told), vacation=min(one.vacation for one in told),
             ) if told else None  # fmt: skip
             unverified = any(row.code_due and not row.target.verified for row in of[account])
             answer.accounts.add(account_id=account, told=least, unverified=unverified)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from petitbleu_delivery.domain.scripts import Script, ScriptUpdate, plan, switch
@@ -36,6 +36,14 @@ class MemoryScripts(ScriptKeeping):
 
     def __init__(self) -> None:
         self._books: dict[int, _Book] = {}
+
+    async def states(self, account_ids: Collection[int]) -> dict[int, tuple[int, int]]:
+        found = {one: self._books[one] for one in account_ids if one in self._books}
+        return {one: (book.modseq, book.vacation_modseq) for one, book in found.items() if book.modseq}
+
+    def know(self, account_id: int, modseq: int, vacation_modseq: int) -> None:
+        """Let an account's rules be that far."""
+        self._books[account_id] = _Book(modseq=modseq, vacation_modseq=vacation_modseq)
 
     def _book(self, who: Principal) -> _Book:
         return self._books.setdefault(who.account_id, _Book())
@@ -77,5 +85,7 @@ class MemoryScripts(ScriptKeeping):
         if if_modseq is not None and if_modseq != book.vacation_modseq:
             raise StateMismatchError
         book.vacation = wanted
-        book.vacation_modseq += 1
-        return book.vacation_modseq - 1, book.vacation_modseq
+        old = book.vacation_modseq
+        book.modseq += 1
+        book.vacation_modseq = book.modseq
+        return old, book.vacation_modseq

@@ -54,6 +54,14 @@ async def test_states_are_those_of_submissions_too(peers: JmapPeers) -> None:
     assert found[101] == AccountState(1, 0, 1, 0)
 
 
+async def test_states_are_those_of_rules_too(peers: JmapPeers) -> None:
+    peers.scripts.know(101, modseq=7, vacation_modseq=6)
+    found = await asked(peers, peers.address("accounts"))
+    assert found[101] == AccountState(1, 0, 1, 0, 7, 6)
+    found = await asked(peers, peers.address("accounts"), f"unix:{peers.directory}/nobody.sock")
+    assert found[101] == AccountState(1, 0, 1)
+
+
 async def test_mail_is_told_although_accounts_is_away(peers: JmapPeers) -> None:
     found = await asked(peers, f"unix:{peers.directory}/nobody.sock")
     assert found == {101: AccountState(1, 0, 0), 102: AccountState(1, 0, 0)}

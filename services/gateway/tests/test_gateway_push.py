@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petitbleu.store.v1 import sharing_pb2
+from petitbleu_gateway.domain.push_subscriptions import told_message, told_state
 from petitbleu_gateway.domain.state_changes import (
     NOTHING_SEEN,
     TYPES,
@@ -131,7 +132,7 @@ async def told(hub: PushHub, stream: Stream, seconds: float, last: str = "") -> 
 
 @given(st.integers(1, (1 << 63) - 1), COUNTS, COUNTS, COUNTS)
 def test_rfc8620_7_3_event_ids_come_back_as_they_went(account_id: int, modseq: int, last_id: int, people: int) -> None:
-    state = AccountState(modseq, last_id, people)
+    state = AccountState(modseq, last_id, people, last_id, modseq, people)
     assert seen_state(account_id, seen_text(account_id, state)) == state
     assert (
         seen_state(account_id + 1 if account_id < 9 else account_id - 1, seen_text(account_id, state)) == NOTHING_SEEN
@@ -145,6 +146,19 @@ def test_rfc8620_7_3_event_ids_of_others_have_seen_nothing(text: str) -> None:
 
 def test_rfc8620_7_3_event_ids_from_before_there_were_identities_still_hold() -> None:
     assert seen_state(7, f"{account_id_text(7)}.12.3") == AccountState(12, 3, 0)
+    assert seen_state(7, f"{account_id_text(7)}.12.3.4.5") == AccountState(12, 3, 4, 5)
+    assert seen_state(7, f"{account_id_text(7)}.12.3.4.5.6.7.8") == NOTHING_SEEN
+
+
+def test_rfc8620_7_1_rules_have_states_of_their_own() -> None:
+    before, after = AccountState(5, 2, 3, 4, 8, 6), AccountState(5, 2, 3, 4, 9, 9)
+    assert state_change(7, TYPES, before, after) == {
+        "@type": "StateChange", "changed": {account_id_text(7): {"SieveScript": "9", "VacationResponse": "9"}},
+    }  # fmt: skip
+    assert state_change(7, TYPES - {"SieveScript", "VacationResponse"}, before, after) is None
+    assert after.beyond(before)
+    assert not before.beyond(after)
+    assert told_state(told_message(after)) == after
 
 
 def test_rfc8620_7_1_identities_have_a_state_of_their_own() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.conformance.jmap_client import CORE, MAIL, SIEVE, JmapClient
+from tests.conformance.jmap_push import listening
 
 FILING = b'require "fileinto";\r\nfileinto "Archive";\r\n'
 KEEPING = b"keep;\r\n"
@@ -169,3 +170,15 @@ def test_scripts_are_their_owners_alone(jmap: JmapClient, jmap_other: JmapClient
     assert jmap_other.call("SieveScript/get", ids=[one["id"]])["notFound"] == [one["id"]]
     assert jmap_other.fails("SieveScript/get", accountId=jmap.account)["type"] == "accountNotFound"
     assert jmap_other.download(one["blobId"]).status_code == 404
+
+
+def test_rfc8620_7_1_changes_of_scripts_are_pushed(jmap: JmapClient) -> None:
+    with listening(jmap, "SieveScript,VacationResponse") as stream:
+        one = made(jmap)
+        for arguments in ({"onSuccessActivateScript": one["id"]}, {"update": {one["id"]: {"name": "other"}}}):
+            state = jmap.call("SieveScript/get", ids=[])["state"]
+            found = stream.next()
+            assert found is not None
+            assert found.data["changed"][jmap.account] == {"SieveScript": state}
+            jmap.call("SieveScript/set", **arguments)
+        assert stream.next() is not None

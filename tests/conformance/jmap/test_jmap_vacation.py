@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.conformance.jmap_client import CORE, MAIL, VACATION, JmapClient
+from tests.conformance.jmap_push import listening
 
 NOTHING = {
     "id": "singleton", "isEnabled": False, "fromDate": None, "toDate": None, "subject": None, "textBody": None, "htmlBody": None,
@@ -57,3 +58,13 @@ def test_rfc8621_8_2_set_refuses(jmap: JmapClient) -> None:
         error = jmap.call("VacationResponse/set", update={"singleton": wrong})["notUpdated"]["singleton"]
         assert (error["type"], error["properties"]) == ("invalidProperties", list(wrong)), wrong
     assert jmap.call("VacationResponse/get")["list"] == [NOTHING]
+
+
+def test_rfc8620_7_1_changes_of_the_answer_while_away_are_pushed(jmap: JmapClient) -> None:
+    with listening(jmap, "VacationResponse") as stream:
+        for wanted in (True, False):
+            jmap.call("VacationResponse/set", update={"singleton": {"isEnabled": wanted}})
+            state = jmap.call("VacationResponse/get")["state"]
+            found = stream.next()
+            assert found is not None
+            assert found.data["changed"][jmap.account] == {"VacationResponse": state}

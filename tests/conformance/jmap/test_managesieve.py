@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.conformance.jmap.conftest import JmapServer
 from tests.conformance.jmap_client import JmapClient
+from tests.conformance.jmap_push import hear, listening, tell, web_socket
 from tests.live_stack import PASSWORD, LiveStack
 
 from petitbleu_dev.authority import Certificates
@@ -155,6 +156,23 @@ def test_rfc5804_2_scripts(connect: Callable[[], Client], person: JmapClient) ->
     (one,) = person.call("SieveScript/get")["list"]
     assert (one["name"], one["isActive"]) == ("Zweites ü", False)
     assert person.download(one["blobId"]).content == FILING
+
+
+def test_rfc8620_7_1_what_a_manage_sieve_client_changes_is_pushed(
+    connect: Callable[[], Client], person: JmapClient
+) -> None:
+    client = connect()
+    client.start_tls()
+    client.log_in(person.login)
+    with listening(person, "SieveScript") as stream, web_socket(person) as web:
+        tell(web, {"@type": "WebSocketPushEnable", "dataTypes": ["SieveScript"]})
+        for command in (b'PUTSCRIPT "mine" "keep;"', b'SETACTIVE "mine"', b'SETACTIVE ""', b'DELETESCRIPT "mine"'):
+            assert client.say(command)[-1].startswith(b"OK")
+            state = person.call("SieveScript/get", ids=[])["state"]
+            told = stream.next()
+            assert told is not None
+            assert told.data["changed"][person.account] == {"SieveScript": state}
+            assert hear(web)["changed"][person.account] == {"SieveScript": state}
 
 
 def test_rfc5804_1_2_clients_without_manners_are_bounded(connect: Callable[[], Client], person: JmapClient) -> None:

@@ -146,15 +146,18 @@ async def test_outcomes_are_kept_and_never_lead_back(world: Any) -> None:
         principal,
         push_pb2.PushSubscriptionUpdate(verification_code=code, **{k: who[k] for k in ["subscription_id"]}),
     )
-    after = await record(told=push_pb2.PushTold(modseq=9, last_id=1))
+    after = await record(told=push_pb2.PushTold(modseq=9, last_id=1, submissions=4, scripts=7, vacation=6))
     assert (after.failures, after.next_try_at, after.told.modseq, after.told.last_id) == (0, 0, 9, 2)
-    after = await record(told=push_pb2.PushTold(modseq=3, last_id=3))
+    assert (after.told.submissions, after.told.scripts, after.told.vacation) == (4, 7, 6)
+    after = await record(told=push_pb2.PushTold(modseq=3, last_id=3, vacation=7))
+    assert (after.told.scripts, after.told.vacation) == (7, 7)
     assert (after.told.modseq, after.told.last_id) == (9, 3)
     (page,) = [
         one
         for number in range(32)
         for one in (await call(world, "ListPushAccounts", slice=number)).accounts
     ]  # fmt: skip
+    assert (page.told.submissions, page.told.scripts, page.told.vacation) == (4, 7, 7)
     assert (page.account_id, page.told.modseq, page.told.last_id, page.unverified) == (account, 9, 3, False)
     assert await record(gone=True) is None
     assert await world.sql("SELECT 1 FROM push_subscription") == []

@@ -51,12 +51,14 @@ from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Verifier
 from petitbleu_kit.lifecycle import StartupError, background, forever, remove_stale_socket
 from petitbleu_kit.logs import get_logger
+from petitbleu_kit.outbox import Outbox
 from petitbleu_kit.postgres import answers, migrate, refuse_unsafe, wait_for_pool
 from petitbleu_kit.rpc import IdentityInterceptor, Peer, make_server
 
 NAME: Final = "delivery"
 SCHEMA: Final = "delivery"
 STREAM: Final = "MAIL"
+EVENTS: Final = "DELIVERY"
 _SOON_SECONDS: Final = 2.0
 _log = get_logger(__name__)
 
@@ -132,6 +134,7 @@ class Backends(NamedTuple):
     accounts: Peer
     guard: Peer
     health: HealthServer
+    outbox: Outbox
 
 
 @contextlib.asynccontextmanager
@@ -180,7 +183,8 @@ async def backends(settings: DeliverySettings, signer: Signer, stop: asyncio.Eve
             yield None
             return
         stack.push_async_callback(leave, client)
-        opened.append(Backends(settings, pool, client, store, accounts, guard, health))
+        outbox = Outbox(pool, client, NAME, EVENTS)
+        opened.append(Backends(settings, pool, client, store, accounts, guard, health, outbox))
         yield opened[0]
 
 
@@ -230,13 +234,15 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     tally = Tally()
     permits = PermitParts(settings, opened.pool)
     await permits.suspensions.refresh()
-    scripts = script_parts(settings, opened.pool, opened.store, opened.accounts, domains.keys, permits.permits)
+    scripts = script_parts(
+        settings, opened.pool, opened.store, opened.accounts, domains.keys, permits.permits, opened.outbox
+    )  # fmt: skip
     directory = AccountsDirectory(opened.accounts, settings.delivery_call_seconds)
     submitters = Submitters(directory, settings.delivery_cache_seconds)
     sources = await open_sources(opened)
     transport, egress, tls_reports = await open_transport(opened, sources)
     submissions = submission_parts(
-        settings, opened.pool, client, opened.store, scripts.peers.people, permits.permits, submitters.stopped
+        settings, opened.pool, opened.store, scripts.peers.people, permits.permits, submitters.stopped, opened.outbox
     )  # fmt: skip
     router = Router(directory, cache)
     filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)

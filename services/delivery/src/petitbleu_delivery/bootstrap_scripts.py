@@ -24,6 +24,7 @@ from petitbleu_delivery.service.scripts.keeping import ScriptKeeping
 from petitbleu_delivery.service.scripts.rulebook import Rulebook
 from petitbleu_delivery.service.scripts.rulings import Rulings
 from petitbleu_delivery.service.scripts.senders import SenderLists
+from petitbleu_kit.outbox import Outbox
 from petitbleu_kit.rpc import Peer
 
 
@@ -51,7 +52,7 @@ class ScriptParts:
 
 def script_parts(
     settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], store: Peer, accounts: Peer, keys: DomainKeys,
-    permits: Permits,
+    permits: Permits, outbox: Outbox,
 ) -> ScriptParts:  # fmt: skip
     """Return what keeps and carries out rules.
 
@@ -64,4 +65,4 @@ def script_parts(
     forward = sealer(keys, settings.own_name)
     senders = SenderLists(pool, Seal(read_key(settings.key_file()), "senders"))
     rulings = Rulings(Rulebook(pool, seal), Means(peers, memory, seal, forward, permits, settings.hostname), senders)
-    return ScriptParts(ScriptKeeping(pool, seal), rulings, memory, peers, pool, senders)
+    return ScriptParts(ScriptKeeping(pool, seal, outbox), rulings, memory, peers, pool, senders)

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Container, Sequence
 
 import asyncpg
 import grpc.aio
-from nats.aio.client import Client
 
 from petitbleu.delivery.v1 import submission_pb2_grpc
 from petitbleu_delivery.adapters.key_file import read_key
@@ -38,20 +37,20 @@ class SubmissionParts:
     Args:
         settings: Settings.
         pool: The database.
-        bus: The bus.
         store: The channel to store.
         seal: Seals what submissions say.
         living: Says which of at most 1,000 accounts are there.
         permits: Says who may send how much.
         stopped: Says that nothing leaves an account any more.
+        outbox: The facts of delivery on their way to the bus.
     """
 
     def __init__(
-        self, settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], bus: Client, store: Peer, seal: Seal,
-        living: Living, permits: Permits, stopped: Stopped,
+        self, settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], store: Peer, seal: Seal,
+        living: Living, permits: Permits, stopped: Stopped, outbox: Outbox,
     ) -> None:  # fmt: skip
         self._living = living
-        self.outbox = Outbox(pool, bus, "delivery", "DELIVERY")
+        self.outbox = outbox
         self._table = PostgresSubmissions(pool, self.outbox, seal)
         outgoing = StoreOutgoing(store, settings.delivery_commit_seconds, settings.hostname)
         self._handover = HandOver(self._table, outgoing, stopped)
@@ -85,11 +84,11 @@ class SubmissionParts:
 def submission_parts(
     settings: DeliverySettings,
     pool: asyncpg.Pool[asyncpg.Record],
-    bus: Client,
     store: Peer,
     living: Living,
     permits: Permits,
     stopped: Stopped,
+    outbox: Outbox,
 ) -> SubmissionParts:
     """Put submissions together.
 
@@ -97,5 +96,5 @@ def submission_parts(
         StartupError: the key cannot be read.
     """
     return SubmissionParts(
-        settings, pool, bus, store, Seal(read_key(settings.key_file()), "submissions"), living, permits, stopped
+        settings, pool, store, Seal(read_key(settings.key_file()), "submissions"), living, permits, stopped, outbox
     )

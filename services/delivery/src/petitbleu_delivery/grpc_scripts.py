@@ -18,7 +18,10 @@ from petitbleu_kit.identity import Principal
 from petitbleu_kit.rpc import caller
 
 ALLOWED_SCRIPTS: Final = {"/petitbleu.delivery.v1.ScriptService/": frozenset({"gateway"})}
-PERSON_SCRIPTS: Final = frozenset({"/petitbleu.delivery.v1.ScriptService/"})
+PERSON_SCRIPTS: Final = frozenset(
+    f"/petitbleu.delivery.v1.ScriptService/{name}"
+    for name in ("ListScripts", "ReadScript", "UpdateScripts", "CheckScript", "GetVacation", "SetVacation")
+)
 _MAX_UPDATES: Final = 100
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -154,3 +157,16 @@ class ScriptServicer(scripts_pb2_grpc.ScriptServiceServicer):
         expected = request.if_modseq if request.HasField("if_modseq") else None
         old, new = await self._keeping.set_vacation(who, _vacation(request.vacation), expected)
         return pb.SetVacationResponse(old_modseq=old, new_modseq=new)
+
+    @_answered
+    async def GetScriptStates(
+        self, request: pb.GetScriptStatesRequest, _context: _Context
+    ) -> pb.GetScriptStatesResponse:
+        """Say how far accounts are."""
+        found = await self._keeping.states(request.account_ids)
+        return pb.GetScriptStatesResponse(
+            states=[
+                pb.ScriptModseq(account_id=account_id, modseq=modseq, vacation_modseq=vacation)
+                for account_id, (modseq, vacation) in found.items()
+            ]
+        )

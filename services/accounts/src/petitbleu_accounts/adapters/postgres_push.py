@@ -26,8 +26,8 @@ _COUNT: Final = """/* cold:accounts.push_count */ SELECT count(*) FROM push_subs
 WHERE partition = $1 AND account_id = $2 AND expires_at > now()"""
 _NEW: Final = f"""/* cold:accounts.push_new */ INSERT INTO push_subscription (partition, account_id, subscription_id, credential_id,
     device_client_id, url, p256dh, auth, types, expires_at, server_key, verification_code, told_modseq, told_last_id, told_identities,
-    told_submissions)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[], to_timestamp($10::bigint), $11, $12, $13, $14, $15, $16) RETURNING {_SEEN}"""
+    told_submissions, told_scripts, told_vacation)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[], to_timestamp($10::bigint), $11, $12, $13, $14, $15, $16, $17, $18) RETURNING {_SEEN}"""
 _CODE: Final = """/* cold:accounts.push_code */ SELECT verification_code FROM push_subscription
 WHERE partition = $1 AND account_id = $2 AND subscription_id = $3 AND credential_id = $4 AND expires_at > now() FOR UPDATE"""
 _CHANGE: Final = f"""/* cold:accounts.push_change */ UPDATE push_subscription SET

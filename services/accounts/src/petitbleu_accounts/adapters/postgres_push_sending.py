@@ -29,7 +29,8 @@ WHERE holder = $1 AND slice = ANY($2::smallint[])"""
 
 _ACCOUNTS: Final = f"""/* cold:accounts.push_accounts */ SELECT account_id, min(told_modseq) FILTER (WHERE verified) AS modseq,
     min(told_last_id) FILTER (WHERE verified) AS last_id, min(told_identities) FILTER (WHERE verified) AS identities,
-    min(told_submissions) FILTER (WHERE verified) AS submissions, bool_or(code_due AND NOT verified) AS unverified
+    min(told_submissions) FILTER (WHERE verified) AS submissions, min(told_scripts) FILTER (WHERE verified) AS scripts,
+    min(told_vacation) FILTER (WHERE verified) AS vacation, bool_or(code_due AND NOT verified) AS unverified
 FROM push_subscription WHERE partition BETWEEN $1 AND $2 AND account_id > $3 AND expires_at > now()
 GROUP BY account_id ORDER BY account_id LIMIT {PAGE}"""
 # RFC 8620 §7.2: it ends with the credential that it was made with. RFC 9749 §5: and with the key of the sender.
@@ -47,13 +48,15 @@ _OTHER_KEY: Final = """/* cold:accounts.push_other_key */ DELETE FROM push_subsc
 WHERE partition = ANY($1::smallint[]) AND account_id = ANY($2::bigint[]) AND server_key <> $3"""
 
 _EACH: Final = """FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-    $8::float8[]) AS o (partition, account_id, subscription_id, modseq, last_id, identities, submissions, seconds)
+    $8::bigint[], $9::bigint[], $10::float8[]) AS o (partition, account_id, subscription_id, modseq, last_id, identities, submissions,
+    scripts, vacation, seconds)
 WHERE s.partition = ANY($1::smallint[]) AND s.partition = o.partition AND s.account_id = o.account_id
     AND s.subscription_id = o.subscription_id"""
 _TOLD: Final = f"""/* cold:accounts.push_told */ UPDATE push_subscription s SET failures = 0, next_try_at = '-infinity',
     told_modseq = greatest(s.told_modseq, o.modseq), told_last_id = greatest(s.told_last_id, o.last_id),
     told_identities = greatest(s.told_identities, o.identities),
-    told_submissions = greatest(s.told_submissions, o.submissions) {_EACH}"""
+    told_submissions = greatest(s.told_submissions, o.submissions), told_scripts = greatest(s.told_scripts, o.scripts),
+    told_vacation = greatest(s.told_vacation, o.vacation) {_EACH}"""
 _VERIFYING: Final = f"""/* cold:accounts.push_verifying */ UPDATE push_subscription s SET failures = 0,
     next_try_at = '-infinity', code_due = false {_EACH}"""
 _RETRY: Final = f"""/* cold:accounts.push_retry */ UPDATE push_subscription s SET failures = s.failures + 1,
@@ -63,7 +66,7 @@ _GONE: Final = """/* cold:accounts.push_gone */ DELETE FROM push_subscription s 
 WHERE s.partition = ANY($1::smallint[]) AND s.partition = o.partition AND s.account_id = o.account_id
     AND s.subscription_id = o.subscription_id"""
 
-Outcome = tuple[int, int, int, int, int, int, float]
+Outcome = tuple[int, int, int, int, int, int, int, int, float]
 Outcomes = Sequence[Outcome]
 """Each with its account, subscription, what it was told, and seconds to wait."""
 

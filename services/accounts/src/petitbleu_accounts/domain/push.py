@@ -39,6 +39,8 @@ class Told(NamedTuple):
     last_id: int
     identities: int
     submissions: int
+    scripts: int
+    vacation: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def _change(update: pb.PushSubscriptionUpdate) -> Change:
 
 
 def _told(told: pb.PushTold) -> Told:
-    return Told(told.modseq, told.last_id, told.identities, told.submissions)
+    return Told(told.modseq, told.last_id, told.identities, told.submissions, told.scripts, told.vacation)
 
 
 def _target(row: asyncpg.Record) -> pb.PushTarget:
@@ -55,7 +55,7 @@ def _target(row: asyncpg.Record) -> pb.PushTarget:
         next_try_at=row["next_try"],
         told=pb.PushTold(
             modseq=row["told_modseq"], last_id=row["told_last_id"], identities=row["told_identities"],
-            submissions=row["told_submissions"],
+            submissions=row["told_submissions"], scripts=row["told_scripts"], vacation=row["told_vacation"],
         ),
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ class PushApi(push_pb2_grpc.PushServiceServicer):
             told = (
                 None
                 if row["modseq"] is None
-                else pb.PushTold(**dict(zip(Told._fields, list(row.values())[1:5], strict=True)))
+                else pb.PushTold(**dict(zip(Told._fields, list(row.values())[1:7], strict=True)))
             )
             answer.accounts.add(account_id=row["account_id"], told=told, unverified=row["unverified"])
         return answer

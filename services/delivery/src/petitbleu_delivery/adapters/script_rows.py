@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import asyncpg
+
+from petitbleu_kit.ids import partition_of_account
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.Pool[Any]"
 
@@ -38,6 +40,8 @@ _STATES: Final = """/* hot:delivery.script_states */ SELECT b.account_id, b.mods
     FROM unnest($1::smallint[], $2::bigint[]) AS v (partition, account_id)
     JOIN script_book b ON b.partition = v.partition AND b.account_id = v.account_id AND b.partition = ANY($1::smallint[])
     WHERE b.active_id <> 0 OR b.vacation_on OR b.lists_senders"""
+_MODSEQS: Final = """/* hot:delivery.script_modseqs */ SELECT account_id, modseq, vacation_modseq FROM script_book
+    WHERE partition = ANY($1::smallint[]) AND account_id = ANY($2::bigint[])"""
 _RULES: Final = """/* hot:delivery.script_rules */ SELECT b.modseq, b.tenant_id, b.active_id, b.vacation_on, b.vacation_sealed, s.script_id,
     s.name_sealed, s.content_sealed FROM script_book b LEFT JOIN script s ON s.partition = b.partition AND s.account_id = b.account_id
     WHERE b.partition = $1 AND b.account_id = $2"""
@@ -121,6 +125,12 @@ async def states(connection: Connection, places: Sequence[tuple[int, int]]) -> l
     for start in range(0, len(places), _CHUNK):
         rows += await connection.fetch(_STATES, *zip(*places[start : start + _CHUNK], strict=True))
     return rows
+
+
+async def modseqs(connection: Connection, account_ids: Collection[int]) -> list[asyncpg.Record]:
+    """Tell how far the rules of accounts are that ever had any."""
+    partitions = list({partition_of_account(account_id) for account_id in account_ids})
+    return await connection.fetch(_MODSEQS, partitions, list(account_ids))
 
 
 async def rules(connection: Connection, partition: int, account_id: int) -> list[asyncpg.Record]:

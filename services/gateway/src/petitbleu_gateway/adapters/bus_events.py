@@ -29,6 +29,7 @@ _FILED = "mail.message.filed.v1.*"
 _CHANGED = "mail.account.changed.v1.*"
 _IDENTITY = "accounts.identity.changed.v1.*"
 _SUBMISSION = "delivery.submission.changed.v1.*"
+_RULES = "delivery.rules.changed.v1.*"
 _SUBSCRIBED = "accounts.push.changed.v1.*"
 _SHARES = "mail.share.changed.v1.*"
 
@@ -53,7 +54,12 @@ def _identity(data: bytes) -> tuple[int, AccountState]:
 
 def _submission(data: bytes) -> tuple[int, AccountState]:
     event = events_pb2.SubmissionChanged.FromString(data)
-    return event.account_id, AccountState(0, 0, 0, event.modseq)
+    return event.account_id, AccountState(0, 0, submissions=event.modseq)
+
+
+def _rules(data: bytes) -> tuple[int, AccountState]:
+    event = events_pb2.RulesChanged.FromString(data)
+    return event.account_id, AccountState(0, 0, scripts=event.modseq, vacation=event.vacation_modseq)
 
 
 def _pushed(push: PushHub, sender: PushSender | None, upkeep: PushUpkeep) -> list[tuple[str, Handler]]:
@@ -77,7 +83,9 @@ def _pushed(push: PushHub, sender: PushSender | None, upkeep: PushUpkeep) -> lis
     async def shares(message: Msg) -> None:
         upkeep.shares_changed(events_pb2.AccountChanged.FromString(message.data).account_id)
 
-    readers = ((_FILED, _filed), (_CHANGED, _changed), (_IDENTITY, _identity), (_SUBMISSION, _submission))
+    readers = (
+        (_FILED, _filed), (_CHANGED, _changed), (_IDENTITY, _identity), (_SUBMISSION, _submission), (_RULES, _rules),
+    )  # fmt: skip
     return [*((subject, listener(read)) for subject, read in readers), (_SUBSCRIBED, subscribed), (_SHARES, shares)]
 
 

@@ -40,14 +40,15 @@ def subscription_number(text: str) -> int | None:
 
 def told_state(told: pb.PushTold) -> AccountState:
     """Return how far an account was when a subscription was told of it."""
-    return AccountState(told.modseq, told.last_id, told.identities, told.submissions)
+    return AccountState(told.modseq, told.last_id, told.identities, told.submissions, told.scripts, told.vacation)
 
 
 def told_message(state: AccountState) -> pb.PushTold:
     """Return how far an account is, as accounts keeps it."""
     return pb.PushTold(
-        modseq=state.modseq, last_id=state.last_id, identities=state.identities, submissions=state.submissions
-    )
+        modseq=state.modseq, last_id=state.last_id, identities=state.identities, submissions=state.submissions,
+        scripts=state.scripts, vacation=state.vacation,
+    )  # fmt: skip
 
 
 def _expires(value: Any, now: int) -> int:

@@ -12,20 +12,34 @@ _LOGGED: Final = ("Email", "Mailbox", "Thread", "Quota", "ShareNotification")
 _DELIVERY: Final = "EmailDelivery"
 _IDENTITY: Final = "Identity"
 _SUBMISSION: Final = "EmailSubmission"
-TYPES: Final = frozenset({*_LOGGED, _DELIVERY, _IDENTITY, _SUBMISSION})
+_SCRIPT: Final = "SieveScript"
+_VACATION: Final = "VacationResponse"
+TYPES: Final = frozenset({*_LOGGED, _DELIVERY, _IDENTITY, _SUBMISSION, _SCRIPT, _VACATION})
 """Types whose changes are pushed; RFC 8621 §1.5 adds `EmailDelivery`, which changes only when a message was added."""
 SHARED_TYPES: Final = frozenset({"Email", "Mailbox", "Thread"})
 """Types that accounts of others have for those with whom they share."""
-_SEEN: Final = re.compile(r"(a[a-z2-7]{1,13})\.([0-9]{1,18})\.([0-9]{1,18})(?:\.([0-9]{1,18}))?(?:\.([0-9]{1,18}))?")
+_SEEN: Final = re.compile(r"(a[a-z2-7]{1,13})\.([0-9]{1,18})\.([0-9]{1,18})((?:\.[0-9]{1,18}){0,4})")
+"""Up to four numbers may follow the first two: older texts end earlier."""
 
 
 class AccountState(NamedTuple):
-    """How far an account is: its modseq, which is the state of all types of its log, the id of its newest message, its identities, and its submissions."""
+    """How far an account is.
+
+    Attributes:
+        modseq: The state of all types of its log.
+        last_id: The id of its newest message.
+        identities: State of its identities.
+        submissions: State of its submissions.
+        scripts: State of its Sieve scripts.
+        vacation: State of its answer while away.
+    """
 
     modseq: int
     last_id: int
     identities: int = 0
     submissions: int = 0
+    scripts: int = 0
+    vacation: int = 0
 
     def later(self, other: AccountState) -> AccountState:
         """Return the later of both; events may come out of their order."""
@@ -33,7 +47,8 @@ class AccountState(NamedTuple):
 
     def beyond(self, other: AccountState) -> bool:
         """Whether it knows anything that the other does not; `last_id` is no sign of it, a message that is destroyed takes its id along."""
-        return self.modseq > other.modseq or self.identities > other.identities or self.submissions > other.submissions
+        mine, theirs = self._replace(last_id=0), other._replace(last_id=0)
+        return any(one > two for one, two in zip(mine, theirs, strict=True))
 
 
 NOTHING_SEEN: Final = AccountState(0, 0)
@@ -49,10 +64,14 @@ def state_change(
         changed = {name: state for name in _LOGGED if name in types}
     if now.last_id > seen.last_id and _DELIVERY in types:
         changed[_DELIVERY] = str(now.last_id)
-    if now.identities > seen.identities and _IDENTITY in types:
-        changed[_IDENTITY] = ids.state_text(now.identities)
-    if now.submissions > seen.submissions and _SUBMISSION in types:
-        changed[_SUBMISSION] = ids.state_text(now.submissions)
+    for name, before, after in (
+        (_IDENTITY, seen.identities, now.identities),
+        (_SUBMISSION, seen.submissions, now.submissions),
+        (_SCRIPT, seen.scripts, now.scripts),
+        (_VACATION, seen.vacation, now.vacation),
+    ):
+        if after > before and name in types:
+            changed[name] = ids.state_text(after)
     if not changed:
         return None
     return {"@type": "StateChange", "changed": {ids.account_id_text(account_id): changed}}
@@ -60,7 +79,7 @@ def state_change(
 
 def seen_text(account_id: int, state: AccountState) -> str:
     """Return the event id (RFC 8620 §7.3) and pushState (RFC 8887 §4.3.5.1) that stand for a state."""
-    return f"{ids.account_id_text(account_id)}.{state.modseq}.{state.last_id}.{state.identities}.{state.submissions}"
+    return ".".join((ids.account_id_text(account_id), *map(str, state)))
 
 
 def seen_state(account_id: int, text: str) -> AccountState:
@@ -68,7 +87,7 @@ def seen_state(account_id: int, text: str) -> AccountState:
     found = _SEEN.fullmatch(text)
     if found is None or ids.account_number(found[1]) != account_id:
         return NOTHING_SEEN
-    return AccountState(int(found[2]), int(found[3]), int(found[4] or 0), int(found[5] or 0))
+    return AccountState(int(found[2]), int(found[3]), *map(int, found[4].split(".")[1:]))
 
 
 def wanted_types(names: AbstractSet[str]) -> frozenset[str]:

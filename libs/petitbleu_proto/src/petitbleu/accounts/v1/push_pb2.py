@@ -24,57 +24,57 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n petitbleu/accounts/v1/push.proto\x12\x15petitbleu.accounts.v1\"T\n\x08PushTold\x12\x0e\n\x06modseq\x18\x01 \x01(\x03\x12\x0f\n\x07last_id\x18\x02 \x01(\x03\x12\x12\n\nidentities\x18\x03 \x01(\x03\x12\x13\n\x0bsubmissions\x18\x04 \x01(\x03\"\x1a\n\tPushTypes\x12\r\n\x05names\x18\x01 \x03(\t\"(\n\x08PushKeys\x12\x0e\n\x06p256dh\x18\x01 \x01(\x0c\x12\x0c\n\x04\x61uth\x18\x02 \x01(\x0c\"\xa5\x01\n\x10PushSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\x03\x12\x18\n\x10\x64\x65vice_client_id\x18\x02 \x01(\t\x12\x19\n\x11verification_code\x18\x03 \x01(\t\x12\x12\n\nexpires_at\x18\x04 \x01(\x03\x12/\n\x05types\x18\x05 \x01(\x0b\x32 .petitbleu.accounts.v1.PushTypes\"2\n\x1cListPushSubscriptionsRequest\x12\x12\n\nserver_key\x18\x01 \x01(\x0c\"_\n\x1dListPushSubscriptionsResponse\x12>\n\rsubscriptions\x18\x01 \x03(\x0b\x32\'.petitbleu.accounts.v1.PushSubscription\"\xa3\x01\n\x1eUpdatePushSubscriptionsRequest\x12>\n\x07updates\x18\x01 \x03(\x0b\x32-.petitbleu.accounts.v1.PushSubscriptionUpdate\x12-\n\x04told\x18\x02 \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushTold\x12\x12\n\nserver_key\x18\x03 \x01(\x0c\"\xba\x02\n\x16PushSubscriptionUpdate\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\x03\x12\x0f\n\x07\x64\x65stroy\x18\x02 \x01(\x08\x12\x18\n\x10\x64\x65vice_client_id\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\x12-\n\x04keys\x18\x05 \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushKeys\x12\x17\n\nexpires_at\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12/\n\x05types\x18\x07 \x01(\x0b\x32 .petitbleu.accounts.v1.PushTypes\x12\x11\n\tset_types\x18\x08 \x01(\x08\x12\x1e\n\x11verification_code\x18\t \x01(\tH\x01\x88\x01\x01\x42\r\n\x0b_expires_atB\x14\n\x12_verification_code\"~\n\nPushResult\x12\x31\n\x06status\x18\x01 \x01(\x0e\x32!.petitbleu.accounts.v1.PushStatus\x12=\n\x0csubscription\x18\x02 \x01(\x0b\x32\'.petitbleu.accounts.v1.PushSubscription\"U\n\x1fUpdatePushSubscriptionsResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.petitbleu.accounts.v1.PushResult\"8\n\x15HoldPushSlicesRequest\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\x08\"9\n\x16HoldPushSlicesResponse\x12\x0e\n\x06slices\x18\x01 \x03(\x05\x12\x0f\n\x07seconds\x18\x02 \x01(\x05\"B\n\x17ListPushAccountsRequest\x12\r\n\x05slice\x18\x01 \x01(\x05\x12\x18\n\x10\x61\x66ter_account_id\x18\x02 \x01(\x03\"P\n\x18ListPushAccountsResponse\x12\x34\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\".petitbleu.accounts.v1.PushAccount\"d\n\x0bPushAccount\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12-\n\x04told\x18\x02 \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushTold\x12\x12\n\nunverified\x18\x03 \x01(\x08\"@\n\x15GetPushTargetsRequest\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\x03\x12\x12\n\nserver_key\x18\x02 \x01(\x0c\"L\n\x16GetPushTargetsResponse\x12\x32\n\x07targets\x18\x01 \x03(\x0b\x32!.petitbleu.accounts.v1.PushTarget\"\xbd\x02\n\nPushTarget\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\x03\x12\x0b\n\x03url\x18\x03 \x01(\t\x12-\n\x04keys\x18\x04 \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushKeys\x12/\n\x05types\x18\x05 \x01(\x0b\x32 .petitbleu.accounts.v1.PushTypes\x12\x12\n\nexpires_at\x18\x06 \x01(\x03\x12\x19\n\x11verification_code\x18\x07 \x01(\t\x12\x10\n\x08verified\x18\x08 \x01(\x08\x12-\n\x04told\x18\t \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushTold\x12\x10\n\x08\x66\x61ilures\x18\n \x01(\x05\x12\x13\n\x0bnext_try_at\x18\x0b \x01(\x01\"K\n\x13RecordPushesRequest\x12\x34\n\x08outcomes\x18\x01 \x03(\x0b\x32\".petitbleu.accounts.v1.PushOutcome\"\xa2\x01\n\x0bPushOutcome\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\x03\x12-\n\x04told\x18\x03 \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushTold\x12\x14\n\x0cverification\x18\x04 \x01(\x08\x12\x13\n\x0bretry_after\x18\x05 \x01(\x01\x12\x0c\n\x04gone\x18\x06 \x01(\x08\"\x16\n\x14RecordPushesResponse*\xa7\x01\n\nPushStatus\x12\x1b\n\x17PUSH_STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0ePUSH_STATUS_OK\x10\x01\x12\x19\n\x15PUSH_STATUS_NOT_FOUND\x10\x02\x12\x1a\n\x16PUSH_STATUS_WRONG_CODE\x10\x03\x12\x18\n\x14PUSH_STATUS_TOO_MANY\x10\x04\x12\x17\n\x13PUSH_STATUS_LIMITED\x10\x05\x32\xd9\x05\n\x0bPushService\x12\x82\x01\n\x15ListPushSubscriptions\x12\x33.petitbleu.accounts.v1.ListPushSubscriptionsRequest\x1a\x34.petitbleu.accounts.v1.ListPushSubscriptionsResponse\x12\x88\x01\n\x17UpdatePushSubscriptions\x12\x35.petitbleu.accounts.v1.UpdatePushSubscriptionsRequest\x1a\x36.petitbleu.accounts.v1.UpdatePushSubscriptionsResponse\x12m\n\x0eHoldPushSlices\x12,.petitbleu.accounts.v1.HoldPushSlicesRequest\x1a-.petitbleu.accounts.v1.HoldPushSlicesResponse\x12s\n\x10ListPushAccounts\x12..petitbleu.accounts.v1.ListPushAccountsRequest\x1a/.petitbleu.accounts.v1.ListPushAccountsResponse\x12m\n\x0eGetPushTargets\x12,.petitbleu.accounts.v1.GetPushTargetsRequest\x1a-.petitbleu.accounts.v1.GetPushTargetsResponse\x12g\n\x0cRecordPushes\x12*.petitbleu.accounts.v1.RecordPushesRequest\x1a+.petitbleu.accounts.v1.RecordPushesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n petitbleu/accounts/v1/push.proto\x12\x15petitbleu.accounts.v1\"w\n\x08PushTold\x12\x0e\n\x06modseq\x18\x01 \x01(\x03\x12\x0f\n\x07last_id\x18\x02 \x01(\x03\x12\x12\n\nidentities\x18\x03 \x01(\x03\x12\x13\n\x0bsubmissions\x18\x04 \x01(\x03\x12\x0f\n\x07scripts\x18\x05 \x01(\x03\x12\x10\n\x08vacation\x18\x06 \x01(\x03\"\x1a\n\tPushTypes\x12\r\n\x05names\x18\x01 \x03(\t\"(\n\x08PushKeys\x12\x0e\n\x06p256dh\x18\x01 \x01(\x0c\x12\x0c\n\x04\x61uth\x18\x02 \x01(\x0c\"\xa5\x01\n\x10PushSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\x03\x12\x18\n\x10\x64\x65vice_client_id\x18\x02 \x01(\t\x12\x19\n\x11verification_code\x18\x03 \x01(\t\x12\x12\n\nexpires_at\x18\x04 \x01(\x03\x12/\n\x05types\x18\x05 \x01(\x0b\x32 .petitbleu.accounts.v1.PushTypes\"2\n\x1cListPushSubscriptionsRequest\x12\x12\n\nserver_key\x18\x01 \x01(\x0c\"_\n\x1dListPushSubscriptionsResponse\x12>\n\rsubscriptions\x18\x01 \x03(\x0b\x32\'.petitbleu.accounts.v1.PushSubscription\"\xa3\x01\n\x1eUpdatePushSubscriptionsRequest\x12>\n\x07updates\x18\x01 \x03(\x0b\x32-.petitbleu.accounts.v1.PushSubscriptionUpdate\x12-\n\x04told\x18\x02 \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushTold\x12\x12\n\nserver_key\x18\x03 \x01(\x0c\"\xba\x02\n\x16PushSubscriptionUpdate\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\x03\x12\x0f\n\x07\x64\x65stroy\x18\x02 \x01(\x08\x12\x18\n\x10\x64\x65vice_client_id\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\x12-\n\x04keys\x18\x05 \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushKeys\x12\x17\n\nexpires_at\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12/\n\x05types\x18\x07 \x01(\x0b\x32 .petitbleu.accounts.v1.PushTypes\x12\x11\n\tset_types\x18\x08 \x01(\x08\x12\x1e\n\x11verification_code\x18\t \x01(\tH\x01\x88\x01\x01\x42\r\n\x0b_expires_atB\x14\n\x12_verification_code\"~\n\nPushResult\x12\x31\n\x06status\x18\x01 \x01(\x0e\x32!.petitbleu.accounts.v1.PushStatus\x12=\n\x0csubscription\x18\x02 \x01(\x0b\x32\'.petitbleu.accounts.v1.PushSubscription\"U\n\x1fUpdatePushSubscriptionsResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.petitbleu.accounts.v1.PushResult\"8\n\x15HoldPushSlicesRequest\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\x08\"9\n\x16HoldPushSlicesResponse\x12\x0e\n\x06slices\x18\x01 \x03(\x05\x12\x0f\n\x07seconds\x18\x02 \x01(\x05\"B\n\x17ListPushAccountsRequest\x12\r\n\x05slice\x18\x01 \x01(\x05\x12\x18\n\x10\x61\x66ter_account_id\x18\x02 \x01(\x03\"P\n\x18ListPushAccountsResponse\x12\x34\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\".petitbleu.accounts.v1.PushAccount\"d\n\x0bPushAccount\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12-\n\x04told\x18\x02 \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushTold\x12\x12\n\nunverified\x18\x03 \x01(\x08\"@\n\x15GetPushTargetsRequest\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\x03\x12\x12\n\nserver_key\x18\x02 \x01(\x0c\"L\n\x16GetPushTargetsResponse\x12\x32\n\x07targets\x18\x01 \x03(\x0b\x32!.petitbleu.accounts.v1.PushTarget\"\xbd\x02\n\nPushTarget\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\x03\x12\x0b\n\x03url\x18\x03 \x01(\t\x12-\n\x04keys\x18\x04 \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushKeys\x12/\n\x05types\x18\x05 \x01(\x0b\x32 .petitbleu.accounts.v1.PushTypes\x12\x12\n\nexpires_at\x18\x06 \x01(\x03\x12\x19\n\x11verification_code\x18\x07 \x01(\t\x12\x10\n\x08verified\x18\x08 \x01(\x08\x12-\n\x04told\x18\t \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushTold\x12\x10\n\x08\x66\x61ilures\x18\n \x01(\x05\x12\x13\n\x0bnext_try_at\x18\x0b \x01(\x01\"K\n\x13RecordPushesRequest\x12\x34\n\x08outcomes\x18\x01 \x03(\x0b\x32\".petitbleu.accounts.v1.PushOutcome\"\xa2\x01\n\x0bPushOutcome\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\x03\x12-\n\x04told\x18\x03 \x01(\x0b\x32\x1f.petitbleu.accounts.v1.PushTold\x12\x14\n\x0cverification\x18\x04 \x01(\x08\x12\x13\n\x0bretry_after\x18\x05 \x01(\x01\x12\x0c\n\x04gone\x18\x06 \x01(\x08\"\x16\n\x14RecordPushesResponse*\xa7\x01\n\nPushStatus\x12\x1b\n\x17PUSH_STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0ePUSH_STATUS_OK\x10\x01\x12\x19\n\x15PUSH_STATUS_NOT_FOUND\x10\x02\x12\x1a\n\x16PUSH_STATUS_WRONG_CODE\x10\x03\x12\x18\n\x14PUSH_STATUS_TOO_MANY\x10\x04\x12\x17\n\x13PUSH_STATUS_LIMITED\x10\x05\x32\xd9\x05\n\x0bPushService\x12\x82\x01\n\x15ListPushSubscriptions\x12\x33.petitbleu.accounts.v1.ListPushSubscriptionsRequest\x1a\x34.petitbleu.accounts.v1.ListPushSubscriptionsResponse\x12\x88\x01\n\x17UpdatePushSubscriptions\x12\x35.petitbleu.accounts.v1.UpdatePushSubscriptionsRequest\x1a\x36.petitbleu.accounts.v1.UpdatePushSubscriptionsResponse\x12m\n\x0eHoldPushSlices\x12,.petitbleu.accounts.v1.HoldPushSlicesRequest\x1a-.petitbleu.accounts.v1.HoldPushSlicesResponse\x12s\n\x10ListPushAccounts\x12..petitbleu.accounts.v1.ListPushAccountsRequest\x1a/.petitbleu.accounts.v1.ListPushAccountsResponse\x12m\n\x0eGetPushTargets\x12,.petitbleu.accounts.v1.GetPushTargetsRequest\x1a-.petitbleu.accounts.v1.GetPushTargetsResponse\x12g\n\x0cRecordPushes\x12*.petitbleu.accounts.v1.RecordPushesRequest\x1a+.petitbleu.accounts.v1.RecordPushesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petitbleu.accounts.v1.push_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PUSHSTATUS']._serialized_start=2330
-  _globals['_PUSHSTATUS']._serialized_end=2497
+  _globals['_PUSHSTATUS']._serialized_start=2365
+  _globals['_PUSHSTATUS']._serialized_end=2532
   _globals['_PUSHTOLD']._serialized_start=59
-  _globals['_PUSHTOLD']._serialized_end=143
-  _globals['_PUSHTYPES']._serialized_start=145
-  _globals['_PUSHTYPES']._serialized_end=171
-  _globals['_PUSHKEYS']._serialized_start=173
-  _globals['_PUSHKEYS']._serialized_end=213
-  _globals['_PUSHSUBSCRIPTION']._serialized_start=216
-  _globals['_PUSHSUBSCRIPTION']._serialized_end=381
-  _globals['_LISTPUSHSUBSCRIPTIONSREQUEST']._serialized_start=383
-  _globals['_LISTPUSHSUBSCRIPTIONSREQUEST']._serialized_end=433
-  _globals['_LISTPUSHSUBSCRIPTIONSRESPONSE']._serialized_start=435
-  _globals['_LISTPUSHSUBSCRIPTIONSRESPONSE']._serialized_end=530
-  _globals['_UPDATEPUSHSUBSCRIPTIONSREQUEST']._serialized_start=533
-  _globals['_UPDATEPUSHSUBSCRIPTIONSREQUEST']._serialized_end=696
-  _globals['_PUSHSUBSCRIPTIONUPDATE']._serialized_start=699
-  _globals['_PUSHSUBSCRIPTIONUPDATE']._serialized_end=1013
-  _globals['_PUSHRESULT']._serialized_start=1015
-  _globals['_PUSHRESULT']._serialized_end=1141
-  _globals['_UPDATEPUSHSUBSCRIPTIONSRESPONSE']._serialized_start=1143
-  _globals['_UPDATEPUSHSUBSCRIPTIONSRESPONSE']._serialized_end=1228
-  _globals['_HOLDPUSHSLICESREQUEST']._serialized_start=1230
-  _globals['_HOLDPUSHSLICESREQUEST']._serialized_end=1286
-  _globals['_HOLDPUSHSLICESRESPONSE']._serialized_start=1288
-  _globals['_HOLDPUSHSLICESRESPONSE']._serialized_end=1345
-  _globals['_LISTPUSHACCOUNTSREQUEST']._serialized_start=1347
-  _globals['_LISTPUSHACCOUNTSREQUEST']._serialized_end=1413
-  _globals['_LISTPUSHACCOUNTSRESPONSE']._serialized_start=1415
-  _globals['_LISTPUSHACCOUNTSRESPONSE']._serialized_end=1495
-  _globals['_PUSHACCOUNT']._serialized_start=1497
-  _globals['_PUSHACCOUNT']._serialized_end=1597
-  _globals['_GETPUSHTARGETSREQUEST']._serialized_start=1599
-  _globals['_GETPUSHTARGETSREQUEST']._serialized_end=1663
-  _globals['_GETPUSHTARGETSRESPONSE']._serialized_start=1665
-  _globals['_GETPUSHTARGETSRESPONSE']._serialized_end=1741
-  _globals['_PUSHTARGET']._serialized_start=1744
-  _globals['_PUSHTARGET']._serialized_end=2061
-  _globals['_RECORDPUSHESREQUEST']._serialized_start=2063
-  _globals['_RECORDPUSHESREQUEST']._serialized_end=2138
-  _globals['_PUSHOUTCOME']._serialized_start=2141
-  _globals['_PUSHOUTCOME']._serialized_end=2303
-  _globals['_RECORDPUSHESRESPONSE']._serialized_start=2305
-  _globals['_RECORDPUSHESRESPONSE']._serialized_end=2327
-  _globals['_PUSHSERVICE']._serialized_start=2500
-  _globals['_PUSHSERVICE']._serialized_end=3229
+  _globals['_PUSHTOLD']._serialized_end=178
+  _globals['_PUSHTYPES']._serialized_start=180
+  _globals['_PUSHTYPES']._serialized_end=206
+  _globals['_PUSHKEYS']._serialized_start=208
+  _globals['_PUSHKEYS']._serialized_end=248
+  _globals['_PUSHSUBSCRIPTION']._serialized_start=251
+  _globals['_PUSHSUBSCRIPTION']._serialized_end=416
+  _globals['_LISTPUSHSUBSCRIPTIONSREQUEST']._serialized_start=418
+  _globals['_LISTPUSHSUBSCRIPTIONSREQUEST']._serialized_end=468
+  _globals['_LISTPUSHSUBSCRIPTIONSRESPONSE']._serialized_start=470
+  _globals['_LISTPUSHSUBSCRIPTIONSRESPONSE']._serialized_end=565
+  _globals['_UPDATEPUSHSUBSCRIPTIONSREQUEST']._serialized_start=568
+  _globals['_UPDATEPUSHSUBSCRIPTIONSREQUEST']._serialized_end=731
+  _globals['_PUSHSUBSCRIPTIONUPDATE']._serialized_start=734
+  _globals['_PUSHSUBSCRIPTIONUPDATE']._serialized_end=1048
+  _globals['_PUSHRESULT']._serialized_start=1050
+  _globals['_PUSHRESULT']._serialized_end=1176
+  _globals['_UPDATEPUSHSUBSCRIPTIONSRESPONSE']._serialized_start=1178
+  _globals['_UPDATEPUSHSUBSCRIPTIONSRESPONSE']._serialized_end=1263
+  _globals['_HOLDPUSHSLICESREQUEST']._serialized_start=1265
+  _globals['_HOLDPUSHSLICESREQUEST']._serialized_end=1321
+  _globals['_HOLDPUSHSLICESRESPONSE']._serialized_start=1323
+  _globals['_HOLDPUSHSLICESRESPONSE']._serialized_end=1380
+  _globals['_LISTPUSHACCOUNTSREQUEST']._serialized_start=1382
+  _globals['_LISTPUSHACCOUNTSREQUEST']._serialized_end=1448
+  _globals['_LISTPUSHACCOUNTSRESPONSE']._serialized_start=1450
+  _globals['_LISTPUSHACCOUNTSRESPONSE']._serialized_end=1530
+  _globals['_PUSHACCOUNT']._serialized_start=1532
+  _globals['_PUSHACCOUNT']._serialized_end=1632
+  _globals['_GETPUSHTARGETSREQUEST']._serialized_start=1634
+  _globals['_GETPUSHTARGETSREQUEST']._serialized_end=1698
+  _globals['_GETPUSHTARGETSRESPONSE']._serialized_start=1700
+  _globals['_GETPUSHTARGETSRESPONSE']._serialized_end=1776
+  _globals['_PUSHTARGET']._serialized_start=1779
+  _globals['_PUSHTARGET']._serialized_end=2096
+  _globals['_RECORDPUSHESREQUEST']._serialized_start=2098
+  _globals['_RECORDPUSHESREQUEST']._serialized_end=2173
+  _globals['_PUSHOUTCOME']._serialized_start=2176
+  _globals['_PUSHOUTCOME']._serialized_end=2338
+  _globals['_RECORDPUSHESRESPONSE']._serialized_start=2340
+  _globals['_RECORDPUSHESRESPONSE']._serialized_end=2362
+  _globals['_PUSHSERVICE']._serialized_start=2535
+  _globals['_PUSHSERVICE']._serialized_end=3264
 # @@protoc_insertion_point(module_scope)

@@ -65,6 +65,8 @@ class PushTold(_message.Message):
     LAST_ID_FIELD_NUMBER: _builtins.int
     IDENTITIES_FIELD_NUMBER: _builtins.int
     SUBMISSIONS_FIELD_NUMBER: _builtins.int
+    SCRIPTS_FIELD_NUMBER: _builtins.int
+    VACATION_FIELD_NUMBER: _builtins.int
     modseq: _builtins.int
     """Modseq of the account."""
     last_id: _builtins.int
@@ -73,6 +75,10 @@ class PushTold(_message.Message):
     """State of its identities."""
     submissions: _builtins.int
     """State of its submissions."""
+    scripts: _builtins.int
+    """State of its Sieve scripts."""
+    vacation: _builtins.int
+    """State of its answer while away."""
     def __init__(
         self,
         *,
@@ -80,10 +86,12 @@ class PushTold(_message.Message):
         last_id: _builtins.int = ...,
         identities: _builtins.int = ...,
         submissions: _builtins.int = ...,
+        scripts: _builtins.int = ...,
+        vacation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identities", b"identities", "last_id", b"last_id", "modseq", b"modseq", "submissions", b"submissions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identities", b"identities", "last_id", b"last_id", "modseq", b"modseq", "scripts", b"scripts", "submissions", b"submissions", "vacation", b"vacation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -598,3 +598,81 @@ class SetVacationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetVacationResponse: _TypeAlias = SetVacationResponse  # noqa: Y015
+
+@_typing.final
+class GetScriptStatesRequest(_message.Message):
+    """Which accounts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Their ids."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScriptStatesRequest: _TypeAlias = GetScriptStatesRequest  # noqa: Y015
+
+@_typing.final
+class ScriptModseq(_message.Message):
+    """How far the rules of one account are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    MODSEQ_FIELD_NUMBER: _builtins.int
+    VACATION_MODSEQ_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    modseq: _builtins.int
+    """Of the scripts, as ListScripts says it."""
+    vacation_modseq: _builtins.int
+    """Of the answer while away, as GetVacation says it."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        modseq: _builtins.int = ...,
+        vacation_modseq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "modseq", b"modseq", "vacation_modseq", b"vacation_modseq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScriptModseq: _TypeAlias = ScriptModseq  # noqa: Y015
+
+@_typing.final
+class GetScriptStatesResponse(_message.Message):
+    """Those that ever had rules; others are left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScriptModseq]:
+        """The states."""
+
+    def __init__(
+        self,
+        *,
+        states: _abc.Iterable[Global___ScriptModseq] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScriptStatesResponse: _TypeAlias = GetScriptStatesResponse  # noqa: Y015

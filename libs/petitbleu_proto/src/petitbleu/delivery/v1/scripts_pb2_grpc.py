@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ScriptServiceStub:
-    """ScriptService keeps one account's rules. Every call carries a principal; its account must be account_id. Callers: gateway.
+    """ScriptService keeps one account's rules. Every call but GetScriptStates carries a principal; its account must be account_id.
+    Callers: gateway.
     """
 
     def __init__(self, channel):
@@ -65,10 +66,16 @@ class ScriptServiceStub:
                 request_serializer=petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.SetVacationRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.SetVacationResponse.FromString,
                 _registered_method=True)
+        self.GetScriptStates = channel.unary_unary(
+                '/petitbleu.delivery.v1.ScriptService/GetScriptStates',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.GetScriptStatesRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.GetScriptStatesResponse.FromString,
+                _registered_method=True)
 
 
 class ScriptServiceServicer:
-    """ScriptService keeps one account's rules. Every call carries a principal; its account must be account_id. Callers: gateway.
+    """ScriptService keeps one account's rules. Every call but GetScriptStates carries a principal; its account must be account_id.
+    Callers: gateway.
     """
 
     def ListScripts(self, request, context):
@@ -114,6 +121,14 @@ class ScriptServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetScriptStates(self, request, context):
+        """GetScriptStates gives how far the rules of accounts are, counters and nothing of what they say, so no principal is needed.
+        At most 1,000 accounts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScriptServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +162,11 @@ def add_ScriptServiceServicer_to_server(servicer, server):
                     request_deserializer=petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.SetVacationRequest.FromString,
                     response_serializer=petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.SetVacationResponse.SerializeToString,
             ),
+            'GetScriptStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetScriptStates,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.GetScriptStatesRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.GetScriptStatesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'petitbleu.delivery.v1.ScriptService', rpc_method_handlers)
@@ -156,7 +176,8 @@ def add_ScriptServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ScriptService:
-    """ScriptService keeps one account's rules. Every call carries a principal; its account must be account_id. Callers: gateway.
+    """ScriptService keeps one account's rules. Every call but GetScriptStates carries a principal; its account must be account_id.
+    Callers: gateway.
     """
 
     @staticmethod
@@ -311,6 +332,33 @@ class ScriptService:
             '/petitbleu.delivery.v1.ScriptService/SetVacation',
             petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.SetVacationRequest.SerializeToString,
             petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.SetVacationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetScriptStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.ScriptService/GetScriptStates',
+            petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.GetScriptStatesRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_scripts__pb2.GetScriptStatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

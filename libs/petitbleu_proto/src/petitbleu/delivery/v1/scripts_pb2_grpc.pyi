@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ScriptServiceStub:
-    """ScriptService keeps one account's rules. Every call carries a principal; its account must be account_id. Callers: gateway."""
+    """ScriptService keeps one account's rules. Every call but GetScriptStates carries a principal; its account must be account_id.
+    Callers: gateway.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -47,10 +49,16 @@ class ScriptServiceStub:
     """GetVacation gives the answer while the owner is away (RFC 8621 §8)."""
     SetVacation: _grpc.UnaryUnaryMultiCallable[_scripts_pb2.SetVacationRequest, _scripts_pb2.SetVacationResponse]
     """SetVacation replaces it. ABORTED as UpdateScripts; INVALID_ARGUMENT for one that is too long or whose dates are none."""
+    GetScriptStates: _grpc.UnaryUnaryMultiCallable[_scripts_pb2.GetScriptStatesRequest, _scripts_pb2.GetScriptStatesResponse]
+    """GetScriptStates gives how far the rules of accounts are, counters and nothing of what they say, so no principal is needed.
+    At most 1,000 accounts.
+    """
 
 @_typing.type_check_only
 class ScriptServiceAsyncStub(ScriptServiceStub):
-    """ScriptService keeps one account's rules. Every call carries a principal; its account must be account_id. Callers: gateway."""
+    """ScriptService keeps one account's rules. Every call but GetScriptStates carries a principal; its account must be account_id.
+    Callers: gateway.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListScripts: _aio.UnaryUnaryMultiCallable[_scripts_pb2.ListScriptsRequest, _scripts_pb2.ListScriptsResponse]  # type: ignore[assignment]
@@ -67,9 +75,15 @@ class ScriptServiceAsyncStub(ScriptServiceStub):
     """GetVacation gives the answer while the owner is away (RFC 8621 §8)."""
     SetVacation: _aio.UnaryUnaryMultiCallable[_scripts_pb2.SetVacationRequest, _scripts_pb2.SetVacationResponse]  # type: ignore[assignment]
     """SetVacation replaces it. ABORTED as UpdateScripts; INVALID_ARGUMENT for one that is too long or whose dates are none."""
+    GetScriptStates: _aio.UnaryUnaryMultiCallable[_scripts_pb2.GetScriptStatesRequest, _scripts_pb2.GetScriptStatesResponse]  # type: ignore[assignment]
+    """GetScriptStates gives how far the rules of accounts are, counters and nothing of what they say, so no principal is needed.
+    At most 1,000 accounts.
+    """
 
 class ScriptServiceServicer(metaclass=_abc_1.ABCMeta):
-    """ScriptService keeps one account's rules. Every call carries a principal; its account must be account_id. Callers: gateway."""
+    """ScriptService keeps one account's rules. Every call but GetScriptStates carries a principal; its account must be account_id.
+    Callers: gateway.
+    """
 
     @_abc_1.abstractmethod
     def ListScripts(
@@ -120,5 +134,15 @@ class ScriptServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scripts_pb2.SetVacationResponse, _abc.Awaitable[_scripts_pb2.SetVacationResponse]]:
         """SetVacation replaces it. ABORTED as UpdateScripts; INVALID_ARGUMENT for one that is too long or whose dates are none."""
+
+    @_abc_1.abstractmethod
+    def GetScriptStates(
+        self,
+        request: _scripts_pb2.GetScriptStatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scripts_pb2.GetScriptStatesResponse, _abc.Awaitable[_scripts_pb2.GetScriptStatesResponse]]:
+        """GetScriptStates gives how far the rules of accounts are, counters and nothing of what they say, so no principal is needed.
+        At most 1,000 accounts.
+        """
 
 def add_ScriptServiceServicer_to_server(servicer: ScriptServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -435,3 +435,35 @@ class SubmissionChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmissionChanged: _TypeAlias = SubmissionChanged  # noqa: Y015
+
+@_typing.final
+class RulesChanged(_message.Message):
+    """Sieve scripts or the answer while away (RFC 9661, RFC 8621 §8) of a person changed.
+    Subject: delivery.rules.changed.v1.<partition of the account>. Published by delivery.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    MODSEQ_FIELD_NUMBER: _builtins.int
+    VACATION_MODSEQ_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The account."""
+    modseq: _builtins.int
+    """State of its scripts after the commit."""
+    vacation_modseq: _builtins.int
+    """State of its answer while away after the commit."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        modseq: _builtins.int = ...,
+        vacation_modseq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "modseq", b"modseq", "vacation_modseq", b"vacation_modseq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RulesChanged: _TypeAlias = RulesChanged  # noqa: Y015

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
+from petitbleu.events.v1 import events_pb2
 from petitbleu_delivery.adapters import script_rows
 from petitbleu_delivery.domain import vacation as vacations
 from petitbleu_delivery.domain.scripts import (
@@ -25,6 +26,7 @@ from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.domain.vacation import Vacation
 from petitbleu_kit.identity import Principal
 from petitbleu_kit.ids import partition_of_account
+from petitbleu_kit.outbox import Outbox, OutboxRow
 from petitbleu_kit.postgres import in_transaction
 from petitbleu_mail.sieve.catalog import DELIVERED
 from petitbleu_mail.sieve.faults import SieveSyntaxError
@@ -70,6 +72,7 @@ def content_place(script_id: int) -> bytes:
 
 
 VACATION_PLACE = b"vacation"
+MOST_STATES: Final = 1000
 
 
 async def check(content: bytes) -> str:
@@ -91,11 +94,24 @@ class ScriptKeeping:
     Args:
         pool: delivery's database.
         seal: Of the purpose `scripts`.
+        outbox: Takes the news that an account's rules changed.
     """
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], seal: Seal) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], seal: Seal, outbox: Outbox) -> None:
         self._pool = pool
         self._seal = seal
+        self._outbox = outbox
+
+    async def states(self, account_ids: Collection[int]) -> dict[int, tuple[int, int]]:
+        """Return how far the scripts and the answers while away of accounts are; those that never had any are left out.
+
+        Raises:
+            NotSoundError: more accounts than one may ask about.
+        """
+        if len(account_ids) > MOST_STATES:
+            raise NotSoundError
+        rows = await script_rows.modseqs(self._pool, account_ids)
+        return {row["account_id"]: (row["modseq"], row["vacation_modseq"]) for row in rows if row["modseq"]}
 
     async def scripts(self, who: Principal) -> tuple[list[Script], int]:
         """Return all scripts of a person, and how far they are."""
@@ -129,7 +145,7 @@ class ScriptKeeping:
         checked = [await checked_update(update) for update in updates]
         place = _place(who)
 
-        async def work(connection: asyncpg.Connection[Any]) -> Updated:
+        async def work(connection: asyncpg.Connection[Any]) -> tuple[Updated, list[OutboxRow]]:
             book = await script_rows.lock(connection, *place, who.tenant_id)
             if if_modseq is not None and if_modseq != book["modseq"]:
                 raise StateMismatchError
@@ -137,14 +153,18 @@ class ScriptKeeping:
             planned = plan(before, book["active_id"], book["last_id"], checked)
             switch(planned, activate_id=wanted_id(planned, switched), deactivate=switched.deactivate)
             modseq = book["modseq"]
+            events: list[OutboxRow] = []
             if planned.touched or planned.active_id != book["active_id"]:
                 modseq += 1
                 await self._write(connection, place, planned)
                 await script_rows.raise_book(connection, place, modseq, planned.last_id, planned.active_id)
+                events = await self._tell(connection, place, modseq, book["vacation_modseq"])
             results = [current(result, planned) for result in planned.results]
-            return Updated(results, book["modseq"], modseq, planned.activated_id, planned.deactivated_id)
+            return Updated(results, book["modseq"], modseq, planned.activated_id, planned.deactivated_id), events
 
-        return await in_transaction(self._pool, work)
+        updated, events = await in_transaction(self._pool, work)
+        self._outbox.published_soon(events)
+        return updated
 
     async def vacation(self, who: Principal) -> tuple[Vacation, int]:
         """Return the answer while a person is away, and how far it is."""
@@ -167,13 +187,26 @@ class ScriptKeeping:
         place = _place(who)
         sealed = self._seal.seal(place[1], VACATION_PLACE, vacations.encode(wanted))
 
-        async def work(connection: asyncpg.Connection[Any]) -> tuple[int, int]:
+        async def work(connection: asyncpg.Connection[Any]) -> tuple[int, int, list[OutboxRow]]:
             book = await script_rows.lock(connection, *place, who.tenant_id)
             if if_modseq is not None and if_modseq != book["vacation_modseq"]:
                 raise StateMismatchError
-            return book["vacation_modseq"], await script_rows.put_vacation(connection, place, sealed, on=wanted.enabled)
+            modseq = await script_rows.put_vacation(connection, place, sealed, on=wanted.enabled)
+            # it is counted by both: scripts are told of, too
+            return book["vacation_modseq"], modseq, await self._tell(connection, place, modseq, modseq)
 
-        return await in_transaction(self._pool, work)
+        old, new, events = await in_transaction(self._pool, work)
+        self._outbox.published_soon(events)
+        return old, new
+
+    async def _tell(
+        self, connection: asyncpg.Connection[Any], place: tuple[int, int], modseq: int, vacation_modseq: int
+    ) -> list[OutboxRow]:
+        """Put the news of a change beside it in its commit: the gateways push it (RFC 8620 §7.1)."""
+        event = events_pb2.RulesChanged(account_id=place[1], modseq=modseq, vacation_modseq=vacation_modseq)
+        events = [OutboxRow.make(place[0], "delivery.rules.changed", event.SerializeToString())]
+        await self._outbox.insert(connection, events)
+        return events
 
     async def _scripts(
         self, connection: asyncpg.Connection[Any], place: tuple[int, int], active_id: int
