@@ -14,8 +14,8 @@ from services.ingest.tests.submission_world import WHO, Permits
 from petitbleu_ingest.domain.submitter import Submitter
 from petitbleu_ingest.service.submitters import WrongCredentialError
 from petitbleu_ingest.smtp.submission import Submission
-from petitbleu_ingest.smtp.tls import end_point_of
 from petitbleu_mail.scram import proves, server_signature, verifier_of
+from petitbleu_mail.scram_exchange import end_point_of
 
 END_POINT = b"e" * 32
 SALT = b"0123456789abcdef"

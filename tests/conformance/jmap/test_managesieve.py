@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import shutil
 import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from libs.petitbleu_mail.tests.scram_client import ScramClient
 from tests.conformance.jmap.conftest import JmapServer
 from tests.conformance.jmap_client import JmapClient
 from tests.conformance.jmap_push import hear, listening, tell, web_socket
@@ -61,6 +65,24 @@ class Client:
         plain = base64.b64encode(f"\0{login}\0{password}".encode())
         return self.say(b'AUTHENTICATE "PLAIN" "' + plain + b'"')
 
+    def scram(self, login: str, password: str, *, bound: bool = False, end_point: bytes = b"") -> list[bytes]:
+        """Log in by SCRAM, with the initial response; the last answer, once the server's own word was right."""
+        if bound and not end_point:
+            certificate = cast(ssl.SSLSocket, self.socket).getpeercert(binary_form=True)
+            end_point = hashlib.sha256(certificate or b"").digest()
+        talk = ScramClient(login, password, end_point)
+        mechanism = b"SCRAM-SHA-256-PLUS" if bound else b"SCRAM-SHA-256"
+        self.socket.sendall(b'AUTHENTICATE "%s" "%s"\r\n' % (mechanism, base64.b64encode(talk.first().encode())))
+        challenge = self.file.readline()
+        if challenge.startswith(b"NO"):
+            return [challenge]
+        final = talk.final(base64.b64decode(challenge.strip(b'"\r\n')).decode())
+        told = self.say(b'"%s"' % base64.b64encode(final.encode()))
+        if told[-1].startswith(b"OK"):
+            assert told[-1].startswith(b'OK (SASL "')
+            assert talk.believes(base64.b64decode(told[-1].split(b'"')[1]).decode())
+        return told
+
     def put(self, name: str, content: bytes) -> bytes:
         return self.say(b'PUTSCRIPT "%s" {%d+}\r\n%s' % (name.encode(), len(content), content))[-1]
 
@@ -94,7 +116,7 @@ def test_rfc5804_1_7_capabilities_before_and_after_tls(connect: Callable[[], Cli
     assert b'"STARTTLS"' in client.greeting
     assert client.log_in(person.login)[-1].startswith(b"NO (ENCRYPT-NEEDED)")
     told = client.start_tls()
-    assert b'"SASL" "PLAIN"' in told
+    assert b'"SASL" "PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS"' in told
     assert b'"STARTTLS"' not in told
     assert client.say(b"LISTSCRIPTS")[-1].startswith(b"NO")
     assert client.log_in(person.login)[-1].startswith(b"OK")
@@ -119,6 +141,36 @@ def test_rfc5804_2_1_wrong_credentials_and_a_challenge(connect: Callable[[], Cli
     assert client.file.readline() == b'""\r\n'
     plain = base64.b64encode(f"\0{person.login}\0{PASSWORD}".encode())
     assert client.say(b"{%d+}\r\n%s" % (len(plain), plain))[-1].startswith(b"OK")
+
+
+def test_rfc5804_2_1_app_passwords_log_in_by_scram(
+    connect: Callable[[], Client], person: JmapClient, live_stack: LiveStack
+) -> None:
+    made = live_stack.cli("--json", "account", "app-password", person.login, "--label", "x")
+    password = str(json.loads(made)["app_password"])
+    for bound in (False, True):
+        client = connect()
+        client.start_tls()
+        assert client.scram(person.login, password, bound=bound)[-1].startswith(b"OK")
+        assert client.put("mine", FILING) == b"OK"
+        assert client.say(b"LISTSCRIPTS") == [b'"mine"', b"OK"]
+        assert client.scram(person.login, password)[-1].startswith(b"NO")  # once is enough
+    client = connect()
+    client.start_tls()
+    # another's binding, the main password, nobody
+    assert client.scram(person.login, password, bound=True, end_point=b"in between")[-1].startswith(b"NO")
+    assert client.scram(person.login, PASSWORD)[-1].startswith(b"NO")
+    client.scram("nobody@live.test", password)
+    assert client.answer()[-1].startswith(b"BYE")
+    # what came to nothing leaves nothing behind
+    client = connect()
+    assert client.scram(person.login, password)[-1].startswith(b"NO (ENCRYPT-NEEDED)")
+    client.start_tls()
+    client.socket.sendall(b'AUTHENTICATE "SCRAM-SHA-256"\r\n')
+    assert client.file.readline() == b'""\r\n'
+    assert client.say(b'"*"')[-1].startswith(b"NO")
+    assert client.say(b"LISTSCRIPTS")[-1].startswith(b"NO")
+    assert client.scram(person.login, password)[-1].startswith(b"OK")
 
 
 def test_rfc5804_2_2_what_is_sent_before_tls_begins_ends_the_connection(connect: Callable[[], Client]) -> None:

@@ -307,3 +307,27 @@ async def test_guesses_at_proofs_count_with_guesses_at_passwords(world: Any) -> 
         world.authenticate(login="alice@one.test", password=GOOD, client_ip="192.0.2.55"),
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     )
+
+
+async def test_a_login_by_proof_is_renewed_while_its_app_password_is_one(world: Any) -> None:
+    await world.create(address="alice@one.test", password=GOOD)
+    made = await world.admin("CreateAppPassword", address="alice@one.test", label="x", protocols=[])
+    proved = await prove(world, "alice@one.test", made.password)
+
+    async def renew(standing: bytes, renewal: bytes) -> Any:
+        request = accounts_pb2.CheckStandingRequest(standing=standing, renewal=renewal)
+        return await as_ingest(world, "CheckStanding", request)
+
+    again = await renew(proved.standing, proved.renewal)
+    assert (again.account.address, bool(again.principal)) == ("alice@one.test", True)
+    assert again.expires_at >= proved.expires_at
+    # without it there is no principal, and nobody makes one up; nor is there one for who came by password
+    assert not (await renew(proved.standing, b"")).principal
+    by_password = await world.authenticate(login="alice@one.test", password=GOOD)
+    assert not by_password.renewal
+    for standing, renewal in (
+        (proved.standing, bytes(32)), (proved.standing, proved.renewal[:16]), (by_password.standing, proved.renewal),
+    ):  # fmt: skip
+        await refused(renew(standing, renewal))
+    await world.sql("DELETE FROM app_password")
+    await refused(renew(proved.standing, proved.renewal))

@@ -56,6 +56,7 @@ from petitbleu_gateway.jmap.session import (
     WEB_SOCKET_PATH,
     SessionLimits,
 )
+from petitbleu_gateway.managesieve.login import Login
 from petitbleu_gateway.managesieve.server import ManageSieveDoor
 from petitbleu_gateway.managesieve.session import ManageSieve
 from petitbleu_gateway.methods.email_submission import Submissions
@@ -63,7 +64,7 @@ from petitbleu_gateway.methods.family import Family, FamilyMethods
 from petitbleu_gateway.methods.listed_sender import ListedSenderMethods, Senders
 from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
-from petitbleu_gateway.ports import Accounts, Directory, MailStore, People, Scripts
+from petitbleu_gateway.ports import Accounts, Directory, MailStore, People, Proofs, Scripts
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.fairness import Pace, Turns
 from petitbleu_gateway.service.fetch_limits import Buckets
@@ -244,18 +245,23 @@ def _doors(
 
 
 def _managesieve(
-    settings: GatewaySettings, authentication: Authentication, scripts: Scripts, certificates: Certificates | None
+    settings: GatewaySettings,
+    authentication: Authentication,
+    proofs: Proofs,
+    scripts: Scripts,
+    certificates: Certificates | None,
 ) -> ManageSieveDoor:
     """Return the door of ManageSieve."""
 
     def make(client_ip: str) -> ManageSieve:
-        return ManageSieve(authentication, scripts, client_ip, may_start_tls=True, secure=False)
+        login = Login(authentication, proofs, client_ip)
+        return ManageSieve(login, scripts, may_start_tls=True, secure=False)
 
     clients = ClientBook(settings.http_connections_client, _networks("PETITBLEU_HTTP_EXEMPT", settings.http_exempt))
     # without a certificate nobody may log in, so nobody needs the door
     port = settings.port(settings.managesieve_port) if settings.managesieve_port and certificates is not None else 0
     return ManageSieveDoor(
-        make, settings.http_host, port, None if certificates is None else certificates.context, clients,
+        make, settings.http_host, port, certificates, clients,
         connections=settings.managesieve_connections, idle_seconds=settings.managesieve_idle_seconds,
     )  # fmt: skip
 
@@ -363,7 +369,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         PageDoor(pages_of(settings.web_root)),
     )
     doors, certificates = _doors(settings, application, proxies)
-    managesieve = _managesieve(settings, authentication, scripts, certificates)
+    managesieve = _managesieve(settings, authentication, accounts, scripts, certificates)
     await managesieve.start()
     await health.start()
     periodic: list[Awaitable[None]] = [events.run(authentication, push, web_push.sender, upkeep), upkeep.run()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from petitbleu.accounts.v1 import accounts_pb2
@@ -63,6 +63,15 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Proven:
+    """Who proved an app password (RFC 5802), and what shows it again: as good as the password, kept in memory only."""
+
+    identity: Identity
+    standing: bytes = field(repr=False)
+    renewal: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What accounts tells of another account."""
 
@@ -106,6 +115,19 @@ class Accounts(Protocol):
 
     async def revoke_session(self, principal: str, session_id: int) -> None:
         """End a bearer session of a person."""
+
+
+class Proofs(Protocol):
+    """Who somebody is by SCRAM. Raises RefusedError, LimitedError or AwayError."""
+
+    async def scram_salt(self, login: str, client: str) -> tuple[bytes, int]:
+        """Give what an exchange begins with."""
+
+    async def by_proof(self, login: str, message: bytes, proof: bytes, client: str) -> tuple[Proven, bytes]:
+        """Check a proof; the server's signature comes with it."""
+
+    async def renewed(self, proven: Proven) -> Identity:
+        """Give somebody a new principal whose app password still is one."""
 
 
 class People(Protocol):

@@ -52,6 +52,7 @@ class AuthenticationApi(accounts_pb2_grpc.AuthenticationServiceServicer):
         return accounts_pb2.AuthenticateResponse(
             principal=who.principal, account=account_message(who.account), session_id=who.session_id,
             expires_at=who.expires_at, standing=who.standing, server_signature=who.server_signature,
+            renewal=who.renewal,
         )  # fmt: skip
 
     @answered
@@ -67,6 +68,11 @@ class AuthenticationApi(accounts_pb2_grpc.AuthenticationServiceServicer):
         self, request: accounts_pb2.CheckStandingRequest, _context: Any
     ) -> accounts_pb2.CheckStandingResponse:
         """Say whether a login still stands."""
+        if request.renewal:
+            who = await self._authentication.renewed(request.standing, request.renewal)
+            return accounts_pb2.CheckStandingResponse(
+                account=account_message(who.account), principal=who.principal, expires_at=who.expires_at
+            )
         account = await self._authentication.standing(request.standing)
         return accounts_pb2.CheckStandingResponse(account=account_message(account))
 

@@ -48,6 +48,7 @@ class Authenticated:
     expires_at: int
     standing: bytes
     server_signature: bytes = b""
+    renewal: bytes = b""
 
 
 class Authentication:
@@ -145,6 +146,14 @@ class Authentication:
             raise wrong_credential()
         return account
 
+    async def renewed(self, standing: bytes, renewal: bytes) -> Authenticated:
+        """Return a new principal for a login by proof that still stands. Raises `AccountsError` WRONG_CREDENTIAL."""
+        by = decode(standing)
+        if by is None or not self._scram.renews(standing, renewal):
+            raise wrong_credential()
+        account = await self.standing(standing)
+        return self._signed(Known(account, credential_id=by.app_password_id))
+
     async def by_proof(self, login: str, message: bytes, proof: bytes, protocol: str, client_ip: str) -> Authenticated:
         """Check the proof of an app password (RFC 5802).
 
@@ -164,7 +173,10 @@ class Authentication:
             raise
         await self._limits.give_back(taken)
         _checked.labels(kind="scram", outcome="right").inc()
-        return replace(self._signed(known), server_signature=proved.server_signature)
+        found = self._signed(known)
+        return replace(
+            found, server_signature=proved.server_signature, renewal=self._scram.renewal(found.standing)
+        )  # fmt: skip
 
     async def by_token(self, token: str, client_ip: str) -> Authenticated:
         """Check a bearer token of a session.

@@ -45,6 +45,16 @@ class Scram:
         self._rows = rows
         self._limits = limits
         self._secret = secret
+        # no login is these octets: what is signed with this key is never told as a salt
+        self._renewal_key = hmac.digest(secret, b"\xffrenewal", "sha256")
+
+    def renewal(self, standing: bytes) -> bytes:
+        """Return what shows later that a login by proof was right: whoever has it has had the app password."""
+        return hmac.digest(self._renewal_key, standing, "sha256")
+
+    def renews(self, standing: bytes, renewal: bytes) -> bool:
+        """Whether it is what `renewal` gave."""
+        return hmac.compare_digest(self.renewal(standing), renewal)
 
     def _made(self, login: str) -> Salt:
         address = _address(login)

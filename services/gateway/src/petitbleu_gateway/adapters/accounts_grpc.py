@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import grpc
 
 from petitbleu.accounts.v1 import accounts_pb2 as pb
 from petitbleu.accounts.v1 import accounts_pb2_grpc
-from petitbleu_gateway.ports import AwayError, Credential, Identity, LimitedError, NewSession, RefusedError
+from petitbleu_gateway.ports import AwayError, Credential, Identity, LimitedError, NewSession, Proven, RefusedError
 from petitbleu_kit.rpc import Peer
+
+_PROTOCOL: Final = "jmap"
 
 
 class GrpcAccounts:
@@ -22,7 +24,7 @@ class GrpcAccounts:
 
     async def authenticate(self, credential: Credential, client_ip: str) -> Identity:
         """Check a credential."""
-        request = pb.AuthenticateRequest(protocol="jmap", client_ip=client_ip)
+        request = pb.AuthenticateRequest(protocol=_PROTOCOL, client_ip=client_ip)
         if credential.bearer:
             request.bearer = credential.secret
         else:
@@ -32,11 +34,37 @@ class GrpcAccounts:
             found = await self._peer.call(self._stub.Authenticate, request, timeout=self._seconds)
         except grpc.aio.AioRpcError as error:
             _raise(error)
-        account = found.account
-        return Identity(
-            account.account_id, account.tenant_id, account.address, account.display_name, tuple(account.roles),
-            found.session_id, found.principal, found.expires_at,
-        )  # fmt: skip
+        return _identity(found)
+
+    async def scram_salt(self, login: str, client: str) -> tuple[bytes, int]:
+        """Ask what a SCRAM exchange begins with."""
+        request = pb.GetScramSaltRequest(login=login, client_ip=client)
+        try:
+            found = await self._peer.call(self._stub.GetScramSalt, request, timeout=self._seconds)
+        except grpc.aio.AioRpcError as error:
+            _raise(error)
+        return found.salt, found.iterations
+
+    async def by_proof(self, login: str, message: bytes, proof: bytes, client: str) -> tuple[Proven, bytes]:
+        """Check the proof of an app password."""
+        credential = pb.ScramCredential(login=login, auth_message=message, client_proof=proof)
+        request = pb.AuthenticateRequest(scram=credential, protocol=_PROTOCOL, client_ip=client)
+        try:
+            found = await self._peer.call(self._stub.Authenticate, request, timeout=self._seconds)
+        except grpc.aio.AioRpcError as error:
+            _raise(error)
+        return Proven(_identity(found), found.standing, found.renewal), found.server_signature
+
+    async def renewed(self, proven: Proven) -> Identity:
+        """Ask for a new principal."""
+        request = pb.CheckStandingRequest(standing=proven.standing, renewal=proven.renewal)
+        try:
+            found = await self._peer.call(self._stub.CheckStanding, request, timeout=self._seconds)
+        except grpc.aio.AioRpcError as error:
+            _raise(error)
+        if not found.principal:  # an accounts of the version before
+            raise AwayError
+        return _identity(found)
 
     async def create_session(self, principal: str, label: str, client_ip: str) -> NewSession:
         """Make a bearer session for a person."""
@@ -54,6 +82,15 @@ class GrpcAccounts:
             await self._peer.call(self._stub.RevokeSession, request, timeout=self._seconds, principal=principal)
         except grpc.aio.AioRpcError as error:
             _raise(error)
+
+
+def _identity(found: pb.AuthenticateResponse | pb.CheckStandingResponse) -> Identity:
+    account = found.account
+    session_id = found.session_id if isinstance(found, pb.AuthenticateResponse) else 0
+    return Identity(
+        account.account_id, account.tenant_id, account.address, account.display_name, tuple(account.roles),
+        session_id, found.principal, found.expires_at,
+    )  # fmt: skip
 
 
 def _raise(error: grpc.aio.AioRpcError) -> NoReturn:

@@ -16,6 +16,7 @@ from petitbleu_gateway.http.clients import ClientBook
 from petitbleu_gateway.http.protocol import ConnectionLimits, protocol_factory
 from petitbleu_kit.lifecycle import StartupError
 from petitbleu_kit.logs import get_logger
+from petitbleu_mail.scram_exchange import end_point_of
 
 _log = get_logger(__name__)
 _BACKLOG = 1024
@@ -37,6 +38,8 @@ class Certificates:
         self._key = key
         self._stamp = self._stamps()
         self.context = self._fresh()
+        self.end_point = self._end_point()
+        """What binds an exchange to a connection under this certificate (RFC 5929 §4.1), empty where that is not defined."""
 
     def _stamps(self) -> tuple[tuple[int, int], ...]:
         try:
@@ -54,6 +57,12 @@ class Certificates:
             raise StartupError(f"the TLS certificate or its key cannot be used ({type(error).__name__})") from None
         return context
 
+    def _end_point(self) -> bytes:
+        try:
+            return end_point_of(self._cert.read_bytes())
+        except OSError:
+            return b""
+
     async def reload(self) -> None:
         """Take a changed certificate for new connections; a broken one is logged and the old one kept."""
         stamp = self._stamps()
@@ -62,6 +71,7 @@ class Certificates:
         try:
             self._fresh()  # a pair that does not fit must not touch the context in use
             self.context.load_cert_chain(self._cert, self._key)
+            self.end_point = self._end_point()
         except (StartupError, OSError, ssl.SSLError):
             _log.warning("changed certificate not usable, the old one stays")
             return

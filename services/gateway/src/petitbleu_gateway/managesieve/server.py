@@ -11,6 +11,7 @@ from typing import Final
 from prometheus_client import Gauge
 
 from petitbleu_gateway.http.clients import ClientBook
+from petitbleu_gateway.http.servers import Certificates
 from petitbleu_gateway.managesieve.grammar import MAX_LINE, MAX_WORDS, GrammarError, read_line
 from petitbleu_gateway.managesieve.session import ManageSieve, Reply
 from petitbleu_kit.lifecycle import StartupError
@@ -38,19 +39,19 @@ class ManageSieveDoor:
         make: Makes a dialogue for a client's address.
         host: Address to bind.
         port: Port to bind, 0 for no door.
-        context: TLS for STARTTLS; None for none.
+        certificates: TLS for STARTTLS; None for none.
         clients: Counts the connections of each client.
         connections: Most connections.
         idle_seconds: Time that an idle client is kept.
     """
 
     def __init__(
-        self, make: MakeSession, host: str, port: int, context: ssl.SSLContext | None, clients: ClientBook, *,
+        self, make: MakeSession, host: str, port: int, certificates: Certificates | None, clients: ClientBook, *,
         connections: int, idle_seconds: float,
     ) -> None:  # fmt: skip
         self._make = make
         self._host, self._port = host, port
-        self._context = context
+        self._certificates = certificates
         self._clients = clients
         self._most = connections
         self._idle_seconds = idle_seconds
@@ -92,7 +93,7 @@ class ManageSieveDoor:
         self._tasks.add(task)
         _open.set(len(self._tasks))
         try:
-            await _Connection(reader, writer, self._make(address), self._context, self._idle_seconds).run()
+            await _Connection(reader, writer, self._make(address), self._certificates, self._idle_seconds).run()
         except (ConnectionError, ssl.SSLError, TimeoutError):
             pass
         except Exception:  # noqa: BLE001 — one client's trouble is nobody else's
@@ -113,12 +114,12 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
 class _Connection:
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, session: ManageSieve,
-        context: ssl.SSLContext | None, idle_seconds: float,
+        certificates: Certificates | None, idle_seconds: float,
     ) -> None:  # fmt: skip
         self._reader = reader
         self._writer = writer
         self._session = session
-        self._context = context
+        self._certificates = certificates
         self._idle_seconds = idle_seconds
 
     async def run(self) -> None:
@@ -193,13 +194,15 @@ class _Connection:
 
     async def _start_tls(self, leave: bytes) -> None:
         """RFC 5804 §2.2. What a client, or somebody between, sent already after STARTTLS ends the connection: it was not encrypted."""
-        assert self._context is not None  # noqa: S101 — offered only with one
+        certificates = self._certificates
+        assert certificates is not None  # noqa: S101 — offered only with them
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0):
                 if await self._reader.read(1):
                     raise _ByeError("Something was sent before TLS began.")
         # the answer goes out and reading stops in one turn of the loop: what comes then is the handshake's
         self._writer.write(leave)
-        await self._writer.start_tls(self._context, ssl_handshake_timeout=_TLS_SECONDS)
-        self._session.tls_started()
+        end_point = certificates.end_point  # of the same reading of the files as the context
+        await self._writer.start_tls(certificates.context, ssl_handshake_timeout=_TLS_SECONDS)
+        self._session.tls_started(end_point)
         await self._send(self._session.greeting())

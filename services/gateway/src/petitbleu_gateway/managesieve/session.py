@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,18 +10,15 @@ import grpc
 
 from petitbleu.delivery.v1 import scripts_pb2 as pb
 from petitbleu_gateway.managesieve.grammar import GrammarError, string, text
-from petitbleu_gateway.ports import AwayError, Credential, Identity, LimitedError, RefusedError, Scripts
-from petitbleu_gateway.service.authentication import Authentication
+from petitbleu_gateway.managesieve.login import Login
+from petitbleu_gateway.ports import AwayError, Identity, LimitedError, RefusedError, Scripts
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.sieve.catalog import DELIVERED_EXTENSIONS
 from petitbleu_mail.sieve.faults import LIMITS
 
 _log = get_logger(__name__)
 MAX_SCRIPTS: Final = 32
-_MAX_LOGIN: Final = 320
-_MAX_SECRET: Final = 1024
 _MAX_FAILURES: Final = 3
-_PLAIN_PARTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +53,17 @@ class ManageSieve:
     """A dialogue.
 
     Args:
-        authentication: Who checks credentials.
+        login: Who the client is.
         scripts: The person's rules.
-        client_ip: Where the client is.
         may_start_tls: There is a certificate.
         secure: Credentials may be sent as the connection is: it is encrypted, or the operator allows it.
     """
 
-    def __init__(
-        self, authentication: Authentication, scripts: Scripts, client_ip: str, *, may_start_tls: bool, secure: bool
-    ) -> None:
-        self._authentication = authentication
+    def __init__(self, login: Login, scripts: Scripts, *, may_start_tls: bool, secure: bool) -> None:
+        self._login = login
         self._scripts = scripts
-        self._client_ip = client_ip
         self._may_start_tls = may_start_tls
         self._secure = secure
-        self._credential: Credential | None = None
-        self._who: Identity | None = None
         self._failures = 0
         self._challenged = False
         self._simple: dict[bytes, Callable[[Sequence[bytes | int]], Reply]] = {
@@ -89,7 +78,7 @@ class ManageSieve:
     @property
     def authenticated(self) -> bool:
         """Whether somebody has shown a right credential."""
-        return self._credential is not None
+        return self._login.who is not None
 
     def greeting(self) -> bytes:
         """Return the capabilities, as after connecting and after STARTTLS (RFC 5804 §1.7)."""
@@ -99,7 +88,7 @@ class ManageSieve:
         told: list[tuple[str, str | None]] = [
             ("IMPLEMENTATION", "Petit Bleu"),
             # RFC 5804 §1.7: no mechanism is named that could not be used now
-            ("SASL", "PLAIN" if self._secure and not self.authenticated else ""),
+            ("SASL", " ".join(self._login.mechanisms()) if self._secure and not self.authenticated else ""),
             ("SIEVE", " ".join(DELIVERED_EXTENSIONS)),
             ("NOTIFY", "mailto"),
             ("MAXREDIRECTS", str(LIMITS.redirects)),
@@ -107,15 +96,20 @@ class ManageSieve:
         ]
         if self._may_start_tls and not self.authenticated:
             told.append(("STARTTLS", None))
-        if self._who is not None:
-            told.append(("OWNER", self._who.address))
+        if self._login.who is not None:
+            told.append(("OWNER", self._login.who.address))
         return b"".join(
             string(name) + (b"" if value is None else b" " + string(value)) + b"\r\n" for name, value in told
         )
 
-    def tls_started(self) -> None:
-        """From now on the connection is encrypted; nothing of what was before counts (RFC 5804 §2.2)."""
+    def tls_started(self, end_point: bytes = b"") -> None:
+        """From now on the connection is encrypted; nothing of what was before counts (RFC 5804 §2.2).
+
+        Args:
+            end_point: What an exchange can be bound to (RFC 5929 §4.1), empty for nothing.
+        """
         self._secure, self._may_start_tls = True, False
+        self._login.tls_started(end_point)
 
     async def answer(self, words: Sequence[bytes | int]) -> Reply:
         """Answer a command."""
@@ -178,53 +172,53 @@ class ManageSieve:
         return arguments
 
     async def _authenticate(self, arguments: Sequence[bytes | int]) -> Reply:
-        """RFC 5804 §2.1; SASL PLAIN (RFC 4616) with its initial response."""
+        """RFC 5804 §2.1."""
         if self.authenticated:
             raise RefusalError("", "You are authenticated.")
         if not self._secure:
             raise RefusalError("ENCRYPT-NEEDED", "Start TLS first.")
-        if not arguments or text(arguments[0]).upper() != "PLAIN":
+        mechanism = text(arguments[0]).upper() if arguments else ""
+        if mechanism not in self._login.mechanisms():
             raise RefusalError("", "There is no such mechanism.")
+        self._login.begin(mechanism)
         if len(arguments) == 1:
             self._challenged = True
             return Reply(b'""\r\n')  # an empty challenge; what the client says next is its response
         return await self._respond(self._take(arguments, 2)[1])
 
     async def _respond(self, word: bytes | int) -> Reply:
-        credential = _plain(word)
         try:
-            self._who = (
-                None if credential is None else await self._authentication.authenticate(credential, self._client_ip)
-            )
+            told = await self._login.respond(_octets(word))
         except LimitedError:
             raise RefusalError("TRYLATER", "Too many tries.") from None
         except RefusedError:
-            self._who = None
-        if self._who is not None:
-            self._credential = credential
-            return Reply(ok("Welcome."))
-        self._failures += 1
-        refused = _response(b"NO", "", "The credential is wrong.")
-        if self._failures < _MAX_FAILURES:
-            return Reply(refused)
-        return Reply(refused + _response(b"BYE", "", "Too many tries."), closes=True)
+            self._failures += 1
+            refused = _response(b"NO", "", "The credential is wrong.")
+            if self._failures < _MAX_FAILURES:
+                return Reply(refused)
+            return Reply(refused + _response(b"BYE", "", "Too many tries."), closes=True)
+        if not self.authenticated:
+            self._challenged = True
+            return Reply(string(told.decode()) + b"\r\n")
+        # RFC 5804 §1.3: what the server says last comes with the OK
+        return Reply(ok("Welcome.", f'SASL "{told.decode()}"' if told else ""))
 
     async def _identify(self) -> None:
         """Have a principal that is valid now: the connection may outlive many, and the password's end ends it."""
-        if self._credential is None:
-            raise RefusalError("", "Authenticate first.")
         try:
-            self._who = await self._authentication.authenticate(self._credential, self._client_ip)
+            who = await self._login.again()
         except RefusedError:
-            self._credential = self._who = None
             raise RefusalError("", "The credential is not right any more.") from None
         except LimitedError:
             raise RefusalError("TRYLATER", "Too many tries.") from None
+        if who is None:
+            raise RefusalError("", "Authenticate first.")
 
     @property
     def _person(self) -> Identity:
-        assert self._who is not None  # noqa: S101 — `_identify` came before
-        return self._who
+        who = self._login.who
+        assert who is not None  # noqa: S101 — `_identify` came before
+        return who
 
     async def _known(self) -> dict[str, pb.Script]:
         return {one.name: one for one in (await self._scripts.scripts(self._person)).scripts}
@@ -312,19 +306,6 @@ def _octets(word: bytes | int) -> bytes:
     if isinstance(word, int):
         raise RefusalError("", "A string is wanted.")
     return word
-
-
-def _plain(word: bytes | int) -> Credential | None:
-    """Return what a client says by PLAIN (RFC 4616 §2): nobody acts for another here."""
-    try:
-        parts = base64.b64decode(_octets(word), validate=True).decode().split("\0")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    if len(parts) != _PLAIN_PARTS or parts[0] not in {"", parts[1]} or not parts[1] or not parts[2]:
-        return None
-    if len(parts[1].encode()) > _MAX_LOGIN or len(parts[2].encode()) > _MAX_SECRET:
-        return None
-    return Credential(parts[1], parts[2])
 
 
 def _refusal(status: pb.ScriptStatus.ValueType, reason: str) -> RefusalError:

@@ -20,12 +20,12 @@ from petitbleu_ingest.service.submitters import (
     TooManyTriesError,
     WrongCredentialError,
 )
-from petitbleu_ingest.smtp import scram
-from petitbleu_ingest.smtp.scram import ScramExchange
 from petitbleu_kit.logs import get_logger, security_logger
 from petitbleu_mail import sasl
 from petitbleu_mail.headers import Headers
 from petitbleu_mail.same_reading import Oddity, oddity_of, same_mailboxes, whole_addresses
+from petitbleu_mail.scram import ScramMismatchError
+from petitbleu_mail.scram_exchange import BOUND, MECHANISM, ScramExchange
 from petitbleu_mail.smtp_grammar import Auth, Mail
 from petitbleu_mail.status import Reply, Status
 
@@ -38,7 +38,7 @@ _WELCOME: Final = b"235 2.7.0 Welcome\r\n"
 _GO_ON: Final = b"334 \r\n"
 # RFC 7628 §3.2.2: the client answers this with a lone kvsep, and hears the refusal then
 _TOKEN_REFUSED: Final = b"334 " + base64.b64encode(b'{"status":"invalid_token"}') + b"\r\n"
-_MECHANISMS: Final = ("PLAIN", "OAUTHBEARER", scram.MECHANISM)
+_MECHANISMS: Final = ("PLAIN", "OAUTHBEARER", MECHANISM)
 _MAX_FAILURES: Final = 3
 _ODDITIES: Final = {
     Oddity.LINE_END: Refusal.HEADER_LINE_END,
@@ -69,7 +69,7 @@ class Submission:
     def mechanisms(self, address: str, *, tls: bool, end_point: bytes) -> tuple[str, ...]:
         """Mechanisms that a client may use now: none in clear (RFC 4954 §4, RFC 8314 §4.1), -PLUS where it can bind to the connection."""
         if tls and end_point:
-            return (*_MECHANISMS, scram.BOUND)
+            return (*_MECHANISMS, BOUND)
         return _MECHANISMS if tls or (self.clear_on_loopback and address in _LOOPBACK) else ()
 
 
@@ -78,7 +78,7 @@ class Exchange:
 
     __slots__ = ("mechanism", "refused", "scram")
 
-    def __init__(self, mechanism: str, exchange: ScramExchange | None = None) -> None:
+    def __init__(self, mechanism: str, exchange: ScramExchange[Submitter] | None = None) -> None:
         self.mechanism = mechanism
         self.refused = False
         self.scram = exchange
@@ -99,7 +99,7 @@ def begin(smtp: MailExchanger, command: Auth, submission: Submission) -> None:
         smtp.refuse(Refusal.AUTH_UNKNOWN)
     else:
         exchange = Exchange(command.mechanism)
-        if command.mechanism in {scram.MECHANISM, scram.BOUND}:
+        if command.mechanism in {MECHANISM, BOUND}:
             exchange.scram = ScramExchange(submission.logins, smtp.mx.address, command.mechanism, smtp.mx.end_point)
         if command.initial is None:
             smtp.mx.exchange = exchange
@@ -153,15 +153,18 @@ def _work(logins: Logins, mechanism: str, response: bytes, client: str) -> Await
 
 
 async def _scram_step(
-    smtp: MailExchanger, exchange: Exchange, under_way: ScramExchange, response: bytes
+    smtp: MailExchanger, exchange: Exchange, under_way: ScramExchange[Submitter], response: bytes
 ) -> Submitter | None:
     """Answer a response of SCRAM; who it is once nothing is left to be said."""
-    challenge = await under_way.answer(response)
+    try:
+        challenge = await under_way.answer(response)
+    except ScramMismatchError:
+        raise WrongCredentialError from None
     if challenge:
         smtp.mx.exchange = exchange
-        smtp.reply(b"334 %b\r\n" % challenge)
+        smtp.reply(b"334 %b\r\n" % base64.b64encode(challenge.encode()))
         return None
-    return under_way.submitter
+    return under_way.who
 
 
 async def _check(smtp: MailExchanger, work: Awaitable[Submitter | None], exchange: Exchange) -> None:

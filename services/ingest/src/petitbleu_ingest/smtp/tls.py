@@ -5,12 +5,9 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509 import load_pem_x509_certificate
-
 from petitbleu_ingest import metrics
 from petitbleu_kit.logs import get_logger
+from petitbleu_mail.scram_exchange import end_point_of
 
 _log = get_logger(__name__)
 
@@ -23,22 +20,6 @@ def make_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.load_cert_chain(certificate, key)
     return context
-
-
-def end_point_of(pem: bytes) -> bytes:
-    """Return `tls-server-end-point` of a certificate, the first of the file (RFC 5929 §4.1); empty where it is not defined.
-
-    It is the hash of the certificate by the hash of its signature, MD5 and SHA-1 replaced by SHA-256; a signature without a hash
-    (RFC 8410) has none.
-    """
-    try:
-        certificate = load_pem_x509_certificate(pem)
-        algorithm = certificate.signature_hash_algorithm
-    except (ValueError, UnsupportedAlgorithm):
-        return b""
-    if algorithm is None:
-        return b""
-    return certificate.fingerprint(SHA256() if algorithm.name in {"md5", "sha1"} else algorithm)
 
 
 class Certificate:

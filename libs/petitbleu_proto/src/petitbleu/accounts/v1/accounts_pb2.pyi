@@ -599,6 +599,7 @@ class AuthenticateResponse(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
     SERVER_SIGNATURE_FIELD_NUMBER: _builtins.int
+    RENEWAL_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """Signed principal for `x-principal` metadata: a JWT (EdDSA, iss accounts) valid a few minutes."""
     session_id: _builtins.int
@@ -609,6 +610,8 @@ class AuthenticateResponse(_message.Message):
     """What CheckStanding is asked with later: it names the credential, and is none."""
     server_signature: _builtins.bytes
     """ServerSignature where the credential was a proof (RFC 5802 §3)."""
+    renewal: _builtins.bytes
+    """Where the credential was a proof: with `standing`, what a new principal is had for later. It is as good as the app password."""
     @_builtins.property
     def account(self) -> Global___Account:
         """The same facts, in clear for the caller."""
@@ -622,10 +625,11 @@ class AuthenticateResponse(_message.Message):
         expires_at: _builtins.int = ...,
         standing: _builtins.bytes = ...,
         server_signature: _builtins.bytes = ...,
+        renewal: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "expires_at", b"expires_at", "principal", b"principal", "server_signature", b"server_signature", "session_id", b"session_id", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "expires_at", b"expires_at", "principal", b"principal", "renewal", b"renewal", "server_signature", b"server_signature", "session_id", b"session_id", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -638,16 +642,20 @@ class CheckStandingRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STANDING_FIELD_NUMBER: _builtins.int
+    RENEWAL_FIELD_NUMBER: _builtins.int
     standing: _builtins.bytes
     """As Authenticate gave it."""
+    renewal: _builtins.bytes
+    """As Authenticate gave it, to have a new principal; empty for none."""
     def __init__(
         self,
         *,
         standing: _builtins.bytes = ...,
+        renewal: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["renewal", b"renewal", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -660,6 +668,12 @@ class CheckStandingResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    principal: _builtins.str
+    """A new principal, where the renewal was right."""
+    expires_at: _builtins.int
+    """Unix seconds at which it expires."""
     @_builtins.property
     def account(self) -> Global___Account:
         """The account as it is now."""
@@ -668,10 +682,12 @@ class CheckStandingResponse(_message.Message):
         self,
         *,
         account: Global___Account | None = ...,
+        principal: _builtins.str = ...,
+        expires_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "expires_at", b"expires_at", "principal", b"principal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

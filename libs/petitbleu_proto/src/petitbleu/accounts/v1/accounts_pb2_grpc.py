@@ -285,7 +285,7 @@ class AuthenticationServiceServicer:
 
     def GetScramSalt(self, request, context):
         """GetScramSalt gives what a SCRAM exchange (RFC 5802) begins with: that of the account, or for a login without one that is always the
-        same for it, so that nobody learns who exists. Callers: ingest.
+        same for it, so that nobody learns who exists. Callers: ingest, gateway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -293,7 +293,7 @@ class AuthenticationServiceServicer:
 
     def CheckStanding(self, request, context):
         """CheckStanding says whether a credential that was right before still is, without it: UNAUTHENTICATED when its password was changed,
-        its app password or session ended, or its account is not active. Callers: ingest.
+        its app password or session ended, or its account is not active. Callers: ingest, gateway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -112,11 +112,11 @@ class AuthenticationServiceStub:
     """
     GetScramSalt: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetScramSaltRequest, _accounts_pb2.GetScramSaltResponse]
     """GetScramSalt gives what a SCRAM exchange (RFC 5802) begins with: that of the account, or for a login without one that is always the
-    same for it, so that nobody learns who exists. Callers: ingest.
+    same for it, so that nobody learns who exists. Callers: ingest, gateway.
     """
     CheckStanding: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CheckStandingRequest, _accounts_pb2.CheckStandingResponse]
     """CheckStanding says whether a credential that was right before still is, without it: UNAUTHENTICATED when its password was changed,
-    its app password or session ended, or its account is not active. Callers: ingest.
+    its app password or session ended, or its account is not active. Callers: ingest, gateway.
     """
     CreateSession: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CreateSessionRequest, _accounts_pb2.CreateSessionResponse]
     """CreateSession turns a principal into a bearer session token."""
@@ -134,11 +134,11 @@ class AuthenticationServiceAsyncStub(AuthenticationServiceStub):
     """
     GetScramSalt: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetScramSaltRequest, _accounts_pb2.GetScramSaltResponse]  # type: ignore[assignment]
     """GetScramSalt gives what a SCRAM exchange (RFC 5802) begins with: that of the account, or for a login without one that is always the
-    same for it, so that nobody learns who exists. Callers: ingest.
+    same for it, so that nobody learns who exists. Callers: ingest, gateway.
     """
     CheckStanding: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CheckStandingRequest, _accounts_pb2.CheckStandingResponse]  # type: ignore[assignment]
     """CheckStanding says whether a credential that was right before still is, without it: UNAUTHENTICATED when its password was changed,
-    its app password or session ended, or its account is not active. Callers: ingest.
+    its app password or session ended, or its account is not active. Callers: ingest, gateway.
     """
     CreateSession: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CreateSessionRequest, _accounts_pb2.CreateSessionResponse]  # type: ignore[assignment]
     """CreateSession turns a principal into a bearer session token."""
@@ -165,7 +165,7 @@ class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.GetScramSaltResponse, _abc.Awaitable[_accounts_pb2.GetScramSaltResponse]]:
         """GetScramSalt gives what a SCRAM exchange (RFC 5802) begins with: that of the account, or for a login without one that is always the
-        same for it, so that nobody learns who exists. Callers: ingest.
+        same for it, so that nobody learns who exists. Callers: ingest, gateway.
         """
 
     @_abc_1.abstractmethod
@@ -175,7 +175,7 @@ class AuthenticationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.CheckStandingResponse, _abc.Awaitable[_accounts_pb2.CheckStandingResponse]]:
         """CheckStanding says whether a credential that was right before still is, without it: UNAUTHENTICATED when its password was changed,
-        its app password or session ended, or its account is not active. Callers: ingest.
+        its app password or session ended, or its account is not active. Callers: ingest, gateway.
         """
 
     @_abc_1.abstractmethod
