@@ -13,8 +13,8 @@ from petitbleu_store.bootstrap import Store
 from petitbleu_store.domain.standard_mailboxes import ARCHIVE, INBOX, JUNK
 
 
-def folder(path: str, role: str = "", *, create: bool = False) -> filing_pb2.FileFolder:
-    return filing_pb2.FileFolder(path=path, role=role, create=create)
+def folder(path: str, role: str = "", *, create: bool = False, mailbox_id: int = 0) -> filing_pb2.FileFolder:
+    return filing_pb2.FileFolder(path=path, role=role, create=create, mailbox_id=mailbox_id)
 
 
 async def made(store: Store, account_id: int, *names: str) -> int:
@@ -62,6 +62,18 @@ async def test_rfc8579_4_a_role_goes_before_the_name(store: Store) -> None:
     assert await places(store, account_id, folder("Work", "archive")) == {ARCHIVE}
     assert await places(store, account_id, folder("Work", "important")) == {work}
     assert await places(store, account_id, folder("Work", "nonsense", create=True)) == {work}
+
+
+async def test_rfc9042_4_a_mailbox_is_found_by_its_id_whatever_it_is_called(store: Store) -> None:
+    account_id = await new_account(store)
+    work, other = await made(store, account_id, "Work"), await made(store, account_id, "Other")
+    assert await places(store, account_id, folder("Other", mailbox_id=work)) == {work}
+    assert await places(store, account_id, folder("gone", mailbox_id=work)) == {work}
+    # one that is not there, any more or at all: the name
+    assert await places(store, account_id, folder("Other", mailbox_id=other + 1000)) == {other}
+    assert await places(store, account_id, folder("gone", mailbox_id=other + 1000)) == {INBOX}
+    assert await places(store, account_id, folder("gone", create=True, mailbox_id=work)) == {work}
+    assert {box.name for box in (await mailboxes(store, account_id)).values()}.isdisjoint({"gone"})
 
 
 async def test_rfc5490_3_2_what_is_missing_is_made_once(store: Store) -> None:

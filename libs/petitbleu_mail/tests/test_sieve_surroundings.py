@@ -29,6 +29,9 @@ class Around:
     def mailbox_exists(self, name: str, /) -> bool:
         return name in {"INBOX", "Archive"}
 
+    def mailbox_id_exists(self, mailbox_id: str, /) -> bool:
+        return mailbox_id in {"F12", "F13"}
+
     def special_use_exists(self, attribute: str, mailbox: str | None, /) -> bool:
         return attribute.lower() == "\\archive" and mailbox in {None, "Archive"}
 
@@ -218,3 +221,16 @@ def test_rfc6134_2_lists() -> None:
     assert run('require "extlists"; if address :list "from" "tag:none" { discard; }', around=Around()).actions == (
         Keep(),
     )
+
+
+def test_rfc9042_4_a_mailbox_by_its_id() -> None:
+    require = 'require ["fileinto", "mailboxid", "mailbox", "special-use", "copy"]; '
+    assert actions(require + 'fileinto :mailboxid "F12" "Work";') == [FileInto("Work", mailbox_id="F12")]
+    assert actions(require + 'fileinto :copy :create :mailboxid "F9" "Work";') == [
+        FileInto("Work", create=True, mailbox_id="F9"), Keep(),
+    ]  # fmt: skip
+    assert faults(require + 'fileinto :mailboxid "F12" :specialuse "\\\\Archive" "Work";')
+    assert faults('require "fileinto"; fileinto :mailboxid "F12" "Work";')
+    for names, there in (('"F12"', True), ('["F12", "F13"]', True), ('["F12", "F14"]', False), ('"Work"', False)):
+        found = actions(require + f"if mailboxidexists {names} {{ discard; }}", around=Around())
+        assert found == [Discard() if there else Keep()]

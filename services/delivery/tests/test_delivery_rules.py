@@ -49,6 +49,8 @@ def test_actions_become_places_keywords_and_mails() -> None:
     assert ruling.folders == (Folder("A/b", "junk", create=True),)
     assert ruling.keywords == ("$seen", "work", "$flagged")
     assert ruling.redirects == ("x@y.test",)
+    by_id = [FileInto("A", mailbox_id="F12"), FileInto("A", mailbox_id="M12"), FileInto("A", mailbox_id="F0")]
+    assert ruling_of(by_id).folders == (Folder("A", mailbox_id=12), Folder("A"))
     assert not ruling_of([Discard()]).files
     assert ruling_of([Reject("no")]).reject == "no"
     assert ruling_of([Keep()], junk=True).roles == ("junk",)

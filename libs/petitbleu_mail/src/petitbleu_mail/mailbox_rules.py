@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -14,6 +15,14 @@ STANDARD_ROLES: Final = frozenset({"inbox", "drafts", "sent", "trash", "junk", "
 """Roles of the mailboxes that every account has."""
 FREE_ROLES: Final = frozenset({"all", "flagged", "important", "memos", "scheduled", "snoozed", "templates"})
 """Roles that a person may give: of the IANA registry "IMAP Mailbox Name Attributes", those that tell what a mailbox is for."""
+_MAILBOX_ID: Final = re.compile(r"F([1-9][0-9]{0,18})")
+
+
+def mailbox_number(text: str) -> int | None:
+    """Return the mailbox that an id names, the same over JMAP (RFC 8620 §1.2) and in Sieve (RFC 9042); None for what is no id of ours."""
+    found = _MAILBOX_ID.fullmatch(text)
+    number = 0 if found is None else int(found[1])
+    return number if 0 < number < 1 << 63 else None
 
 
 def normal_name(name: str) -> str | None:

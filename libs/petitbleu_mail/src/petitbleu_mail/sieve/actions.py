@@ -32,13 +32,17 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class FileInto:
-    """File into a mailbox (RFC 5228 §4.1); `special_use` goes before the name where there is such a mailbox (RFC 8579 §4)."""
+    """File into a mailbox (RFC 5228 §4.1).
+
+    Where there is such a mailbox, `special_use` (RFC 8579 §4) or `mailbox_id` (RFC 9042 §4) goes before the name; there is one of them at most.
+    """
 
     mailbox: str
     flags: tuple[str, ...] | None = None
     create: bool = False
     special_use: str | None = None
     edits: Edits = ()
+    mailbox_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

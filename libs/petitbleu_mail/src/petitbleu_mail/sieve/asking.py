@@ -50,6 +50,22 @@ class MailboxExists:
 
 
 @dataclass(frozen=True, slots=True)
+class MailboxIdExists:
+    """`mailboxidexists` (RFC 9042 §6)."""
+
+    place: Place
+    mailbox_ids: tuple[Text, ...]
+
+    def check(self, machine: Machine) -> bool:
+        """Whether there are mailboxes with all these ids."""
+        for mailbox_id in machine.expand_all(self.mailbox_ids):
+            machine.spend(_COST)
+            if not machine.around.mailbox_id_exists(mailbox_id):
+                return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
 class SpecialUseExists:
     """`specialuse_exists` (RFC 8579 §3)."""
 
@@ -119,6 +135,11 @@ class ValidExtList:
 def make_mailboxexists(call: Call) -> MailboxExists:
     """RFC 5490 §3.1."""
     return MailboxExists(call.place, call.texts(0))
+
+
+def make_mailboxidexists(call: Call) -> MailboxIdExists:
+    """RFC 9042 §6."""
+    return MailboxIdExists(call.place, call.texts(0))
 
 
 def make_specialuse_exists(call: Call) -> SpecialUseExists:

@@ -37,7 +37,14 @@ _COMMANDS: Final = {
     "fileinto": Spec(
         disposition.make_fileinto,
         (_STRING,),
-        tags=_FLAGS | _COPY | {"create": TagSpec(needs="mailbox"), "specialuse": TagSpec(_STRING, needs="special-use")},
+        tags=_FLAGS
+        | _COPY
+        | {
+            "create": TagSpec(needs="mailbox"),
+            # RFC 9042 §4.2: one of the two at most
+            "specialuse": TagSpec(_STRING, group="mailbox", needs="special-use"),
+            "mailboxid": TagSpec(_STRING, group="mailbox", needs="mailboxid"),
+        },
         needs=("fileinto",),
     ),
     "redirect": Spec(disposition.make_redirect, (_STRING,), tags=_COPY | {"list": TagSpec(needs="extlists")}),
@@ -82,6 +89,7 @@ _TESTS: Final = {
     ),
     "currentdate": Spec(dates.make_date, (_STRING, _STRINGS), tags=MATCH_TAGS | dates.CURRENT_TAGS, needs=("date",)),
     "mailboxexists": Spec(asking.make_mailboxexists, (_STRINGS,), needs=("mailbox",)),
+    "mailboxidexists": Spec(asking.make_mailboxidexists, (_STRINGS,), needs=("mailboxid",)),
     "specialuse_exists": Spec(asking.make_specialuse_exists, (_STRING, _STRINGS), optional=0, needs=("special-use",)),
     "duplicate": Spec(asking.make_duplicate, tags=asking.DUPLICATE_TAGS, needs=("duplicate",)),
     "valid_ext_list": Spec(asking.make_valid_ext_list, (_STRINGS,), needs=("extlists",)),
@@ -109,6 +117,7 @@ _EXTENSIONS: Final = frozenset(
         "include",  # RFC 6609
         "index",  # RFC 5260 §6
         "mailbox",  # RFC 5490
+        "mailboxid",  # RFC 9042
         "reject",  # RFC 5429
         "relational",  # RFC 5231
         "special-use",  # RFC 8579

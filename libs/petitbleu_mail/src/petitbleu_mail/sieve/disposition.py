@@ -40,7 +40,7 @@ class KeepCommand:
 
 @dataclass(frozen=True, slots=True)
 class FileIntoCommand:
-    """`fileinto` (RFC 5228 §4.1), with `:copy`, `:flags`, `:create`, `:specialuse`."""
+    """`fileinto` (RFC 5228 §4.1), with `:copy`, `:flags`, `:create`, `:specialuse`, `:mailboxid`."""
 
     place: Place
     mailbox: Text
@@ -48,6 +48,7 @@ class FileIntoCommand:
     copy: bool
     create: bool
     special_use: Text | None
+    mailbox_id: Text | None
 
     def run(self, machine: Machine) -> None:
         """Want the message in a mailbox."""
@@ -55,7 +56,10 @@ class FileIntoCommand:
         if name is None:
             raise machine.fail("this can be no name of a mailbox")
         special_use = None if self.special_use is None else machine.expand(self.special_use)
-        machine.wishes.store(FileInto(name, self.flags.of(machine), self.create, special_use, machine.wishes.edits))
+        mailbox_id = None if self.mailbox_id is None else machine.expand(self.mailbox_id)
+        machine.wishes.store(
+            FileInto(name, self.flags.of(machine), self.create, special_use, machine.wishes.edits, mailbox_id)
+        )
         if not self.copy:  # RFC 3894 §3
             machine.wishes.implicit_keep = False
 
@@ -124,8 +128,9 @@ def make_fileinto(call: Call) -> FileIntoCommand:
     if name.constant is not None and mailbox_path(name.constant) is None:
         raise call.fault(f"{name.constant[:60]!r} can be no name of a mailbox", name.place)
     return FileIntoCommand(
-        call.place, name, make_flag_list(call), "copy" in call.tags, "create" in call.tags, call.tag_text("specialuse")
-    )
+        call.place, name, make_flag_list(call), "copy" in call.tags, "create" in call.tags, call.tag_text("specialuse"),
+        call.tag_text("mailboxid"),
+    )  # fmt: skip
 
 
 def make_redirect(call: Call) -> RedirectCommand:

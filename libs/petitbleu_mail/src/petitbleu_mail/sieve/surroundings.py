@@ -21,6 +21,9 @@ class Surroundings(Protocol):
     def mailbox_exists(self, name: str, /) -> bool:
         """Whether there is such a mailbox, in which mail may be filed (RFC 5490 §3.1)."""
 
+    def mailbox_id_exists(self, mailbox_id: str, /) -> bool:
+        """Whether there is a mailbox with this id (RFC 9042 §6)."""
+
     def special_use_exists(self, attribute: str, mailbox: str | None, /) -> bool:
         r"""Whether any mailbox, or the one named, has a special use such as `\\Archive` (RFC 8579 §3)."""
 
@@ -43,6 +46,10 @@ class NoSurroundings:
     def mailbox_exists(self, name: str, /) -> bool:
         """Only the inbox (RFC 9051 §5.1)."""
         return name.upper() == "INBOX"
+
+    def mailbox_id_exists(self, _mailbox_id: str, /) -> bool:
+        """None."""
+        return False
 
     def special_use_exists(self, _attribute: str, _mailbox: str | None, /) -> bool:
         """None."""

@@ -87,11 +87,11 @@ class RulePeers:
         answer = await ask(self._store, Peer.STORE, self._filing.WeighWords, request, self._call_seconds)
         return list(answer.junk)
 
-    async def folders(self, account_id: int) -> list[tuple[str, str]]:
-        """Return path and role of an account's mailboxes."""
+    async def folders(self, account_id: int) -> list[tuple[str, str, int]]:
+        """Return path, role and number of an account's mailboxes."""
         request = filing_pb2.ListFoldersRequest(account_ids=[account_id])
         answer = await ask(self._store, Peer.STORE, self._filing.ListFolders, request, self._call_seconds)
-        return [(one.path, one.role) for found in answer.accounts for one in found.folders]
+        return [(one.path, one.role, one.mailbox_id) for found in answer.accounts for one in found.folders]
 
     async def people(self, account_ids: Sequence[int]) -> dict[int, Person]:
         """Return what is known of accounts, at most 1,000; those that are not there, or are being erased, are left out."""

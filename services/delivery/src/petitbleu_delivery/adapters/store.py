@@ -93,7 +93,7 @@ class StoreFiling:
                 keywords=(*placement.keywords, NEWCOMER) if placement.newcomer else placement.keywords,
             )
             for folder in placement.folders:
-                item.folders.add(path=folder.path, role=folder.role, create=folder.create)
+                item.folders.add(path=folder.path, role=folder.role, create=folder.create, mailbox_id=folder.mailbox_id)
             item.recipient.accepted_id = message.accepted_id
             item.recipient.recipient_no = recipient.number
         response = await converse(self._file, Peer.STORE, request, self._commit_seconds)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from petitbleu_mail.mailbox_rules import mailbox_number
 from petitbleu_mail.sieve.actions import (
     Action,
     Discard,
@@ -26,11 +27,12 @@ JUNK: Final = "junk"
 
 
 class Folder(NamedTuple):
-    """A mailbox as a rule names it: its path, the role that goes before it (empty for none), and whether to make it."""
+    """A mailbox as a rule names it: its path, the role or the number that goes before it (none: empty, 0), and whether to make it."""
 
     path: str
     role: str = ""
     create: bool = False
+    mailbox_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ def ruling_of(
         if isinstance(action, Keep):
             roles[JUNK if junk else INBOX] = None
         elif isinstance(action, FileInto):
-            folders[Folder(action.mailbox, role_of(action.special_use), action.create)] = None
+            number = mailbox_number(action.mailbox_id or "") or 0
+            folders[Folder(action.mailbox, role_of(action.special_use), action.create, number)] = None
         elif isinstance(action, Redirect):
             redirects[action.address] = None
         elif isinstance(action, Reject):

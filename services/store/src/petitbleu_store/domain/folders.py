@@ -17,20 +17,21 @@ MAX_FOLDERS: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A mailbox that a rule names; `path` are its levels from the top, `role` is looked for first where it is not empty."""
+    """A mailbox that a rule names; `path` are its levels from the top, `role` or `mailbox_id` is looked for first where it is one."""
 
     path: tuple[str, ...]
     role: str = ""
     create: bool = False
+    mailbox_id: int = 0
 
 
-def read_folder(path: str, role: str, *, create: bool) -> Folder | None:
+def read_folder(path: str, role: str, *, create: bool, mailbox_id: int = 0) -> Folder | None:
     """Return a folder as a rule names it, None when no mailbox can have this name."""
     levels = [normal_name(level) for level in path.split("/")] if path else []
     if len(levels) > MAX_DEPTH or any(level is None for level in levels) or not (levels or role):
         return None
     known = role if role in STANDARD_ROLES | FREE_ROLES else ""
-    return Folder(tuple(level for level in levels if level is not None), known, create)
+    return Folder(tuple(level for level in levels if level is not None), known, create, mailbox_id)
 
 
 class FolderTree:
@@ -48,6 +49,8 @@ class FolderTree:
         A name alone at the top that is that of a role stands for the mailbox with this role, whatever its owner's language calls it,
         unless there is one of this very name.
         """
+        if folder.mailbox_id in self._rows:  # RFC 9042 §4
+            return folder.mailbox_id
         if folder.role and folder.role in self._by_role:  # RFC 8579 §4
             return self._by_role[folder.role]
         known, missing = self.reach(folder.path)
@@ -75,8 +78,8 @@ class FolderTree:
         """Return the mailboxes of folders that are there, in order, each once."""
         return sorted({found for folder in folders if (found := self.find(folder)) is not None})
 
-    def paths(self) -> list[tuple[str, str]]:
-        """Return path and role of every mailbox."""
+    def paths(self) -> list[tuple[str, str, int]]:
+        """Return path, role and number of every mailbox."""
         names: dict[int, str] = {}
 
         def path(mailbox_id: int) -> str:
@@ -87,4 +90,4 @@ class FolderTree:
                 known = names[mailbox_id] = name if row.parent_id not in self._rows else f"{path(row.parent_id)}/{name}"
             return known
 
-        return [(path(mailbox_id), row.role) for mailbox_id, row in self._rows.items()]
+        return [(path(mailbox_id), row.role, mailbox_id) for mailbox_id, row in self._rows.items()]

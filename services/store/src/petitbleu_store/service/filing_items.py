@@ -93,7 +93,7 @@ def folders_of(item: filing_pb2.FileItem) -> list[Folder]:
     """
     if len(item.folders) > MAX_FOLDERS:
         raise StoreError(Problem.INVALID, "too many mailboxes")
-    found = (read_folder(one.path, one.role, create=one.create) for one in item.folders)
+    found = (read_folder(one.path, one.role, create=one.create, mailbox_id=one.mailbox_id) for one in item.folders)
     return [folder for folder in found if folder is not None]
 
 

@@ -40,7 +40,9 @@ class Folders:
         response = filing_pb2.ListFoldersResponse()
         for account_id, account in accounts.items():
             tree = await self._tree(account)
-            folders = [filing_pb2.Folder(path=path, role=role) for path, role in tree.paths()]
+            folders = [
+                filing_pb2.Folder(path=path, role=role, mailbox_id=number) for path, role, number in tree.paths()
+            ]
             response.accounts.add(account_id=account_id, folders=folders)
         return response
 

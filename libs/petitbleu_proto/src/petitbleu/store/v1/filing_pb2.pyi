@@ -465,22 +465,26 @@ class FileFolder(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
     CREATE_FIELD_NUMBER: _builtins.int
+    MAILBOX_ID_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Its name and those above it, parted by "/"."""
     role: _builtins.str
     """The role of RFC 8621 §2 that is looked for first; empty for none."""
     create: _builtins.bool
     """Make it, and what is missing above it, when it is not there."""
+    mailbox_id: _builtins.int
+    """The mailbox that is looked for before all, whatever it is called by now; 0 for none."""
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
         role: _builtins.str = ...,
         create: _builtins.bool = ...,
+        mailbox_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "path", b"path", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "mailbox_id", b"mailbox_id", "path", b"path", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -570,19 +574,23 @@ class Folder(_message.Message):
 
     PATH_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    MAILBOX_ID_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Its name and those above it, parted by "/"."""
     role: _builtins.str
     """Its role of RFC 8621 §2, or empty."""
+    mailbox_id: _builtins.int
+    """Its number."""
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
         role: _builtins.str = ...,
+        mailbox_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mailbox_id", b"mailbox_id", "path", b"path", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from petitbleu_delivery.domain.rules import Ruling, role_of, ruling_of
 from petitbleu_delivery.service.scripts.rulebook import Rules
+from petitbleu_mail.mailbox_rules import mailbox_number
 from petitbleu_mail.sieve.actions import Keep
 from petitbleu_mail.sieve.catalog import DELIVERED
 from petitbleu_mail.sieve.message import Envelope, ParsedView
@@ -46,7 +47,7 @@ class _Around:
     def __init__(self, sources: dict[str, bytes]) -> None:
         self._sources = sources
         self._compiled: dict[str, Script] = {}
-        self.folders: Sequence[tuple[str, str]] | None = None
+        self.folders: Sequence[tuple[str, str, int]] | None = None
         self.seen: dict[tuple[str, str], bool] = {}
 
     def script(self, name: str, is_global: bool, /) -> Script | None:
@@ -56,7 +57,7 @@ class _Around:
             self._compiled[name] = compile_script(self._sources[name], catalog=DELIVERED)
         return self._compiled[name]
 
-    def _folders(self) -> Sequence[tuple[str, str]]:
+    def _folders(self) -> Sequence[tuple[str, str, int]]:
         if self.folders is None:
             raise _Wanted
         return self.folders
@@ -65,11 +66,15 @@ class _Around:
         if name.upper() == "INBOX":
             return True
         lower = name.lower()
-        return any(name == path or (role and lower == role) for path, role in self._folders())
+        return any(name == path or (role and lower == role) for path, role, _ in self._folders())
+
+    def mailbox_id_exists(self, mailbox_id: str, /) -> bool:
+        number = mailbox_number(mailbox_id)
+        return number is not None and any(number == known for _, _, known in self._folders())
 
     def special_use_exists(self, attribute: str, mailbox: str | None, /) -> bool:
         role = role_of(attribute)
-        return any(role == known and mailbox in {None, path} for path, known in self._folders())
+        return any(role == known and mailbox in {None, path} for path, known, _ in self._folders())
 
     def is_duplicate(self, handle: str, unique_id: str, /) -> bool:
         if (handle, unique_id) not in self.seen:
@@ -85,7 +90,7 @@ class _Around:
 
 async def ruled(
     rules: Rules, view: View, envelope: Envelope, *, junk: bool,
-    folders: Callable[[], Awaitable[Sequence[tuple[str, str]]]], seen: Callable[[str, str], Awaitable[bool]],
+    folders: Callable[[], Awaitable[Sequence[tuple[str, str, int]]]], seen: Callable[[str, str], Awaitable[bool]],
 ) -> Ruling:  # fmt: skip
     """Return what an account's script makes of a message, in a thread: it may take half a second of CPU.
 
@@ -94,7 +99,7 @@ async def ruled(
         view: The message.
         envelope: Its envelope.
         junk: It was found to be Junk.
-        folders: Reads path and role of the account's mailboxes.
+        folders: Reads path, role and number of the account's mailboxes.
         seen: Says whether an id was seen under a handle.
     """
     script = rules.script
