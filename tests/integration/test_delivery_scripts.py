@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from email.header import decode_header, make_header
 from email.message import Message
 from typing import Any
 
@@ -113,6 +114,48 @@ async def test_rfc5228_4_1_a_script_files(world: DeliveryWorld) -> None:
     await delivered(world, address, header="X-Old: yes\r\n")
     await delivered(world, address, header="X-Missing: yes\r\n")
     assert await boxes(world, account) == {"python": 1, "inbox": 2, "archive": 1}
+
+
+async def test_rfc5293_a_script_edits_the_header_that_its_owner_sees(world: DeliveryWorld) -> None:
+    address, account = await world.person()
+    other, two = await world.person()
+    far, three = await world.person()
+    last, four = await world.person()
+    await activate(
+        world, account,
+        'require ["editheader", "fileinto", "mailbox", "variables", "copy"];'
+        'if header :matches "Subject" "*" { set "was" "${1}"; }'
+        'deleteheader "Subject"; addheader :last "Subject" "[liste] ${was} été"; deleteheader "X-Tracker"; deleteheader "Received";'
+        f'redirect :copy "{far}"; addheader "X-Seen" "yes"; deleteheader "From"; addheader "From" "boss@demo.test";'
+        f'redirect :copy "{last}"; fileinto :create "Edited";',
+    )  # fmt: skip
+    text = f"From: <peer@else.test>\r\nTo: <{address}>\r\nX-Tracker: 1\r\nSubject: hello\r\n\r\nHello\r\n".encode()
+    await world.settled(await world.accept(address, other, body=text))
+    assert await boxes(world, account) == {"Edited": 1}
+    (mine,) = await mails(world, account)
+    assert str(make_header(decode_header(mine["Subject"]))) == "[liste] hello été"
+    assert (mine["X-Seen"], mine["X-Tracker"], mine["From"]) == ("yes", None, "boss@demo.test")
+    assert mine["Received"], "how it came here stays"
+    (number,) = await world.messages(account)
+    assert (await world.text(account, number)).endswith(b"\r\n\r\nHello\r\n")
+    (theirs,) = await mails(world, two)
+    assert (theirs["Subject"], theirs["X-Tracker"], theirs["X-Seen"]) == ("hello", "1", None)
+    (first,), (second,) = await arrived(world, three), await arrived(world, four)
+    assert (first["X-Tracker"], first["X-Seen"]) == (None, None)
+    assert (second["X-Seen"], second["From"]) == ("yes", "<peer@else.test>"), (
+        "who wrote it is not a rule's to say to others"
+    )
+
+
+async def test_rfc5293_a_childs_mail_is_what_its_guardians_decided_on(world: DeliveryWorld) -> None:
+    mother, _ = await world.person("mother")
+    child, account = await world.person("child", guarded=True, guardians=(mother,))
+    await activate(world, account, 'require "editheader"; deleteheader "From"; addheader "From" "friend@demo.test";')
+    await world.settled(
+        await world.accept(child, mail_from=mother, verdicts=accept_pb2.AuthenticationVerdicts(from_authenticated=True))
+    )
+    (found,) = await mails(world, account)
+    assert found["From"] == f"<{mother}>"
 
 
 async def test_rfc5228_4_4_discard_settles_and_files_nothing(world: DeliveryWorld) -> None:

@@ -6,10 +6,12 @@ editheader (RFC 5293), include (6609), mailbox (5490), special-use (8579), dupli
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from libs.petitbleu_mail.tests.sieve_bench import MESSAGE, actions, faults, holds, run
 
 from petitbleu_mail.sieve.actions import Discard, FileInto, HeaderEdit, Keep, Notify, Redirect, Remember
-from petitbleu_mail.sieve.editing import edited
+from petitbleu_mail.sieve.editing import edited, edited_header
 from petitbleu_mail.sieve.message import HeaderView, ParsedView
 from petitbleu_mail.sieve.notifying import Mailto, parse_mailto
 from petitbleu_mail.sieve.script import Script, compile_script
@@ -234,3 +236,40 @@ def test_rfc9042_4_a_mailbox_by_its_id() -> None:
     for names, there in (('"F12"', True), ('["F12", "F13"]', True), ('["F12", "F14"]', False), ('"Work"', False)):
         found = actions(require + f"if mailboxidexists {names} {{ discard; }}", around=Around())
         assert found == [Discard() if there else Keep()]
+
+
+FIELDS = st.lists(
+    st.sampled_from([b"X-A: 1", b"x-a: 2\r\n more", b"X-B: 3", b"Received: by x", b"Subject: hi", b"odd line"]),
+    max_size=6,
+)
+EDITS = st.lists(
+    st.one_of(
+        st.builds(
+            HeaderEdit, st.sampled_from(["X-A", "X-New"]), st.sampled_from(["v", "é" * 60, ""]), last=st.booleans()
+        ),
+        st.builds(HeaderEdit, st.sampled_from(["x-a", "X-B", "X-None"]), number=st.integers(1, 3)),
+    ),
+    max_size=5,
+)
+
+
+@given(FIELDS, EDITS, st.binary(max_size=50))
+def test_an_edited_header_and_the_rest_are_the_edited_message(
+    fields: list[bytes], edits: list[HeaderEdit], body: bytes
+) -> None:
+    # what is accepted begins with our trace
+    blob = b"".join([one + b"\r\n" for one in [b"Received: from y", *fields]]) + b"\r\n" + body
+    header, taken = edited_header(blob, tuple(edits))
+    whole = edited(blob, tuple(edits))
+    assert whole == (header + blob[taken:] if taken else blob)
+    assert whole.endswith(b"\r\n" + body)
+    # what was read of a longer message is enough
+    assert b"odd line" in fields or edited_header(blob[: len(blob) - len(body)], tuple(edits)) == (header, taken)
+
+
+def test_a_header_that_is_not_whole_is_left_alone() -> None:
+    added = (HeaderEdit("X-New", "v"),)
+    assert edited_header(b"A: b\r\nC: d\r\n", added) == (b"", 0)
+    assert edited_header(b"", added) == (b"", 0)
+    assert edited_header(b"A: b\r\n\r\n", ()) == (b"", 0)
+    assert edited_header(b"A: b\r\n\r\n", added) == (b"X-New: v\r\nA: b\r\n\r\n", 8)

@@ -26,12 +26,13 @@ from petitbleu_delivery.domain.rules import Folder, ruling_of
 from petitbleu_delivery.domain.vacation import Vacation as Away
 from petitbleu_delivery.domain.verdict import outcome_of
 from petitbleu_delivery.errors import Peer, PeerUnavailableError
-from petitbleu_mail.sieve.actions import Discard, FileInto, Keep, Notify, Redirect, Reject, Vacation
+from petitbleu_mail.sieve.actions import Discard, FileInto, HeaderEdit, Keep, Notify, Redirect, Reject, Vacation
 from petitbleu_mail.sieve.message import HeaderView, ParsedView
 from petitbleu_mail.sieve.notifying import Mailto
 
 OWNER = Owner("zoé@demo.test", "Zoé Martin", "zoé+x@demo.test")
 MARK = bytes(range(32))
+ADDED = HeaderEdit("X-New", "1")
 
 
 def header(text: bytes) -> HeaderView:
@@ -42,13 +43,18 @@ def test_actions_become_places_keywords_and_mails() -> None:
     ruling = ruling_of(
         [
             Keep(("\\Seen", "Work")), FileInto("A/b", ("\\Flagged",), create=True, special_use="\\Junk"),
-            Redirect("x@y.test"), Redirect("x@y.test"),
+            Redirect("x@y.test", edits=(ADDED,)), Redirect("x@y.test"),
         ]
     )  # fmt: skip
     assert ruling.roles == ("inbox",)
     assert ruling.folders == (Folder("A/b", "junk", create=True),)
     assert ruling.keywords == ("$seen", "work", "$flagged")
-    assert ruling.redirects == ("x@y.test",)
+    assert ruling.redirects == (("x@y.test", (ADDED,)),)
+    assert ruling.edits == ()
+    assert ruling_of([Keep(edits=(ADDED,)), FileInto("A", edits=(ADDED, ADDED)), Redirect("x@y.test")]).edits == (
+        ADDED,
+        ADDED,
+    )
     by_id = [FileInto("A", mailbox_id="F12"), FileInto("A", mailbox_id="M12"), FileInto("A", mailbox_id="F0")]
     assert ruling_of(by_id).folders == (Folder("A", mailbox_id=12), Folder("A"))
     assert not ruling_of([Discard()]).files

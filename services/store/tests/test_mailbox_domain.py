@@ -170,10 +170,15 @@ def test_what_is_brought_back_is_created_to_who_knew_it_gone_and_changed_to_who_
     ]  # fmt: skip
 
 
-@given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=2000))
-def test_sealed_content_opens_for_its_account_and_blob_only(key: bytes, prefix: bytes, meta: bytes) -> None:
+HEADER = st.one_of(st.just((b"", 0)), st.tuples(st.binary(max_size=300), st.integers(1, 2**31)))
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=2000), HEADER)
+def test_sealed_content_opens_for_its_account_and_blob_only(
+    key: bytes, prefix: bytes, meta: bytes, header: tuple[bytes, int]
+) -> None:
     blob_id = uuid4()
-    given_content = Content(key[:32].ljust(32, b"k"), prefix, meta)
+    given_content = Content(key[:32].ljust(32, b"k"), prefix, meta, *header)
     sealed = content.seal(CIPHER, blob_id, given_content)
     assert content.open_content(CIPHER, blob_id, sealed) == given_content
     for cipher, place, octets in (
@@ -184,6 +189,18 @@ def test_sealed_content_opens_for_its_account_and_blob_only(key: bytes, prefix: 
     ):
         with pytest.raises(SealBrokenError):
             content.open_content(cipher, place, octets)
+
+
+@given(st.binary(max_size=60), st.binary(max_size=30), st.integers(0, 60), st.integers(0, 100), st.integers(0, 100))
+def test_a_range_of_an_edited_message_is_that_of_what_its_account_sees(
+    blob: bytes, header: bytes, skip: int, offset: int, stop: int
+) -> None:
+    skip = min(skip, len(blob))
+    one = Content(b"k" * 32, b"", b"", header if skip else b"", skip)
+    whole = one.body_of(blob)
+    offset, stop = min(offset, len(whole)), min(stop, len(whole))
+    own, start, length = one.pieces(offset, stop)
+    assert own + blob[start : start + length] == whole[offset:stop]
 
 
 def test_hashes_differ_by_purpose_and_account() -> None:

@@ -133,8 +133,8 @@ CATALOG: Final = Catalog(MappingProxyType(_COMMANDS), MappingProxyType(_TESTS), 
 EXTENSIONS: Final = tuple(sorted(_EXTENSIONS))
 """What `require` may name."""
 
-# Evaluated, but nobody carries it out yet: there are no address books to be lists, and a message is kept with the octets that came.
-_NOT_CARRIED_OUT: Final = frozenset({"editheader", "extlists"})
+# Evaluated, but nobody carries it out yet: there are no address books to be lists.
+_NOT_CARRIED_OUT: Final = frozenset({"extlists"})
 DELIVERED: Final = Catalog(CATALOG.commands, CATALOG.tests, _EXTENSIONS - _NOT_CARRIED_OUT)
 """What scripts of mailboxes may use: delivery does all of it."""
 DELIVERED_EXTENSIONS: Final = tuple(sorted(DELIVERED.extensions))

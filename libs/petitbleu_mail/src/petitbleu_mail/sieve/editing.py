@@ -126,6 +126,23 @@ def edited(blob: bytes, edits: Edits) -> bytes:
     return blob[: starts[0] if starts else 0] + octets + (blank or b"\r\n") + blob[headers.body_start :]
 
 
+def edited_header(blob: bytes, edits: Edits) -> tuple[bytes, int]:
+    """Return the header with the changes made, its blank line included, and how many octets of the message it takes the place of.
+
+    Args:
+        blob: The message, or as much of its beginning as holds its header and the blank line; else nothing is changed.
+        edits: The changes.
+
+    Returns:
+        Nothing, and 0, where the changes change nothing.
+    """
+    end = scan_headers(blob).body_start
+    if end == len(blob) and not blob.endswith((b"\n\r\n", b"\n\n")):
+        return b"", 0
+    header = edited(blob[:end], edits)
+    return (b"", 0) if header == blob[:end] else (header, end)
+
+
 def field_octets(edit: HeaderEdit) -> bytes:
     """Return an added field as it stands in a message: folded, and with encoded words (RFC 2047) for what is not ASCII."""
     value = edit.value or ""

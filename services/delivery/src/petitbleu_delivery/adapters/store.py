@@ -90,6 +90,8 @@ class StoreFiling:
                 sole=placement.sole,
                 mailbox_roles=placement.roles,
                 weigh_words=placement.weigh,
+                edited_header=placement.header,
+                edited_from=placement.header_from,
                 keywords=(*placement.keywords, NEWCOMER) if placement.newcomer else placement.keywords,
             )
             for folder in placement.folders:

@@ -144,6 +144,10 @@ class Placement(msgspec.Struct):
     """More mailboxes, as the account's rules name them."""
     keywords: tuple[str, ...] = ()
     """Keywords to set."""
+    header: bytes = b""
+    """What a rule makes of the header (RFC 5293), the blank line included; empty for as it came."""
+    header_from: int = 0
+    """Of how many octets of the message it takes the place."""
     weigh: bool = False
     """Whether store may put it in Junk by the words of the account's junk."""
     newcomer: bool = False

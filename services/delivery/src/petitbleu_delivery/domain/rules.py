@@ -10,6 +10,7 @@ from petitbleu_mail.mailbox_rules import mailbox_number
 from petitbleu_mail.sieve.actions import (
     Action,
     Discard,
+    Edits,
     FileInto,
     Keep,
     Notify,
@@ -43,7 +44,8 @@ class Ruling:
         roles: Roles of mailboxes to file it in.
         folders: More mailboxes, by the names that the script gives.
         keywords: Keywords to set (RFC 5232).
-        redirects: Addresses to send it on to.
+        redirects: Addresses to send it on to, each with the changes of the header that were made by then.
+        edits: Changes of its header (RFC 5293): those made when the last action that files it was asked for.
         reject: The text with which it is refused; None when it is not.
         answers: What the sender is answered; one of a script comes before the one that its owner set aside of it.
         remember: Ids that the script saw, to be kept once all is done (RFC 7352).
@@ -54,12 +56,13 @@ class Ruling:
     roles: tuple[str, ...] = ()
     folders: tuple[Folder, ...] = ()
     keywords: tuple[str, ...] = ()
-    redirects: tuple[str, ...] = ()
+    redirects: tuple[tuple[str, Edits], ...] = ()
     reject: str | None = None
     answers: tuple[Vacation, ...] = ()
     remember: tuple[Remember, ...] = ()
     notices: tuple[Notify, ...] = ()
     fault: str = ""
+    edits: Edits = ()
 
     @property
     def files(self) -> bool:
@@ -96,20 +99,22 @@ def ruling_of(
     roles: dict[str, None] = {}
     folders: dict[Folder, None] = {}
     keywords: dict[str, None] = {}
-    redirects: dict[str, None] = {}
+    redirects: dict[str, Edits] = {}
+    edits: Edits = ()
     answers: list[Vacation] = []
     notices: list[Notify] = []
     reject: str | None = None
     for action in actions:
         if isinstance(action, Keep | FileInto):
             keywords.update(dict.fromkeys(map(keyword_of, action.flags or ())))
+            edits = action.edits
         if isinstance(action, Keep):
             roles[JUNK if junk else INBOX] = None
         elif isinstance(action, FileInto):
             number = mailbox_number(action.mailbox_id or "") or 0
             folders[Folder(action.mailbox, role_of(action.special_use), action.create, number)] = None
         elif isinstance(action, Redirect):
-            redirects[action.address] = None
+            redirects.setdefault(action.address, action.edits)
         elif isinstance(action, Reject):
             reject = action.reason
         elif isinstance(action, Vacation):
@@ -119,6 +124,6 @@ def ruling_of(
         else:
             assert isinstance(action, Discard)  # noqa: S101 — there is nothing else
     return Ruling(
-        tuple(roles), tuple(folders), tuple(keywords), tuple(redirects), reject, tuple(answers), tuple(remember), tuple(notices),
-        fault,
+        tuple(roles), tuple(folders), tuple(keywords), tuple(redirects.items()), reject, tuple(answers), tuple(remember),
+        tuple(notices), fault, edits,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""ReadBlob: a message as served is its prefix and then its blob."""
+"""ReadBlob: a message as served is its prefix and then its blob, with the header that a rule gave it where one did."""
 
 from __future__ import annotations
 
@@ -53,7 +53,12 @@ class Blobs:
             start, stop = max(0, offset - len(content.prefix)), end - len(content.prefix)
             if start >= stop:
                 return
-            async for piece in self._core.bodies.stream(blob_id, content.blob_key, start, stop - start):
+            own, start, length = content.pieces(start, stop)
+            if own:
+                yield own
+            if not length:
+                return
+            async for piece in self._core.bodies.stream(blob_id, content.blob_key, start, length):
                 for at in range(0, len(piece), PIECE_OCTETS):
                     yield piece[at : at + PIECE_OCTETS]
         except (SealBrokenError, DamagedError, BodyMissingError):

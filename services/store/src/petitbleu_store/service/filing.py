@@ -84,6 +84,7 @@ class FilingService:
         wanted, of_item = wanted_of(request.items)
         if wanted:
             bodies = await self._read({one.accepted_id for one in wanted})
+            await self._edit([one for one in wanted if one.skip], bodies)
             weighed = [one for one in wanted if one.weigh and one.mailbox_ids == [INBOX] and not one.folders]
             for one in await self._junk(weighed, bodies):
                 one.mailbox_ids = [JUNK]
@@ -232,6 +233,20 @@ class FilingService:
         for blob_id, body in read.items():
             bodies.described[blob_id] = await asyncio.to_thread(describe, body)
 
+    async def _edit(self, wanted: Sequence[Wanted], bodies: Bodies) -> None:
+        """Describe messages as they are with the headers that rules gave them; one that cannot be read is found out elsewhere."""
+        for one in wanted:
+            message = bodies.messages.get(one.accepted_id)
+            if message is None or one.accepted_id not in bodies.described:
+                continue
+            if one.skip > message.size:
+                raise StoreError(Problem.INVALID, "a header is not longer than its message")
+            async with self._large:
+                read = await self._core.bodies.read_many(self._core.pool, [(message.blob_id, message.key)])
+                body = read.get(message.blob_id)
+                if body is not None:
+                    one.edited = await asyncio.to_thread(describe, one.header + body[one.skip :])
+
     def _verdict(self, one: Wanted) -> str:
         """Return what junior-guard decided of a message for a guarded account, empty when it did not."""
         for token in one.tokens:
@@ -372,6 +387,10 @@ def _held_content(one: Wanted, message: AcceptedMessage) -> held_rows.HeldConten
 def filing_of(account: KnownAccount, one: Wanted, message: AcceptedMessage, described: Description) -> Filing:
     """Return a message for an account, sealed and ready to be written."""
     cipher = account.cipher
+    header, skip = b"", 0
+    # guardians decide on what came: nothing of it is another for the child
+    if one.edited is not None and not account.guarded:
+        described, header, skip = one.edited, one.header, one.skip
     return Filing(
         account=account,
         blob_id=message.blob_id,
@@ -382,7 +401,7 @@ def filing_of(account: KnownAccount, one: Wanted, message: AcceptedMessage, desc
         keywords=sealed_keywords(account, one.keywords),
         mailbox_ids=tuple(one.mailbox_ids),
         refs=tuple(dict.fromkeys([cipher.hash64(b"thread", ref) for ref in described.refs])),
-        sealed=content.seal(cipher, message.blob_id, Content(message.key, one.prefix, described.meta)),
+        sealed=content.seal(cipher, message.blob_id, Content(message.key, one.prefix, described.meta, header, skip)),
         recipients=tuple(one.recipients),
         folders=tuple(one.folders),
         traceparent=message.envelope.traceparent,

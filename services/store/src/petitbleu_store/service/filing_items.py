@@ -10,6 +10,7 @@ from uuid import UUID
 from petitbleu.store.v1 import filing_pb2
 from petitbleu_kit.ids import BlobId
 from petitbleu_store.domain import keywords
+from petitbleu_store.domain.description import Description
 from petitbleu_store.domain.folders import MAX_FOLDERS, Folder, read_folder
 from petitbleu_store.domain.outcome import Outcome, Settlement
 from petitbleu_store.domain.standard_mailboxes import BY_ROLE, INBOX
@@ -17,6 +18,8 @@ from petitbleu_store.errors import Problem, StoreError
 from petitbleu_store.service.filing_commit import Filing
 
 MAX_ITEMS: Final = 1000
+MAX_HEADER_OCTETS: Final = 1 << 20
+"""Of a header that a rule edited: more is not taken."""
 SETTLES: Final = {filing_pb2.FILE_STATUS_FILED: Outcome.FILED, filing_pb2.FILE_STATUS_HELD: Outcome.HELD}
 
 
@@ -41,6 +44,11 @@ class Wanted:
     folders: list[Folder] = field(default_factory=list)
     # Whether the words of the account may put it in Junk: if all items of it say so.
     weigh: bool = True
+    # What a rule makes of the header (RFC 5293), and of how many octets of the blob it takes the place.
+    header: bytes = b""
+    skip: int = 0
+    # The message with that header, once it was read.
+    edited: Description | None = None
 
 
 def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[Wanted]]:
@@ -76,6 +84,10 @@ def wanted_of(items: Sequence[filing_pb2.FileItem]) -> tuple[list[Wanted], list[
         one.folders += [folder for folder in folders if folder not in one.folders]
         one.flags |= flags
         one.keywords |= others
+        if item.edited_header and not one.skip:
+            if not item.edited_from > 0 or len(item.edited_header) > MAX_HEADER_OCTETS:
+                raise StoreError(Problem.INVALID, "no header")
+            one.header, one.skip = item.edited_header, item.edited_from
         one.weigh = one.weigh and item.weigh_words
         if item.sole:
             one.sole.add(item.recipient.recipient_no)

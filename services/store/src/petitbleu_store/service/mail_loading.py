@@ -113,6 +113,7 @@ class MailLoader:
         found = Loaded(row["message_id"], row["received_ms"], None, row["attached"])
         if content is None:
             return found
+        blob = None if blob is None else content.body_of(blob)
         try:
             record = decode_meta(content.meta)
         except MetaError:

@@ -189,7 +189,8 @@ class _Check:
                 octets += len(piece)
         except (SealBrokenError, DamagedError, BodyMissingError):
             return [f"{name}: its body does not open"]
-        return [] if octets + len(content.prefix) == row["size"] else [f"{name}: its body has a wrong length"]
+        octets += len(content.prefix) + len(content.header) - content.skip
+        return [] if octets == row["size"] else [f"{name}: its body has a wrong length"]
 
     def _close_thread(self) -> None:
         counts.add(self._counted, counts.of_thread(self._thread))

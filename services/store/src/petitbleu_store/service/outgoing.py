@@ -149,7 +149,9 @@ class Outgoing:
         blob_id = BlobId(row["blob_id"])
         try:
             content = open_content(account.cipher, blob_id, row["sealed"])
-            async for piece in self._core.bodies.stream(blob_id, content.blob_key):
+            if content.header:
+                yield content.header
+            async for piece in self._core.bodies.stream(blob_id, content.blob_key, content.skip):
                 yield piece
         except (SealBrokenError, DamagedError, BodyMissingError):
             raise UnreadableError from None

@@ -331,6 +331,8 @@ class FileItem(_message.Message):
     SOLE_FIELD_NUMBER: _builtins.int
     FOLDERS_FIELD_NUMBER: _builtins.int
     WEIGH_WORDS_FIELD_NUMBER: _builtins.int
+    EDITED_HEADER_FIELD_NUMBER: _builtins.int
+    EDITED_FROM_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
     decision_token: _builtins.str
@@ -343,6 +345,12 @@ class FileItem(_message.Message):
     """
     weigh_words: _builtins.bool
     """Put it in Junk instead of the inbox where the words of the account say so. It counts only for what goes to the inbox alone."""
+    edited_header: _builtins.bytes
+    """What a rule of the account makes of the header (RFC 5293), the blank line included, at most 1 MiB; empty for as it came. It counts for
+    accounts that are not guarded.
+    """
+    edited_from: _builtins.int
+    """Of how many octets of the blob it takes the place."""
     @_builtins.property
     def recipient(self) -> Global___RecipientRef:
         """Which recipient this is for."""
@@ -373,10 +381,12 @@ class FileItem(_message.Message):
         sole: _builtins.bool = ...,
         folders: _abc.Iterable[Global___FileFolder] | None = ...,
         weigh_words: _builtins.bool = ...,
+        edited_header: _builtins.bytes = ...,
+        edited_from: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recipient", b"recipient"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "decision_token", b"decision_token", "folders", b"folders", "keywords", b"keywords", "mailbox_roles", b"mailbox_roles", "prefix", b"prefix", "recipient", b"recipient", "sole", b"sole", "weigh_words", b"weigh_words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "decision_token", b"decision_token", "edited_from", b"edited_from", "edited_header", b"edited_header", "folders", b"folders", "keywords", b"keywords", "mailbox_roles", b"mailbox_roles", "prefix", b"prefix", "recipient", b"recipient", "sole", b"sole", "weigh_words", b"weigh_words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -34,7 +34,8 @@ from petitbleu_delivery.service.scripts.forwarding import SealForward
 from petitbleu_delivery.service.scripts.rulebook import Rules
 from petitbleu_kit.logs import get_logger
 from petitbleu_mail.address_list import as_addresses
-from petitbleu_mail.sieve.actions import Notify, Vacation
+from petitbleu_mail.sieve.actions import Edits, Notify, Vacation
+from petitbleu_mail.sieve.editing import edited, edited_header
 from petitbleu_mail.sieve.message import HeaderView, ParsedView
 from petitbleu_mail.sieve.notifying import parse_mailto
 
@@ -54,6 +55,8 @@ _MOST_HOPS: Final = 50
 _SENT_SECONDS: Final = 60 * 86_400
 """As long as a recipient may stay open: what went out for it is known."""
 _DAY: Final = 86_400
+_AUTHORS: Final = frozenset({"from", "sender"})
+"""What is sent on says who wrote it as it said before: the sender must own the From, and this one's envelope sender is somebody else (RFC 5293 §8)."""
 _OVER_LIMIT: Final = (
     "More messages were to be sent on than this account may send in an hour, or in a day. What comes meanwhile is kept."
 )
@@ -123,12 +126,15 @@ class Case:
             key = self._means.hash(placement.account_id, "seen", seen.handle, seen.unique_id)
             await self._means.memory.keep(placement.account_id, Kind.SEEN, key, self._accepted, seen.seconds)
         placement.roles, placement.folders, placement.keywords = roles, folders, ruling.keywords
+        if ruling.edits and not placement.guarded:
+            # what guardians decided on is what the child sees
+            placement.header, placement.header_from = edited_header(self._octets, ruling.edits)
         if not roles and not folders:
             placement.filed = Filed.DISCARDED
         result = "fault" if ruling.fault else "discarded" if placement.filed is Filed.DISCARDED else "filed"
         RULED.labels(result=result).inc()
 
-    async def _redirect(self, addresses: Sequence[str]) -> bool:
+    async def _redirect(self, redirects: Sequence[tuple[str, Edits]]) -> bool:
         """Send the message on; say whether that is done for all addresses (RFC 5228 §4.2)."""
         mine = plain_address(self._owner.address)
         here = {plain_address(value) for value in self._header.values("delivered-to")[1:]}
@@ -144,22 +150,27 @@ class Case:
             if read is None:
                 return False
             whole = read
-        whole = await self._means.forward(whole, self._owner.address)
         # a bounce comes to whoever redirects, who alone can change it, and goes no further: it has the null path (ADR 28)
         sender = self._owner.address if self._message.mail_from else ""
         trace = prefix("", self._owner.recipient).partition(b"\r\n")[2]
-        letters = [
-            Letter(
-                self._key("redirect", plain_address(address)), sender, address, trace, whole,
-                self._placement.account_id, self._rules.tenant_id,
-                header_from=self._message.header_from, authenticated=self._message.authenticated,
-                junk=self._placement.junk, dmarc_failed=self._message.dmarc_failed,
-            )
-            for address in addresses
-            if plain_address(address) != mine
-        ]  # fmt: skip
+        bodies: dict[Edits, bytes] = {}
+        letters = []
+        for address, edits in redirects:
+            if plain_address(address) == mine:
+                continue
+            if edits not in bodies:
+                allowed = tuple(one for one in edits if one.name.lower() not in _AUTHORS)
+                bodies[edits] = await self._means.forward(edited(whole, allowed), self._owner.address)
+            letters.append(
+                Letter(
+                    self._key("redirect", plain_address(address)), sender, address, trace, bodies[edits],
+                    self._placement.account_id, self._rules.tenant_id,
+                    header_from=self._message.header_from, authenticated=self._message.authenticated,
+                    junk=self._placement.junk, dmarc_failed=self._message.dmarc_failed,
+                )
+            )  # fmt: skip
         done = await self._send("redirect", letters)
-        return done and len(letters) == len(addresses)
+        return done and len(letters) == len(redirects)
 
     async def _reject(self, reason: str) -> bool:
         """Tell the sender that the message is refused, if the sender is known to be who it is (RFC 5429 §2.1)."""
