@@ -233,6 +233,10 @@ def test_rfc9042_4_a_mailbox_by_its_id() -> None:
     ]  # fmt: skip
     assert faults(require + 'fileinto :mailboxid "F12" :specialuse "\\\\Archive" "Work";')
     assert faults('require "fileinto"; fileinto :mailboxid "F12" "Work";')
+    two = 'fileinto :mailboxid "F12" "INBOX"; fileinto :mailboxid "F13" "INBOX"; keep;'
+    assert actions(require + two) == [
+        FileInto("INBOX", mailbox_id="F12"), FileInto("INBOX", mailbox_id="F13"), Keep(),
+    ]  # fmt: skip
     for names, there in (('"F12"', True), ('["F12", "F13"]', True), ('["F12", "F14"]', False), ('"Work"', False)):
         found = actions(require + f"if mailboxidexists {names} {{ discard; }}", around=Around())
         assert found == [Discard() if there else Keep()]

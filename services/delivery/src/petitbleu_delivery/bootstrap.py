@@ -30,6 +30,7 @@ from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.consumers import ACCEPTED, AcceptedMail, DirectoryNews
 from petitbleu_delivery.grpc_api import ALLOWED, RoutingServicer
 from petitbleu_delivery.grpc_domains import DOMAINS_ALLOWED
+from petitbleu_delivery.grpc_filters import ALLOWED_FILTERS, PERSON_FILTERS
 from petitbleu_delivery.grpc_inbound import ALLOWED_INBOUND
 from petitbleu_delivery.grpc_permit_terms import ALLOWED_PERMIT_TERMS
 from petitbleu_delivery.grpc_permits import ALLOWED_PERMITS
@@ -277,9 +278,9 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         IdentityInterceptor(
             NAME, Verifier(NAME, public_keys), PrincipalVerifier(public_keys),
             OperatorToken(settings.operator_token_file),
-            {**ALLOWED, **ALLOWED_SCRIPTS, **DOMAINS_ALLOWED, **REPORTS_ALLOWED, **ALLOWED_SUBMISSIONS, **ALLOWED_QUEUE,
+            {**ALLOWED, **ALLOWED_SCRIPTS, **ALLOWED_FILTERS, **DOMAINS_ALLOWED, **REPORTS_ALLOWED, **ALLOWED_SUBMISSIONS, **ALLOWED_QUEUE,
              **ALLOWED_PERMITS, **ALLOWED_PERMIT_TERMS, **ALLOWED_SUPPRESSIONS, **ALLOWED_INBOUND, **ALLOWED_SENDERS},
-            PERSON_SCRIPTS | PERSON_SUBMISSIONS | PERSON_SENDERS,
+            PERSON_SCRIPTS | PERSON_FILTERS | PERSON_SUBMISSIONS | PERSON_SENDERS,
         )
     )  # fmt: skip
     for part in (scripts, submissions, permits, bounces, inbound):

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 import asyncpg
 import grpc.aio
 
-from petitbleu.delivery.v1 import scripts_pb2_grpc, senders_pb2_grpc
+from petitbleu.delivery.v1 import filters_pb2_grpc, scripts_pb2_grpc, senders_pb2_grpc
 from petitbleu_delivery.adapters.key_file import read_key
 from petitbleu_delivery.adapters.rule_peers import RulePeers
 from petitbleu_delivery.adapters.rule_rows import RuleMemory
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.domain.seal import Seal
+from petitbleu_delivery.grpc_filters import FilterFormServicer
 from petitbleu_delivery.grpc_scripts import ScriptServicer
 from petitbleu_delivery.grpc_senders import SenderListServicer
 from petitbleu_delivery.service.domains.signing import DomainKeys
 from petitbleu_delivery.service.permits import Permits
 from petitbleu_delivery.service.scripts.carrying import Means
 from petitbleu_delivery.service.scripts.erasure import erase_closed
+from petitbleu_delivery.service.scripts.forms import FilterForms
 from petitbleu_delivery.service.scripts.forwarding import sealer
-from petitbleu_delivery.service.scripts.keeping import ScriptKeeping
 from petitbleu_delivery.service.scripts.rulebook import Rulebook
 from petitbleu_delivery.service.scripts.rulings import Rulings
 from petitbleu_delivery.service.scripts.senders import SenderLists
@@ -32,7 +33,7 @@ from petitbleu_kit.rpc import Peer
 class ScriptParts:
     """The rules, wired."""
 
-    keeping: ScriptKeeping
+    keeping: FilterForms
     rulings: Rulings
     memory: RuleMemory
     peers: RulePeers
@@ -47,6 +48,7 @@ class ScriptParts:
     def serve(self, server: grpc.aio.Server) -> None:
         """Answer people's requests."""
         scripts_pb2_grpc.add_ScriptServiceServicer_to_server(ScriptServicer(self.keeping), server)
+        filters_pb2_grpc.add_FilterFormServiceServicer_to_server(FilterFormServicer(self.keeping), server)
         senders_pb2_grpc.add_SenderListServiceServicer_to_server(SenderListServicer(self.senders), server)
 
 
@@ -65,4 +67,4 @@ def script_parts(
     forward = sealer(keys, settings.own_name)
     senders = SenderLists(pool, Seal(read_key(settings.key_file()), "senders"))
     rulings = Rulings(Rulebook(pool, seal), Means(peers, memory, seal, forward, permits, settings.hostname), senders)
-    return ScriptParts(ScriptKeeping(pool, seal, outbox), rulings, memory, peers, pool, senders)
+    return ScriptParts(FilterForms(pool, seal, outbox), rulings, memory, peers, pool, senders)

@@ -97,8 +97,8 @@ class Wishes:
         return tuple(self.actions) or (Discard(),)
 
 
-def _mailbox(action: Keep | FileInto) -> tuple[str, str | None]:
+def _mailbox(action: Keep | FileInto) -> tuple[str, str | None, str | None]:
     if isinstance(action, Keep):
-        return "INBOX", None
+        return "INBOX", None, None
     name = "INBOX" if action.mailbox.upper() == "INBOX" else action.mailbox
-    return name, action.special_use
+    return name, action.special_use, action.mailbox_id

@@ -40,6 +40,10 @@ _STATES: Final = """/* hot:delivery.script_states */ SELECT b.account_id, b.mods
     FROM unnest($1::smallint[], $2::bigint[]) AS v (partition, account_id)
     JOIN script_book b ON b.partition = v.partition AND b.account_id = v.account_id AND b.partition = ANY($1::smallint[])
     WHERE b.active_id <> 0 OR b.vacation_on OR b.lists_senders"""
+_FORM: Final = """/* cold:delivery.filter_form */ SELECT modseq, active_id, form_sealed, form_script_id, form_content_id
+    FROM script_book WHERE partition = $1 AND account_id = $2"""
+_FORM_PUT: Final = """/* cold:delivery.filter_form_put */ UPDATE script_book SET form_sealed = $3, form_script_id = $4,
+    form_content_id = $5 WHERE partition = $1 AND account_id = $2"""
 _MODSEQS: Final = """/* hot:delivery.script_modseqs */ SELECT account_id, modseq, vacation_modseq FROM script_book
     WHERE partition = ANY($1::smallint[]) AND account_id = ANY($2::bigint[])"""
 _RULES: Final = """/* hot:delivery.script_rules */ SELECT b.modseq, b.tenant_id, b.active_id, b.vacation_on, b.vacation_sealed, s.script_id,
@@ -117,6 +121,18 @@ async def raise_book(connection: Connection, place: tuple[int, int], modseq: int
 async def put_vacation(connection: Connection, place: tuple[int, int], sealed: bytes, *, on: bool) -> int:
     """Write the answer while the owner is away; return its new modseq."""
     return int(await connection.fetchval(_VACATION, *place, on, sealed))
+
+
+async def form(connection: Connection, partition: int, account_id: int) -> asyncpg.Record | None:
+    """Read an account's form, and how far its scripts are."""
+    return await connection.fetchrow(_FORM, partition, account_id)
+
+
+async def put_form(
+    connection: Connection, place: tuple[int, int], sealed: bytes, script_id: int, content_id: int
+) -> None:
+    """Write an account's form, and the script that it made."""
+    await connection.execute(_FORM_PUT, *place, sealed, script_id, content_id)
 
 
 async def states(connection: Connection, places: Sequence[tuple[int, int]]) -> list[asyncpg.Record]:

@@ -25,13 +25,31 @@ FAMILY = "urn:uuid:e91ff085-bb45-4d10-a459-fa4eed8e0217"
 """Guardians and children (ADR 34), named as `UNDO` is."""
 SENDERS = "urn:uuid:40b14be7-eaa3-4813-8ad7-74ee893dabc5"
 """Whom a person lists as senders (ADR 38), named as `UNDO` is."""
+FILTERS = "urn:uuid:7c0b6a54-31d5-4e0e-9f7c-6a1f4f3b9d1c"
+"""Filter rules as a form has them (ADR 46), named as `UNDO` is."""
 PRINCIPALS = "urn:ietf:params:jmap:principals"
 SIEVE = "urn:ietf:params:jmap:sieve"
 VACATION = "urn:ietf:params:jmap:vacationresponse"
 OWNER = "urn:ietf:params:jmap:principals:owner"
 """Only a key of an account's capabilities (RFC 9670 §1.5.2)."""
 CAPABILITIES = frozenset(
-    {CORE, MAIL, BLOB, WEBSOCKET, QUOTA, SUBMISSION, MDN, UNDO, WEBPUSH, PRINCIPALS, SIEVE, VACATION, FAMILY, SENDERS}
+    {
+        CORE,
+        MAIL,
+        BLOB,
+        WEBSOCKET,
+        QUOTA,
+        SUBMISSION,
+        MDN,
+        UNDO,
+        WEBPUSH,
+        PRINCIPALS,
+        SIEVE,
+        VACATION,
+        FAMILY,
+        SENDERS,
+        FILTERS,
+    }
 )
 
 Invocation = tuple[str, dict[str, Any], str]

@@ -17,6 +17,7 @@ from petitbleu_gateway.jmap.envelope import (
     CAPABILITIES,
     CORE,
     FAMILY,
+    FILTERS,
     MAIL,
     MDN,
     OWNER,
@@ -37,6 +38,7 @@ from petitbleu_mail.future_release import MAX_HOLD_SECONDS
 from petitbleu_mail.mailbox_rules import MAX_DEPTH, MAX_NAME_OCTETS
 from petitbleu_mail.sieve.catalog import DELIVERED_EXTENSIONS
 from petitbleu_mail.sieve.faults import LIMITS
+from petitbleu_mail.sieve.filter_form import MAX_RULES
 
 API_PATH = "/jmap/api"
 SESSION_PATH = "/jmap/session"
@@ -178,6 +180,7 @@ def own_account(who: Identity, limits: SessionLimits) -> dict[str, Any]:
             UNDO: {},
             FAMILY: {"isChild": who.is_child},
             SENDERS: {},
+            FILTERS: {"maxRules": MAX_RULES},
             PRINCIPALS: {"currentUserPrincipalId": f"P{who.account_id}"},
             OWNER: {"accountIdForPrincipal": account, "principalId": f"P{who.account_id}"},  # RFC 9670 §1.5.2
         },
@@ -203,6 +206,7 @@ def session_object(
             UNDO: {},
             FAMILY: {},
             SENDERS: {},
+            FILTERS: {},
             PRINCIPALS: {},  # RFC 9670 §1.5.1
         },
         "accounts": {
@@ -215,7 +219,7 @@ def session_object(
         },
         # core has no data of its own, and SHOULD NOT be present
         "primaryAccounts": dict.fromkeys(
-            (MAIL, BLOB, QUOTA, SUBMISSION, VACATION, SIEVE, MDN, UNDO, FAMILY, SENDERS, PRINCIPALS), account
+            (MAIL, BLOB, QUOTA, SUBMISSION, VACATION, SIEVE, MDN, UNDO, FAMILY, SENDERS, FILTERS, PRINCIPALS), account
         ),
         "username": who.address,
         "apiUrl": f"{origin}{API_PATH}",

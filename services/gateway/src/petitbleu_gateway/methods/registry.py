@@ -11,6 +11,7 @@ from petitbleu_gateway.jmap.envelope import (
     BLOB,
     CORE,
     FAMILY,
+    FILTERS,
     MAIL,
     MDN,
     PRINCIPALS,
@@ -63,6 +64,7 @@ from petitbleu_gateway.methods.family import (
     SenderDecision,
     VoiceSet,
 )
+from petitbleu_gateway.methods.filter_rules import FilterRulesMethods, FilterRulesSet
 from petitbleu_gateway.methods.listed_sender import ListedSenderMethods, SenderSay
 from petitbleu_gateway.methods.push_subscription import (
     PushSubscriptionGet,
@@ -84,8 +86,9 @@ _SHARED: Final = frozenset(
 def build_registry(
     push: PushSubscriptionMethods | None = None, submissions: Submissions | None = None, most_octets: int = 0,
     family: FamilyMethods | None = None, senders: ListedSenderMethods | None = None,
+    filters: FilterRulesMethods | None = None,
 ) -> Registry:  # fmt: skip
-    """Return method name → method; those of push subscriptions, of submissions, of families and of listed senders when there is who keeps them."""
+    """Return method name → method; those of push subscriptions, of submissions, of families, of listed senders and of filter rules when there is who keeps them."""
     methods: dict[str, Method[Any]] = {
         "Core/echo": Method(CORE, dict, core.echo),
         "Mailbox/get": Method(MAIL, mailbox.MailboxGet, mailbox.mailbox_get),
@@ -178,6 +181,9 @@ def build_registry(
     if senders is not None:
         methods["ListedSender/get"] = Method(SENDERS, AccountArguments, senders.get)
         methods["ListedSender/say"] = Method(SENDERS, SenderSay, senders.say)
+    if filters is not None:
+        methods["FilterRules/get"] = Method(FILTERS, AccountArguments, filters.get)
+        methods["FilterRules/set"] = Method(FILTERS, FilterRulesSet, filters.set)
     if push is not None:
         methods["PushSubscription/get"] = Method(CORE, PushSubscriptionGet, push.get)
         methods["PushSubscription/set"] = Method(CORE, PushSubscriptionSet, push.set)

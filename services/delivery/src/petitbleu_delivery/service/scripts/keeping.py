@@ -115,7 +115,7 @@ class ScriptKeeping:
 
     async def scripts(self, who: Principal) -> tuple[list[Script], int]:
         """Return all scripts of a person, and how far they are."""
-        place = _place(who)
+        place = place_of(who)
 
         async def work(connection: asyncpg.Connection[Any]) -> tuple[list[Script], int]:
             book = await script_rows.book(connection, *place)
@@ -127,7 +127,7 @@ class ScriptKeeping:
 
     async def content(self, who: Principal, content_id: int) -> bytes | None:
         """Return a content, None when no script has it."""
-        place = _place(who)
+        place = place_of(who)
         for one in (await self.scripts(who))[0]:
             if one.content_id == content_id:
                 sealed = await script_rows.content(self._pool, *place, content_id)
@@ -143,7 +143,7 @@ class ScriptKeeping:
             StateMismatchError: the scripts are not in the state asked for.
         """
         checked = [await checked_update(update) for update in updates]
-        place = _place(who)
+        place = place_of(who)
 
         async def work(connection: asyncpg.Connection[Any]) -> tuple[Updated, list[OutboxRow]]:
             book = await script_rows.lock(connection, *place, who.tenant_id)
@@ -168,7 +168,7 @@ class ScriptKeeping:
 
     async def vacation(self, who: Principal) -> tuple[Vacation, int]:
         """Return the answer while a person is away, and how far it is."""
-        place = _place(who)
+        place = place_of(who)
         book = await script_rows.book(self._pool, *place)
         if book is None or book["vacation_sealed"] is None:
             return Vacation(), 0 if book is None else book["vacation_modseq"]
@@ -184,7 +184,7 @@ class ScriptKeeping:
         """
         if not wanted.is_sound():
             raise NotSoundError
-        place = _place(who)
+        place = place_of(who)
         sealed = self._seal.seal(place[1], VACATION_PLACE, vacations.encode(wanted))
 
         async def work(connection: asyncpg.Connection[Any]) -> tuple[int, int, list[OutboxRow]]:
@@ -238,7 +238,8 @@ class ScriptKeeping:
             await script_rows.put(connection, (*place, script_id, script.content_id, script.octets, name, sealed))
 
 
-def _place(who: Principal) -> tuple[int, int]:
+def place_of(who: Principal) -> tuple[int, int]:
+    """Return where a person's rows are: partition and account."""
     return partition_of_account(who.account_id), who.account_id
 
 
