@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from tests.integration.test_delivery_scripts import activate, arrived, boxes, de
 from tests.ports import offset_of
 
 from petitbleu.delivery.v1 import senders_pb2, senders_pb2_grpc
-from petitbleu.store.v1 import accept_pb2
+from petitbleu.store.v1 import accept_pb2, accept_pb2_grpc
 from petitbleu_delivery.adapters.key_file import read_key
 from petitbleu_delivery.adapters.reputation_rows import ReputationRows
 from petitbleu_delivery.adapters.rule_peers import RulePeers
@@ -196,6 +197,51 @@ async def test_words_of_what_was_called_junk_put_mail_in_junk_and_answer_nobody(
     await say(listing_stack, address, EVE, "allow")
     await delivered(world, address, EVE, body="casino jackpot loterie", subject="casino", verdicts=KNOWN)
     assert (await boxes(world, account))["inbox"] == inbox + 2
+
+
+async def writes(world: DeliveryWorld, account: int, sender: str, to: str) -> None:
+    """Have a person send mail to somebody here."""
+    body = f"From: <{sender}>\r\nTo: <{to}>\r\nSubject: x\r\n\r\nHello\r\n".encode()
+    item = accept_pb2.AcceptItem(
+        idempotency_key=os.urandom(32), mail_from=sender, recipients=[accept_pb2.AcceptRecipient(address=to, tenant_id=1)],
+        trace=b"Received: x\r\n", body=body, header_from=sender, origin=accept_pb2.ORIGIN_SUBMITTED, submitter_account_id=account,
+        submitter_tenant_id=1,
+    )  # fmt: skip
+    done = await world.call(
+        "store", "ingest", accept_pb2_grpc.AcceptServiceStub, "Accept", accept_pb2.AcceptRequest(items=[item])
+    )
+    await world.settled([done.results[0].accepted_id])
+
+
+async def test_rfc6134_a_script_knows_whom_its_owner_knows(world: DeliveryWorld, listing_stack: Stack) -> None:
+    address, account = await world.person()
+    friend, _ = await world.person()
+    await activate(
+        world, account,
+        'require ["extlists", "fileinto", "mailbox", "envelope"];'
+        'if not valid_ext_list "urn:ietf:params:sieve:addrbook:default" { discard; stop; }'
+        'if anyof (address :list "from" ":addrbook:default", envelope :list "from" ":AddrBook:Default") { fileinto :create "Known"; }'
+        'elsif header :list "subject" ":addrbook:default" { discard; }',
+    )  # fmt: skip
+    await delivered(world, address, ANN)
+    assert await boxes(world, account) == {"inbox": 1}
+    await say(listing_stack, address, ANN, "allow")
+    await delivered(world, address, ANN.upper())
+    await delivered(world, address, "x@deep.good.test")
+    assert await boxes(world, account) == {"inbox": 2, "Known": 1}
+    await delivered(world, address, friend)
+    assert (await boxes(world, account))["inbox"] == 3
+    await writes(world, account, address, friend)
+    for _ in range(50):
+        await delivered(world, address, friend.replace("@", "+work@"))
+        if (await boxes(world, account))["Known"] == 2:
+            break
+        await asyncio.sleep(0.2)
+    assert (await boxes(world, account))["Known"] == 2
+    await say(listing_stack, address, ANN, "block")
+    before = (await boxes(world, account))["Known"]
+    await delivered(world, address, ANN)
+    assert (await boxes(world, account))["Known"] == before
 
 
 async def test_a_childs_list_opens_no_gate(world: DeliveryWorld, listing_stack: Stack) -> None:

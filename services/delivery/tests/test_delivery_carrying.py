@@ -105,7 +105,7 @@ class Case:
         means: Any = Means(
             cast(Any, self.peers), cast(Any, self.memory), Seal(bytes(32), "scripts"), as_it_is, cast(Any, self.permits), "mx.test"
         )  # fmt: skip
-        self.rulings = Rulings(cast(Any, Book(script)), means, cast(Any, None))
+        self.rulings = Rulings(cast(Any, Book(script)), means, cast(Any, None), cast(Any, None))
         self._count = 0
 
     async def comes(self) -> Placement:

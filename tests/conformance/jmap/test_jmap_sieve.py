@@ -38,8 +38,8 @@ def test_rfc9661_1_2_1_capability(jmap: JmapClient) -> None:
     assert found["maxNumberScripts"] == 32
     assert found["maxNumberRedirects"] == 4
     assert {"fileinto", "vacation", "imap4flags", "body", "editheader"} <= set(found["sieveExtensions"])
-    assert (found["notificationMethods"], found["externalLists"]) == (["mailto"], None)
-    assert "extlists" not in found["sieveExtensions"]
+    assert (found["notificationMethods"], found["externalLists"]) == (["mailto"], ["urn"])
+    assert "extlists" in found["sieveExtensions"]
     assert jmap.session["primaryAccounts"][SIEVE] == jmap.account
     answer = jmap.responses(["SieveScript/get", {"accountId": jmap.account}, "c"], using=(CORE, MAIL))
     assert answer[0][1]["type"] == "unknownMethod"
@@ -76,7 +76,7 @@ def test_rfc9661_2_4_set_refuses(jmap: JmapClient) -> None:
     error = refused(jmap, b'keep;\r\nfileinto "x";\r\n')
     assert error["type"] == "invalidSieve"
     assert "line 2" in error["description"]
-    assert refused(jmap, b'require "extlists";\r\n')["type"] == "invalidSieve"
+    assert refused(jmap, b'require "extlists"; redirect :list ":addrbook:default";\r\n')["type"] == "invalidSieve"
     assert refused(jmap, b"\xff\xfe;")["type"] == "invalidSieve"
     assert refused(jmap, b"#" * 131_073)["type"] == "tooLarge"
     assert refused(jmap, name="")["type"] == "invalidProperties"

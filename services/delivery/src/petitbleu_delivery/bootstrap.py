@@ -266,7 +266,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         submissions.news,
         outbound.notices,
         bounces.returned,
-        inbound.reputations,
+        (inbound.reputations, scripts.contacts),
     )
     consumer = Consumer(
         client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000, inbound.reputations).handle,
@@ -295,7 +295,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     _log.info("delivery runs")
     consuming = asyncio.create_task(consumer.run())
     async with background(
-        forever("delivery.news", 1.0, news.watch), forever("delivery.rules", 3600.0, scripts.upkeep), *domains.work(),
+        forever("delivery.news", 1.0, news.watch), *scripts.tasks(), *domains.work(),
         *submissions.tasks(), *permits.tasks(), *bounces.tasks(), *abuse.tasks(), *inbound.tasks(), *outbound.work(),
         *tls_reports.work(),
         *sources_work(sources),
@@ -306,7 +306,9 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
             await asyncio.wait_for(consumer.drain(), settings.delivery_drain_seconds)
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
-        await asyncio.gather(outbound.close(settings.delivery_drain_seconds / 2), inbound.reputations.flush())
+        await asyncio.gather(
+            outbound.close(settings.delivery_drain_seconds / 2), inbound.reputations.flush(), scripts.contacts.flush()
+        )
     await tls_reports.close()
     if sources is not None:
         await sources.flush()

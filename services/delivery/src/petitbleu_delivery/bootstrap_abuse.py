@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from petitbleu_delivery.adapters.accepted_mail import AcceptedMail
 from petitbleu_delivery.adapters.conduct_rows import ConductRows
 from petitbleu_delivery.adapters.key_file import read_key
 from petitbleu_delivery.bootstrap_submissions import Living
+from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.domain.conduct import Thresholds
 from petitbleu_delivery.domain.outbound import destination_of
 from petitbleu_delivery.domain.seal import Seal
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     from petitbleu_delivery.bootstrap import Backends
 
 
+def correspondent_key(settings: DeliverySettings) -> Callable[[int, str], bytes]:
+    """Return what hashes an address to which an account wrote."""
+    seal = Seal(read_key(settings.key_file()), "correspondents")
+
+    def key(account_id: int, address: str) -> bytes:
+        return seal.hash(account_id, address.rpartition("@")[0].lower().encode(), destination_of(address).encode())
+
+    return key
+
+
 class AbuseParts:
     """What it consists of.
 
@@ -31,11 +42,7 @@ class AbuseParts:
     def __init__(self, opened: Backends, submitters: Submitters, router: Router, living: Living) -> None:
         self._living = living
         settings = opened.settings
-        seal = Seal(read_key(settings.key_file()), "correspondents")
         self._rows = ConductRows(opened.pool)
-
-        def key(account_id: int, address: str) -> bytes:
-            return seal.hash(account_id, address.rpartition("@")[0].lower().encode(), destination_of(address).encode())
 
         self.watch = Watch(
             self._rows,
@@ -43,7 +50,7 @@ class AbuseParts:
                 settings.abuse_fresh, settings.abuse_fresh_factor, settings.abuse_bounces, settings.abuse_bounce_rate,
                 settings.abuse_complaints, settings.abuse_complaint_rate, settings.abuse_spam,
             ),
-            settings.abuse_slow_seconds, round(settings.abuse_spam_points * 100), key,
+            settings.abuse_slow_seconds, round(settings.abuse_spam_points * 100), correspondent_key(settings),
         )  # fmt: skip
         self._teller = Teller(
             self._rows, submitters, router, AcceptedMail(opened.store, settings.delivery_commit_seconds),

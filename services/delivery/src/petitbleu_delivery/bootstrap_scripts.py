@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 import asyncpg
 import grpc.aio
 
 from petitbleu.delivery.v1 import filters_pb2_grpc, scripts_pb2_grpc, senders_pb2_grpc
+from petitbleu_delivery.adapters.conduct_rows import ConductRows
 from petitbleu_delivery.adapters.key_file import read_key
 from petitbleu_delivery.adapters.rule_peers import RulePeers
 from petitbleu_delivery.adapters.rule_rows import RuleMemory
+from petitbleu_delivery.bootstrap_abuse import correspondent_key
 from petitbleu_delivery.config import DeliverySettings
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.grpc_filters import FilterFormServicer
 from petitbleu_delivery.grpc_scripts import ScriptServicer
 from petitbleu_delivery.grpc_senders import SenderListServicer
+from petitbleu_delivery.service.contacts import Contacts
 from petitbleu_delivery.service.domains.signing import DomainKeys
 from petitbleu_delivery.service.permits import Permits
 from petitbleu_delivery.service.scripts.carrying import Means
@@ -25,6 +29,7 @@ from petitbleu_delivery.service.scripts.forwarding import sealer
 from petitbleu_delivery.service.scripts.rulebook import Rulebook
 from petitbleu_delivery.service.scripts.rulings import Rulings
 from petitbleu_delivery.service.scripts.senders import SenderLists
+from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.outbox import Outbox
 from petitbleu_kit.rpc import Peer
 
@@ -39,11 +44,18 @@ class ScriptParts:
     peers: RulePeers
     pool: asyncpg.Pool[asyncpg.Record]
     senders: SenderLists
+    contacts: Contacts
 
     async def upkeep(self) -> None:
         """Forget what is over, and what closed accounts left; called every hour."""
         await self.memory.expire()
         await erase_closed(self.pool, self.peers)
+
+    def tasks(self) -> list[Awaitable[None]]:
+        """Return what runs beside."""
+        return [
+            forever("delivery.rules", 3600.0, self.upkeep), forever("delivery.contacts", 1.0, self.contacts.flush),
+        ]  # fmt: skip
 
     def serve(self, server: grpc.aio.Server) -> None:
         """Answer people's requests."""
@@ -66,5 +78,7 @@ def script_parts(
     memory = RuleMemory(pool)
     forward = sealer(keys, settings.own_name)
     senders = SenderLists(pool, Seal(read_key(settings.key_file()), "senders"))
-    rulings = Rulings(Rulebook(pool, seal), Means(peers, memory, seal, forward, permits, settings.hostname), senders)
-    return ScriptParts(FilterForms(pool, seal, outbox), rulings, memory, peers, pool, senders)
+    contacts = Contacts(ConductRows(pool), senders, correspondent_key(settings))
+    means = Means(peers, memory, seal, forward, permits, settings.hostname)
+    rulings = Rulings(Rulebook(pool, seal), means, senders, contacts)
+    return ScriptParts(FilterForms(pool, seal, outbox), rulings, memory, peers, pool, senders, contacts)

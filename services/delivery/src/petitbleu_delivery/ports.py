@@ -51,8 +51,8 @@ class Rules(Protocol):
         ...
 
 
-class Senders(Protocol):
-    """Counts whose mail came."""
+class HearsFiled(Protocol):
+    """Counts whose mail came, or who wrote to whom."""
 
     def note(self, settlements: Iterable[Settlement]) -> None:
         """Hear what became of recipients."""

@@ -133,9 +133,9 @@ CATALOG: Final = Catalog(MappingProxyType(_COMMANDS), MappingProxyType(_TESTS), 
 EXTENSIONS: Final = tuple(sorted(_EXTENSIONS))
 """What `require` may name."""
 
-# Evaluated, but nobody carries it out yet: there are no address books to be lists.
-_NOT_CARRIED_OUT: Final = frozenset({"extlists"})
-DELIVERED: Final = Catalog(CATALOG.commands, CATALOG.tests, _EXTENSIONS - _NOT_CARRIED_OUT)
+# A list is whom somebody knows: nobody means to send something on to all of them.
+_REDIRECT: Final = Spec(disposition.make_redirect, (_STRING,), tags=_COPY)
+DELIVERED: Final = Catalog(MappingProxyType(_COMMANDS | {"redirect": _REDIRECT}), CATALOG.tests, _EXTENSIONS)
 """What scripts of mailboxes may use: delivery does all of it."""
 DELIVERED_EXTENSIONS: Final = tuple(sorted(DELIVERED.extensions))
 """What `require` may name there, as ManageSieve's and JMAP's capabilities tell it (RFC 5804 §1.7, RFC 9661 §1.2.1)."""

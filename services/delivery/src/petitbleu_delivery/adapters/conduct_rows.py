@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +20,8 @@ _WRITTEN: Final = """/* hot:delivery.correspondents */ INSERT INTO correspondent
 SELECT partition, account_id, address_key, $4 FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) AS g (partition, account_id, address_key)
 ORDER BY partition, account_id, address_key
 ON CONFLICT (partition, account_id, address_key) DO NOTHING RETURNING account_id"""
+_KNOWN: Final = """/* hot:delivery.correspondents_of */ SELECT address_key FROM correspondent
+WHERE partition = $1 AND account_id = $2 AND address_key = ANY($3::bytea[])"""
 _COUNT: Final = """/* hot:delivery.conduct_count */ INSERT INTO conduct AS c (partition, account_id, day, tenant_id, sent, fresh, bounced, spam)
 SELECT partition, account_id, $8, tenant_id, sent, fresh, bounced, spam
 FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::integer[], $7::integer[])
@@ -133,6 +135,17 @@ class ConductRows:
             return {row["account_id"]: row["fresh"] for row in rows}
 
         return await in_transaction(self._pool, whole)
+
+    async def wrote(self, pairs: Iterable[tuple[int, bytes]], day: int) -> None:
+        """Remember to whom accounts wrote here, by keyed hashes; it counts as nothing else."""
+        rows = sorted((partition_of_account(account_id), account_id, key) for account_id, key in pairs)
+        if rows:
+            await self._pool.fetch(_WRITTEN, *(list(column) for column in zip(*rows, strict=True)), day)
+
+    async def written(self, account_id: int, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of the keyed hashes that stand for somebody to whom an account wrote."""
+        rows = await self._pool.fetch(_KNOWN, partition_of_account(account_id), account_id, keys)
+        return {row["address_key"] for row in rows}
 
     async def days(self, account_id: int, today: int) -> dict[int, Figures]:
         """Return an account's days of late."""

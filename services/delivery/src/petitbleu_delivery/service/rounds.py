@@ -17,7 +17,7 @@ from petitbleu_delivery.domain.verdict import (
     unroutable,
 )
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.ports import FiledNotices, Filing, News, Returned, Rules, Senders, SubmissionNews, Word
+from petitbleu_delivery.ports import FiledNotices, Filing, HearsFiled, News, Returned, Rules, SubmissionNews, Word
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.halving import by_halves
@@ -68,7 +68,7 @@ class Rounds:
         news: Hears what became of submitted messages.
         notices: Tells senders of ours what was filed here.
         returned: Tells real bounces from forged ones.
-        senders: Counts whose mail was filed.
+        hearers: Hear whose mail was filed.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class Rounds:
         news: SubmissionNews | None = None,
         notices: FiledNotices | None = None,
         returned: Returned | None = None,
-        senders: Senders | None = None,
+        hearers: Sequence[HearsFiled] = (),
     ) -> None:  # fmt: skip
-        self._senders = senders
+        self._hearers = hearers
         self._returned = returned
         self._notices = notices
         self._entering = entering
@@ -205,9 +205,9 @@ class Rounds:
             settlement = outcome_of(recipient, mine)
             (recorded if mine[0].sole and mine[0].settled else settlements).append(settlement)
         self._tally.recorded(recorded)
-        if self._senders is not None:
-            self._senders.note(recorded)
-            self._senders.note(settlements)
+        for hearer in self._hearers:
+            hearer.note(recorded)
+            hearer.note(settlements)
         self._distrust(reached)
         await self._leave(leaving)
         await self._report([*recorded, *settlements])

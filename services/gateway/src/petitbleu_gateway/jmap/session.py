@@ -137,7 +137,7 @@ def sieve_capability() -> dict[str, Any]:
         "maxNumberRedirects": LIMITS.redirects,
         "sieveExtensions": list(DELIVERED_EXTENSIONS),
         "notificationMethods": ["mailto"],
-        "externalLists": None,
+        "externalLists": ["urn"],
     }
 
 

@@ -91,6 +91,7 @@ class ManageSieve:
             ("SASL", " ".join(self._login.mechanisms()) if self._secure and not self.authenticated else ""),
             ("SIEVE", " ".join(DELIVERED_EXTENSIONS)),
             ("NOTIFY", "mailto"),
+            ("EXTLISTS", "urn"),
             ("MAXREDIRECTS", str(LIMITS.redirects)),
             ("VERSION", "1.0"),
         ]

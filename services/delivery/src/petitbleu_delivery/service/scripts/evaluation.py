@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from petitbleu_delivery.domain.answers import plain_address
 from petitbleu_delivery.domain.rules import Ruling, role_of, ruling_of
 from petitbleu_delivery.service.scripts.rulebook import Rules
+from petitbleu_mail.address_list import as_addresses
 from petitbleu_mail.mailbox_rules import mailbox_number
 from petitbleu_mail.sieve.actions import Keep
 from petitbleu_mail.sieve.catalog import DELIVERED
-from petitbleu_mail.sieve.message import Envelope, ParsedView
+from petitbleu_mail.sieve.message import Envelope, HeaderView, ParsedView
 from petitbleu_mail.sieve.script import Script, compile_script, evaluate
 
 _MOST_QUESTIONS: Final = 24
 """A script may look for ten duplicates, and for mailboxes, which are read at once."""
+
+
+CONTACT_LISTS: Final = frozenset({"urn:ietf:params:sieve:addrbook:default", ":addrbook:default"})
+"""The default address book, whole and abbreviated: what values are looked up in (RFC 6134 §2.2)."""
+
+
+_NAMING: Final = ("from", "sender", "reply-to", "to", "cc")
+_MOST_FIELDS: Final = 4
+_MOST_NAMED: Final = 90
 
 
 class View(ParsedView):
@@ -33,12 +44,13 @@ class View(ParsedView):
 
 
 class _Wanted(Exception):  # noqa: N818 — no error: a question
-    """The script asks for what is not known yet: the mailboxes, or (with a key) whether an id was seen."""
+    """The script asks for what is not known yet: the mailboxes, (with a key) whether an id was seen, or whether an address is known."""
 
-    def __init__(self, handle: str = "", unique_id: str | None = None) -> None:
+    def __init__(self, handle: str = "", unique_id: str | None = None, address: str | None = None) -> None:
         super().__init__()
         self.handle = handle
         self.unique_id = unique_id
+        self.address = address
 
 
 class _Around:
@@ -49,6 +61,7 @@ class _Around:
         self._compiled: dict[str, Script] = {}
         self.folders: Sequence[tuple[str, str, int]] | None = None
         self.seen: dict[tuple[str, str], bool] = {}
+        self.contacts: dict[str, bool] = {}
 
     def script(self, name: str, is_global: bool, /) -> Script | None:
         if is_global or name not in self._sources:
@@ -81,16 +94,39 @@ class _Around:
             raise _Wanted(handle, unique_id)
         return self.seen[handle, unique_id]
 
-    def list_exists(self, _uri: str, /) -> bool:
-        return False
+    def list_exists(self, uri: str, /) -> bool:
+        return uri.lower() in CONTACT_LISTS
 
-    def list_contains(self, _uri: str, _value: str, /) -> bool:
-        return False
+    def list_contains(self, _uri: str, value: str, /) -> bool:
+        address = plain_address(value)
+        if "@" not in address:
+            return False
+        if address not in self.contacts:
+            raise _Wanted(address=address)
+        return self.contacts[address]
+
+
+async def _meet(
+    around: _Around,
+    view: View,
+    envelope: Envelope,
+    asked: str,
+    contacts: Callable[[Collection[str]], Awaitable[Collection[str]]],
+) -> None:
+    """Find out whether an address is known, and whether the others of the message are: whoever asks for one asks for more."""
+    header = HeaderView(view.fields())
+    named = [one.email for name in _NAMING for raw in header.raw(name)[:_MOST_FIELDS] for one in as_addresses(raw)]
+    forms: dict[str, set[str]] = {asked: {asked}}
+    for address in [envelope.sender, *named[:_MOST_NAMED]]:
+        forms.setdefault(plain_address(address), set()).update((address, plain_address(address)))
+    known = set(await contacts([one for group in forms.values() for one in group]))
+    around.contacts.update({plain: not known.isdisjoint(group) for plain, group in forms.items()})
 
 
 async def ruled(
     rules: Rules, view: View, envelope: Envelope, *, junk: bool,
     folders: Callable[[], Awaitable[Sequence[tuple[str, str, int]]]], seen: Callable[[str, str], Awaitable[bool]],
+    contacts: Callable[[Collection[str]], Awaitable[Collection[str]]],
 ) -> Ruling:  # fmt: skip
     """Return what an account's script makes of a message, in a thread: it may take half a second of CPU.
 
@@ -101,6 +137,7 @@ async def ruled(
         junk: It was found to be Junk.
         folders: Reads path, role and number of the account's mailboxes.
         seen: Says whether an id was seen under a handle.
+        contacts: Says which of some addresses the account knows.
     """
     script = rules.script
     assert script is not None  # noqa: S101 — the caller's promise
@@ -110,7 +147,9 @@ async def ruled(
         try:
             outcome = await asyncio.to_thread(evaluate, script, view, envelope, around=around, now=now)
         except _Wanted as wanted:
-            if wanted.unique_id is None:
+            if wanted.address is not None:
+                await _meet(around, view, envelope, wanted.address, contacts)
+            elif wanted.unique_id is None:
                 around.folders = await folders()
             else:
                 around.seen[wanted.handle, wanted.unique_id] = await seen(wanted.handle, wanted.unique_id)

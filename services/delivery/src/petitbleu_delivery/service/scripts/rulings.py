@@ -22,6 +22,7 @@ from petitbleu_delivery.domain.model import Placement
 from petitbleu_delivery.domain.prefix import prefix
 from petitbleu_delivery.domain.rules import JUNK, Ruling, ruling_of
 from petitbleu_delivery.errors import Peer, PeerRefusedError, PeerUnavailableError
+from petitbleu_delivery.service.contacts import Contacts
 from petitbleu_delivery.service.scripts.carrying import RULED, Case, Means
 from petitbleu_delivery.service.scripts.evaluation import View, ruled
 from petitbleu_delivery.service.scripts.rulebook import Rulebook, Rules
@@ -48,9 +49,11 @@ class Rulings:
         rulebook: The rules in force.
         means: What they are carried out with.
         senders: Whom accounts list as senders.
+        contacts: Whom they know.
     """
 
-    def __init__(self, rulebook: Rulebook, means: Means, senders: SenderLists) -> None:
+    def __init__(self, rulebook: Rulebook, means: Means, senders: SenderLists, contacts: Contacts) -> None:
+        self._contacts = contacts
         self._rulebook = rulebook
         self._senders = senders
         self._means = means
@@ -158,8 +161,9 @@ class Rulings:
 
         envelope = Envelope(message.mail_from, placement.recipient.address)
         return await ruled(
-            rules, view, envelope, junk=junk, folders=lambda: self._means.peers.folders(account_id), seen=seen
-        )
+            rules, view, envelope, junk=junk, folders=lambda: self._means.peers.folders(account_id), seen=seen,
+            contacts=lambda addresses: self._contacts.known(account_id, addresses),
+        )  # fmt: skip
 
 
 def _place(error: BaseException) -> str:

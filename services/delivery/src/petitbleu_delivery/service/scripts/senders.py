@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -74,6 +74,22 @@ class SenderLists:
                 placement.junk = listing is Listing.BLOCK
                 placement.weigh = False  # whoever is listed is judged by nothing else
                 _HEEDED.labels(listing=listing.name.lower()).inc()
+
+    async def allowed(self, account_id: int, addresses: Collection[str]) -> set[str]:
+        """Return those of the addresses that an account lists as wanted, themselves or their very domain."""
+        partition = partition_of_account(account_id)
+        wanted: dict[tuple[int, int, bytes], str] = {}
+        names = {address: names_of(address)[:2] for address in addresses}
+        for listed in names.values():
+            for name in listed:
+                wanted[partition, account_id, self._hash(account_id, name)] = name
+        found: dict[str, Listing] = {}
+        for row in await sender_rows.find(self._pool, list(wanted)):
+            found[wanted[partition, account_id, row["sender_hash"]]] = Listing(row["listing"])
+        nearest = {
+            address: next((found[name] for name in listed if name in found), None) for address, listed in names.items()
+        }
+        return {address for address, listing in nearest.items() if listing is Listing.ALLOW}
 
     async def listed(self, who: Principal) -> list[Listed]:
         """Return a person's list, by name."""
