@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import smtplib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.conformance.jmap.test_jmap_submission_set import HELD, envelope, identity, letter, submit
+from tests.conformance.jmap.conftest import JmapServer
+from tests.conformance.jmap.test_jmap_submission_set import (
+    HELD,
+    envelope,
+    eventually,
+    identity,
+    letter,
+    shown,
+    subjects,
+    submit,
+)
 from tests.conformance.jmap_client import CORE, MAIL, JmapClient
 from tests.conformance.jmap_push import listening
+from tests.live_stack import LiveStack
+
+from petitbleu_mail.reports import write_report
 
 
 def held(jmap: JmapClient, email: str = "", seconds: int = 3600) -> str:
@@ -146,3 +161,73 @@ def test_rfc8620_7_1_changes_of_submissions_are_pushed(jmap: JmapClient) -> None
         found = stream.next()
         assert found is not None
         assert found.data["changed"][jmap.account] == {"EmailSubmission": state}
+
+
+def report(kind: str, machine: str, original: str) -> bytes:
+    """A report as another server sends it."""
+    head = f"Message-ID: <{original}>\r\nSubject: seen\r\n\r\n".encode()
+    body = write_report(kind, "This is a report.\n", machine.replace("\n", "\r\n").encode(), head, header_only=True)
+    return b"From: <mailer-daemon@far.example>\r\nSubject: Report\r\n" + body
+
+
+def comes_back(stack: LiveStack, to: JmapClient, raw: bytes) -> str:
+    """Have a report come without a sender; its blob."""
+    before = set(to.call("Email/query", limit=1000)["ids"])
+    with smtplib.SMTP("127.0.0.1", stack.smtp_port, timeout=30) as smtp:
+        smtp.sendmail("", [to.login], raw)
+    (email,) = eventually(lambda: set(to.call("Email/query", limit=1000)["ids"]) - before)
+    return str(to.get(email, "blobId")["blobId"])
+
+
+@pytest.fixture
+def pair(jmap_stack: JmapServer) -> Iterator[tuple[JmapClient, JmapClient]]:
+    """Two people of the whole stack."""
+    found = jmap_stack.newcomer(), jmap_stack.newcomer()
+    yield found
+    for one in found:
+        one.http.close()
+
+
+def test_rfc8621_7_reports_are_listed_with_what_they_are_about(
+    pair: tuple[JmapClient, JmapClient], live_stack: LiveStack
+) -> None:
+    jmap, other = pair
+    email = letter(jmap, to=[{"email": other.login}, {"email": "far@x.example"}], subject="seen")
+    (message_id,) = jmap.get(email, "messageId")["messageId"]
+    made = submit(jmap, email, envelope=envelope(jmap, other.login, HOLDFOR="3600"))["id"]
+    state = jmap.call("EmailSubmission/get", ids=[])["state"]
+    receipt = f"Final-Recipient: rfc822; {other.login.upper()}\nOriginal-Message-ID: <{message_id}>\nDisposition: manual-action/MDN-sent-manually; displayed\n"
+    first = comes_back(live_stack, jmap, report("disposition-notification", receipt, "nothing@x.example"))
+    failed = (
+        "Reporting-MTA: dns; mx.far.example\n\nFinal-Recipient: rfc822; far@x.example\nAction: failed\nStatus: 5.1.1\n"
+    )
+    second = comes_back(live_stack, jmap, report("delivery-status", failed, message_id))
+    third = comes_back(live_stack, jmap, report("delivery-status", failed, message_id))
+    whole = eventually(lambda: len((found := shown(jmap, made))["dsnBlobIds"]) == 2 and found)
+    assert (whole["mdnBlobIds"], whole["dsnBlobIds"]) == ([first], [second, third])
+    assert whole["deliveryStatus"] is None or whole["deliveryStatus"][other.login]["displayed"] == "yes"
+    assert jmap.call("EmailSubmission/changes", sinceState=state)["updated"] == [made]
+    octets = jmap.download(first).content
+    assert b"Disposition: manual-action/MDN-sent-manually; displayed" in octets
+    # of another message, and in an account that submitted nothing of the kind
+    comes_back(live_stack, jmap, report("delivery-status", failed, "other@x.example"))
+    mine = submit(other, letter(other, subject="mine"), envelope=envelope(other, jmap.login, HOLDFOR="3600"))["id"]
+    comes_back(live_stack, other, report("delivery-status", failed, message_id))
+    assert shown(jmap, made)["dsnBlobIds"] == [second, third]
+    assert (shown(other, mine)["dsnBlobIds"], shown(other, mine)["mdnBlobIds"]) == ([], [])
+    # an ordinary mail that looks like one has a sender
+    jmap.put(report("delivery-status", failed, message_id))
+    assert shown(jmap, made)["dsnBlobIds"] == [second, third]
+
+
+def test_rfc8621_7_a_receipt_of_what_was_sent_shows_that_it_was_seen(
+    pair: tuple[JmapClient, JmapClient], live_stack: LiveStack
+) -> None:
+    jmap, other = pair
+    email = letter(jmap, to=[{"email": other.login}], subject="seen")
+    (message_id,) = jmap.get(email, "messageId")["messageId"]
+    made = submit(jmap, email)["id"]
+    eventually(lambda: "seen" in subjects(other))
+    receipt = f"Final-Recipient: rfc822; {other.login}\nOriginal-Message-ID: <{message_id}>\nDisposition: manual-action/MDN-sent-manually; displayed\n"
+    comes_back(live_stack, jmap, report("disposition-notification", receipt, message_id))
+    eventually(lambda: shown(jmap, made)["deliveryStatus"][other.login]["displayed"] == "yes")

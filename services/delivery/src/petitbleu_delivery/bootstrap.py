@@ -267,6 +267,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         outbound.notices,
         bounces.returned,
         (inbound.reputations, scripts.contacts),
+        submissions.reports,
     )
     consumer = Consumer(
         client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000, inbound.reputations).handle,

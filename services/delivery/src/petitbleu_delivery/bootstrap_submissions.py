@@ -8,6 +8,7 @@ import asyncpg
 import grpc.aio
 
 from petitbleu.delivery.v1 import submission_pb2_grpc
+from petitbleu_delivery.adapters.accepted_mail import AcceptedMail
 from petitbleu_delivery.adapters.key_file import read_key
 from petitbleu_delivery.adapters.outgoing import StoreOutgoing
 from petitbleu_delivery.adapters.submission_rows import PostgresSubmissions
@@ -18,6 +19,7 @@ from petitbleu_delivery.grpc_submissions import SubmissionServicer
 from petitbleu_delivery.service.submissions.handover import HandOver
 from petitbleu_delivery.service.submissions.news import Reported
 from petitbleu_delivery.service.submissions.ports import Permits, Stopped
+from petitbleu_delivery.service.submissions.reports import SubmissionReports
 from petitbleu_delivery.service.submissions.submissions import Submissions
 from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.outbox import Outbox
@@ -32,6 +34,7 @@ class SubmissionParts:
 
     Attributes:
         news: Takes what rounds and the outbound queue report.
+        reports: Hears of reports that come as mail.
         outbox: The facts of delivery on their way to the bus.
 
     Args:
@@ -58,6 +61,7 @@ class SubmissionParts:
         self._submissions = Submissions(self._table, self._handover, permits, rates)
         self._keep_ms = settings.submission_keep_days * _DAY_MS
         self.news = Reported(self._table)
+        self.reports = SubmissionReports(self._table, AcceptedMail(store, settings.delivery_commit_seconds))
 
     def serve(self, server: grpc.aio.Server) -> None:
         """Answer people's requests."""

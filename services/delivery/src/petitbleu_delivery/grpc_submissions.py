@@ -11,7 +11,7 @@ import grpc.aio
 
 from petitbleu.delivery.v1 import submission_pb2 as pb
 from petitbleu.delivery.v1 import submission_pb2_grpc
-from petitbleu_delivery.domain.submissions import State, Submission, Wanted
+from petitbleu_delivery.domain.submissions import ReportKind, State, Submission, Wanted
 from petitbleu_delivery.service.submissions.submissions import Fault, Submissions, SubmissionsError, Update
 from petitbleu_kit.identity import Principal
 from petitbleu_kit.logs import get_logger
@@ -35,6 +35,7 @@ _AWAY: Final = (
     asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError,
 )  # fmt: skip
+_MOST_ID: Final = 998
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -75,11 +76,16 @@ def _light(one: Submission) -> pb.Submission:
 def _whole(one: Submission) -> pb.Submission:
     shown = _light(one)
     shown.envelope.ParseFromString(one.envelope)
+    seen = {report.displayed for report in one.reports}
     for recipient_no in range(one.recipients):
         news = one.status_of(recipient_no)
         shown.recipients.add(
-            recipient_no=recipient_no, delivered=pb.Delivered.ValueType(int(news.delivered)), smtp_reply=news.reply
-        )
+            recipient_no=recipient_no, delivered=pb.Delivered.ValueType(int(news.delivered)), smtp_reply=news.reply,
+            displayed=recipient_no in seen,
+        )  # fmt: skip
+    for report in one.reports:
+        listed = shown.mdn_message_ids if report.kind is ReportKind.RECEIPT else shown.dsn_message_ids
+        listed.append(report.message_id)
     return shown
 
 
@@ -95,7 +101,7 @@ def _update(given: pb.SubmissionUpdate, tenant_id: int) -> Update:
         new = given.create
         wanted = Wanted(
             new.submission_id, tenant_id, new.identity_id, new.message_id, new.thread_id, new.envelope.SerializeToString(),
-            len(new.envelope.recipients), new.hold_until_ms,
+            len(new.envelope.recipients), new.hold_until_ms, new.message_id_header[:_MOST_ID],
         )  # fmt: skip
     created_by = given.created_by if given.HasField("created_by") else None
     return Update(wanted, given.number, created_by, given.cancel, given.destroy)

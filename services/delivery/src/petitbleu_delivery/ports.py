@@ -25,6 +25,8 @@ class Answer(NamedTuple):
 
     filed: Filed
     settled: bool = False
+    message_id: int = 0
+    """The message in the account, where it was filed."""
 
 
 class Filing(Protocol):
@@ -49,6 +51,13 @@ class Rules(Protocol):
     async def apply(self, placements: Sequence[Placement]) -> None:
         """Say of each placement where it is to be filed, or that it is discarded, and do what else the rules want."""
         ...
+
+
+class Reports(Protocol):
+    """Hears of mail without a sender that was filed: some of it are reports on what was submitted."""
+
+    async def hear(self, filed: Sequence[Placement]) -> None:
+        """Look at what was filed. Raises `PeerUnavailableError`: it is to be told again."""
 
 
 class HearsFiled(Protocol):

@@ -100,7 +100,10 @@ class StoreFiling:
             item.recipient.recipient_no = recipient.number
         response = await converse(self._file, Peer.STORE, request, self._commit_seconds)
         same_length(Peer.STORE, len(placements), len(response.results))
-        return [Answer(_FILED.get(result.status, Filed.FAILED), result.settled) for result in response.results]
+        return [
+            Answer(_FILED.get(result.status, Filed.FAILED), result.settled, result.message_id)
+            for result in response.results
+        ]
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Record outcomes."""

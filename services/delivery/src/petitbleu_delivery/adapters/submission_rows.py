@@ -16,6 +16,8 @@ from petitbleu_delivery.domain.submissions import (
     Heard,
     Ledger,
     News,
+    Report,
+    ReportKind,
     State,
     Step,
     Submission,
@@ -145,6 +147,27 @@ class PostgresSubmissions:
 
         await self.work(account_id, [row["number"] for row in rows], work)
 
+    async def report(self, account_id: int, subject: str, report: Callable[[Submission], Report | None]) -> None:
+        """Record a report about the message with a Message-ID, for each submission of it that it concerns.
+
+        Args:
+            account_id: Whose account it came to.
+            subject: The Message-ID, without brackets.
+            report: Says what it is to a submission, None for nothing.
+        """
+        place = (partition_of_account(account_id), account_id)
+        rows = await self._pool.fetch(sql.SUBJECTS, *place, self._subject_key(account_id, subject))
+        if not rows:
+            return
+
+        async def work(ledger: Ledger) -> None:
+            for number, one in list(ledger.rows.items()):
+                found = report(one)
+                if found is not None:
+                    ledger.add_report(number, found)
+
+        await self.work(account_id, [row["number"] for row in rows], work)
+
     async def prune(self, keep_ms: int) -> None:
         """Destroy what has long been over, and forget news of mail that is no submission's."""
         for row in await self._pool.fetch(sql.STALE, now_ms() - keep_ms):
@@ -195,6 +218,8 @@ class PostgresSubmissions:
         for row in await connection.fetch(sql.NEWS, *place):
             one = found[row["number"]]
             one.news[row["recipient_no"]] = self._news(row, account_id, one.submission_id)
+        for row in await connection.fetch(sql.REPORTS, *place):
+            found[row["number"]].reports.append(Report(row["message_id"], ReportKind(row["kind"]), row["displayed"]))
         return list(found.values())
 
     async def _write(self, connection: Connection, ledger: Ledger) -> None:
@@ -203,6 +228,12 @@ class PostgresSubmissions:
         if not ledger.touched:
             return
         await connection.executemany(sql.PUT, [self._row(*place, ledger.rows[n]) for n in sorted(ledger.touched)])
+        for number in sorted(ledger.touched):
+            if (subject := ledger.rows[number].subject) and not ledger.rows[number].gone:
+                await connection.execute(sql.SUBJECT, *place, self._subject_key(place[1], subject), number)
+        if ledger.reported:
+            reports = [(*place, number, *one) for number, one in ledger.reported if number not in ledger.forgotten]
+            await connection.executemany(sql.REPORT, reports)
         told = [(ledger.rows[number], recipient_no) for number, recipient_no in sorted(ledger.heard)]
         rows = [
             (*place, one.number, number, *self._sealed(one.news[number], ledger.account_id, one.submission_id, number))
@@ -216,7 +247,8 @@ class PostgresSubmissions:
             ledger.day.began_ms, ledger.day.recipients,
         )  # fmt: skip
         if ledger.forgotten:
-            await connection.execute(sql.FORGET, *place, sorted(ledger.forgotten))
+            for statement in (sql.FORGET, *sql.FORGET_REPORTS):
+                await connection.execute(statement, *place, sorted(ledger.forgotten))
             await connection.execute(sql.PRUNE, *place)
 
     async def _settle_early(self, connection: Connection, place: tuple[int, int], ledger: Ledger) -> None:
@@ -236,6 +268,9 @@ class PostgresSubmissions:
                     for one in ledger.early
                 ],
             )  # fmt: skip
+
+    def _subject_key(self, account_id: int, subject: str) -> bytes:
+        return self._seal.hash(account_id, b"subject", subject.encode("utf-8", "surrogatepass"))
 
     def _row(self, partition: int, account_id: int, one: Submission) -> tuple[Any, ...]:
         envelope = self._seal.seal(account_id, b"envelope" + one.submission_id, one.envelope) if one.envelope else b""

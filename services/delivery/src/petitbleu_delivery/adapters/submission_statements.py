@@ -42,6 +42,18 @@ HEAR: Final = """/* hot:delivery.submission_hear */ INSERT INTO submission_recip
     delivered, reply) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (partition, account_id, number, recipient_no) DO UPDATE SET delivered = excluded.delivered, reply = excluded.reply
 WHERE r.partition = $1"""
+SUBJECT: Final = """/* hot:delivery.submission_subject */ INSERT INTO submission_subject (partition, account_id, subject_key, number)
+VALUES ($1, $2, $3, $4) ON CONFLICT (partition, account_id, subject_key, number) DO NOTHING"""
+SUBJECTS: Final = """/* hot:delivery.submissions_about */ SELECT number FROM submission_subject
+WHERE partition = $1 AND account_id = $2 AND subject_key = $3 ORDER BY number DESC LIMIT 20"""
+REPORT: Final = """/* hot:delivery.submission_report */ INSERT INTO submission_report (partition, account_id, number, message_id, kind, displayed)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (partition, account_id, number, message_id) DO NOTHING"""
+REPORTS: Final = """/* hot:delivery.submission_reports */ SELECT number, message_id, kind, displayed FROM submission_report
+WHERE partition = $1 AND account_id = $2 AND number = ANY($3::bigint[]) ORDER BY message_id"""
+FORGET_REPORTS: Final = tuple(
+    f"/* hot:delivery.{table}_forget */ DELETE FROM {table} WHERE partition = $1 AND account_id = $2 AND number = ANY($3::bigint[])"
+    for table in ("submission_report", "submission_subject")
+)
 FORGET: Final = """/* hot:delivery.submission_forget */ DELETE FROM submission_recipient
 WHERE partition = $1 AND account_id = $2 AND number = ANY($3::bigint[])"""
 CLOSE: Final = """/* hot:delivery.submission_close */ UPDATE submission_book SET modseq = $3, last_number = $4, live = $5,
@@ -77,6 +89,13 @@ BOOKS: Final = """/* cold:delivery.submission_books */ SELECT account_id FROM su
 WHERE partition BETWEEN $1 AND $2 ORDER BY account_id"""
 ERASE: Final = tuple(
     f"/* cold:delivery.{table}_erase */ DELETE FROM {table} WHERE partition = $1 AND account_id = $2"
-    for table in ("submission", "submission_recipient", "submission_news", "submission_book")
+    for table in (
+        "submission",
+        "submission_recipient",
+        "submission_news",
+        "submission_subject",
+        "submission_report",
+        "submission_book",
+    )
 )
 DROP_NEWS: Final = "/* cold:delivery.submission_news_drop */ DELETE FROM submission_news WHERE heard_ms < $1"

@@ -136,6 +136,8 @@ class Placement(msgspec.Struct):
     filed: Filed = Filed.DECISION_REQUIRED
     settled: bool = False
     """Whether store did record the outcome."""
+    message_id: int = 0
+    """The message in the account, once it is filed."""
     junk: bool = False
     """Whether it belongs in Junk: as was found out, or as the account's list of senders says. junior-guard goes by what was found out."""
     roles: tuple[str, ...] = ()

@@ -66,6 +66,25 @@ class News(NamedTuple):
     reply: str
 
 
+class ReportKind(IntEnum):
+    """What a report is; the values are in rows."""
+
+    DELIVERY = 1
+    RECEIPT = 2
+
+
+class Report(NamedTuple):
+    """A report on a submission: the message in the account that it is, its kind, and the recipient who saw the message (-1: none)."""
+
+    message_id: int
+    kind: ReportKind
+    displayed: int = -1
+
+
+MAX_REPORTS: Final = 100
+"""Of one submission: further ones are mail and nothing else."""
+
+
 class Heard(NamedTuple):
     """What became of a recipient of an accepted message (its id has 16 octets)."""
 
@@ -93,6 +112,8 @@ class Wanted(NamedTuple):
     envelope: bytes
     recipients: int
     hold_until_ms: int
+    subject: str = ""
+    """The Message-ID of the message."""
 
 
 @dataclass(slots=True)
@@ -117,6 +138,9 @@ class Submission:
     finished_ms: int = 0
     accepted_id: bytes | None = None
     news: dict[int, News] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
+    subject: str = ""
+    """The Message-ID of the message, of one that was just made."""
 
     @property
     def over(self) -> bool:
@@ -181,6 +205,7 @@ class Ledger:
     forgotten: set[int] = field(default_factory=set)
     accepted: set[int] = field(default_factory=set)
     early: list[Heard] = field(default_factory=list)
+    reported: list[tuple[int, Report]] = field(default_factory=list)
 
     def _moved(self, one: Submission) -> None:
         """Note a change that clients see."""
@@ -228,7 +253,7 @@ class Ledger:
         one = Submission(
             self.last_number, wanted.submission_id, wanted.tenant_id, wanted.identity_id, wanted.message_id, wanted.thread_id,
             State.PENDING if held else State.SENDING, self.modseq + 1, 0, due, due if held else now_ms + lease_ms,
-            wanted.recipients, wanted.envelope, tries=0 if held else 1,
+            wanted.recipients, wanted.envelope, tries=0 if held else 1, subject=wanted.subject,
         )  # fmt: skip
         self.rows[one.number] = one
         self._moved(one)
@@ -266,6 +291,7 @@ class Ledger:
         if one.gone and one.over:
             one.envelope = b""
             one.news.clear()
+            one.reports.clear()
             self.forgotten.add(one.number)
 
     def begin(self, number: int, now_ms: int, lease_ms: int) -> Submission | None:
@@ -345,6 +371,17 @@ class Ledger:
             moved = True
         if moved:
             self._moved(one)
+
+    def add_report(self, number: int, report: Report) -> None:
+        """Take note of a report that came, once."""
+        one = self.rows.get(number)
+        if one is None or one.gone or len(one.reports) >= MAX_REPORTS:
+            return
+        if any(known.message_id == report.message_id for known in one.reports):
+            return
+        one.reports.append(report)
+        self.reported.append((number, report))
+        self._moved(one)
 
 
 _LAST: Final = frozenset({Delivered.YES, Delivered.NO})

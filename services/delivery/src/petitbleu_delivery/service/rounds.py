@@ -17,7 +17,17 @@ from petitbleu_delivery.domain.verdict import (
     unroutable,
 )
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
-from petitbleu_delivery.ports import FiledNotices, Filing, HearsFiled, News, Returned, Rules, SubmissionNews, Word
+from petitbleu_delivery.ports import (
+    FiledNotices,
+    Filing,
+    HearsFiled,
+    News,
+    Reports,
+    Returned,
+    Rules,
+    SubmissionNews,
+    Word,
+)
 from petitbleu_delivery.service import measures
 from petitbleu_delivery.service.gate import Gate
 from petitbleu_delivery.service.halving import by_halves
@@ -69,6 +79,7 @@ class Rounds:
         notices: Tells senders of ours what was filed here.
         returned: Tells real bounces from forged ones.
         hearers: Hear whose mail was filed.
+        reports: Hears of reports on what was submitted.
     """
 
     def __init__(
@@ -78,8 +89,10 @@ class Rounds:
         notices: FiledNotices | None = None,
         returned: Returned | None = None,
         hearers: Sequence[HearsFiled] = (),
+        reports: Reports | None = None,
     ) -> None:  # fmt: skip
         self._hearers = hearers
+        self._reports = reports
         self._returned = returned
         self._notices = notices
         self._entering = entering
@@ -200,6 +213,7 @@ class Rounds:
             with _timed("rules"):
                 await self._rules.apply(placements)
         await self._place([placement for placement in placements if placement.filed is not Filed.DISCARDED])
+        await self._hear_reports(placements)
         recorded: list[Settlement] = []
         for recipient, mine in reached:
             settlement = outcome_of(recipient, mine)
@@ -219,9 +233,19 @@ class Rounds:
         )
         measures.ROUNDS.labels(result="done").inc()
 
+    async def _hear_reports(self, placements: Sequence[Placement]) -> None:
+        """Have a look at mail without a sender: it may be a report on what was submitted (RFC 8621 §7)."""
+        if self._reports is None:
+            return
+        filed = [one for one in placements if one.message_id and not one.recipient.message.mail_from]
+        if filed:
+            await self._reports.hear(filed)
+
     def _somebody_hears(self, recipient: Recipient) -> bool:
         """Whether somebody is told what became of a recipient: told first and settled then, so that no death in between forgets to."""
         heard = self._news is not None and recipient.message.origin == SUBMITTED
+        if self._reports is not None and not recipient.message.mail_from:
+            return True
         return heard or (self._notices is not None and recipient.wants_success)
 
     async def _confirm(self, settlements: Sequence[Settlement]) -> set[tuple[bytes, int]]:
@@ -322,7 +346,7 @@ class Rounds:
             if isinstance(result, PeerRefusedError):
                 placement.filed = Filed.REFUSED if result.lasting else Filed.FAILED
             else:
-                placement.filed, placement.settled = result
+                placement.filed, placement.settled, placement.message_id = result
 
     def _distrust(self, reached: Sequence[tuple[Recipient, list[Placement]]]) -> None:
         """Forget routes that store contradicts, so that the next attempt asks the directory."""

@@ -59,8 +59,9 @@ def shown(one: pb.Submission) -> dict[str, Any]:
         "rcptTo": [_address(recipient) for recipient in one.envelope.recipients],
     }
     found["deliveryStatus"] = _statuses(one)
-    # of reports there is no blob yet: they come as mail
-    found["dsnBlobIds"], found["mdnBlobIds"] = [], []
+    # reports come as mail: the blob is that of the Email
+    found["dsnBlobIds"] = [f"B{message_id}" for message_id in one.dsn_message_ids]
+    found["mdnBlobIds"] = [f"B{message_id}" for message_id in one.mdn_message_ids]
     return {name: found[name] for name in PROPERTIES}
 
 
@@ -77,7 +78,8 @@ def _statuses(one: pb.Submission) -> dict[str, Any] | None:
         return None
     return {
         one.envelope.recipients[status.recipient_no].address: {
-            "smtpReply": status.smtp_reply, "delivered": _DELIVERED.get(status.delivered, "unknown"), "displayed": "unknown",
+            "smtpReply": status.smtp_reply, "delivered": _DELIVERED.get(status.delivered, "unknown"),
+            "displayed": "yes" if status.displayed else "unknown",
         }
         for status in one.recipients
         if status.recipient_no < len(one.envelope.recipients)

@@ -329,6 +329,7 @@ class _Making:
             create=pb.NewSubmission(
                 submission_id=secrets.token_bytes(16), identity_id=int(identity[1:]), message_id=row.message_id,
                 thread_id=row.thread_id, envelope=message, hold_until_ms=envelope.hold_until_ms,
+                message_id_header=next(iter(decode_meta(row.meta).message_id or ()), ""),
             )
         )  # fmt: skip
 

@@ -270,22 +270,26 @@ class RecipientStatus(_message.Message):
     RECIPIENT_NO_FIELD_NUMBER: _builtins.int
     DELIVERED_FIELD_NUMBER: _builtins.int
     SMTP_REPLY_FIELD_NUMBER: _builtins.int
+    DISPLAYED_FIELD_NUMBER: _builtins.int
     recipient_no: _builtins.int
     """Number of the recipient in the envelope, from 0."""
     delivered: Global___Delivered.ValueType
     """Whether it has the message."""
     smtp_reply: _builtins.str
     """The reply of SMTP, code first."""
+    displayed: _builtins.bool
+    """A receipt says that the recipient saw it (RFC 8098)."""
     def __init__(
         self,
         *,
         recipient_no: _builtins.int = ...,
         delivered: Global___Delivered.ValueType = ...,
         smtp_reply: _builtins.str = ...,
+        displayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "recipient_no", b"recipient_no", "smtp_reply", b"smtp_reply"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "displayed", b"displayed", "recipient_no", b"recipient_no", "smtp_reply", b"smtp_reply"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -306,6 +310,8 @@ class Submission(_message.Message):
     ENVELOPE_FIELD_NUMBER: _builtins.int
     RECIPIENTS_FIELD_NUMBER: _builtins.int
     HANDED_OVER_FIELD_NUMBER: _builtins.int
+    DSN_MESSAGE_IDS_FIELD_NUMBER: _builtins.int
+    MDN_MESSAGE_IDS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Its number in the account; never given twice."""
     identity_id: _builtins.int
@@ -328,6 +334,14 @@ class Submission(_message.Message):
     def recipients(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecipientStatus]:
         """One a recipient, unset in lists."""
 
+    @_builtins.property
+    def dsn_message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Messages in the account that are delivery status notifications of it (RFC 3464), in the order of their coming; unset in lists."""
+
+    @_builtins.property
+    def mdn_message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The same of receipts (RFC 8098)."""
+
     def __init__(
         self,
         *,
@@ -340,10 +354,12 @@ class Submission(_message.Message):
         envelope: Global___SubmissionEnvelope | None = ...,
         recipients: _abc.Iterable[Global___RecipientStatus] | None = ...,
         handed_over: _builtins.bool = ...,
+        dsn_message_ids: _abc.Iterable[_builtins.int] | None = ...,
+        mdn_message_ids: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "handed_over", b"handed_over", "identity_id", b"identity_id", "message_id", b"message_id", "number", b"number", "recipients", b"recipients", "send_at_ms", b"send_at_ms", "state", b"state", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dsn_message_ids", b"dsn_message_ids", "envelope", b"envelope", "handed_over", b"handed_over", "identity_id", b"identity_id", "mdn_message_ids", b"mdn_message_ids", "message_id", b"message_id", "number", b"number", "recipients", b"recipients", "send_at_ms", b"send_at_ms", "state", b"state", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -621,6 +637,7 @@ class NewSubmission(_message.Message):
     ENVELOPE_FIELD_NUMBER: _builtins.int
     HOLD_UNTIL_MS_FIELD_NUMBER: _builtins.int
     SUBMISSION_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_HEADER_FIELD_NUMBER: _builtins.int
     identity_id: _builtins.int
     """Identity that it is submitted under."""
     message_id: _builtins.int
@@ -631,6 +648,8 @@ class NewSubmission(_message.Message):
     """Unix milliseconds before which it is not sent; 0 for at once."""
     submission_id: _builtins.bytes
     """Idempotency: 16 octets, the caller's own. A repeat makes nothing and gives what the first made."""
+    message_id_header: _builtins.str
+    """The Message-ID of the message without brackets, empty where it has none: reports say which message they are about by it."""
     @_builtins.property
     def envelope(self) -> Global___SubmissionEnvelope:
         """The envelope."""
@@ -644,10 +663,11 @@ class NewSubmission(_message.Message):
         envelope: Global___SubmissionEnvelope | None = ...,
         hold_until_ms: _builtins.int = ...,
         submission_id: _builtins.bytes = ...,
+        message_id_header: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "hold_until_ms", b"hold_until_ms", "identity_id", b"identity_id", "message_id", b"message_id", "submission_id", b"submission_id", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "hold_until_ms", b"hold_until_ms", "identity_id", b"identity_id", "message_id", b"message_id", "message_id_header", b"message_id_header", "submission_id", b"submission_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
