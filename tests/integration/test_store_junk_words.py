@@ -14,6 +14,7 @@ from petitbleu.store.v1 import filing_pb2, mailbox_pb2
 from petitbleu_store.adapters.mail_reader.process import ReaderError
 from petitbleu_store.bootstrap import Store
 from petitbleu_store.domain.standard_mailboxes import INBOX, JUNK
+from petitbleu_store.service import words as words_service
 from petitbleu_store.service.words import Weighing
 
 JUNK_WORDS = [
@@ -232,6 +233,17 @@ async def test_mail_is_filed_when_it_cannot_be_weighed(store: Store, monkeypatch
         "/* cold:test */ UPDATE word_model SET sealed = $2 WHERE account_id = $1", account_id, b"x" * 40
     )
     assert await arrives(store, account_id, junk(chance)) == [INBOX]
+
+
+async def test_mail_for_many_is_weighed_as_long_as_there_is_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(11)
+    accounts = [await taught(store, chance) for _ in range(3)]
+    monkeypatch.setattr(words_service, "_MODELS_AT_ONCE", 1)
+    for seconds, expected in ((60.0, [True] * 3), (-1.0, [False] * 3)):
+        monkeypatch.setattr(words_service, "_BATCH_SECONDS", seconds)
+        (accepted,) = await accept(store, message(junk(chance)))
+        items = [filing_pb2.WeighItem(accepted_id=accepted.bytes, account_id=one) for one in accounts]
+        assert list((await parts_of(store).weigh(filing_pb2.WeighWordsRequest(items=items))).junk) == expected
 
 
 async def test_a_guarded_account_is_not_judged_by_words_and_learns_none(store: Store) -> None:

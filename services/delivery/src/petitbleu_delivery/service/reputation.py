@@ -35,6 +35,7 @@ STRANGERS: Final = frozenset({0, 1})
 _MOST_DOMAINS: Final = 20_000
 _DAY: Final = 86_400
 _ID_OCTETS: Final = 16
+_ENVELOPE_ONLY: Final = -1
 
 
 def domain_of(message: Message) -> str:
@@ -115,7 +116,7 @@ class Reputations:
 
     async def _teach(self, told: pb.MessagesJudged, said: dict[bytes, bool]) -> None:
         try:
-            found = await self._mail.read(list(said), max_octets=1)
+            found = await self._mail.read(list(said), _ENVELOPE_ONLY)
         except PeerRefusedError as error:
             _log.error("store refused to say who sent messages", code=error.code)
             return

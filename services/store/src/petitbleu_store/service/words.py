@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -43,6 +44,9 @@ _learnt = Counter("petitbleu_store_words_learnt_total", "Messages that word mode
 _PLACE: Final = b"word model"
 _READER_SECONDS: Final = 3.0
 """Mail is filed without its words' verdict when there is none by then."""
+_BATCH_SECONDS: Final = 2.0
+"""For all that is filed in one commit: what is behind is filed unweighed."""
+_MODELS_AT_ONCE: Final = 32
 _MAIL_OCTETS: Final = 1 << 20
 """Of a larger message its header alone is weighed."""
 _WEIGHED_OCTETS: Final = 8 << 20
@@ -111,23 +115,37 @@ class Words:
                 _log.warning("words not learnt", account_id=account_id, reason=str(error))
 
     async def weigh(self, wanted: Sequence[Weighing]) -> None:
-        """Say of messages whether they are junk to the accounts whose models speak; nothing is junk that cannot be weighed."""
-        if not wanted:
-            return
-        accounts: dict[int, KnownAccount] = {one.account.account_id: one.account for one in wanted}
+        """Say of messages whether they are junk to the accounts whose models speak; nothing is junk that cannot be weighed in time.
+
+        Mail to hundreds of accounts at once is weighed for some of them at a time, and for no more than can be in a short while.
+        """
+        by_account: dict[int, list[Weighing]] = {}
+        for one in wanted:
+            by_account.setdefault(one.account.account_id, []).append(one)
+        until = time.monotonic() + _BATCH_SECONDS
+        groups = list(by_account.values())
+        for start in range(0, len(groups), _MODELS_AT_ONCE):
+            if time.monotonic() > until:
+                _weighed.labels(result="late").inc(sum(map(len, groups[start:])))
+                return
+            await self._weigh(groups[start : start + _MODELS_AT_ONCE])
+
+    async def _weigh(self, groups: Sequence[Sequence[Weighing]]) -> None:
+        """Weigh what is for each of some accounts."""
+        accounts: dict[int, KnownAccount] = {group[0].account.account_id: group[0].account for group in groups}
         places = sorted((account.partition, account.account_id) for account in accounts.values())
         sealed = await word_rows.models(self._core.pool, places)
-        models = {account_id: self._opened(accounts[account_id], octets) for account_id, octets in sealed.items()}
-        for account_id, account in accounts.items():
-            model = models.get(account_id)
-            mine = [one for one in wanted if one.account.account_id == account_id]
+        for mine in groups:
+            account = mine[0].account
+            octets = sealed.get(account.account_id)
+            model = None if octets is None else self._opened(account, octets)
             if model is None or not model.speaks:
                 continue
             try:
                 words = await _features(self._reader, account, [one.mail for one in mine])
             except ReaderError as error:
                 _weighed.labels(result="failed").inc(len(mine))
-                _log.warning("words not weighed", account_id=account_id, reason=str(error))
+                _log.warning("words not weighed", account_id=account.account_id, reason=str(error))
                 continue
             for one, found in zip(mine, words, strict=True):
                 one.junk = model.probability(found) >= self._threshold
