@@ -25,7 +25,7 @@ test: setup ## everything: lint, types, unit, integration, conformance, faults, 
 	@$(PYTHON) -m pytest $(WORKERS)
 
 soak: setup ## fault and property tests at full length
-	@PETITBLEU_SOAK=1 PETITBLEU_TEST_SECONDS=10800 PETITBLEU_FAULT_INSTANTS=20 PETITBLEU_FAULT_S3_SECONDS=60 PETITBLEU_MUTATIONS=10000 PETITBLEU_FUZZ_SECONDS=1800 PETITBLEU_MIME_FUZZ_SECONDS=360 $(PYTHON) -m pytest tests/faults tests/fuzz tests/integration/test_corpus.py tests/conformance/jmap/test_jmap_fuzz.py tests/conformance/jmap/test_jmap_histories.py tests/integration/junior libs services
+	@PETITBLEU_SOAK=1 PETITBLEU_TEST_SECONDS=10800 PETITBLEU_FAULT_INSTANTS=20 PETITBLEU_FAULT_S3_SECONDS=60 PETITBLEU_MUTATIONS=10000 PETITBLEU_FUZZ_SECONDS=1800 PETITBLEU_MIME_FUZZ_SECONDS=360 $(PYTHON) -m pytest tests/faults tests/fuzz tests/integration/test_corpus.py tests/integration/test_gateway_absurd.py tests/conformance/jmap/test_jmap_fuzz.py tests/conformance/jmap/test_jmap_histories.py tests/integration/junior libs services
 
 lint: setup ## ruff, mypy, import rules, contracts, generated code
 	@.venv/bin/ruff check .

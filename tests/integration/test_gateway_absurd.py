@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from typing import Any, Final
@@ -19,7 +20,7 @@ from petitbleu_gateway.jmap.calls import AccountArguments
 from petitbleu_gateway.jmap.envelope import CAPABILITIES, WEBSOCKET
 from petitbleu_gateway.methods.registry import build_registry
 
-ROUNDS: Final = 100
+ROUNDS: Final = 100 if os.environ.get("PETITBLEU_SOAK") else 25
 REGISTRY: Final = build_registry(MagicMock(), MagicMock(), 1_000_000, MagicMock(), MagicMock())
 USING: Final = tuple(sorted(CAPABILITIES - {WEBSOCKET}))
 # What stands in objects of the standards, and in none: a name is taken at random.
