@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email
+import re
 import signal
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ from petitbleu_dev.stack import Stack
 from petitbleu_kit.postgres import open_pool
 
 OFFSET = offset_of(500)
+REWRITTEN = re.compile(r"<SRS0=[a-z2-7]{8}=[a-z2-7]{2}=else\.test=peer@route\.test>")
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +194,7 @@ async def test_rfc5228_4_2_redirect_to_a_local_account(world: DeliveryWorld) -> 
     (mail,) = await arrived(world, two)
     assert mail["X-Mark"] == "sent on"
     assert {"i=1", "cv=none", "d=route.test"} <= {one.strip() for one in mail["ARC-Seal"].split(";")}  # RFC 8617 §5.1
-    assert mail["Return-Path"] == f"<{address}>"
+    assert REWRITTEN.fullmatch(mail["Return-Path"])
     assert [one.strip("<>") for one in mail.get_all("Delivered-To", [])] == [other, address]
     assert await world.messages(account) == []
     # what comes back is kept: it would go in circles
@@ -221,7 +223,8 @@ async def test_what_rules_send_leaves_for_other_servers_sealed_and_signed(world:
         await asyncio.sleep(0.1)
     by_target = {tuple(one.recipients): one for one in found}
     sent_on, answer = by_target[("far@third.test",)], by_target[("anna@else.test",)]
-    assert (sent_on.mail_from, answer.mail_from) == (address, "<>")
+    assert sent_on.mail_from.endswith("=else.test=anna@route.test")
+    assert answer.mail_from == "<>"
     assert b"ARC-Seal:" in sent_on.content
     assert b"X-Mark: far" in sent_on.content
     mail = email.message_from_bytes(answer.content)

@@ -14,6 +14,7 @@ from petitbleu_delivery.adapters.rule_rows import Kind
 from petitbleu_delivery.domain.model import Filed, Message, Placement, Recipient
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.errors import Peer, PeerUnavailableError
+from petitbleu_delivery.service.bounces.return_paths import ReturnPaths
 from petitbleu_delivery.service.permits import SuspendedError
 from petitbleu_delivery.service.scripts.carrying import Means
 from petitbleu_delivery.service.scripts.rulebook import Rules
@@ -103,7 +104,8 @@ class Case:
     def __init__(self, script: str) -> None:
         self.peers, self.memory, self.permits = Peers(), Memory(), Unlimited()
         means: Any = Means(
-            cast(Any, self.peers), cast(Any, self.memory), Seal(bytes(32), "scripts"), as_it_is, cast(Any, self.permits), "mx.test"
+            cast(Any, self.peers), cast(Any, self.memory), Seal(bytes(32), "scripts"), as_it_is, cast(Any, self.permits),
+            ReturnPaths(cast(Any, self.peers), Seal(bytes(32), "srs"), rewrites=True), "mx.test"
         )  # fmt: skip
         self.rulings = Rulings(cast(Any, Book(script)), means, cast(Any, None), cast(Any, None))
         self._count = 0

@@ -250,7 +250,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     guard = JuniorGuard(opened.guard, settings.delivery_guard_seconds)
     abuse = AbuseParts(opened, submitters, router, scripts.peers.people)
     bounces = await open_bounces(opened, submissions.outbox, submissions.news, abuse.watch)
-    inbound = InboundParts(opened)
+    inbound = InboundParts(opened, scripts.paths)
     outbound = Outbound(
         opened, submitters, router, filing, guard, transport, domains.keys, submissions.news, bounces, permits.suspensions.holds
     )  # fmt: skip
@@ -268,6 +268,7 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
         bounces.returned,
         (inbound.reputations, scripts.contacts),
         submissions.reports,
+        scripts.paths,
     )
     consumer = Consumer(
         client, STREAM, NAME, AcceptedMail(rounds, settings.delivery_gather_ms / 1000, inbound.reputations).handle,

@@ -15,10 +15,12 @@ from petitbleu_delivery.adapters.rule_peers import RulePeers
 from petitbleu_delivery.adapters.rule_rows import RuleMemory
 from petitbleu_delivery.bootstrap_abuse import correspondent_key
 from petitbleu_delivery.config import DeliverySettings
+from petitbleu_delivery.domain.bounce_token import BounceTokenMode
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.grpc_filters import FilterFormServicer
 from petitbleu_delivery.grpc_scripts import ScriptServicer
 from petitbleu_delivery.grpc_senders import SenderListServicer
+from petitbleu_delivery.service.bounces.return_paths import ReturnPaths
 from petitbleu_delivery.service.contacts import Contacts
 from petitbleu_delivery.service.domains.signing import DomainKeys
 from petitbleu_delivery.service.permits import Permits
@@ -45,6 +47,7 @@ class ScriptParts:
     pool: asyncpg.Pool[asyncpg.Record]
     senders: SenderLists
     contacts: Contacts
+    paths: ReturnPaths
 
     async def upkeep(self) -> None:
         """Forget what is over, and what closed accounts left; called every hour."""
@@ -79,6 +82,9 @@ def script_parts(
     forward = sealer(keys, settings.own_name)
     senders = SenderLists(pool, Seal(read_key(settings.key_file()), "senders"))
     contacts = Contacts(ConductRows(pool), senders, correspondent_key(settings))
-    means = Means(peers, memory, seal, forward, permits, settings.hostname)
+    # a token teaches what a bounce says (ADR 39), and fits behind no rewritten sender
+    rewrites = settings.srs == "on" and settings.bounce_tokens is BounceTokenMode.OFF
+    paths = ReturnPaths(peers, Seal(read_key(settings.key_file()), "srs"), rewrites=rewrites)
+    means = Means(peers, memory, seal, forward, permits, paths, settings.hostname)
     rulings = Rulings(Rulebook(pool, seal), means, senders, contacts)
-    return ScriptParts(FilterForms(pool, seal, outbox), rulings, memory, peers, pool, senders, contacts)
+    return ScriptParts(FilterForms(pool, seal, outbox), rulings, memory, peers, pool, senders, contacts, paths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -140,6 +141,11 @@ class DeliverySettings(ServiceSettings):
         40_000, ge=0, description="Most recipients of all accounts of a tenant in an hour; 0: no limit."
     )
     permit_tenant_day: int = Field(200_000, ge=0, description="The same in a day.")
+    srs: Literal["on", "off"] = Field(
+        "on",
+        description="`on`: what rules send on has a rewritten envelope sender (SRS), so that its bounces reach who sent it; where bounce tokens are off. "
+        "`off`: the owner of the rule is its envelope sender, and gets them.",
+    )  # fmt: skip
     bounce_tokens: BounceTokenMode = Field(
         BounceTokenMode.OFF,
         description='`sign`: what leaves has a keyed token in its envelope sender, as a detail behind "+". `enforce`: what comes without sender to an '

@@ -14,9 +14,11 @@ from petitbleu_delivery.adapters.inbound_policy_rows import InboundPolicyRows
 from petitbleu_delivery.domain.inbound import MOST_POINTS, NO_POLICY, InboundPolicy, Measure
 from petitbleu_delivery.domain.outbound import destination_of
 from petitbleu_delivery.domain.reputation import MAX_DOMAIN, Standing
+from petitbleu_delivery.service.bounces.return_paths import ReturnPaths
 from petitbleu_delivery.service.reputation import Reputations
 from petitbleu_kit.logs import get_logger
 from petitbleu_kit.rpc import OPERATOR
+from petitbleu_mail.addresses import MAX_PATH
 
 ALLOWED_INBOUND: Final = {
     "/petitbleu.delivery.v1.InboundService/": frozenset({"ingest"}),
@@ -29,6 +31,7 @@ _AWAY: Final = (
 _MOST: Final = 10_000
 _MOST_TENANTS: Final = 1_000
 _MOST_DOMAINS: Final = 1_000
+_MOST_ADDRESSES: Final = 1_000
 _Context = grpc.aio.ServicerContext[Any, Any]
 _log = get_logger(__name__)
 
@@ -75,9 +78,18 @@ async def _tenant(tenant_id: int, context: _Context) -> int:
 class InboundServicer(inbound_pb2_grpc.InboundServiceServicer):
     """Answers ingest."""
 
-    def __init__(self, policies: InboundPolicyRows, reputations: Reputations) -> None:
+    def __init__(self, policies: InboundPolicyRows, reputations: Reputations, paths: ReturnPaths) -> None:
         self._policies = policies
         self._reputations = reputations
+        self._paths = paths
+
+    async def CheckReturnPaths(
+        self, request: pb.CheckReturnPathsRequest, context: _Context
+    ) -> pb.CheckReturnPathsResponse:
+        """Say which addresses lead back to somebody who sent mail that was sent on."""
+        if len(request.addresses) > _MOST_ADDRESSES or any(len(one) > MAX_PATH for one in request.addresses):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "too many addresses, or one that is too long")
+        return pb.CheckReturnPathsResponse(addresses=sorted(self._paths.good(request.addresses)))
 
     async def ReadReputations(
         self, request: pb.ReadReputationsRequest, context: _Context

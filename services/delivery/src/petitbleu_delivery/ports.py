@@ -81,6 +81,18 @@ class Returned(Protocol):
         ...
 
 
+class ReturnPaths(Protocol):
+    """What is done with bounces of what rules sent on."""
+
+    def concerns(self, recipients: Sequence[Recipient]) -> bool:
+        """Whether any of these is one."""
+        ...
+
+    async def returned(self, recipients: Sequence[Recipient]) -> tuple[Sequence[Recipient], list[Settlement]]:
+        """Send them on; return the other recipients, and what became of these."""
+        ...
+
+
 class Submitter(NamedTuple):
     """Somebody of ours who sends: whether a child, the preferred language (BCP 47), whether the account is disabled or being closed, its address."""
 

@@ -32,11 +32,13 @@ from petitbleu_ingest.judging.aggregate import Tally
 from petitbleu_ingest.judging.greylist import Greylist
 from petitbleu_ingest.judging.judge import Judge, ScanRules, judge_of_submitted
 from petitbleu_ingest.judging.scanning import Scanner, Scanners
+from petitbleu_ingest.ports import Directory
 from petitbleu_ingest.service.acceptance import Acceptance
 from petitbleu_ingest.service.admission import Admission
 from petitbleu_ingest.service.full_accounts import POLL_SECONDS, FullAccounts
 from petitbleu_ingest.service.memory import ByteBudget
 from petitbleu_ingest.service.recipients import RecipientBook
+from petitbleu_ingest.service.return_paths import ReturningDirectory
 from petitbleu_ingest.service.wish_book import Reputations, WishBook
 from petitbleu_ingest.smtp.door import Door
 from petitbleu_ingest.smtp.exchanger import MailExchanger
@@ -113,7 +115,7 @@ def make_judge(settings: IngestSettings) -> Judge:
 
 
 def make_door(
-    settings: IngestSettings, directory: GrpcDirectory, store: GrpcStore, secret: bytes, log: MessageLog | None = None
+    settings: IngestSettings, directory: Directory, store: GrpcStore, secret: bytes, log: MessageLog | None = None
 ) -> Door:
     """Put the parts of a worker together."""
     return Door(
@@ -235,8 +237,12 @@ async def run(settings: IngestSettings, stop: asyncio.Event) -> None:
         quota_seconds=settings.ingest_lookup_seconds,
         stage_seconds=settings.smtp_session_seconds + settings.ingest_stage_seconds,
     )  # fmt: skip
-    door = make_door(settings, GrpcDirectory(accounts, settings.ingest_lookup_seconds), store, secret)
     delivery = Peer(settings.target("delivery"), "delivery", signer)
+    directory = ReturningDirectory(
+        GrpcDirectory(accounts, settings.ingest_lookup_seconds),
+        GrpcInbound(delivery, settings.ingest_lookup_seconds).return_paths,
+    )
+    door = make_door(settings, directory, store, secret)
     if door.judge is not None:
         if settings.greylist == "on":
             book = RedisGreyBook(settings.redis_url, settings.greylist_seconds)

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     SENDER_SUSPENDED = "sender-suspended"
     RULE = "rule"
     HELD_LIMIT = "held-limit"
+    RETURNED = "returned"
 
 
 class Status(IntEnum):

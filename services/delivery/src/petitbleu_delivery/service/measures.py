@@ -32,6 +32,11 @@ RETURNED = Counter(
     "Mail without a sender that came back, by what its address says of it",
     ["standing"],
 )
+RETURN_PATHS = Counter(
+    "petitbleu_delivery_return_paths_total",
+    "Bounces that came to rewritten senders, by what became of them",
+    ["result"],
+)
 BOUNCES = Counter("petitbleu_delivery_bounces_total", "Bounces of what we sent, by what was learnt of them", ["result"])
 COMPLAINTS = Counter("petitbleu_delivery_complaints_total", "Feedback reports, by what was learnt of them", ["result"])
 ABUSE = Counter("petitbleu_delivery_abuse_total", "Accounts whose sending was held back", ["stage"])

@@ -24,6 +24,7 @@ from petitbleu_delivery.ports import (
     News,
     Reports,
     Returned,
+    ReturnPaths,
     Rules,
     SubmissionNews,
     Word,
@@ -80,6 +81,7 @@ class Rounds:
         returned: Tells real bounces from forged ones.
         hearers: Hear whose mail was filed.
         reports: Hears of reports on what was submitted.
+        paths: Sends on bounces of what rules sent on.
     """
 
     def __init__(
@@ -90,9 +92,11 @@ class Rounds:
         returned: Returned | None = None,
         hearers: Sequence[HearsFiled] = (),
         reports: Reports | None = None,
+        paths: ReturnPaths | None = None,
     ) -> None:  # fmt: skip
         self._hearers = hearers
         self._reports = reports
+        self._paths = paths
         self._returned = returned
         self._notices = notices
         self._entering = entering
@@ -182,10 +186,12 @@ class Rounds:
     async def _work(self, recipients: Sequence[Recipient]) -> None:
         with _timed("resolve"):
             routes = await self._router.routes([recipient.address for recipient in recipients])
+        settlements: list[Settlement] = []
+        if self._paths is not None and self._paths.concerns(recipients):
+            recipients, settlements = await self._paths.returned(recipients)
         if self._returned is not None and self._returned.concerns(recipients):
             recipients, known = await self._returned.judged(recipients, routes)
             routes = dict(known)
-        settlements: list[Settlement] = []
         # One placement for each recipient and account: store merges those of one message in one account, and has to know
         # each recipient that it was filed for.
         placements: list[Placement] = []

@@ -38,6 +38,12 @@ class GrpcInbound:
         answer = await self._peer.call(self._stub.ReadReputations, request, timeout=self._seconds)
         return {one.domain: one.points for one in answer.reputations}
 
+    async def return_paths(self, addresses: Sequence[str]) -> frozenset[str]:
+        """Return those of rewritten senders that lead back to somebody. Raises whatever the call does."""
+        request = pb.CheckReturnPathsRequest(addresses=addresses)
+        answer = await self._peer.call(self._stub.CheckReturnPaths, request, timeout=self._seconds)
+        return frozenset(answer.addresses)
+
 
 def wishes_of(said: pb.InboundPolicy) -> TenantWishes:
     """Return a policy as it is used; a measure of a later version is as if it was not said."""

@@ -31,6 +31,7 @@ from petitbleu_mail.smtp_grammar import (
     Rcpt,
     parse_command,
 )
+from petitbleu_mail.srs import is_rewritten
 
 if TYPE_CHECKING:
     from petitbleu_ingest.smtp.exchanger import MailExchanger
@@ -194,6 +195,9 @@ def _looked_up(smtp: MailExchanger, command: Rcpt, address: str, future: asyncio
 
 
 def _answered(smtp: MailExchanger, command: Rcpt, address: str, answer: Answer) -> None:
+    if smtp.transaction is not None and smtp.transaction.mail_from and is_rewritten(address):
+        # what leads back to a sender takes bounces, and nothing else
+        answer = Answer(Verdict.UNKNOWN, answer.tenant_id, answer.domain_id)
     _COUNTED[answer.verdict].inc()
     submitter = smtp.mx.submitter
     if submitter is not None and answer.verdict is Verdict.REMOTE:

@@ -45,6 +45,11 @@ class InboundServiceStub:
                 request_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsResponse.FromString,
                 _registered_method=True)
+        self.CheckReturnPaths = channel.unary_unary(
+                '/petitbleu.delivery.v1.InboundService/CheckReturnPaths',
+                request_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.CheckReturnPathsRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.CheckReturnPathsResponse.FromString,
+                _registered_method=True)
 
 
 class InboundServiceServicer:
@@ -67,6 +72,13 @@ class InboundServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckReturnPaths(self, request, context):
+        """CheckReturnPaths says which addresses that look like rewritten senders (SRS) lead back to somebody. At most 1,000 addresses.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InboundServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +91,11 @@ def add_InboundServiceServicer_to_server(servicer, server):
                     servicer.ReadReputations,
                     request_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsRequest.FromString,
                     response_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsResponse.SerializeToString,
+            ),
+            'CheckReturnPaths': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckReturnPaths,
+                    request_deserializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.CheckReturnPathsRequest.FromString,
+                    response_serializer=petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.CheckReturnPathsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +153,33 @@ class InboundService:
             '/petitbleu.delivery.v1.InboundService/ReadReputations',
             petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsRequest.SerializeToString,
             petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.ReadReputationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckReturnPaths(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.delivery.v1.InboundService/CheckReturnPaths',
+            petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.CheckReturnPathsRequest.SerializeToString,
+            petitbleu_dot_delivery_dot_v1_dot_inbound__pb2.CheckReturnPathsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class InboundServiceStub:
     """ReadReputations gives what the past mail of authenticated sending domains says of their next; those of which nothing is known are
     left out. At most 1,000 domains, in lower case and A-labels. UNAVAILABLE when the database is away: then nothing is said.
     """
+    CheckReturnPaths: _grpc.UnaryUnaryMultiCallable[_inbound_pb2.CheckReturnPathsRequest, _inbound_pb2.CheckReturnPathsResponse]
+    """CheckReturnPaths says which addresses that look like rewritten senders (SRS) lead back to somebody. At most 1,000 addresses."""
 
 @_typing.type_check_only
 class InboundServiceAsyncStub(InboundServiceStub):
@@ -55,6 +57,8 @@ class InboundServiceAsyncStub(InboundServiceStub):
     """ReadReputations gives what the past mail of authenticated sending domains says of their next; those of which nothing is known are
     left out. At most 1,000 domains, in lower case and A-labels. UNAVAILABLE when the database is away: then nothing is said.
     """
+    CheckReturnPaths: _aio.UnaryUnaryMultiCallable[_inbound_pb2.CheckReturnPathsRequest, _inbound_pb2.CheckReturnPathsResponse]  # type: ignore[assignment]
+    """CheckReturnPaths says which addresses that look like rewritten senders (SRS) lead back to somebody. At most 1,000 addresses."""
 
 class InboundServiceServicer(metaclass=_abc_1.ABCMeta):
     """InboundService tells ingest what it needs to judge mail for its recipients. Callers: ingest."""
@@ -78,6 +82,14 @@ class InboundServiceServicer(metaclass=_abc_1.ABCMeta):
         """ReadReputations gives what the past mail of authenticated sending domains says of their next; those of which nothing is known are
         left out. At most 1,000 domains, in lower case and A-labels. UNAVAILABLE when the database is away: then nothing is said.
         """
+
+    @_abc_1.abstractmethod
+    def CheckReturnPaths(
+        self,
+        request: _inbound_pb2.CheckReturnPathsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inbound_pb2.CheckReturnPathsResponse, _abc.Awaitable[_inbound_pb2.CheckReturnPathsResponse]]:
+        """CheckReturnPaths says which addresses that look like rewritten senders (SRS) lead back to somebody. At most 1,000 addresses."""
 
 def add_InboundServiceServicer_to_server(servicer: InboundServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

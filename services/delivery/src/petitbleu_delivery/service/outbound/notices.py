@@ -1,7 +1,7 @@
 """Delivery status notifications (RFC 3461 §6, RFC 3464): who is told of what, once.
 
 Only somebody of ours is ever told: a message that was submitted or that a rule sent, whose envelope sender is an address that leads to
-an account here. So no notice goes to the null path, to a stranger, or to whom a stranger named as the sender (backscatter).
+an account here; of a message with a rewritten sender (SRS) it is whose rule sent it on. So no notice goes to the null path, to a stranger, or to whom a stranger named as the sender (backscatter).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from petitbleu_delivery.service.outbound.telling import SENT, Told
 from petitbleu_delivery.service.outbound.way_out import Submitters
 from petitbleu_delivery.service.router import Router
 from petitbleu_kit.logs import get_logger
+from petitbleu_mail.srs import is_rewritten
 
 _log = get_logger(__name__)
 _notices = Counter("petitbleu_delivery_notices_total", "Delivery status notifications", ["action", "result"])
@@ -174,16 +175,20 @@ class DeliveryNotices:
         """Send a notice, or several where it is of very many, for each name of what is told of and action."""
         if not groups or header.origin not in _TOLD_OF or not header.mail_from:
             return
-        route = (await self._router.routes([header.mail_from]))[header.mail_from]
-        if route.status is not Status.LOCAL:
+        known = await self._submitters.find([header.submitter_account_id])
+        to = header.mail_from
+        if is_rewritten(to):
+            # the sender is a stranger, who may not have sent it; whose rule sent it on is somebody of ours
+            to = known[header.submitter_account_id].address if known else ""
+        if not to or (await self._router.routes([to]))[to].status is not Status.LOCAL:
             for _, action, _ in groups:
                 _notices.labels(action=action.value, result="nobody-of-ours").inc()
             return
-        known = await self._submitters.find([header.submitter_account_id])
         language = known[header.submitter_account_id].language if known else ""
         items = [
             self._item(
                 header,
+                to,
                 body,
                 f"{name} {start}" if start else name,
                 action,
@@ -203,7 +208,7 @@ class DeliveryNotices:
             _notices.labels(action=action.value, result="sent" if all(taken) else "refused").inc()
 
     def _item(
-        self, header: outgoing_pb2.AcceptedHeader, body: bytes, of: str, action: Action,
+        self, header: outgoing_pb2.AcceptedHeader, to: str, body: bytes, of: str, action: Action,
         answers: Sequence[Answer], language: str,
     ) -> accept_pb2.AcceptItem:  # fmt: skip
         name = f"petitbleu dsn {action.value} {header.accepted_id.hex()} {of}"
@@ -213,7 +218,7 @@ class DeliveryNotices:
         recipients = header.recipients
         text = delivery_notice(
             Notice(
-                action=action, language=language, to=header.mail_from, reporting_mta=self._reporting_mta,
+                action=action, language=language, to=to, reporting_mta=self._reporting_mta,
                 recipients=tuple(Concerned(recipients[one.number].address, recipients[one.number].orcpt, one) for one in answers),
                 original=body, full=header.parameters.ret == "FULL" and action is Action.FAILED, envid=header.parameters.envid,
                 arrived=arrived, now=now, until=arrived + self._expires, message_id=f"{key.hex()[:32]}@{self._reporting_mta}",
@@ -223,7 +228,7 @@ class DeliveryNotices:
             idempotency_key=key, body=text, origin=accept_pb2.ORIGIN_NOTICE,
             submitter_account_id=header.submitter_account_id, submitter_tenant_id=header.submitter_tenant_id,
         )  # fmt: skip
-        item.recipients.add(address=header.mail_from, tenant_id=header.submitter_tenant_id, notify="NEVER")
+        item.recipients.add(address=to, tenant_id=header.submitter_tenant_id, notify="NEVER")
         item.parameters.eight_bit = not text.isascii()
         item.parameters.smtputf8 = not text.partition(b"\r\n\r\n")[0].isascii()
         return item

@@ -28,6 +28,8 @@ from petitbleu_delivery.domain.prefix import prefix
 from petitbleu_delivery.domain.rules import INBOX, JUNK, Ruling
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
+from petitbleu_delivery.service.bounces.return_paths import ReturnPaths
+from petitbleu_delivery.service.outbound.entering import SUBMITTED
 from petitbleu_delivery.service.permits import Permits, SuspendedError
 from petitbleu_delivery.service.scripts.evaluation import View
 from petitbleu_delivery.service.scripts.forwarding import SealForward
@@ -72,6 +74,7 @@ class Means:
         seal: Makes keyed hashes.
         forward: Seals what is sent on.
         permits: Says how much an account may send, whatever way it sends it.
+        paths: Says with which envelope sender a message is sent on.
         host: Our name, in notices.
     """
 
@@ -80,6 +83,7 @@ class Means:
     seal: Seal
     forward: SealForward
     permits: Permits
+    paths: ReturnPaths
     host: str
 
     def hash(self, account_id: int, *pieces: str | bytes) -> bytes:
@@ -150,8 +154,10 @@ class Case:
             if read is None:
                 return False
             whole = read
-        # a bounce comes to whoever redirects, who alone can change it, and goes no further: it has the null path (ADR 28)
-        sender = self._owner.address if self._message.mail_from else ""
+        sender = self._means.paths.sender_of(
+            self._message.mail_from, self._owner.address, self._accepted_seconds,
+            ours=self._message.origin == SUBMITTED, junk=self._placement.junk,
+        )  # fmt: skip
         trace = prefix("", self._owner.recipient).partition(b"\r\n")[2]
         bodies: dict[Edits, bytes] = {}
         letters = []
