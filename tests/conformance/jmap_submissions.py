@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from tests.conformance.jmap_store import MemoryStore
 
-from petitbleu_delivery.domain.submissions import GONE, Heard, Ledger, Step, Submission
+from petitbleu_delivery.domain.submissions import GONE, MALWARE, Heard, Ledger, Step, Submission
 from petitbleu_delivery.grpc_submissions import SubmissionServicer
 from petitbleu_delivery.service.submissions.handover import HandOver
 from petitbleu_delivery.service.submissions.ports import Handed, Place
@@ -73,8 +73,10 @@ class MemoryOutgoing:
         self._store = store
         self.accepted: dict[bytes, bytes] = {}
 
-    async def submit(self, account_id: int, submission: Submission) -> Handed:
+    async def submit(self, account_id: int, submission: Submission, spam_score: int) -> Handed:
         if submission.submission_id not in self.accepted:
+            if b"malware@" in submission.envelope:
+                return Handed(None, MALWARE)
             if submission.message_id not in self._store.person(account_id).messages:
                 return Handed(None, GONE)
             self.accepted[submission.submission_id] = os.urandom(16)

@@ -15,11 +15,11 @@ from tests.integration.scanner_daemons import CLAMD, EICAR, PROBABLE, RSPAMD, SP
 from tests.ports import free_port
 
 from petitbleu_ingest import metrics
-from petitbleu_ingest.adapters.clamd import Clamd
-from petitbleu_ingest.adapters.rspamd import Rspamd
 from petitbleu_ingest.domain.verdicts import Verdicts
 from petitbleu_ingest.judging.judge import Judge, ScanRules, judge_of_submitted
-from petitbleu_ingest.judging.scanning import Scanner, Scanners
+from petitbleu_kit.scanners.clamd import Clamd
+from petitbleu_kit.scanners.rspamd import Rspamd
+from petitbleu_kit.scanners.scanning import Scanner, Scanners
 
 HEAD = (
     b"From: Ann <ann@good.example>\r\nTo: alice@demo.test\r\nSubject: x\r\nDate: Sun, 22 Nov 2026 01:00:00 +0000\r\n"

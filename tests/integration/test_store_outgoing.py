@@ -7,6 +7,7 @@ import os
 import time
 from typing import Any
 
+import pytest
 from tests.integration.arriving import TENANT, TRACE, accept, body_of, message, settle, text
 from tests.integration.conftest import Opener
 from tests.integration.mailing import file_new, known, mail, new_account, parts_of, update
@@ -227,6 +228,42 @@ async def test_a_large_message_is_submitted_by_way_of_s3(store: Store) -> None:
     # the draft's own first lines are the trace of its acceptance: the blind copy is behind them
     assert (body, whole) == (TRACE + TRACE + large.partition(b"\r\n")[2], True)
     assert await submit(store, request) == (outgoing_pb2.SUBMIT_STATUS_REPEAT, accepted_id)
+
+
+async def to_submit(store: Store, request: outgoing_pb2.SubmitRequest) -> tuple[int, bytes, bool]:
+    """What ReadToSubmit gives of what would be submitted: status, octets, and whether they are whole."""
+    asked = outgoing_pb2.ReadToSubmitRequest(
+        submission_id=request.submission_id, account_id=request.account_id, tenant_id=request.tenant_id,
+        message_id=request.message_id,
+    )  # fmt: skip
+    parts = [part async for part in servicer(store).ReadToSubmit(asked, CONTEXT)]
+    assert [part.WhichOneof("part") for part in parts].count("header") == 1
+    octets = b"".join(part.data for part in parts)
+    assert all(len(part.data) <= 256 << 10 for part in parts)
+    end = parts[-1].end
+    return parts[0].header.status, octets, end.whole and end.octets == len(octets)
+
+
+@pytest.mark.parametrize("octets", [0, 3_000_000])
+async def test_what_would_be_submitted_is_read_before_and_not_after(store: Store, octets: int) -> None:
+    account = await new_account(store)
+    (message_id,) = await file_new(store, account, b"Bcc: secret@else.test\r\n" + mail("before", octets=octets))
+    request = submission(account, message_id, spam_score=1500)
+    read_before = await to_submit(store, request)
+    status, accepted_id = await submit(store, request)
+    assert status == outgoing_pb2.SUBMIT_STATUS_OK
+    ((_, body, _),) = await read(store, accepted_id)
+    assert read_before == (outgoing_pb2.SUBMIT_STATUS_OK, body.removeprefix(TRACE), True)
+    assert b"secret@" not in body
+    assert await to_submit(store, request) == (outgoing_pb2.SUBMIT_STATUS_REPEAT, b"", False)
+    scored = "/* cold:test */ SELECT spam_score FROM accepted ORDER BY accepted_id"
+    assert 1500 in [row[0] for row in await store.core.cold.fetch(scored)]
+    for missing in (
+        submission(account, 999),
+        submission(account + 1, 1),
+        submission(account, message_id, tenant_id=TENANT + 1),
+    ):
+        assert await to_submit(store, missing) == (outgoing_pb2.SUBMIT_STATUS_NO_MESSAGE, b"", False)
 
 
 async def test_what_is_not_there_is_said(store: Store) -> None:

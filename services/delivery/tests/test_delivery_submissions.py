@@ -107,9 +107,11 @@ class Store:
         self.away = 0
         self.lost = 0
         self.gone = False
+        self.scores: list[int] = []
 
-    async def submit(self, account_id: int, submission: Submission) -> Handed:
+    async def submit(self, account_id: int, submission: Submission, spam_score: int) -> Handed:
         await asyncio.sleep(0)
+        self.scores.append(spam_score)
         if self.gone:
             return Handed(None, GONE)
         if self.away:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petitbleu_ingest.adapters import clamd, rspamd
-from petitbleu_ingest.judging.scanning import Advice, Letter, ScanError, Scanned
+from petitbleu_kit.scanners import clamd, rspamd
+from petitbleu_kit.scanners.scanning import Advice, Letter, ScanError, Scanned
 
 
 @given(

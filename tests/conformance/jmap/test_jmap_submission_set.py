@@ -319,6 +319,23 @@ def test_rfc8621_7_5_on_success_destroy_email(jmap: JmapClient, jmap_other: Jmap
         eventually(lambda: "last" in subjects(jmap_other))
 
 
+def test_rfc8621_7_5_what_failed_at_once_is_not_destroyed(jmap: JmapClient) -> None:
+    if on_stack(jmap):
+        pytest.skip("there is no scanner behind it")
+    email = letter(jmap, subject="malware")
+    answers = jmap.responses(
+        ["EmailSubmission/set", {
+            "accountId": jmap.account,
+            "create": {"s": {"identityId": identity(jmap), "emailId": email, "envelope": envelope(jmap, "malware@x.example")}},
+            "onSuccessDestroyEmail": ["#s"],
+        }, "c"],
+    )  # fmt: skip
+    status = answers[0][1]["created"]["s"]["deliveryStatus"]["malware@x.example"]
+    assert (status["delivered"], status["smtpReply"][:9]) == ("no", "550 5.7.1")
+    assert answers[1][1]["notDestroyed"][email]["type"] == "forbidden"
+    assert jmap.get(email, "id")
+
+
 def test_rfc8621_7_5_on_success_of_cancelling(jmap: JmapClient) -> None:
     email = letter(jmap)
     made = submit(jmap, email, envelope=envelope(jmap, "bob@x.example", **HELD))["id"]

@@ -24,6 +24,7 @@ from petitbleu_delivery.bootstrap_inbound import InboundParts
 from petitbleu_delivery.bootstrap_outbound import Outbound, open_transport
 from petitbleu_delivery.bootstrap_permits import PermitParts
 from petitbleu_delivery.bootstrap_scripts import script_parts
+from petitbleu_delivery.bootstrap_scrutiny import open_scrutiny
 from petitbleu_delivery.bootstrap_sources import open_sources, sources_work
 from petitbleu_delivery.bootstrap_submissions import submission_parts
 from petitbleu_delivery.config import DeliverySettings
@@ -243,7 +244,8 @@ async def serve(opened: Backends, public_keys: Path, stop: asyncio.Event) -> Non
     sources = await open_sources(opened)
     transport, egress, tls_reports = await open_transport(opened, sources)
     submissions = submission_parts(
-        settings, opened.pool, opened.store, scripts.peers.people, permits.permits, submitters.stopped, opened.outbox
+        settings, opened.pool, opened.store, scripts.peers.people, permits.permits, submitters.stopped, opened.outbox,
+        open_scrutiny(settings, opened.store, submitters),
     )  # fmt: skip
     router = Router(directory, cache)
     filing = StoreFiling(opened.store, settings.delivery_call_seconds, settings.delivery_commit_seconds)

@@ -20,6 +20,7 @@ from petitbleu_delivery.service.submissions.handover import HandOver
 from petitbleu_delivery.service.submissions.news import Reported
 from petitbleu_delivery.service.submissions.ports import Permits, Stopped
 from petitbleu_delivery.service.submissions.reports import SubmissionReports
+from petitbleu_delivery.service.submissions.scrutiny import Scrutiny
 from petitbleu_delivery.service.submissions.submissions import Submissions
 from petitbleu_kit.lifecycle import forever
 from petitbleu_kit.outbox import Outbox
@@ -46,17 +47,18 @@ class SubmissionParts:
         permits: Says who may send how much.
         stopped: Says that nothing leaves an account any more.
         outbox: The facts of delivery on their way to the bus.
+        scrutiny: Looks messages through.
     """
 
     def __init__(
         self, settings: DeliverySettings, pool: asyncpg.Pool[asyncpg.Record], store: Peer, seal: Seal,
-        living: Living, permits: Permits, stopped: Stopped, outbox: Outbox,
+        living: Living, permits: Permits, stopped: Stopped, outbox: Outbox, scrutiny: Scrutiny | None = None,
     ) -> None:  # fmt: skip
         self._living = living
         self.outbox = outbox
         self._table = PostgresSubmissions(pool, self.outbox, seal)
         outgoing = StoreOutgoing(store, settings.delivery_commit_seconds, settings.hostname)
-        self._handover = HandOver(self._table, outgoing, stopped)
+        self._handover = HandOver(self._table, outgoing, stopped, scrutiny)
         rates = Rates(settings.submission_hour_recipients, settings.submission_day_recipients)
         self._submissions = Submissions(self._table, self._handover, permits, rates)
         self._keep_ms = settings.submission_keep_days * _DAY_MS
@@ -93,6 +95,7 @@ def submission_parts(
     permits: Permits,
     stopped: Stopped,
     outbox: Outbox,
+    scrutiny: Scrutiny | None = None,
 ) -> SubmissionParts:
     """Put submissions together.
 
@@ -100,5 +103,13 @@ def submission_parts(
         StartupError: the key cannot be read.
     """
     return SubmissionParts(
-        settings, pool, store, Seal(read_key(settings.key_file()), "submissions"), living, permits, stopped, outbox
+        settings,
+        pool,
+        store,
+        Seal(read_key(settings.key_file()), "submissions"),
+        living,
+        permits,
+        stopped,
+        outbox,
+        scrutiny,
     )

@@ -9,13 +9,13 @@ from typing import Literal
 from pydantic import Field
 
 from petitbleu_delivery.domain.bounce_token import MAX_DAYS, BounceTokenMode
-from petitbleu_kit.config import ServiceSettings
+from petitbleu_kit.scanners.settings import ScannerSettings
 
 _SOURCE_TREE = Path(__file__).parents[2] / "migrations"
 _PACKAGE = Path(__file__).parent / "migrations"
 
 
-class DeliverySettings(ServiceSettings):
+class DeliverySettings(ScannerSettings):
     """What an operator may set. Defaults suit the embedded stack and a cluster alike."""
 
     delivery_round_recipients: int = Field(

@@ -21,6 +21,7 @@ class Peer(StrEnum):
     ACCOUNTS = "accounts"
     GUARD = "junior-guard"
     DATABASE = "postgresql"
+    SCANNER = "scanner"
 
 
 class PeerUnavailableError(Exception):

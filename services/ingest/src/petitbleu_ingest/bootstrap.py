@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import errno
 import hmac
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,14 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from petitbleu_ingest import consumers, metrics
 from petitbleu_ingest.adapters.accounts import GrpcDirectory
-from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.dns import DnsLimits, DnsResolver
 from petitbleu_ingest.adapters.grey_book import RedisGreyBook
 from petitbleu_ingest.adapters.inbound import GrpcInbound
 from petitbleu_ingest.adapters.logins import GrpcLogins
 from petitbleu_ingest.adapters.permits import GrpcPermits
 from petitbleu_ingest.adapters.reports import GrpcReports
-from petitbleu_ingest.adapters.rspamd import Rspamd
 from petitbleu_ingest.adapters.store import GrpcStore
 from petitbleu_ingest.config import IngestSettings, names, networks
 from petitbleu_ingest.domain.message import KeyMaker
@@ -31,7 +28,6 @@ from petitbleu_ingest.judging import aggregate
 from petitbleu_ingest.judging.aggregate import Tally
 from petitbleu_ingest.judging.greylist import Greylist
 from petitbleu_ingest.judging.judge import Judge, ScanRules, judge_of_submitted
-from petitbleu_ingest.judging.scanning import Scanner, Scanners
 from petitbleu_ingest.ports import Directory
 from petitbleu_ingest.service.acceptance import Acceptance
 from petitbleu_ingest.service.admission import Admission
@@ -91,24 +87,14 @@ def _reachable(peer: Peer) -> Callable[[], Awaitable[bool]]:
     return check
 
 
-def scanners_of(settings: IngestSettings) -> Scanners:
-    """Return those that are configured."""
-    scanners: list[Scanner] = []
-    if settings.clamd:
-        scanners.append(Clamd(settings.clamd))
-    if settings.rspamd_url:
-        scanners.append(Rspamd(settings.rspamd_url))
-    return Scanners(scanners, settings.scan_seconds, time.monotonic)
-
-
 def make_judge(settings: IngestSettings) -> Judge:
     """Put together what judges mail."""
     resolver = None
     if settings.judges:
         resolver = DnsResolver(server_of(settings.dns), DnsLimits(message=settings.judge_seconds))
     return Judge(
-        resolver, settings.own_names[0], settings.hostname, settings.rules, scanners_of(settings),
-        ScanRules(settings.scan_spam == "refuse", settings.clamd_down == "tempfail"),
+        resolver, settings.own_names[0], settings.hostname, settings.rules, settings.scanners(metrics.scans),
+        ScanRules(settings.scan_spam == "refuse", settings.virus_scanner_must_answer),
         block_lists=names(settings.dnsbl),
         junk_points=round(settings.spam_junk_points * 100) if settings.scores else 0,
     )  # fmt: skip
@@ -152,8 +138,8 @@ def submission_doors(door: Door, accounts: Peer, delivery: Peer) -> list[tuple[i
     settings = door.settings
     logins = GrpcLogins(accounts, settings.submission_login_seconds)
     permits = GrpcPermits(delivery, settings.ingest_lookup_seconds)
-    scanners = scanners_of(settings)
-    must_answer = settings.clamd_down == "tempfail"
+    scanners = settings.scanners(metrics.scans)
+    must_answer = settings.virus_scanner_must_answer
     judge = judge_of_submitted(settings.hostname, scanners, virus_scanner_must_answer=must_answer) if scanners else None
     return [
         (

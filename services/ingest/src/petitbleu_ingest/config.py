@@ -9,9 +9,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from petitbleu_ingest.adapters.rspamd import Rspamd
 from petitbleu_ingest.judging.findings import Measure, PolicyRules
-from petitbleu_kit.config import ServiceSettings
+from petitbleu_kit.scanners.settings import ScannerSettings
 from petitbleu_mail.auth.resolver import ascii_domain
 
 SMTP_PORT = 2525
@@ -33,7 +32,7 @@ def names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(ScannerSettings):
     """Settings of ingest, from `PETITBLEU_…`; times in seconds, sizes in octets."""
 
     smtp_host: str = Field("127.0.0.1", description="Address that the MX listens on.")
@@ -169,9 +168,6 @@ class IngestSettings(ServiceSettings):
     judge_quarantine: Measure = Field(Measure.JUNK, description="The same where it is `quarantine`.")
     arc_trusted: str = Field("", description="Domains, comma separated, whose ARC seals (RFC 8617) are believed: a whole chain of theirs overrides DMARC.")  # fmt: skip
 
-    rspamd_url: str = Field("", description="rspamd, `http://host:port` of its normal worker or its proxy; mail is sent to it when set.")  # fmt: skip
-    clamd: str = Field("", description="clamd, `host:port` or `unix:/path`; mail is sent to it when set.")
-    scan_seconds: float = Field(10, gt=0, description="Time for each step with a scanner: connection, each piece, its answer.")  # fmt: skip
     dnsbl: str = Field("", description="Block lists (RFC 5782), zones comma separated, that are asked for the client where mail is judged.")  # fmt: skip
     dnsbl_measure: Measure = Field(Measure.REFUSE, description="What is done with mail of a client that one of them has: refuse (550 5.7.1), junk, none.")  # fmt: skip
     greylist: Literal["on", "off"] = Field("off", description="Whether mail of which nothing is authenticated must come again (RFC 6647); needs judging and Redis.")  # fmt: skip
@@ -182,7 +178,6 @@ class IngestSettings(ServiceSettings):
     spam_scorer: Literal["auto", "on", "off"] = Field("auto", description="Whether the built-in scorer looks for spam and phishing; `auto`: where mail is judged and no rspamd is set.")  # fmt: skip
     spam_junk_points: float = Field(5, gt=0, description="From how many points of it on mail goes to Junk; it refuses nothing.")  # fmt: skip
     scan_spam: Literal["refuse", "junk"] = Field("refuse", description="What is done with what rspamd rejects: refuse (550 5.7.1), junk.")  # fmt: skip
-    clamd_down: Literal["open", "tempfail"] = Field("open", description="What is done with mail while clamd does not answer: taken, or 451 4.7.0.")  # fmt: skip
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -193,10 +188,6 @@ class IngestSettings(ServiceSettings):
         networks(self.greylist_exempt)
         if self.greylist == "on" and not (self.judges and self.redis_url):
             raise ValueError("greylist needs judging (dns) and redis_url")
-        if self.rspamd_url:
-            Rspamd(self.rspamd_url)
-        if self.clamd and not self.clamd.startswith("unix:") and not self.clamd.rpartition(":")[2].isdecimal():
-            raise ValueError("clamd is host:port or unix:/path")
         return self
 
     @property

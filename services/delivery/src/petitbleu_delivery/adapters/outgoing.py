@@ -36,7 +36,7 @@ class StoreOutgoing:
         self._seconds = seconds
         self._hostname = hostname
 
-    async def submit(self, account_id: int, submission: Submission) -> Handed:
+    async def submit(self, account_id: int, submission: Submission, spam_score: int) -> Handed:
         """Make accepted mail of a message in the account, once however often it is asked."""
         envelope = submission_pb2.SubmissionEnvelope.FromString(submission.envelope)
         request = pb.SubmitRequest(
@@ -52,6 +52,7 @@ class StoreOutgoing:
                 require_tls=envelope.require_tls,
             ),
             trace=trace_lines(envelope, submission, self._hostname),
+            spam_score=spam_score,
         )  # fmt: skip
         try:
             answer = await ask(self._channel, Peer.STORE, self._stub.Submit, request, self._seconds)

@@ -98,6 +98,7 @@ GONE: Final = News(Delivered.NO, "554 5.6.0 The message was deleted before it wa
 UNREADABLE: Final = News(Delivered.NO, "554 5.6.0 The message cannot be read")
 REFUSED: Final = News(Delivered.NO, "554 5.3.0 The message could not be sent")
 STOPPED: Final = News(Delivered.NO, "550 5.7.1 The account was disabled before the message was sent")
+MALWARE: Final = News(Delivered.NO, "550 5.7.1 Not sent: there is malicious content in it")
 EXPIRED: Final = News(Delivered.NO, "554 5.4.7 The message could not be sent in time")
 
 

@@ -39,6 +39,9 @@ RETURN_PATHS = Counter(
 )
 BOUNCES = Counter("petitbleu_delivery_bounces_total", "Bounces of what we sent, by what was learnt of them", ["result"])
 COMPLAINTS = Counter("petitbleu_delivery_complaints_total", "Feedback reports, by what was learnt of them", ["result"])
+SCANS = Counter(
+    "petitbleu_delivery_scans_total", "Submitted messages at scanners, by what they said", ["scanner", "answer"]
+)
 ABUSE = Counter("petitbleu_delivery_abuse_total", "Accounts whose sending was held back", ["stage"])
 SUPPRESSIONS = Counter(
     "petitbleu_delivery_suppressions_total",

@@ -111,7 +111,8 @@ class _Call:
         self._most_octets = most_octets
         self._index: dict[str, int] = {}
         self._emails: dict[str, str] = {}
-        self._waiting: set[str] = set()
+        # Emails that must stay, and why
+        self._kept: dict[str, str] = {}
         self.known: Mapping[str, pb.Submission] = {}
         self.told: dict[str, Any] = {
             "created": {}, "updated": {}, "destroyed": [], "notCreated": {}, "notUpdated": {}, "notDestroyed": {},
@@ -220,8 +221,10 @@ class _Call:
         """Note the Email of a submission that was made, changed or destroyed, and whether it is needed for the mail still."""
         waits = one.state in {pb.SUBMISSION_STATE_PENDING, pb.SUBMISSION_STATE_SENDING} and not one.handed_over
         self._emails[text] = f"M{one.message_id}"
-        if waits:
-            self._waiting.add(f"M{one.message_id}")
+        if waits:  # mail that waits is the Email's own octets: they must not go before it
+            self._kept[f"M{one.message_id}"] = "it is to be sent yet"
+        elif one.state == pb.SUBMISSION_STATE_FAILED:  # nobody else has it
+            self._kept[f"M{one.message_id}"] = "it was not sent"
 
     async def on_success(self) -> None:
         """Do what the client wants done with the Emails, in one implicit Email/set (RFC 8621 §7.5)."""
@@ -234,7 +237,7 @@ class _Call:
         doomed = list(dict.fromkeys(email for email in named if email is not None))
         if not update and not doomed:
             return
-        kept = [email for email in doomed if email in self._waiting]
+        kept = [email for email in doomed if email in self._kept]
         request = EmailSet(
             account_id=self._arguments.account_id, update=update or None,
             destroy=[email for email in doomed if email not in kept] or None,
@@ -244,9 +247,9 @@ class _Call:
         except MethodError as error:
             self._context.implied.append(("error", error.arguments()))
             return
-        if kept:  # mail that waits is the Email's own octets: they must not go before it
-            why = SetError(SetFault.FORBIDDEN, "it is to be sent yet").as_object()
-            answer["notDestroyed"] = (answer["notDestroyed"] or {}) | dict.fromkeys(kept, why)
+        if kept:
+            why = {email: SetError(SetFault.FORBIDDEN, self._kept[email]).as_object() for email in kept}
+            answer["notDestroyed"] = (answer["notDestroyed"] or {}) | why
         self._context.implied.append(("Email/set", answer))
 
 

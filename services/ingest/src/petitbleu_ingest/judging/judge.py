@@ -10,7 +10,6 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import msgspec
 
 from petitbleu_ingest import metrics
-from petitbleu_ingest.adapters.clamd import Clamd
 from petitbleu_ingest.adapters.dns import DnsResolver, MessageResolver
 from petitbleu_ingest.domain.verdicts import Verdicts
 from petitbleu_ingest.errors import Refusal
@@ -29,7 +28,6 @@ from petitbleu_ingest.judging.greylist import Greylist
 from petitbleu_ingest.judging.judgement import Judgement, taken
 from petitbleu_ingest.judging.marks import score_of, sender_marks
 from petitbleu_ingest.judging.report import results_field
-from petitbleu_ingest.judging.scanning import Advice, Scanned, Scanners
 from petitbleu_ingest.judging.treatment import (
     UNSAID,
     Grounds,
@@ -42,6 +40,8 @@ from petitbleu_ingest.judging.treatment import (
 )
 from petitbleu_ingest.smtp.transaction import MxSession
 from petitbleu_kit.logs import get_logger
+from petitbleu_kit.scanners.clamd import Clamd
+from petitbleu_kit.scanners.scanning import Advice, Scanned, Scanners
 from petitbleu_mail.auth.client import check_helo_name, check_iprev
 from petitbleu_mail.auth.spf import check_helo
 

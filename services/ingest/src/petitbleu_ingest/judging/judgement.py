@@ -12,7 +12,7 @@ from petitbleu_ingest.adapters.dns import MessageResolver
 from petitbleu_ingest.domain.message import Head, without_blank_line
 from petitbleu_ingest.judging.findings import ClientFindings, Findings, identifiers
 from petitbleu_ingest.judging.marks import Mark, header_marks
-from petitbleu_ingest.judging.scanning import Letter, Scan, Scanned, Scanners
+from petitbleu_kit.scanners.scanning import Letter, Scan, Scanned, Scanners
 from petitbleu_mail.auth.arc import ArcCheck
 from petitbleu_mail.auth.author import Author
 from petitbleu_mail.auth.canonical import BodyHashes

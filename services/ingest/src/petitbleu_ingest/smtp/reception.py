@@ -10,10 +10,10 @@ from petitbleu_ingest import metrics
 from petitbleu_ingest.domain.message import MAX_HEADER_SCAN, Head, blank_line, header_whole, read_head
 from petitbleu_ingest.domain.submitter import Submitter
 from petitbleu_ingest.errors import Refusal
-from petitbleu_ingest.judging.scanning import Letter
 from petitbleu_ingest.ports import Upload
 from petitbleu_ingest.smtp.door import Door
 from petitbleu_ingest.smtp.submission import refused_header
+from petitbleu_kit.scanners.scanning import Letter
 from petitbleu_mail.auth.forged import without_forged_results
 from petitbleu_mail.dotstuff import DotDecoder, LineCheck
 from petitbleu_mail.received import protocol, received_line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 from petitbleu.store.v1 import accept_pb2, outgoing_pb2, outgoing_pb2_grpc
 from petitbleu_store.domain.acceptance import AcceptedStatus
@@ -13,6 +14,8 @@ from petitbleu_store.grpc_api.filing import blob_id_of
 from petitbleu_store.service.accepted_reading import Begin, End
 from petitbleu_store.service.outgoing import NoMessageError, Outgoing, Submission, UnreadableError
 
+# Octets of a message in one piece of a stream
+_PIECE: Final = 256 << 10
 _STATUS = {
     AcceptedStatus.OK: outgoing_pb2.SUBMIT_STATUS_OK,
     AcceptedStatus.REPEAT: outgoing_pb2.SUBMIT_STATUS_REPEAT,
@@ -58,12 +61,15 @@ def _submission(request: outgoing_pb2.SubmitRequest) -> Submission:
         accept_pb2.ORIGIN_SUBMITTED,
         request.account_id,
         request.tenant_id,
-        accept_pb2.AuthenticationVerdicts(from_authenticated=True, envelope_authenticated=True).SerializeToString(),
+        accept_pb2.AuthenticationVerdicts(
+            from_authenticated=True, envelope_authenticated=True, spam_score=request.spam_score
+        ).SerializeToString(),
         parameters.require_tls,
     )
     return Submission(
         request.submission_id, request.account_id, request.message_id, envelope,
         tuple(one.tenant_id for one in request.recipients), request.trace, hold_until(request.hold_until_ms),
+        request.spam_score,
     )  # fmt: skip
 
 
@@ -100,3 +106,38 @@ class OutgoingServicer(outgoing_pb2_grpc.OutgoingServiceServicer):
             return outgoing_pb2.SubmitResponse(status=outgoing_pb2.SUBMIT_STATUS_UNREADABLE)
         known = accepted.accepted_id
         return outgoing_pb2.SubmitResponse(status=_STATUS[accepted.status], accepted_id=known.bytes if known else b"")
+
+    @streamed
+    async def ReadToSubmit(
+        self, request: outgoing_pb2.ReadToSubmitRequest, _context: Context
+    ) -> AsyncIterator[outgoing_pb2.ReadToSubmitResponse]:
+        """Stream a message of an account as `Submit` would accept it."""
+        octets = 0
+        try:
+            found = await self._outgoing.read(
+                request.submission_id, request.account_id, request.tenant_id, request.message_id
+            )
+            if found is None:
+                yield _begun(outgoing_pb2.SUBMIT_STATUS_REPEAT)
+                return
+            async for piece in found:
+                if piece and not octets:
+                    yield _begun(outgoing_pb2.SUBMIT_STATUS_OK)
+                octets += len(piece)
+                for at in range(0, len(piece), _PIECE):
+                    yield outgoing_pb2.ReadToSubmitResponse(data=piece[at : at + _PIECE])
+        except NoMessageError:
+            yield _begun(outgoing_pb2.SUBMIT_STATUS_NO_MESSAGE)
+        except UnreadableError:
+            if octets:
+                yield outgoing_pb2.ReadToSubmitResponse(end=outgoing_pb2.AcceptedEnd(octets=octets, whole=False))
+            else:
+                yield _begun(outgoing_pb2.SUBMIT_STATUS_UNREADABLE)
+        else:
+            if not octets:
+                yield _begun(outgoing_pb2.SUBMIT_STATUS_OK)
+            yield outgoing_pb2.ReadToSubmitResponse(end=outgoing_pb2.AcceptedEnd(octets=octets, whole=True))
+
+
+def _begun(status: outgoing_pb2.SubmitStatus.ValueType) -> outgoing_pb2.ReadToSubmitResponse:
+    return outgoing_pb2.ReadToSubmitResponse(header=outgoing_pb2.ToSubmitHeader(status=status))

@@ -24,8 +24,6 @@ from petitbleu_store.service.bodies import BodyMissingError
 
 # A submission is tried for days by whoever hands it over; its key outlives every repeat.
 KEEP_KEY_DAYS: Final = 60
-# Whoever hands it over has seen to it that the account may write in this name (RFC 6409 §6.1).
-TOLD: Final = packed(origin=SUBMITTED, from_authenticated=True, envelope_authenticated=True)
 # A header is looked through as a whole; what has a larger one is nobody's letter.
 MAX_HEADER_OCTETS: Final = 1 << 20
 # Up to here a body is accepted from memory; a larger one is staged.
@@ -34,6 +32,13 @@ _INLINE_OCTETS: Final = 1 << 20
 _FIND: Final = """/* hot:store.submit_find */ SELECT m.blob_id, m.size, c.sealed FROM message m
 JOIN message_content c ON c.partition = $1 AND c.account_id = $2 AND c.message_id = m.message_id
 WHERE m.partition = $1 AND m.account_id = $2 AND m.message_id = $3"""
+
+
+def _key(submission_id: bytes) -> bytes:
+    """Return the key of idempotency of a submission. Raises `StoreError` INVALID for an id that is none."""
+    if len(submission_id) != 16:
+        raise StoreError(Problem.INVALID, "a submission id is 16 octets")
+    return hashlib.sha256(b"petitbleu submission" + submission_id).digest()
 
 
 class NoMessageError(Exception):
@@ -56,6 +61,7 @@ class Submission:
         tenants: Tenant of each recipient.
         trace: Our trace lines.
         hold_until: Unix seconds before which nobody routes it; 0 for at once.
+        spam_score: What a scanner said of it, in hundredths of a point.
     """
 
     submission_id: bytes
@@ -65,6 +71,7 @@ class Submission:
     tenants: tuple[int, ...]
     trace: bytes
     hold_until: float
+    spam_score: int = 0
 
 
 class Outgoing:
@@ -84,13 +91,14 @@ class Outgoing:
             UnreadableError: its body cannot be read, or has a header without bounds.
             StoreError: INVALID for an id that is none; BUSY at a bound; AWAY.
         """
-        if len(submission.submission_id) != 16:
-            raise StoreError(Problem.INVALID, "a submission id is 16 octets")
-        key = hashlib.sha256(b"petitbleu submission" + submission.submission_id).digest()
+        key = _key(submission.submission_id)
         known = await self._acceptance.known(key)
         if known is not None:  # the message may be gone from the account by now
             return Accepted(AcceptedStatus.REPEAT, known)
-        pieces = self._without_blind(submission)
+        envelope = submission.envelope
+        pieces = self._without_blind(
+            submission.account_id, envelope.submitter_tenant_id, submission.message_id
+        )  # fmt: skip
         body = bytearray()
         staged_id = None
         async for piece in pieces:
@@ -99,13 +107,30 @@ class Outgoing:
                 staged_id = await self._staged(submission.trace, bytes(body), pieces)
                 break
         arriving = Arriving(
-            key, submission.envelope, submission.tenants,
-            submission.trace, b"" if staged_id else bytes(body), staged_id, submission.hold_until, KEEP_KEY_DAYS, TOLD,
+            key, envelope, submission.tenants,
+            submission.trace, b"" if staged_id else bytes(body), staged_id, submission.hold_until, KEEP_KEY_DAYS,
+            # whoever hands it over has seen to it that the account may write in this name (RFC 6409 §6.1)
+            packed(
+                origin=SUBMITTED, from_authenticated=True, envelope_authenticated=True, spam_score=submission.spam_score
+            ),
         )  # fmt: skip
         (accepted,) = await self._acceptance.accept([arriving])
         if accepted.status not in {AcceptedStatus.OK, AcceptedStatus.REPEAT}:
             raise StoreError(Problem.INVALID, "nothing to accept")
         return accepted
+
+    async def read(
+        self, submission_id: bytes, account_id: int, tenant_id: int, message_id: int
+    ) -> AsyncIterator[bytes] | None:
+        """Return the octets of a message that would be submitted, without its blind copies; None when it was submitted before.
+
+        Raises:
+            NoMessageError, UnreadableError: as for `submit`, the second one also while they are read.
+            StoreError: as for `submit`.
+        """
+        if await self._acceptance.known(_key(submission_id)) is not None:
+            return None
+        return self._without_blind(account_id, tenant_id, message_id)
 
     async def _staged(self, trace: bytes, begun: bytes, rest: AsyncIterator[bytes]) -> BlobId:
         async def pieces() -> AsyncIterator[bytes]:
@@ -116,11 +141,11 @@ class Outgoing:
 
         return (await self._core.staging.stage(pieces())).blob_id
 
-    async def _without_blind(self, submission: Submission) -> AsyncIterator[bytes]:
+    async def _without_blind(self, account_id: int, tenant_id: int, message_id: int) -> AsyncIterator[bytes]:
         """Yield the message as the account keeps it, but for blind copies in its header (RFC 5322 §3.6.3)."""
         header = b""
         whole = False
-        async for piece in self._body(submission):
+        async for piece in self._body(account_id, tenant_id, message_id):
             if whole:
                 yield piece
                 continue
@@ -134,16 +159,16 @@ class Outgoing:
         if not whole:  # a message may have no body (RFC 5322 §2.1)
             yield without_fields(header, BLIND)
 
-    async def _body(self, submission: Submission) -> AsyncIterator[bytes]:
+    async def _body(self, account_id: int, tenant_id: int, message_id: int) -> AsyncIterator[bytes]:
         try:
-            account = await self._book.one(self._core.pool, submission.account_id)
+            account = await self._book.one(self._core.pool, account_id)
         except StoreError as error:
             if error.problem is Problem.NOT_FOUND:
                 raise NoMessageError from None
             raise
-        if account.tenant_id != submission.envelope.submitter_tenant_id:
+        if account.tenant_id != tenant_id:
             raise NoMessageError
-        row = await self._core.pool.fetchrow(_FIND, account.partition, account.account_id, submission.message_id)
+        row = await self._core.pool.fetchrow(_FIND, account.partition, account.account_id, message_id)
         if row is None:
             raise NoMessageError
         blob_id = BlobId(row["blob_id"])

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from petitbleu.store.v1 import accept_pb2 as petitbleu_dot_store_dot_v1_dot_accept__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!petitbleu/store/v1/outgoing.proto\x12\x12petitbleu.store.v1\x1a\x1fpetitbleu/store/v1/accept.proto\"?\n\x13ReadAcceptedRequest\x12\x14\n\x0c\x61\x63\x63\x65pted_ids\x18\x01 \x03(\x0c\x12\x12\n\nmax_octets\x18\x02 \x01(\x03\"\x94\x01\n\x14ReadAcceptedResponse\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".petitbleu.store.v1.AcceptedHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12.\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1f.petitbleu.store.v1.AcceptedEndH\x00\x42\x06\n\x04part\"\xfa\x02\n\x0e\x41\x63\x63\x65ptedHeader\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66ound\x18\x02 \x01(\x08\x12\x11\n\tmail_from\x18\x03 \x01(\t\x12\x37\n\nrecipients\x18\x04 \x03(\x0b\x32#.petitbleu.store.v1.AcceptRecipient\x12:\n\nparameters\x18\x05 \x01(\x0b\x32&.petitbleu.store.v1.EnvelopeParameters\x12*\n\x06origin\x18\x06 \x01(\x0e\x32\x1a.petitbleu.store.v1.Origin\x12\x1c\n\x14submitter_account_id\x18\x07 \x01(\x03\x12\x1b\n\x13submitter_tenant_id\x18\x08 \x01(\x03\x12\x13\n\x0bheader_from\x18\t \x01(\t\x12\x0c\n\x04size\x18\n \x01(\x03\x12\x16\n\x0ereceived_at_ms\x18\x0b \x01(\x03\x12\x1a\n\x12\x66rom_authenticated\x18\x0c \x01(\x08\",\n\x0b\x41\x63\x63\x65ptedEnd\x12\x0e\n\x06octets\x18\x01 \x01(\x03\x12\r\n\x05whole\x18\x02 \x01(\x08\"\xa4\x02\n\rSubmitRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\x0c\x12\x12\n\naccount_id\x18\x02 \x01(\x03\x12\x11\n\ttenant_id\x18\x03 \x01(\x03\x12\x12\n\nmessage_id\x18\x04 \x01(\x03\x12\x11\n\tmail_from\x18\x05 \x01(\t\x12\x37\n\nrecipients\x18\x06 \x03(\x0b\x32#.petitbleu.store.v1.AcceptRecipient\x12:\n\nparameters\x18\x07 \x01(\x0b\x32&.petitbleu.store.v1.EnvelopeParameters\x12\r\n\x05trace\x18\x08 \x01(\x0c\x12\x15\n\rhold_until_ms\x18\t \x01(\x03\x12\x13\n\x0bheader_from\x18\n \x01(\t\"W\n\x0eSubmitResponse\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .petitbleu.store.v1.SubmitStatus\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c*\x99\x01\n\x0cSubmitStatus\x12\x1d\n\x19SUBMIT_STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10SUBMIT_STATUS_OK\x10\x01\x12\x18\n\x14SUBMIT_STATUS_REPEAT\x10\x02\x12\x1c\n\x18SUBMIT_STATUS_NO_MESSAGE\x10\x03\x12\x1c\n\x18SUBMIT_STATUS_UNREADABLE\x10\x04\x32\xc7\x01\n\x0fOutgoingService\x12\x63\n\x0cReadAccepted\x12\'.petitbleu.store.v1.ReadAcceptedRequest\x1a(.petitbleu.store.v1.ReadAcceptedResponse0\x01\x12O\n\x06Submit\x12!.petitbleu.store.v1.SubmitRequest\x1a\".petitbleu.store.v1.SubmitResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!petitbleu/store/v1/outgoing.proto\x12\x12petitbleu.store.v1\x1a\x1fpetitbleu/store/v1/accept.proto\"?\n\x13ReadAcceptedRequest\x12\x14\n\x0c\x61\x63\x63\x65pted_ids\x18\x01 \x03(\x0c\x12\x12\n\nmax_octets\x18\x02 \x01(\x03\"\x94\x01\n\x14ReadAcceptedResponse\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".petitbleu.store.v1.AcceptedHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12.\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1f.petitbleu.store.v1.AcceptedEndH\x00\x42\x06\n\x04part\"\xfa\x02\n\x0e\x41\x63\x63\x65ptedHeader\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x01 \x01(\x0c\x12\r\n\x05\x66ound\x18\x02 \x01(\x08\x12\x11\n\tmail_from\x18\x03 \x01(\t\x12\x37\n\nrecipients\x18\x04 \x03(\x0b\x32#.petitbleu.store.v1.AcceptRecipient\x12:\n\nparameters\x18\x05 \x01(\x0b\x32&.petitbleu.store.v1.EnvelopeParameters\x12*\n\x06origin\x18\x06 \x01(\x0e\x32\x1a.petitbleu.store.v1.Origin\x12\x1c\n\x14submitter_account_id\x18\x07 \x01(\x03\x12\x1b\n\x13submitter_tenant_id\x18\x08 \x01(\x03\x12\x13\n\x0bheader_from\x18\t \x01(\t\x12\x0c\n\x04size\x18\n \x01(\x03\x12\x16\n\x0ereceived_at_ms\x18\x0b \x01(\x03\x12\x1a\n\x12\x66rom_authenticated\x18\x0c \x01(\x08\",\n\x0b\x41\x63\x63\x65ptedEnd\x12\x0e\n\x06octets\x18\x01 \x01(\x03\x12\r\n\x05whole\x18\x02 \x01(\x08\"\xb8\x02\n\rSubmitRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\x0c\x12\x12\n\naccount_id\x18\x02 \x01(\x03\x12\x11\n\ttenant_id\x18\x03 \x01(\x03\x12\x12\n\nmessage_id\x18\x04 \x01(\x03\x12\x11\n\tmail_from\x18\x05 \x01(\t\x12\x37\n\nrecipients\x18\x06 \x03(\x0b\x32#.petitbleu.store.v1.AcceptRecipient\x12:\n\nparameters\x18\x07 \x01(\x0b\x32&.petitbleu.store.v1.EnvelopeParameters\x12\r\n\x05trace\x18\x08 \x01(\x0c\x12\x15\n\rhold_until_ms\x18\t \x01(\x03\x12\x13\n\x0bheader_from\x18\n \x01(\t\x12\x12\n\nspam_score\x18\x0b \x01(\x11\"g\n\x13ReadToSubmitRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\x0c\x12\x12\n\naccount_id\x18\x02 \x01(\x03\x12\x11\n\ttenant_id\x18\x03 \x01(\x03\x12\x12\n\nmessage_id\x18\x04 \x01(\x03\"\x94\x01\n\x14ReadToSubmitResponse\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".petitbleu.store.v1.ToSubmitHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12.\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1f.petitbleu.store.v1.AcceptedEndH\x00\x42\x06\n\x04part\"B\n\x0eToSubmitHeader\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .petitbleu.store.v1.SubmitStatus\"W\n\x0eSubmitResponse\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .petitbleu.store.v1.SubmitStatus\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c*\x99\x01\n\x0cSubmitStatus\x12\x1d\n\x19SUBMIT_STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10SUBMIT_STATUS_OK\x10\x01\x12\x18\n\x14SUBMIT_STATUS_REPEAT\x10\x02\x12\x1c\n\x18SUBMIT_STATUS_NO_MESSAGE\x10\x03\x12\x1c\n\x18SUBMIT_STATUS_UNREADABLE\x10\x04\x32\xac\x02\n\x0fOutgoingService\x12\x63\n\x0cReadAccepted\x12\'.petitbleu.store.v1.ReadAcceptedRequest\x1a(.petitbleu.store.v1.ReadAcceptedResponse0\x01\x12O\n\x06Submit\x12!.petitbleu.store.v1.SubmitRequest\x1a\".petitbleu.store.v1.SubmitResponse\x12\x63\n\x0cReadToSubmit\x12\'.petitbleu.store.v1.ReadToSubmitRequest\x1a(.petitbleu.store.v1.ReadToSubmitResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petitbleu.store.v1.outgoing_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBMITSTATUS']._serialized_start=1118
-  _globals['_SUBMITSTATUS']._serialized_end=1271
+  _globals['_SUBMITSTATUS']._serialized_start=1462
+  _globals['_SUBMITSTATUS']._serialized_end=1615
   _globals['_READACCEPTEDREQUEST']._serialized_start=90
   _globals['_READACCEPTEDREQUEST']._serialized_end=153
   _globals['_READACCEPTEDRESPONSE']._serialized_start=156
@@ -43,9 +43,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCEPTEDEND']._serialized_start=687
   _globals['_ACCEPTEDEND']._serialized_end=731
   _globals['_SUBMITREQUEST']._serialized_start=734
-  _globals['_SUBMITREQUEST']._serialized_end=1026
-  _globals['_SUBMITRESPONSE']._serialized_start=1028
-  _globals['_SUBMITRESPONSE']._serialized_end=1115
-  _globals['_OUTGOINGSERVICE']._serialized_start=1274
-  _globals['_OUTGOINGSERVICE']._serialized_end=1473
+  _globals['_SUBMITREQUEST']._serialized_end=1046
+  _globals['_READTOSUBMITREQUEST']._serialized_start=1048
+  _globals['_READTOSUBMITREQUEST']._serialized_end=1151
+  _globals['_READTOSUBMITRESPONSE']._serialized_start=1154
+  _globals['_READTOSUBMITRESPONSE']._serialized_end=1302
+  _globals['_TOSUBMITHEADER']._serialized_start=1304
+  _globals['_TOSUBMITHEADER']._serialized_end=1370
+  _globals['_SUBMITRESPONSE']._serialized_start=1372
+  _globals['_SUBMITRESPONSE']._serialized_end=1459
+  _globals['_OUTGOINGSERVICE']._serialized_start=1618
+  _globals['_OUTGOINGSERVICE']._serialized_end=1918
 # @@protoc_insertion_point(module_scope)

@@ -230,6 +230,7 @@ class SubmitRequest(_message.Message):
     TRACE_FIELD_NUMBER: _builtins.int
     HOLD_UNTIL_MS_FIELD_NUMBER: _builtins.int
     HEADER_FROM_FIELD_NUMBER: _builtins.int
+    SPAM_SCORE_FIELD_NUMBER: _builtins.int
     submission_id: _builtins.bytes
     """Idempotency: 16 octets, the caller's id of this submission."""
     account_id: _builtins.int
@@ -246,6 +247,8 @@ class SubmitRequest(_message.Message):
     """Unix milliseconds before which nobody routes it; 0 for at once."""
     header_from: _builtins.str
     """The single From address of the message, which the caller has seen to be the account's own."""
+    spam_score: _builtins.int
+    """What a scanner said of it, in hundredths of a point; 0 when none did."""
     @_builtins.property
     def recipients(self) -> _containers.RepeatedCompositeFieldContainer[_accept_pb2.AcceptRecipient]:
         """Recipients, at least one."""
@@ -267,14 +270,107 @@ class SubmitRequest(_message.Message):
         trace: _builtins.bytes = ...,
         hold_until_ms: _builtins.int = ...,
         header_from: _builtins.str = ...,
+        spam_score: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "header_from", b"header_from", "hold_until_ms", b"hold_until_ms", "mail_from", b"mail_from", "message_id", b"message_id", "parameters", b"parameters", "recipients", b"recipients", "submission_id", b"submission_id", "tenant_id", b"tenant_id", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "header_from", b"header_from", "hold_until_ms", b"hold_until_ms", "mail_from", b"mail_from", "message_id", b"message_id", "parameters", b"parameters", "recipients", b"recipients", "spam_score", b"spam_score", "submission_id", b"submission_id", "tenant_id", b"tenant_id", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmitRequest: _TypeAlias = SubmitRequest  # noqa: Y015
+
+@_typing.final
+class ReadToSubmitRequest(_message.Message):
+    """A message of an account that is about to be submitted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    submission_id: _builtins.bytes
+    """The caller's id of the submission, 16 octets."""
+    account_id: _builtins.int
+    """The account that submits."""
+    tenant_id: _builtins.int
+    """Its tenant."""
+    message_id: _builtins.int
+    """The message in the account."""
+    def __init__(
+        self,
+        *,
+        submission_id: _builtins.bytes = ...,
+        account_id: _builtins.int = ...,
+        tenant_id: _builtins.int = ...,
+        message_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "message_id", b"message_id", "submission_id", b"submission_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadToSubmitRequest: _TypeAlias = ReadToSubmitRequest  # noqa: Y015
+
+@_typing.final
+class ReadToSubmitResponse(_message.Message):
+    """A piece of the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next octets."""
+    @_builtins.property
+    def header(self) -> Global___ToSubmitHeader:
+        """Comes first."""
+
+    @_builtins.property
+    def end(self) -> Global___AcceptedEnd:
+        """Ends what has octets."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___ToSubmitHeader | None = ...,
+        data: _builtins.bytes = ...,
+        end: Global___AcceptedEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "end", b"end", "header", b"header", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "end", b"end", "header", b"header", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "data", "end"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___ReadToSubmitResponse: _TypeAlias = ReadToSubmitResponse  # noqa: Y015
+
+@_typing.final
+class ToSubmitHeader(_message.Message):
+    """Whether there is anything to submit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    status: Global___SubmitStatus.ValueType
+    """What Submit would say: only after OK octets follow."""
+    def __init__(
+        self,
+        *,
+        status: Global___SubmitStatus.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToSubmitHeader: _TypeAlias = ToSubmitHeader  # noqa: Y015
 
 @_typing.final
 class SubmitResponse(_message.Message):

@@ -45,6 +45,11 @@ class OutgoingServiceStub:
                 request_serializer=petitbleu_dot_store_dot_v1_dot_outgoing__pb2.SubmitRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_store_dot_v1_dot_outgoing__pb2.SubmitResponse.FromString,
                 _registered_method=True)
+        self.ReadToSubmit = channel.unary_stream(
+                '/petitbleu.store.v1.OutgoingService/ReadToSubmit',
+                request_serializer=petitbleu_dot_store_dot_v1_dot_outgoing__pb2.ReadToSubmitRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_store_dot_v1_dot_outgoing__pb2.ReadToSubmitResponse.FromString,
+                _registered_method=True)
 
 
 class OutgoingServiceServicer:
@@ -66,6 +71,14 @@ class OutgoingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadToSubmit(self, request, context):
+        """ReadToSubmit streams what Submit would accept, for who looks it through before: a header, its octets and an end. Of what was
+        submitted under this id before, and of what cannot be, there is the header only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OutgoingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +91,11 @@ def add_OutgoingServiceServicer_to_server(servicer, server):
                     servicer.Submit,
                     request_deserializer=petitbleu_dot_store_dot_v1_dot_outgoing__pb2.SubmitRequest.FromString,
                     response_serializer=petitbleu_dot_store_dot_v1_dot_outgoing__pb2.SubmitResponse.SerializeToString,
+            ),
+            'ReadToSubmit': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadToSubmit,
+                    request_deserializer=petitbleu_dot_store_dot_v1_dot_outgoing__pb2.ReadToSubmitRequest.FromString,
+                    response_serializer=petitbleu_dot_store_dot_v1_dot_outgoing__pb2.ReadToSubmitResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +153,33 @@ class OutgoingService:
             '/petitbleu.store.v1.OutgoingService/Submit',
             petitbleu_dot_store_dot_v1_dot_outgoing__pb2.SubmitRequest.SerializeToString,
             petitbleu_dot_store_dot_v1_dot_outgoing__pb2.SubmitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadToSubmit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/petitbleu.store.v1.OutgoingService/ReadToSubmit',
+            petitbleu_dot_store_dot_v1_dot_outgoing__pb2.ReadToSubmitRequest.SerializeToString,
+            petitbleu_dot_store_dot_v1_dot_outgoing__pb2.ReadToSubmitResponse.FromString,
             options,
             channel_credentials,
             insecure,

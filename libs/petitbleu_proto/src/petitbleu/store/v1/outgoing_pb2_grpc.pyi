@@ -39,6 +39,10 @@ class OutgoingServiceStub:
     """Submit accepts a message that lies in an account. A repeat with the same submission_id, within 60 days, gives the same accepted
     message and accepts nothing.
     """
+    ReadToSubmit: _grpc.UnaryStreamMultiCallable[_outgoing_pb2.ReadToSubmitRequest, _outgoing_pb2.ReadToSubmitResponse]
+    """ReadToSubmit streams what Submit would accept, for who looks it through before: a header, its octets and an end. Of what was
+    submitted under this id before, and of what cannot be, there is the header only.
+    """
 
 @_typing.type_check_only
 class OutgoingServiceAsyncStub(OutgoingServiceStub):
@@ -50,6 +54,10 @@ class OutgoingServiceAsyncStub(OutgoingServiceStub):
     Submit: _aio.UnaryUnaryMultiCallable[_outgoing_pb2.SubmitRequest, _outgoing_pb2.SubmitResponse]  # type: ignore[assignment]
     """Submit accepts a message that lies in an account. A repeat with the same submission_id, within 60 days, gives the same accepted
     message and accepts nothing.
+    """
+    ReadToSubmit: _aio.UnaryStreamMultiCallable[_outgoing_pb2.ReadToSubmitRequest, _outgoing_pb2.ReadToSubmitResponse]  # type: ignore[assignment]
+    """ReadToSubmit streams what Submit would accept, for who looks it through before: a header, its octets and an end. Of what was
+    submitted under this id before, and of what cannot be, there is the header only.
     """
 
 class OutgoingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +79,16 @@ class OutgoingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_outgoing_pb2.SubmitResponse, _abc.Awaitable[_outgoing_pb2.SubmitResponse]]:
         """Submit accepts a message that lies in an account. A repeat with the same submission_id, within 60 days, gives the same accepted
         message and accepts nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadToSubmit(
+        self,
+        request: _outgoing_pb2.ReadToSubmitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_outgoing_pb2.ReadToSubmitResponse], _abc.AsyncIterator[_outgoing_pb2.ReadToSubmitResponse]]:
+        """ReadToSubmit streams what Submit would accept, for who looks it through before: a header, its octets and an end. Of what was
+        submitted under this id before, and of what cannot be, there is the header only.
         """
 
 def add_OutgoingServiceServicer_to_server(servicer: OutgoingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

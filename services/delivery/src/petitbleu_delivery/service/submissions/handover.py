@@ -12,6 +12,7 @@ from prometheus_client import Counter
 from petitbleu_delivery.domain.submissions import STOPPED, Ledger, State, Submission
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.service.submissions.ports import Handed, Outgoing, Place, Stopped, SubmissionTable
+from petitbleu_delivery.service.submissions.scrutiny import Found, Scrutiny
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
@@ -37,9 +38,13 @@ class HandOver:
         table: Where they are kept.
         outgoing: store.
         stopped: Says that nothing leaves an account any more.
+        scrutiny: Looks messages through before store accepts them.
     """
 
-    def __init__(self, table: SubmissionTable, outgoing: Outgoing, stopped: Stopped) -> None:
+    def __init__(
+        self, table: SubmissionTable, outgoing: Outgoing, stopped: Stopped, scrutiny: Scrutiny | None = None
+    ) -> None:  # fmt: skip
+        self._scrutiny = scrutiny
         self._table = table
         self._stopped = stopped
         self._outgoing = outgoing
@@ -98,7 +103,10 @@ class HandOver:
         # One that was begun before may be store's already: what became of it is then said by whoever stops it behind store.
         if begun.tries <= 1 and await self._stopped(account_id):
             return Handed(None, STOPPED)
-        return await self._outgoing.submit(account_id, begun)
+        found = Found() if self._scrutiny is None else await self._scrutiny.look(account_id, begun)
+        if found.failure is not None:
+            return Handed(None, found.failure)
+        return await self._outgoing.submit(account_id, begun, found.score)
 
     async def sweep(self) -> int:
         """Hand over what is due, and what was begun by somebody who died; return how many were taken."""

@@ -73,8 +73,8 @@ class Stopped(Protocol):
 class Outgoing(Protocol):
     """store's OutgoingService. Raises `PeerUnavailableError`."""
 
-    async def submit(self, account_id: int, submission: Submission) -> Handed:
-        """Make accepted mail of a message in the account, once however often it is asked."""
+    async def submit(self, account_id: int, submission: Submission, spam_score: int) -> Handed:
+        """Make accepted mail of a message in the account, once however often it is asked; its score in hundredths of a point."""
 
 
 class Permits(Protocol):

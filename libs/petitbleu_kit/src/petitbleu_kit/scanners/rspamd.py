@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from petitbleu_ingest.judging.scanning import Advice, Letter, ScanError, Scanned
+from petitbleu_kit.scanners.scanning import Advice, Letter, ScanError, Scanned
 
 _MAX_HEAD: Final = 64 << 10
 _MAX_ANSWER: Final = 1 << 20

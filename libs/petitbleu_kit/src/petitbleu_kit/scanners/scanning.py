@@ -9,8 +9,8 @@ from enum import Enum
 from typing import Final, Protocol
 
 import msgspec
+from prometheus_client import Counter
 
-from petitbleu_ingest import metrics
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
@@ -73,9 +73,13 @@ class Scanners:
         scanners: Whom to ask.
         seconds: Time for each step of a conversation: the connection, each piece, the answer.
         clock: Seconds that only rise.
+        scans: Counts answers, by scanner and answer.
     """
 
-    def __init__(self, scanners: Sequence[Scanner], seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, scanners: Sequence[Scanner], seconds: float, clock: Callable[[], float], scans: Counter | None = None
+    ) -> None:
+        self._scans = scans
         self._scanners = scanners
         self._seconds = seconds
         self._clock = clock
@@ -94,7 +98,7 @@ class Scanners:
         """Ask one. Never raises but for cancellation."""
         name = scanner.name
         if self._clock() < self._rests_until[name]:
-            metrics.scans.labels(name, "resting").inc()
+            self._count(name, "resting")
             return Scanned(Advice.DOWN)
         try:
             found = await scanner.scan(letter, size, pieces, self._seconds)
@@ -113,8 +117,12 @@ class Scanners:
             found = Scanned(Advice.DOWN)
         else:
             self._failures[name] = 0
-        metrics.scans.labels(name, found.advice.value).inc()
+        self._count(name, found.advice.value)
         return found
+
+    def _count(self, name: str, answer: str) -> None:
+        if self._scans is not None:
+            self._scans.labels(name, answer).inc()
 
 
 class Scan:

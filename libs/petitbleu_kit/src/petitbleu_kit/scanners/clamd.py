@@ -7,7 +7,7 @@ import contextlib
 import struct
 from collections.abc import AsyncIterator
 
-from petitbleu_ingest.judging.scanning import Advice, Letter, ScanError, Scanned
+from petitbleu_kit.scanners.scanning import Advice, Letter, ScanError, Scanned
 
 _MAX_ANSWER = 4096
 
