@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from petitbleu_delivery.domain.malware_mail import malware_mail
 from petitbleu_delivery.domain.submissions import MALWARE, State, Submission
 from petitbleu_delivery.errors import Peer, PeerUnavailableError
+from petitbleu_delivery.service.measures import SCANS
 from petitbleu_delivery.service.submissions.scrutiny import Found, Scrutiny
 from petitbleu_kit.scanners.scanning import Advice, Letter, Scanned, Scanners
 
@@ -101,6 +102,13 @@ async def test_open_when_scanners_are_down_unless_the_operator_wants_an_answer(f
     found = Said("rspamd", Scanned(Advice.VIRUS))
     if fault == "raises":
         assert await Looking(down, found, must_answer=True).look() == Found(MALWARE)
+
+
+async def test_who_is_too_slow_is_counted_as_late() -> None:
+    late = SCANS.labels("slow", "late")
+    before = late._value.get()
+    assert await Looking(Said("slow", Scanned(Advice.VIRUS), deaf=True)).look() == Found()
+    assert late._value.get() == before + 1
 
 
 async def test_what_store_has_already_is_not_looked_at_again() -> None:

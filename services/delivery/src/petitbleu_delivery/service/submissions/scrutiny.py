@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from petitbleu_delivery.domain.submissions import MALWARE, News, Submission
 from petitbleu_delivery.errors import Peer, PeerUnavailableError
+from petitbleu_delivery.service.measures import SCANS
 from petitbleu_kit.scanners.clamd import Clamd
 from petitbleu_kit.scanners.scanning import Advice, Letter, Scan, Scanned, Scanners
 
@@ -125,4 +126,5 @@ async def _answer(scan: Scan) -> Scanned:
     except asyncio.CancelledError:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise
+        SCANS.labels(scan.name, "late").inc()
         return Scanned(Advice.DOWN)
