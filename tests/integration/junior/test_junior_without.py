@@ -1,0 +1,121 @@
+"""Each rule that an attack attacks is switched off, and the attack comes through: the attacks of `test_junior_attacks` are no sham (`make soak`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.integration.junior.test_junior_attacks import FORGED, WITHOUT
+
+ATTACKS = Path(__file__).with_name("test_junior_attacks.py")
+GUARD, JUDGING, HEAD = (
+    "petitbleu_junior_guard.domain.rules",
+    "petitbleu_ingest.judging",
+    "petitbleu_ingest.domain.message",
+)
+
+# Nobody asks who wrote a mail: DMARC refuses nothing, all is authenticated, and the guard does not look.
+ANYBODY = {
+    f"{JUDGING}.treatment": [
+        ("    dmarc = Measure.NONE\n    if grounds.asked is Policy.REJECT:", "    dmarc = Measure.NONE\n    if False:")
+    ],
+    GUARD: [
+        ("(item.dmarc_failed, Reason.DMARC_FAILED)", "(False, Reason.DMARC_FAILED)"),
+        ("(not item.authenticated, Reason.NOT_AUTHENTICATED)", "(False, Reason.NOT_AUTHENTICATED)"),
+    ],
+}
+# Besides, the author is whoever is named anywhere in the header, as somebody might read it, and that there are several is no mark of junk.
+_FRIEND = '_only_address(fields[0]) if len(fields) == 1 else ""'
+_NAMES = (b"ann@good.example", b"ann=40good", b"<@good.example:", b"=?utf-8?q?ann?=@good.example", b'"ann good"')
+ANYWHERE = ANYBODY | {
+    GUARD: [*ANYBODY[GUARD], ("(item.junk, Reason.JUNK)", "(False, Reason.JUNK)")],
+    HEAD: [(_FRIEND, f'"ann@good.example" if any(one in message.lower() for one in {_NAMES!r}) else {_FRIEND}')],
+}
+# Besides, an address is taken for another that is like it.
+FORM = "found = parse_mailbox(address, max_local=MAX_REVERSE_LOCAL).canonical().address"
+
+
+def alike(made: str) -> dict[str, list[tuple[str, str]]]:
+    return ANYBODY | {GUARD: [*ANYBODY[GUARD], (FORM, f"{FORM}\n        found = {made}")]}
+
+
+class Rule(NamedTuple):
+    """What is switched off, and the tests that must fail then."""
+
+    changes: dict[str, list[tuple[str, str]]]
+    attacks: frozenset[str]
+
+
+def forged(*names: str) -> frozenset[str]:
+    return frozenset(f"test_who_is_not_the_friend_does_not_come[{name}]" for name in names)
+
+
+NAMED = [name for name, field in FORGED.items() if any(one in field.lower().encode() for one in _NAMES)]
+RULES = {
+    "authentication": Rule(ANYBODY, forged("from is not who sent it", "a friend without dmarc", "sender is the stranger", "forged results", "forged arc")),
+    "one author, in From": Rule(ANYWHERE, forged(*NAMED)),
+    "an address is not its variants": Rule(
+        alike('found.partition("@")[0].partition("+")[0].replace(".", "") + "@" + found.partition("@")[2]'),
+        forged("plus", "dot") | {"test_variants_of_a_friend_are_others_even_with_a_good_signature"},
+    ),
+    "a domain is not those below it": Rule(
+        alike('found.removesuffix(".evil.example") if "good.example." in found else found'), forged("below a friend's name")
+    ),
+    "an address is not what looks like it": Rule(
+        alike('found if "ann" not in found and "xn--" not in found and not found.endswith("@good.example") else "ann@good.example"'),
+        frozenset(f"test_who_only_looks_like_a_friend_does_not_come_at_any_level[{level}]" for level in (2, 3, 4)),
+    ),
+    "reports of non-delivery wait": Rule(
+        {GUARD: [("(not item.mail_from, Reason.NULL_SENDER)", "(False, Reason.NULL_SENDER)")]},
+        frozenset({"test_no_bounce_comes_forged_or_with_a_good_signature"}),
+    ),
+    "the account is guarded, whatever its address": Rule(
+        {"petitbleu_store.service.filing": [('self._verdict(one) if account.guarded else "deliver"', '"deliver"')]},
+        frozenset({"test_no_other_address_of_the_child_is_a_way_round"}),
+    ),
+    "what a rule sends on is as well known as it was": Rule(
+        {
+            "petitbleu_delivery.service.scripts.carrying": [
+                ("authenticated=self._message.authenticated,\n", "authenticated=True,\n"),
+                ("dmarc_failed=self._message.dmarc_failed,\n", "dmarc_failed=False,\n"),
+            ]
+        },
+        frozenset({"test_a_grown_up_who_sends_all_on_is_no_way_round"}),
+    ),
+}  # fmt: skip
+
+
+def test_each_attack_is_on_a_rule_that_is_switched_off() -> None:
+    text = ATTACKS.read_text(encoding="utf-8")
+    tests = set(re.findall(r"async def (test_\w+)\(", text)) - {"test_a_friends_own_mail_comes"}
+    attacked = {one for rule in RULES.values() for one in rule.attacks}
+    assert tests == {one.partition("[")[0] for one in attacked}
+    assert set(FORGED) - {one.partition("[")[2].removesuffix("]") for one in attacked} <= UNATTACKED
+
+
+UNATTACKED = {"no from"}
+"""It names nobody: there is no rule to switch off, and it does no harm."""
+
+
+@pytest.mark.skipif(
+    not os.environ.get("PETITBLEU_SOAK"), reason="NOT TRIED: a stack for each rule is part of `make soak`"
+)
+@pytest.mark.parametrize("name", RULES)
+def test_without_a_rule_its_attacks_come_through(name: str) -> None:
+    rule = RULES[name]
+    environment = {**os.environ, WITHOUT: json.dumps(rule.changes)}
+    for worker in ("PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "PYTEST_ADDOPTS"):
+        environment.pop(worker, None)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-rfE", "--tb=no", str(ATTACKS)],
+        env=environment, capture_output=True, text=True, check=False, timeout=900, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    failed = set(re.findall(r"^FAILED \S*::(test_\w+(?:\[.*?\])?)(?: - .*)?$", done.stdout, re.MULTILINE))
+    assert "ERROR" not in done.stdout, done.stdout[-3000:]
+    assert rule.attacks <= failed, (sorted(rule.attacks - failed), done.stdout[-3000:])
