@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from petitbleu_delivery.adapters.accepted_mail import AcceptedMail
 from petitbleu_delivery.adapters.conduct_rows import ConductRows
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from petitbleu_delivery.bootstrap import Backends
 
 
+_KEY_OCTETS: Final = 12
+
+
 def correspondent_key(settings: DeliverySettings) -> Callable[[int, str], bytes]:
-    """Return what hashes an address to which an account wrote."""
+    """Return what hashes an address to which an account wrote, as the rows have it."""
     seal = Seal(read_key(settings.key_file()), "correspondents")
 
     def key(account_id: int, address: str) -> bytes:
-        return seal.hash(account_id, address.rpartition("@")[0].lower().encode(), destination_of(address).encode())
+        whole = seal.hash(account_id, address.rpartition("@")[0].lower().encode(), destination_of(address).encode())
+        return whole[:_KEY_OCTETS]
 
     return key
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from petitbleu_delivery.domain.rules import Folder
+
+STRANGERS: Final = frozenset({0, 1})
+"""petitbleu.store.v1.Origin: unknown, of mail of an older version, and a stranger's server."""
 
 
 class Reason(StrEnum):

@@ -25,6 +25,10 @@ _SYSTEM_KEYWORDS: Final = {
 }  # fmt: skip
 INBOX: Final = "inbox"
 JUNK: Final = "junk"
+MOST_SENT_ON: Final = 32 << 20
+"""Octets of a message that is sent on for a rule, or of a bounce of it; a larger one is not."""
+MOST_HOPS: Final = 50
+"""RFC 5321 §6.3: a message with so many Received fields goes in circles."""
 
 
 class Folder(NamedTuple):

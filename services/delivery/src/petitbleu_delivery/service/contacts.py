@@ -17,7 +17,6 @@ from petitbleu_delivery.service.outbound.entering import SUBMITTED
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
-KEY_OCTETS: Final = 12
 MOST_ASKED: Final = 200
 """Addresses of one question: a message that names more is to nobody in particular."""
 _MOST_GATHERED: Final = 200_000
@@ -53,7 +52,7 @@ class Contacts:
             message = one.recipient.message
             wrote = message.origin == SUBMITTED and message.submitter_id > 0 and one.outcome is Outcome.FILED
             if wrote and len(self._gathered) < _MOST_GATHERED:
-                self._gathered.add((message.submitter_id, self._hash(message.submitter_id, one.recipient.address)))
+                self._gathered.add((message.submitter_id, self._key(message.submitter_id, one.recipient.address)))
 
     async def flush(self) -> None:
         """Write what was gathered."""
@@ -71,10 +70,7 @@ class Contacts:
         asked = list(dict.fromkeys(addresses))[:MOST_ASKED]
         if not asked:
             return set()
-        keys = {self._hash(account_id, address): address for address in asked}
+        keys = {self._key(account_id, address): address for address in asked}
         written = await self._rows.written(account_id, list(keys))
         found = {address for key, address in keys.items() if key in written}
         return found | await self._lists.allowed(account_id, [one for one in asked if one not in found])
-
-    def _hash(self, account_id: int, address: str) -> bytes:
-        return self._key(account_id, address)[:KEY_OCTETS]

@@ -17,7 +17,7 @@ from prometheus_client import Counter as Metric
 from petitbleu.events.v1 import events_pb2 as pb
 from petitbleu_delivery.adapters.accepted_mail import MAX_MESSAGES, AcceptedMail
 from petitbleu_delivery.adapters.reputation_rows import ReputationRows
-from petitbleu_delivery.domain.model import Message, Outcome, Settlement
+from petitbleu_delivery.domain.model import STRANGERS, Message, Outcome, Settlement
 from petitbleu_delivery.domain.outbound import destination_of
 from petitbleu_delivery.domain.reputation import MAX_DOMAIN, Standing, points_of
 from petitbleu_delivery.errors import DATABASE_AWAY, PeerRefusedError
@@ -28,10 +28,8 @@ from petitbleu_kit.logs import get_logger
 _log = get_logger(__name__)
 _said = Metric("petitbleu_delivery_called_junk_total", "What recipients said of authenticated mail", ["said"])
 
-JUDGED: Final = "mail.message.judged.>"
 JUDGED_PREFIX: Final = "mail.message.judged."
-STRANGERS: Final = frozenset({0, 1})
-"""petitbleu.store.v1.Origin: unknown, of mail of an older version, and a stranger's server."""
+JUDGED: Final = f"{JUDGED_PREFIX}>"
 _MOST_DOMAINS: Final = 20_000
 _DAY: Final = 86_400
 _ID_OCTETS: Final = 16

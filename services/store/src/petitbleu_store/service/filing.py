@@ -86,7 +86,7 @@ class FilingService:
             bodies = await self._read({one.accepted_id for one in wanted})
             await self._edit([one for one in wanted if one.skip], bodies)
             weighed = [one for one in wanted if one.weigh and one.mailbox_ids == [INBOX] and not one.folders]
-            for one in await self._junk(weighed, bodies):
+            for one in await self._junk(await self._with_words(weighed), bodies):
                 one.mailbox_ids = [JUNK]
             await self.place(wanted, bodies)
         return filing_pb2.FileResponse(
@@ -113,30 +113,28 @@ class FilingService:
             for one in request.items
         ]
         wanted, of_item = wanted_of(items)
-        accounts = await self._book.many(self._core.pool, {one.account_id for one in wanted})
-        weighed = [
-            one
-            for one in wanted
-            if (account := accounts.get(one.account_id)) is not None and account.words and not account.guarded
-        ]
-        junk: list[Wanted] = []
-        if weighed:
-            junk = await self._junk(weighed, await self._read({one.accepted_id for one in weighed}))
+        weighed = await self._with_words(wanted)
+        junk = await self._junk(weighed, await self._read({one.accepted_id for one, _ in weighed})) if weighed else []
         found = {id(one) for one in junk}
         return filing_pb2.WeighWordsResponse(junk=[id(one) in found for one in of_item])
 
-    async def _junk(self, wanted: Sequence[Wanted], bodies: Bodies) -> list[Wanted]:
-        """Return what is junk by the words of the account that it is for; of a guarded one nothing is: its guardians decide."""
-        if not wanted:
-            return []
-        accounts = await self._book.many(self._core.pool, {one.account_id for one in wanted})
-        items = [
-            (one, account, message, described)
+    async def _with_words(self, wanted: Sequence[Wanted]) -> list[tuple[Wanted, KnownAccount]]:
+        """Return what is for accounts whose words say anything; of a guarded one they do not: its guardians decide."""
+        accounts = await self._book.many(self._core.pool, {one.account_id for one in wanted}) if wanted else {}
+        return [
+            (one, account)
             for one in wanted
             if (account := accounts.get(one.account_id)) is not None and account.words and not account.guarded
-            and (message := bodies.messages.get(one.accepted_id)) is not None
+        ]
+
+    async def _junk(self, wanted: Sequence[tuple[Wanted, KnownAccount]], bodies: Bodies) -> list[Wanted]:
+        """Return what is junk by the words of the account that it is for."""
+        items = [
+            (one, account, message, described)
+            for one, account in wanted
+            if (message := bodies.messages.get(one.accepted_id)) is not None
             and (described := bodies.described.get(one.accepted_id)) is not None
-        ]  # fmt: skip
+        ]
         if not items:
             return []
         weighings = await self._words.weighings(

@@ -26,7 +26,6 @@ _log = get_logger(__name__)
 _DAY: Final = 86_400
 _MOST_ACCOUNTS: Final = 10_000
 _MOST_KEYS: Final = 200_000
-_KEY_OCTETS: Final = 12
 
 
 class Accepts(Protocol):
@@ -78,7 +77,7 @@ class Watch:
         for address in addresses:
             one.sent += 1
             if self._keys < _MOST_KEYS:
-                one.keys.add(self._key(account_id, address)[:_KEY_OCTETS])
+                one.keys.add(self._key(account_id, address))
         self._keys += len(one.keys) - before
         if self._spam_score and spam_score >= self._spam_score:
             one.spam += 1

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from petitbleu_delivery.adapters.rule_peers import Letter
 from petitbleu_delivery.domain.model import Outcome, Reason, Recipient, Settlement
+from petitbleu_delivery.domain.rules import MOST_HOPS, MOST_SENT_ON
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.domain.verdict import try_again
 from petitbleu_delivery.errors import PeerRefusedError
@@ -19,9 +20,6 @@ from petitbleu_mail.auth.fields import Fields, split_message
 from petitbleu_mail.srs import DAY_SECONDS, is_rewritten, restored, rewritten
 
 _log = get_logger(__name__)
-_MOST_OCTETS: Final = 32 << 20
-_MOST_HOPS: Final = 50
-"""RFC 5321 §6.3: a message with so many Received fields goes in circles."""
 _AN_HOUR: Final = 60
 _HOUR: Final = 3600.0
 _REMEMBERED: Final = 10_000
@@ -102,7 +100,7 @@ class ReturnPaths:
         key = self._seal.hash(0, b"return", message.accepted_id, recipient.number.to_bytes(4, "big"))
         done = Settlement(recipient, Outcome.DISCARDED, Reason.RETURNED)
         try:
-            octets = await self._store.read(message.accepted_id, 0) if message.size <= _MOST_OCTETS else None
+            octets = await self._store.read(message.accepted_id, 0) if message.size <= MOST_SENT_ON else None
             if octets is None or _goes_in_circles(octets):
                 RETURN_PATHS.labels(result="left-out").inc()
                 return done
@@ -142,4 +140,4 @@ class ReturnPaths:
 
 
 def _goes_in_circles(octets: bytes) -> bool:
-    return len(Fields(split_message(octets)[0]).indexes(b"received")) > _MOST_HOPS
+    return len(Fields(split_message(octets)[0]).indexes(b"received")) > MOST_HOPS

@@ -25,7 +25,7 @@ from petitbleu_delivery.domain.answers import (
 )
 from petitbleu_delivery.domain.model import Filed, Message, Placement
 from petitbleu_delivery.domain.prefix import prefix
-from petitbleu_delivery.domain.rules import INBOX, JUNK, Ruling
+from petitbleu_delivery.domain.rules import INBOX, JUNK, MOST_HOPS, MOST_SENT_ON, Ruling
 from petitbleu_delivery.domain.seal import Seal
 from petitbleu_delivery.errors import PeerRefusedError, PeerUnavailableError
 from petitbleu_delivery.service.bounces.return_paths import ReturnPaths
@@ -50,10 +50,6 @@ _UNSENT: Final = Counter(
 )
 _COUNTED: Final = frozenset({"redirect", "answer", "notify"})
 
-_REDIRECT_OCTETS: Final = 32 << 20
-"""A larger message is not sent on: it is kept."""
-_MOST_HOPS: Final = 50
-"""RFC 5321 §6.3: a message with so many Received fields goes in circles."""
 _SENT_SECONDS: Final = 60 * 86_400
 """As long as a recipient may stay open: what went out for it is known."""
 _DAY: Final = 86_400
@@ -143,10 +139,10 @@ class Case:
         mine = plain_address(self._owner.address)
         here = {plain_address(value) for value in self._header.values("delivered-to")[1:]}
         hops = len(self._header.raw("received"))
-        if plain_address(self._owner.recipient) in here or mine in here or hops > _MOST_HOPS:
+        if plain_address(self._owner.recipient) in here or mine in here or hops > MOST_HOPS:
             _log.warning("a message goes in circles: it is kept", accepted_id=self._accepted.hex)
             return False
-        if self._message.size > _REDIRECT_OCTETS:
+        if self._message.size > MOST_SENT_ON:
             return False
         whole = self._octets
         if len(whole) < self._message.size:

@@ -18,7 +18,7 @@ import asyncpg
 from petitbleu_delivery.adapters.rule_peers import Person
 from petitbleu_delivery.adapters.rule_rows import Kind
 from petitbleu_delivery.domain.answers import Owner
-from petitbleu_delivery.domain.model import Placement
+from petitbleu_delivery.domain.model import STRANGERS, Placement
 from petitbleu_delivery.domain.prefix import prefix
 from petitbleu_delivery.domain.rules import JUNK, Ruling, ruling_of
 from petitbleu_delivery.errors import Peer, PeerRefusedError, PeerUnavailableError
@@ -35,8 +35,6 @@ _log = get_logger(__name__)
 
 _HEADER_OCTETS: Final = 256 << 10
 _BODY_OCTETS: Final = 4 << 20
-_STRANGERS: Final = frozenset({0, 1})
-"""petitbleu.store.v1.Origin: unknown, of mail of an older version, and a stranger's server. What people here send is not weighed."""
 _MOST_WEIGHED: Final = 1_000
 _AT_ONCE: Final = 4
 """Messages in memory, and scripts in threads, at once."""
@@ -68,7 +66,7 @@ class Rulings:
         for placement in placements:
             placement.junk = placement.recipient.junk
             placement.weigh = (
-                not placement.junk and not placement.guarded and placement.recipient.message.origin in _STRANGERS
+                not placement.junk and not placement.guarded and placement.recipient.message.origin in STRANGERS
             )
         try:
             await self._apply(placements)
