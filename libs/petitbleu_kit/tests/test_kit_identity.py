@@ -69,7 +69,9 @@ def test_a_service_cannot_sign_as_another(make_signer: MakeSigner, tmp_path: Pat
 
 
 def test_principal_comes_back_whole_and_only_from_accounts(make_signer: MakeSigner, tmp_path: Path) -> None:
-    person = Principal(account_id=1 << 60, tenant_id=5, roles=("person", "guardian"), session_id=9, guarded=True)
+    person = Principal(
+        account_id=1 << 60, tenant_id=5, roles=("person", "guardian"), session_id=9, guarded=True, cooling_until=9
+    )
     verifier = PrincipalVerifier(tmp_path)
     assert verifier.principal(make_signer("accounts").sign("petitbleu", principal_claims(person), 60)) == person
     with pytest.raises(IdentityError):

@@ -29,7 +29,11 @@ class IdentityError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A person on whose behalf a request is made; `credential_id` is the session or app password shown, 0 the main password."""
+    """A person on whose behalf a request is made.
+
+    `credential_id` is the session or app password shown, 0 the main password. Until `cooling_until` (Unix seconds, 0 for never) it is not
+    sure enough that it is the person for what cannot be undone: a password was just reset, or a device is new.
+    """
 
     account_id: int
     tenant_id: int
@@ -37,6 +41,7 @@ class Principal:
     session_id: int
     guarded: bool = False
     credential_id: int = 0
+    cooling_until: int = 0
 
 
 class Signer:
@@ -142,7 +147,7 @@ class Verifier:
         claims = self.verify(token, issuer="accounts", use="principal")
         return Principal(
             int(claims["sub"]), int(claims["tenant"]), tuple(claims.get("roles", ())), int(claims.get("sid", 0)),
-            bool(claims.get("guarded", False)), int(claims.get("cid", 0)),
+            bool(claims.get("guarded", False)), int(claims.get("cid", 0)), int(claims.get("cool", 0)),
         )  # fmt: skip
 
 
@@ -158,7 +163,7 @@ def principal_claims(principal: Principal) -> dict[str, Any]:
     return {
         "use": "principal", "sub": str(principal.account_id), "tenant": principal.tenant_id,
         "roles": list(principal.roles), "sid": principal.session_id, "guarded": principal.guarded,
-        "cid": principal.credential_id,
+        "cid": principal.credential_id, "cool": principal.cooling_until,
     }  # fmt: skip
 
 
