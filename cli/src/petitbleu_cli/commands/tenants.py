@@ -19,7 +19,7 @@ def _stub(office: Office) -> accounts_pb2_grpc.AdminServiceAsyncStub:
 def _domain(domain: accounts_pb2.Domain) -> dict[str, Any]:
     return {
         "domain": unicode_domain(domain.name), "domain_id": domain.domain_id, "tenant_id": domain.tenant_id,
-        "catch_all_account_id": domain.catch_all_account_id or None,
+        "catch_all_account_id": domain.catch_all_account_id or None, "sign_up": domain.sign_up,
     }  # fmt: skip
 
 
@@ -45,8 +45,18 @@ async def _list_domains(office: Office, options: Namespace) -> None:
     request = accounts_pb2.ListDomainsRequest(tenant=options.tenant)
     found = await office.call("accounts", _stub(office).ListDomains, request)
     office.table(
-        [_domain(domain) for domain in found.domains], ["domain", "domain_id", "tenant_id", "catch_all_account_id"]
+        [_domain(domain) for domain in found.domains],
+        ["domain", "domain_id", "tenant_id", "catch_all_account_id", "sign_up"],
     )
+
+
+async def _sign_up(office: Office, options: Namespace) -> None:
+    opened = options.state == "open"
+    await office.call(
+        "accounts", _stub(office).SetSignUp, accounts_pb2.SetSignUpRequest(domain=options.domain, open=opened)
+    )
+    said = "people may open accounts at" if opened else "only the operator opens accounts at"
+    office.answer({"domain": options.domain, "sign_up": opened}, [f"{said} {options.domain}"])
 
 
 async def _catch_all(office: Office, options: Namespace) -> None:
@@ -69,6 +79,9 @@ def add_to(commands: Commands) -> None:
     domains.add("list", "list the hosted domains", _list_domains).add_argument(
         "--tenant", default="", help="only its domains"
     )
+    sign_up = domains.add("sign-up", "let people open accounts at a domain themselves, or no more", _sign_up)
+    sign_up.add_argument("domain")
+    sign_up.add_argument("state", choices=("open", "closed"))
     catch_all = domains.add("catch-all", "set or clear the account that gets unknown addresses", _catch_all)
     catch_all.add_argument("domain")
     which = catch_all.add_mutually_exclusive_group(required=True)

@@ -22,6 +22,7 @@ from petitbleu_accounts.adapters.postgres_push import PostgresPush
 from petitbleu_accounts.adapters.postgres_push_sending import PostgresPushSending
 from petitbleu_accounts.adapters.postgres_scram import PostgresScram
 from petitbleu_accounts.adapters.windows import MemoryWindows, RedisWindows
+from petitbleu_accounts.bootstrap_people import Parts, add_sign_up
 from petitbleu_accounts.config import Settings
 from petitbleu_accounts.consumers import DirectoryNews
 from petitbleu_accounts.grpc_api.admin import AdminApi
@@ -59,6 +60,7 @@ ALLOWED: Final = {
     "/petitbleu.accounts.v1.AuthenticationService/": frozenset({"gateway", "ingest"}),
     "/petitbleu.accounts.v1.IdentityService/": frozenset({"gateway"}),
     "/petitbleu.accounts.v1.PushService/": frozenset({"gateway"}),
+    "/petitbleu.accounts.v1.SignUpService/": frozenset({"gateway"}),
     "/petitbleu.accounts.v1.AdminService/": frozenset({OPERATOR}),
 }
 PERSON_METHODS: Final = frozenset(
@@ -70,6 +72,7 @@ PERSON_METHODS: Final = frozenset(
         "/petitbleu.accounts.v1.IdentityService/UpdateIdentities",
         "/petitbleu.accounts.v1.PushService/ListPushSubscriptions",
         "/petitbleu.accounts.v1.PushService/UpdatePushSubscriptions",
+        "/petitbleu.accounts.v1.SignUpService/OpenChild",
     }
 )
 
@@ -91,6 +94,12 @@ def _add_services(
 
 def _windows(settings: Settings, seconds: int) -> RedisWindows | MemoryWindows:
     return RedisWindows(settings.redis_url, seconds) if settings.redis_url else MemoryWindows(seconds)
+
+
+def _bind(server: grpc.aio.Server, settings: Settings) -> None:
+    address = settings.listen_address(SERVICE)
+    remove_stale_socket(address)
+    server.add_insecure_port(address)
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -148,10 +157,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         IdentityApi(identities), PushApi(PushSubscriptions(settings, push, hourly), sending),
         AdminApi(administration, creation),
     )  # fmt: skip
+    sign_up_upkeep = await add_sign_up(
+        server,
+        Parts(settings, pool, creation, authentication, accounts, changes, passwords, limits, memory, hourly),
+    )
     health = HealthServer({"postgresql": lambda: answers(pool)}, settings.health_host, settings.health_port)
-    address = settings.listen_address(SERVICE)
-    remove_stale_socket(address)
-    server.add_insecure_port(address)
+    _bind(server, settings)
 
     async with background(
         outbox.run(),
@@ -160,6 +171,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         forever("accounts.closing", settings.sweep_seconds, administration.sweep_closing),
         forever("accounts.sessions", 3600, credentials.prune_sessions),
         forever("accounts.push", 3600, push.prune),
+        *sign_up_upkeep,
     ):
         await server.start()
         await health.start()

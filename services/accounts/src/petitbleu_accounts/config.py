@@ -47,6 +47,21 @@ class Settings(ServiceSettings):
     )
     login_failures_per_pair: int = Field(10, ge=1, description="Failed logins a window for one login from one address.")
 
+    sign_up_lowest_bits: int = Field(
+        16, ge=0, le=32, description="Zero bits that a hash must have before an account is opened, when it is quiet."
+    )
+    sign_up_highest_bits: int = Field(22, ge=0, le=32, description="The same at most.")
+    sign_up_free_network: int = Field(
+        10, ge=1, description="Challenges an hour for one network (IPv6: /64) before its work doubles."
+    )
+    sign_up_free: int = Field(2_000, ge=1, description="Challenges an hour for all before everybody's work doubles.")
+    sign_up_challenge_seconds: int = Field(600, ge=10, description="A challenge is over after so long.")
+    sign_up_network_hour: int = Field(100, ge=1, description="Accounts opened an hour from one network.")
+    sign_up_quota_octets: int = Field(
+        1 << 30, ge=0, description="Quota of an account that a person opens; 0: no limit."
+    )
+    open_child_hour: int = Field(10, ge=1, description="Children's accounts that a guardian opens in an hour.")
+
     default_quota_octets: int = Field(
         10 << 30, ge=0, description="Quota of an account when none is given; 0: no limit."
     )

@@ -76,6 +76,8 @@ class GuardPeer:
         request = junior_guard_pb2.RegisterChildRequest(
             account_id=draft.account_id, tenant_id=draft.tenant_id, guardian_account_ids=draft.guardian_ids,
             guardian_addresses=guardian_addresses, language=draft.language,
+            level=draft.child.level if draft.child else 0, birth_year=draft.child.birth_year if draft.child else 0,
+            birth_month=draft.child.birth_month if draft.child else 0,
         )  # fmt: skip
         try:
             await self._peer.call(self._stub.RegisterChild, request, timeout=_ONE_SECONDS)

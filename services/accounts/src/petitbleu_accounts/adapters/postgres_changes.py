@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from petitbleu_accounts.adapters.database import Connection, Pool
 from petitbleu_accounts.adapters.facts import directory_changed
 from petitbleu_accounts.domain.addresses import retired_digest
+from petitbleu_accounts.domain.chosen_names import alike_digest
 from petitbleu_accounts.domain.people import State
 from petitbleu_accounts.domain.resolution import HostedDomain
 from petitbleu_accounts.errors import AccountsError, Fault
@@ -22,13 +23,13 @@ UPDATE account SET state = 3, administers = false, changed_at = now() WHERE acco
 _DROP_ADDRESSES: Final = """/* reference:accounts.drop_addresses */
 DELETE FROM address WHERE account_id = $1 RETURNING address"""
 _RETIRE: Final = """/* reference:accounts.retire_addresses */
-INSERT INTO retired_address (digest) SELECT unnest($1::bytea[]) ON CONFLICT DO NOTHING"""
+INSERT INTO retired_address (digest, alike) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT DO NOTHING"""
 _DROP_MEMBERSHIPS: Final = """/* reference:accounts.drop_memberships */
 DELETE FROM alias_member WHERE member = ANY($1::text[])"""
 _DROP_CATCH_ALL: Final = """/* reference:accounts.drop_catch_all */
 UPDATE domain SET catch_all_account_id = NULL WHERE catch_all_account_id = $1 RETURNING domain_id"""
 _FORGET_PERSON: Final = """/* cold:accounts.forget_person */
-UPDATE person SET display_name = '', password_hash = NULL, roles = '{}', pending_guardians = '{}'
+UPDATE person SET display_name = '', password_hash = NULL, recovery_digest = NULL, roles = '{}', pending_guardians = '{}'
 WHERE partition = $1 AND account_id = $2"""
 _END_SESSIONS: Final = "/* cold:accounts.end_sessions */ DELETE FROM session WHERE partition = $1 AND account_id = $2"
 _FORGET_IDENTITIES: Final = """/* cold:accounts.forget_identities */ WITH gone AS (
@@ -46,7 +47,10 @@ DELETE FROM app_password WHERE partition = $1 AND account_id = $2"""
 _FORGET_SALT: Final = """/* cold:accounts.forget_scram_salt */
 DELETE FROM scram_salt WHERE partition = $1 AND account_id = $2"""
 _REPLACE_HASH: Final = """/* cold:accounts.set_password */
-UPDATE person SET password_hash = $3 WHERE partition = $1 AND account_id = $2"""
+UPDATE person SET password_hash = $3, credentials_changed_at = now() WHERE partition = $1 AND account_id = $2"""
+_RECOVER: Final = """/* cold:accounts.recover */
+UPDATE person SET password_hash = $3, recovery_digest = $5, credentials_changed_at = now()
+WHERE partition = $1 AND account_id = $2 AND recovery_digest = $4 RETURNING true"""
 _SET_QUOTA: Final = """/* cold:accounts.set_quota */
 UPDATE person SET quota_octets = $3 WHERE partition = $1 AND account_id = $2"""
 _CLOSING: Final = """/* reference:accounts.closing */
@@ -138,7 +142,7 @@ class PostgresChanges:
     async def domains(self, tenant_id: int | None) -> list[HostedDomain]:
         """Domains of a tenant or all, by name."""
         rows = await self._pool.fetch(
-            "/* reference:accounts.list_domains */ SELECT domain_id, tenant_id, name, catch_all_account_id "
+            "/* reference:accounts.list_domains */ SELECT domain_id, tenant_id, name, catch_all_account_id, sign_up "
             "FROM domain WHERE $1::bigint IS NULL OR tenant_id = $1 ORDER BY name", tenant_id,
         )  # fmt: skip
         return [HostedDomain(*row.values()) for row in rows]
@@ -187,6 +191,29 @@ class PostgresChanges:
 
         self._outbox.published_soon(await in_transaction(self._pool, work))
 
+    async def recover(self, key: AccountKey, password_hash: str, digest: bytes, next_digest: bytes) -> bool:
+        """Set a password by a recovery code, which another replaces; sessions and app passwords end. False when the code is another by now."""
+
+        async def work(connection: Connection) -> list[OutboxRow]:
+            if not await connection.fetchval(
+                _RECOVER, key.partition, key.account_id, password_hash, digest, next_digest
+            ):
+                return []
+            for statement in (_END_SESSIONS, _END_APP_PASSWORDS, _END_PUSH):
+                await connection.execute(statement, key.partition, key.account_id)
+            return await self._tell(connection, directory_changed(key.tenant_id, (key.account_id,)))
+
+        events = await in_transaction(self._pool, work)
+        self._outbox.published_soon(events)
+        return bool(events)
+
+    async def set_sign_up(self, domain: HostedDomain, *, opened: bool) -> None:
+        """Let people open accounts at a domain, or no more."""
+        await self._pool.execute(
+            "/* reference:accounts.set_sign_up */ UPDATE domain SET sign_up = $2 WHERE domain_id = $1",
+            domain.domain_id, opened,
+        )  # fmt: skip
+
     async def set_quota(self, key: AccountKey, quota_octets: int) -> None:
         """Record the quota that store was told."""
 
@@ -203,7 +230,8 @@ class PostgresChanges:
             await connection.execute(_CLOSE, key.account_id)
             addresses = [row["address"] for row in await connection.fetch(_DROP_ADDRESSES, key.account_id)]
             if key.state != State.PENDING:  # nobody ever wrote to an address that was never visible
-                await connection.execute(_RETIRE, [retired_digest(address) for address in addresses])
+                digests = [retired_digest(address) for address in addresses]
+                await connection.execute(_RETIRE, digests, [alike_digest(address) for address in addresses])
             await connection.execute(_DROP_MEMBERSHIPS, addresses)
             domains = {row["domain_id"] for row in await connection.fetch(_DROP_CATCH_ALL, key.account_id)}
             await connection.execute(_FORGET_PERSON, key.partition, key.account_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,20 +12,24 @@ import asyncpg
 
 from petitbleu_accounts.adapters.database import Connection, Pool
 from petitbleu_accounts.adapters.facts import directory_changed
-from petitbleu_accounts.domain.people import Draft, Role
+from petitbleu_accounts.domain.chosen_names import alike_digest
+from petitbleu_accounts.domain.people import Child, Draft, Role
 from petitbleu_kit.ids import partition_of_account
 from petitbleu_kit.outbox import Outbox, OutboxRow
 from petitbleu_kit.postgres import in_transaction
 
 _RESERVE: Final = """/* reference:accounts.reserve_address */
-INSERT INTO address (address, domain_id, account_id, main)
-SELECT address, domain_id, account_id, true
-FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n (address, domain_id, account_id) ORDER BY address
-ON CONFLICT (address) DO NOTHING RETURNING address"""
-# A statement of its own: it sees what a closing that the INSERT waited for has committed.
+INSERT INTO address (address, domain_id, account_id, main, alike, chosen)
+SELECT address, domain_id, account_id, true, alike, chosen
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bool[]) AS n (address, domain_id, account_id, alike, chosen)
+ORDER BY address ON CONFLICT DO NOTHING RETURNING address"""
+# A statement of its own: it sees what a closing that the INSERT waited for has committed. What a person chose may not look like what
+# anybody has or had either.
 _RETIRED: Final = """/* reference:accounts.refuse_retired */
-DELETE FROM address a USING retired_address r WHERE a.address = ANY($1::text[])
-AND r.digest = sha256(convert_to(a.address, 'UTF8')) RETURNING a.address"""
+DELETE FROM address a WHERE a.address = ANY($1::text[]) AND (
+EXISTS (SELECT FROM retired_address r WHERE r.digest = sha256(convert_to(a.address, 'UTF8')))
+OR (a.chosen AND EXISTS (SELECT FROM retired_address r WHERE r.alike = a.alike))
+OR (a.chosen AND EXISTS (SELECT FROM address b WHERE b.alike = a.alike AND b.address <> a.address))) RETURNING a.address"""
 _ACCOUNT: Final = """/* reference:accounts.reserve_account */
 INSERT INTO account (account_id, partition, tenant_id, domain_id, state, guarded, administers)
 SELECT account_id, partition, tenant_id, domain_id, 0, guarded, administers
@@ -31,13 +37,14 @@ FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bool[]
 AS n (account_id, partition, tenant_id, domain_id, guarded, administers)"""
 # Lists of lists do not travel as one array of their own shape, so roles and guardians come as text.
 _PERSON: Final = """/* cold:accounts.reserve_person */
-INSERT INTO person (partition, account_id, display_name, language, quota_octets, roles, password_hash, pending_guardians)
-SELECT partition, account_id, display_name, language, quota_octets, roles::smallint[], password_hash, guardians::bigint[]
-FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[])
-AS n (partition, account_id, display_name, language, quota_octets, roles, password_hash, guardians)"""
+INSERT INTO person (partition, account_id, display_name, language, quota_octets, roles, password_hash, pending_guardians,
+recovery_digest, pending_child)
+SELECT partition, account_id, display_name, language, quota_octets, roles::smallint[], password_hash, guardians::bigint[], recovery, child::jsonb
+FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::bytea[], $10::text[])
+AS n (partition, account_id, display_name, language, quota_octets, roles, password_hash, guardians, recovery, child)"""
 _PENDING: Final = """/* cold:accounts.pending */
 SELECT c.account_id, c.partition, c.tenant_id, c.domain_id, a.address, p.display_name, p.language, p.quota_octets,
-c.guarded, p.roles, p.pending_guardians, p.password_hash
+c.guarded, p.roles, p.pending_guardians, p.password_hash, a.chosen, p.recovery_digest, p.pending_child::text AS child
 FROM account c JOIN address a ON a.account_id = c.account_id AND a.main
 JOIN person p ON p.partition = c.partition AND p.account_id = c.account_id WHERE c.state = 0"""
 _PENDING_BY_ADDRESS: Final = _PENDING + " AND a.address = ANY($1::text[])"
@@ -47,9 +54,9 @@ UPDATE account SET state = 1, changed_at = now() WHERE account_id = ANY($1::bigi
 RETURNING account_id"""
 _SETTLE_PERSON: Final = """/* cold:accounts.settle_person */
 UPDATE person p SET password_hash = n.password_hash, display_name = n.display_name, language = n.language,
-pending_guardians = '{}'
-FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::text[], $5::text[])
-AS n (partition, account_id, password_hash, display_name, language)
+recovery_digest = n.recovery, pending_guardians = '{}', pending_child = NULL
+FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[])
+AS n (partition, account_id, password_hash, display_name, language, recovery)
 WHERE p.partition = n.partition AND p.account_id = n.account_id AND p.partition = ANY($1::smallint[])"""
 _MAKE_GUARDIANS: Final = """/* cold:accounts.make_guardians */
 UPDATE person p SET roles = (SELECT array_agg(DISTINCT r ORDER BY r) FROM unnest(p.roles || $3::smallint) AS r)
@@ -68,7 +75,8 @@ def _draft(row: asyncpg.Record) -> Draft:
     return Draft(
         row["account_id"], row["partition"], row["tenant_id"], row["domain_id"], row["address"], row["display_name"],
         row["language"], row["quota_octets"], row["guarded"], tuple(Role(number) for number in row["roles"]),
-        tuple(row["pending_guardians"]), row["password_hash"],
+        tuple(row["pending_guardians"]), row["password_hash"], row["chosen"], row["recovery_digest"],
+        None if row["child"] is None else Child(*json.loads(row["child"])),
     )  # fmt: skip
 
 
@@ -88,8 +96,9 @@ class PostgresCreation:
 
         async def work(connection: Connection) -> frozenset[str]:
             rows = await connection.fetch(
-                _RESERVE, [d.address for d in drafts], [d.domain_id for d in drafts], [d.account_id for d in drafts]
-            )
+                _RESERVE, [d.address for d in drafts], [d.domain_id for d in drafts], [d.account_id for d in drafts],
+                [alike_digest(d.address) for d in drafts], [d.chosen for d in drafts],
+            )  # fmt: skip
             fresh = {row["address"] for row in rows}
             fresh -= {row["address"] for row in await connection.fetch(_RETIRED, list(fresh))}
             new = [draft for draft in drafts if draft.address in fresh]
@@ -102,7 +111,8 @@ class PostgresCreation:
             await connection.execute(
                 _PERSON, [d.partition for d in new], [d.account_id for d in new], [d.display_name for d in new],
                 [d.language for d in new], [d.quota_octets for d in new], [_array(d.roles) for d in new],
-                [d.password_hash for d in new], [_array(d.guardian_ids) for d in new],
+                [d.password_hash for d in new], [_array(d.guardian_ids) for d in new], [d.recovery_digest for d in new],
+                [None if d.child is None else json.dumps(dataclasses.astuple(d.child)) for d in new],
             )  # fmt: skip
             return frozenset(fresh)
 
@@ -125,6 +135,7 @@ class PostgresCreation:
             await connection.execute(
                 _SETTLE_PERSON, [d.partition for d in new], [d.account_id for d in new],
                 [d.password_hash for d in new], [d.display_name for d in new], [d.language for d in new],
+                [d.recovery_digest for d in new],
             )  # fmt: skip
             guardians = {account_id for draft in new for account_id in draft.guardian_ids}
             if guardians:

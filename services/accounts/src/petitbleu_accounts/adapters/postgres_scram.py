@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from petitbleu_accounts.adapters.database import Pool
+from petitbleu_accounts.adapters.postgres_secrets import server_secret
 from petitbleu_mail.scram import Verifier
 
 _SALT: Final = (
@@ -18,10 +19,6 @@ _VERIFIERS: Final = """/* hot:accounts.scram_verifiers */
 SELECT app_password_id, protocols, scram_stored_key, scram_server_key,
 last_used_at IS NULL OR last_used_at < now() - interval '1 hour' AS stale
 FROM app_password WHERE partition = $1 AND account_id = $2 AND scram_stored_key IS NOT NULL"""
-
-
-_MAKE: Final = """/* reference:accounts.server_secret */ INSERT INTO server_secret (name, value) VALUES ($1, $2)
-ON CONFLICT (name) DO UPDATE SET value = server_secret.value RETURNING value"""
 
 
 class Salt(NamedTuple):
@@ -59,7 +56,7 @@ class PostgresScram:
 
     async def secret(self, proposed: bytes) -> bytes:
         """The secret of salts, which is the proposed one (32 octets) from now on when there was none."""
-        return bytes(await self._pool.fetchval(_MAKE, "scram-salts", proposed))
+        return await server_secret(self._pool, "scram-salts", proposed)
 
     async def verifiers(self, partition: int, account_id: int) -> list[VerifierRow]:
         """All that an account has."""

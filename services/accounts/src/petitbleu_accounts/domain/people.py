@@ -48,8 +48,20 @@ class AccountInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """What a guardian says of a child whose account it opens: year and month of birth, and its level (0 for the default)."""
+
+    birth_year: int
+    birth_month: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
 class NewAccount:
-    """An account that somebody asks for; the address is as typed."""
+    """An account that somebody asks for; the address is as typed.
+
+    A person who opens it chose the address (it may look like no other), and has the code of a digest; nobody else's account is like that.
+    """
 
     address: str
     display_name: str = ""
@@ -59,6 +71,9 @@ class NewAccount:
     roles: tuple[int, ...] = ()
     language: str = ""
     guardians: tuple[str, ...] = ()
+    chosen: bool = False
+    recovery_digest: bytes | None = field(default=None, repr=False)
+    child: Child | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +92,9 @@ class Draft:
     roles: tuple[Role, ...]
     guardian_ids: tuple[int, ...]
     password_hash: str | None = field(default=None, repr=False)
+    chosen: bool = False
+    recovery_digest: bytes | None = field(default=None, repr=False)
+    child: Child | None = None
 
     def info(self) -> AccountInfo:
         """The account as it is once made."""

@@ -41,6 +41,7 @@ class HostedDomain(msgspec.Struct, frozen=True, gc=False):
     tenant_id: int
     name: str
     catch_all_account_id: int | None
+    sign_up: bool = False
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):

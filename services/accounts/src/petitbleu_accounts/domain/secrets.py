@@ -12,6 +12,7 @@ from typing import Final
 MAX_PASSWORD_OCTETS: Final = 1024
 _APP_OCTETS: Final = 16
 _APP_GROUP: Final = 4
+_MAX_TYPED: Final = 64
 _APP_FORM: Final = re.compile(r"[a-z2-7]{26}")
 _TOKEN_OCTETS: Final = 32
 _TOKEN_FORM: Final = re.compile(r"pb_[A-Za-z0-9_-]{46}")
@@ -43,13 +44,32 @@ def app_password_digest(account_id: int, text: str) -> bytes | None:
 
     Groups may be typed with or without hyphens and spaces, in either case. The digest is bound to the account.
     """
-    if len(text) > 64:
+    if len(text) > _MAX_TYPED:
         return None
     plain = text.replace("-", "").replace(" ", "").lower()
     if not _APP_FORM.fullmatch(plain):
         return None
     octets = b32decode(plain.upper() + "======")
     return hashlib.sha256(b"app-password" + account_id.to_bytes(8, "big") + octets).digest()
+
+
+def recovery_digest(text: str) -> bytes | None:
+    """Return the digest under which a recovery code is kept, or None when the text cannot be one; its form is that of an app password."""
+    if len(text) > _MAX_TYPED:
+        return None
+    plain = text.replace("-", "").replace(" ", "").lower()
+    if not _APP_FORM.fullmatch(plain):
+        return None
+    return hashlib.sha256(b"recovery" + b32decode(plain.upper() + "======")).digest()
+
+
+def new_recovery_code() -> tuple[str, bytes]:
+    """Return a new recovery code, 128 random bits, and its digest."""
+    text = new_app_password()
+    digest = recovery_digest(text)
+    if digest is None:
+        raise AssertionError("a code of ours always has a digest")
+    return text, digest
 
 
 def new_token(partition: int) -> str:

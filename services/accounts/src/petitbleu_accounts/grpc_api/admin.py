@@ -17,7 +17,7 @@ from petitbleu_accounts.service.creation import Creation
 def _domain(domain: HostedDomain) -> accounts_pb2.Domain:
     return accounts_pb2.Domain(
         domain_id=domain.domain_id, tenant_id=domain.tenant_id, name=domain.name,
-        catch_all_account_id=domain.catch_all_account_id or 0,
+        catch_all_account_id=domain.catch_all_account_id or 0, sign_up=domain.sign_up,
     )  # fmt: skip
 
 
@@ -56,6 +56,12 @@ class AdminApi(accounts_pb2_grpc.AdminServiceServicer):
         return accounts_pb2.CreateDomainResponse(
             domain=_domain(await self._administration.create_domain(request.tenant, request.name))
         )
+
+    @answered
+    async def SetSignUp(self, request: accounts_pb2.SetSignUpRequest, _context: Any) -> accounts_pb2.SetSignUpResponse:
+        """Let people open accounts at a domain, or no more."""
+        await self._administration.set_sign_up(request.domain, opened=request.open)
+        return accounts_pb2.SetSignUpResponse()
 
     @answered
     async def ListDomains(

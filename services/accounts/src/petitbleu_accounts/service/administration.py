@@ -83,6 +83,10 @@ class Administration:
         """Domains of a tenant, or all."""
         return await self._changes.domains((await self._changes.tenant(tenant)).tenant_id if tenant else None)
 
+    async def set_sign_up(self, name: str, *, opened: bool) -> None:
+        """Let people open accounts at a domain, or no more."""
+        await self._changes.set_sign_up(await self._domain(name), opened=opened)
+
     async def _domain(self, name: str) -> HostedDomain:
         canonical = hosted_domain(name)
         found = await self._directory.domains([canonical]) if canonical is not None else {}

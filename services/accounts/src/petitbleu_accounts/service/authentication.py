@@ -126,6 +126,10 @@ class Authentication:
             await self._credentials.replace_hash(login.partition, login.account_id, row.password_hash, kept)
         return mark_of(kept)
 
+    async def signed_in(self, account_id: int, password_hash: str) -> str:
+        """Return a principal for somebody who has just set a password, of which this is the hash kept."""
+        return self._signed(Known(await self._account(account_id), mark=mark_of(password_hash))).principal
+
     async def standing(self, octets: bytes) -> AccountInfo:
         """Return the account of a login that still stands, as it is now. Raises `AccountsError` WRONG_CREDENTIAL."""
         standing = decode(octets)

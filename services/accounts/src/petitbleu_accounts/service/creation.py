@@ -45,10 +45,11 @@ _GUARD_CALLS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """What became of one account: it, or why not."""
+    """What became of one account: it, with the hash kept of its password; or why not."""
 
     account: AccountInfo | None
     error: str = ""
+    password_hash: str = dataclasses.field(default="", repr=False)
 
 
 class Creation:
@@ -134,7 +135,8 @@ class Creation:
         account_id = new_account_id()
         return Draft(
             account_id, partition_of_account(account_id), domain.tenant_id, domain.domain_id, want.address, name,
-            language, quota, new.guarded, roles, guardians,
+            language, quota, new.guarded, roles, guardians, chosen=new.chosen, recovery_digest=new.recovery_digest,
+            child=new.child,
         )  # fmt: skip
 
     async def _make(self, drafts: Sequence[Draft]) -> dict[str, Created]:
@@ -153,7 +155,7 @@ class Creation:
         made, waiting = await self._finish(to_finish)
         for draft in to_finish:
             if draft.account_id in made:
-                results[draft.address] = Created(draft.info())
+                results[draft.address] = Created(draft.info(), password_hash=draft.password_hash or "")
             else:
                 results[draft.address] = Created(None, "pending" if draft.account_id in waiting else "already-exists")
         return results
@@ -200,9 +202,12 @@ class Creation:
 
 
 def _same_in_store(left: Draft, asked: Draft) -> bool:
-    """Whether a pending account may be taken over: what store and junior-guard were told must not change."""
-    return (left.tenant_id, left.guarded, left.quota_octets, left.guardian_ids, left.roles) == (
-        asked.tenant_id, asked.guarded, asked.quota_octets, asked.guardian_ids, asked.roles,
+    """Whether a pending account may be taken over: what store and junior-guard were told must not change.
+
+    A person never takes over what an administrator left, nor the other way round.
+    """
+    return (left.tenant_id, left.guarded, left.quota_octets, left.guardian_ids, left.roles, left.chosen, left.child) == (
+        asked.tenant_id, asked.guarded, asked.quota_octets, asked.guardian_ids, asked.roles, asked.chosen, asked.child,
     )  # fmt: skip
 
 

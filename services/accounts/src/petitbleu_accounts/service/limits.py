@@ -19,8 +19,8 @@ _limited = Counter("petitbleu_accounts_logins_limited_total", "Logins refused be
 _LOOK_UPS: Final = 10
 
 
-def _network(client_ip: str) -> str:
-    """The address that is counted: of IPv6 the /64, which is one customer (RFC 6177)."""
+def network_of(client_ip: str) -> str:
+    """Return the address that is counted, empty for none: of IPv6 the /64, which is one customer (RFC 6177)."""
     try:
         address = ip_address(client_ip)
     except ValueError:
@@ -44,7 +44,7 @@ class LoginLimits:
     def _keys(self, login: str, client_ip: str) -> list[tuple[str, str, int]]:
         """(what, key, bound) of each counter; keys are digests, so the cache names nobody."""
         keys = []
-        network = _network(client_ip)
+        network = network_of(client_ip)
         account = hashlib.sha256(login.encode("utf-8", "surrogatepass")).hexdigest()[:32] if login else ""
         if account:
             keys.append(("account", f"petitbleu:login:a:{account}", self._per_account))
@@ -78,7 +78,7 @@ class LoginLimits:
         Raises:
             AccountsError: LIMITED when there were too many.
         """
-        network = _network(client_ip)
+        network = network_of(client_ip)
         if not network:
             return
         key = f"petitbleu:lookup:i:{hashlib.sha256(network.encode()).hexdigest()[:32]}"

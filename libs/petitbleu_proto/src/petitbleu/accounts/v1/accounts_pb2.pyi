@@ -911,6 +911,7 @@ class Domain(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     CATCH_ALL_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SIGN_UP_FIELD_NUMBER: _builtins.int
     domain_id: _builtins.int
     """Its id."""
     tenant_id: _builtins.int
@@ -919,6 +920,8 @@ class Domain(_message.Message):
     """Its name, lower case, A-labels."""
     catch_all_account_id: _builtins.int
     """The account that gets unknown addresses, 0 when none."""
+    sign_up: _builtins.bool
+    """Whether people may open accounts there themselves."""
     def __init__(
         self,
         *,
@@ -926,14 +929,58 @@ class Domain(_message.Message):
         tenant_id: _builtins.int = ...,
         name: _builtins.str = ...,
         catch_all_account_id: _builtins.int = ...,
+        sign_up: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_all_account_id", b"catch_all_account_id", "domain_id", b"domain_id", "name", b"name", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_all_account_id", b"catch_all_account_id", "domain_id", b"domain_id", "name", b"name", "sign_up", b"sign_up", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Domain: _TypeAlias = Domain  # noqa: Y015
+
+@_typing.final
+class SetSignUpRequest(_message.Message):
+    """Open or close a domain to people."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    """The domain."""
+    open: _builtins.bool
+    """Whether they may open accounts there."""
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        open: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "open", b"open"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetSignUpRequest: _TypeAlias = SetSignUpRequest  # noqa: Y015
+
+@_typing.final
+class SetSignUpResponse(_message.Message):
+    """Nothing to say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetSignUpResponse: _TypeAlias = SetSignUpResponse  # noqa: Y015
 
 @_typing.final
 class CreateDomainRequest(_message.Message):

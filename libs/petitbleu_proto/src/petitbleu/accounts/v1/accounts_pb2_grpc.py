@@ -732,6 +732,11 @@ class AdminServiceStub:
                 request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListDomainsRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListDomainsResponse.FromString,
                 _registered_method=True)
+        self.SetSignUp = channel.unary_unary(
+                '/petitbleu.accounts.v1.AdminService/SetSignUp',
+                request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.SetSignUpRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.SetSignUpResponse.FromString,
+                _registered_method=True)
         self.CreateAccounts = channel.unary_unary(
                 '/petitbleu.accounts.v1.AdminService/CreateAccounts',
                 request_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.CreateAccountsRequest.SerializeToString,
@@ -826,6 +831,13 @@ class AdminServiceServicer:
 
     def ListDomains(self, request, context):
         """ListDomains lists the domains of a tenant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetSignUp(self, request, context):
+        """SetSignUp says whether people may open accounts at a domain themselves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -944,6 +956,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListDomains,
                     request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListDomainsRequest.FromString,
                     response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListDomainsResponse.SerializeToString,
+            ),
+            'SetSignUp': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSignUp,
+                    request_deserializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.SetSignUpRequest.FromString,
+                    response_serializer=petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.SetSignUpResponse.SerializeToString,
             ),
             'CreateAccounts': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateAccounts,
@@ -1120,6 +1137,33 @@ class AdminService:
             '/petitbleu.accounts.v1.AdminService/ListDomains',
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListDomainsRequest.SerializeToString,
             petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.ListDomainsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSignUp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.accounts.v1.AdminService/SetSignUp',
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.SetSignUpRequest.SerializeToString,
+            petitbleu_dot_accounts_dot_v1_dot_accounts__pb2.SetSignUpResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -296,6 +296,8 @@ class AdminServiceStub:
     """CreateDomain makes a hosted domain of a tenant."""
     ListDomains: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListDomainsRequest, _accounts_pb2.ListDomainsResponse]
     """ListDomains lists the domains of a tenant."""
+    SetSignUp: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.SetSignUpRequest, _accounts_pb2.SetSignUpResponse]
+    """SetSignUp says whether people may open accounts at a domain themselves."""
     CreateAccounts: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CreateAccountsRequest, _accounts_pb2.CreateAccountsResponse]
     """CreateAccounts makes accounts in bulk; each is all or nothing, with its own result. At most 1,000."""
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListAccountsRequest, _accounts_pb2.ListAccountsResponse]
@@ -336,6 +338,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """CreateDomain makes a hosted domain of a tenant."""
     ListDomains: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListDomainsRequest, _accounts_pb2.ListDomainsResponse]  # type: ignore[assignment]
     """ListDomains lists the domains of a tenant."""
+    SetSignUp: _aio.UnaryUnaryMultiCallable[_accounts_pb2.SetSignUpRequest, _accounts_pb2.SetSignUpResponse]  # type: ignore[assignment]
+    """SetSignUp says whether people may open accounts at a domain themselves."""
     CreateAccounts: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CreateAccountsRequest, _accounts_pb2.CreateAccountsResponse]  # type: ignore[assignment]
     """CreateAccounts makes accounts in bulk; each is all or nothing, with its own result. At most 1,000."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListAccountsRequest, _accounts_pb2.ListAccountsResponse]  # type: ignore[assignment]
@@ -397,6 +401,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.ListDomainsResponse, _abc.Awaitable[_accounts_pb2.ListDomainsResponse]]:
         """ListDomains lists the domains of a tenant."""
+
+    @_abc_1.abstractmethod
+    def SetSignUp(
+        self,
+        request: _accounts_pb2.SetSignUpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.SetSignUpResponse, _abc.Awaitable[_accounts_pb2.SetSignUpResponse]]:
+        """SetSignUp says whether people may open accounts at a domain themselves."""
 
     @_abc_1.abstractmethod
     def CreateAccounts(
