@@ -24,6 +24,7 @@ from petitbleu_gateway.adapters.rendering_pool import RenderingLimits, Rendering
 from petitbleu_gateway.adapters.scripts_grpc import GrpcScripts
 from petitbleu_gateway.adapters.senders_grpc import GrpcSenders
 from petitbleu_gateway.adapters.sharing_grpc import GrpcDirectory, GrpcSharing
+from petitbleu_gateway.adapters.sign_up_grpc import GrpcSignUp
 from petitbleu_gateway.adapters.states_grpc import GrpcStates
 from petitbleu_gateway.adapters.store_grpc import GrpcMailStore
 from petitbleu_gateway.adapters.submissions_grpc import GrpcSubmissions
@@ -45,6 +46,7 @@ from petitbleu_gateway.http.push_opening import PushOpening
 from petitbleu_gateway.http.rendering_door import MESSAGES_PATH, Render, RenderingDoor
 from petitbleu_gateway.http.servers import Certificates, Door
 from petitbleu_gateway.http.session_doors import SessionDoors
+from petitbleu_gateway.http.sign_up_doors import SIGN_UP_PATH, SignUpDoors
 from petitbleu_gateway.http.upload_door import UploadDoor
 from petitbleu_gateway.http.web_socket_door import WebSocketDoor
 from petitbleu_gateway.jmap.calls import MethodLimits
@@ -66,7 +68,7 @@ from petitbleu_gateway.methods.filter_rules import FilterRulesMethods, Filters
 from petitbleu_gateway.methods.listed_sender import ListedSenderMethods, Senders
 from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
-from petitbleu_gateway.ports import Accounts, Directory, MailStore, People, Proofs, Scripts
+from petitbleu_gateway.ports import Accounts, Directory, MailStore, People, Proofs, Scripts, SignUp
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.fairness import Pace, Turns
 from petitbleu_gateway.service.fetch_limits import Buckets
@@ -110,7 +112,7 @@ def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, people: People, authentication: Authentication,
     readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush, proxies: Sequence[Network],
     shared: SharedAccounts, policies: PolicyDoor, submissions: Submissions, family: Family, directory: Directory,
-    senders: Senders, filters: Filters, pages: PageDoor,
+    senders: Senders, filters: Filters, pages: PageDoor, sign_up: SignUp,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight, settings.http_octets_account)
@@ -128,6 +130,7 @@ def build_application(
         limits.max_size_blob_set,
     )  # fmt: skip
     sessions = SessionDoors(authentication, accounts, limits, settings.public_url, budget, shared)
+    opening_doors = SignUpDoors(sign_up, accounts, authentication, budget)
     jmap = JmapDoors(
         authentication, store, people, build_registry(
             web_push.methods, submissions, settings.jmap_max_submission_octets, FamilyMethods(family, directory),
@@ -172,6 +175,11 @@ def build_application(
         Route("events", EVENT_PATH, {"GET": events.events}),
         Route("websocket", WEB_SOCKET_PATH, {"GET": web_socket.open}),
         Route("sessions", "/api/session", {"POST": sessions.create, "DELETE": sessions.revoke}),
+        Route("sign-up", SIGN_UP_PATH, {"GET": opening_doors.how, "POST": opening_doors.open}),
+        Route("sign-up", f"{SIGN_UP_PATH}/name", {"GET": opening_doors.name}),
+        Route("sign-up", f"{SIGN_UP_PATH}/challenge", {"POST": opening_doors.challenge}),
+        Route("recovery", "/api/recovery", {"POST": opening_doors.recover}),
+        Route("children", "/api/children", {"POST": opening_doors.open_child}),
         Route("download", DOWNLOAD_PATH, {"GET": download.download, "HEAD": download.download}, below=True),
         Route("upload", UPLOAD_PATH, {"POST": upload.upload}, below=True),
         Route("rendering", MESSAGES_PATH, {"GET": rendering.rendering}, below=True),
@@ -370,6 +378,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         GrpcSenders(delivery_peer, settings.rpc_seconds),
         GrpcFilters(delivery_peer, settings.rpc_seconds),
         PageDoor(pages_of(settings.web_root)),
+        GrpcSignUp(accounts_peer, settings.rpc_seconds),
     )
     doors, certificates = _doors(settings, application, proxies)
     managesieve = _managesieve(settings, authentication, accounts, scripts, certificates)

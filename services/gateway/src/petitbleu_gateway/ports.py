@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from petitbleu.accounts.v1 import accounts_pb2
+from petitbleu.accounts.v1 import accounts_pb2, people_pb2
 from petitbleu.delivery.v1 import scripts_pb2
 from petitbleu.store.v1 import mailbox_pb2 as pb
 from petitbleu.store.v1 import removed_pb2, sharing_pb2, uploads_pb2
@@ -115,6 +115,28 @@ class Accounts(Protocol):
 
     async def revoke_session(self, principal: str, session_id: int) -> None:
         """End a bearer session of a person."""
+
+
+class SignUp(Protocol):
+    """Who opens accounts for people. Raises RefusedError, LimitedError or AwayError."""
+
+    async def how(self) -> people_pb2.GetSignUpResponse:
+        """Say where accounts may be opened."""
+
+    async def check_name(self, request: people_pb2.CheckNameRequest) -> people_pb2.CheckNameResponse:
+        """Say whether an address may be had."""
+
+    async def challenge(self, client_ip: str) -> people_pb2.CreateChallengeResponse:
+        """Give work to do."""
+
+    async def sign_up(self, request: people_pb2.SignUpRequest) -> people_pb2.SignUpResponse:
+        """Open an account."""
+
+    async def recover(self, request: people_pb2.RecoverRequest) -> people_pb2.RecoverResponse:
+        """Set a password by the recovery code."""
+
+    async def open_child(self, principal: str, request: people_pb2.OpenChildRequest) -> people_pb2.OpenChildResponse:
+        """Open the account of a person's child."""
 
 
 class Proofs(Protocol):

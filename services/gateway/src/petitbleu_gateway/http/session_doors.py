@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -26,6 +27,31 @@ class NewSessionRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     label: Annotated[str, Meta(max_length=100)] = ""
     cookie: bool = False
+
+
+async def give_session(
+    exchange: Exchange, accounts: Accounts, principal: str, label: str, *, in_cookie: bool, told: Mapping[str, str]
+) -> None:
+    """Make a bearer session and answer with it, and with what else is told.
+
+    Raises:
+        Problem: 403, 429, 503.
+    """
+    try:
+        made = await accounts.create_session(principal, label, exchange.client_ip)
+    except RefusedError:
+        raise Problem(403, detail="The account may not have sessions.") from None
+    except LimitedError:
+        raise Problem(429, detail="Too many sessions.", headers=((b"retry-after", b"30"),)) from None
+    except AwayError:
+        raise Problem(503, detail="The directory does not answer.", headers=((b"retry-after", b"2"),)) from None
+    body: dict[str, str | int] = {"sessionId": str(made.session_id), "expiresAt": made.expires_at, **told}
+    if not in_cookie:
+        body["token"] = made.token
+        await exchange.answer(201, encode_json(body), headers=(NO_STORE,))
+        return
+    cookie = session_cookie(made.token, max(1, made.expires_at - int(time.time())))
+    await exchange.answer(201, encode_json(body), headers=(NO_STORE, cookie))
 
 
 class SessionDoors:
@@ -72,21 +98,7 @@ class SessionDoors:
             self._budget.give_back(len(raw))
         if given.cookie:
             check_page(exchange)
-        try:
-            made = await self._accounts.create_session(who.principal, given.label, exchange.client_ip)
-        except RefusedError:
-            raise Problem(403, detail="The account may not have sessions.") from None
-        except LimitedError:
-            raise Problem(429, detail="Too many sessions.", headers=((b"retry-after", b"30"),)) from None
-        except AwayError:
-            raise Problem(503, detail="The directory does not answer.", headers=((b"retry-after", b"2"),)) from None
-        body: dict[str, str | int] = {"sessionId": str(made.session_id), "expiresAt": made.expires_at}
-        if not given.cookie:
-            body["token"] = made.token
-            await exchange.answer(201, encode_json(body), headers=(NO_STORE,))
-            return
-        cookie = session_cookie(made.token, max(1, made.expires_at - int(time.time())))
-        await exchange.answer(201, encode_json(body), headers=(NO_STORE, cookie))
+        await give_session(exchange, self._accounts, who.principal, given.label, in_cookie=given.cookie, told={})
 
     async def revoke(self, exchange: Exchange) -> None:
         """End the bearer session that makes the request."""
