@@ -56,6 +56,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     stack = LiveStack(tmp_path_factory.mktemp("browser") / "data", offset_of(419), environment)
     try:
         stack.begin()
+        stack.cli("domain", "sign-up", DOMAIN, "open")
         for name in ("alice", "bob"):
             stack.cli("account", "create", f"{name}@{DOMAIN}", "--password", PASSWORD, "--name", name.title())
         for child in ("zoe", "max"):
@@ -110,6 +111,20 @@ class Visitor:
         folder = os.environ.get("PETITBLEU_SCREENSHOTS")
         if folder:
             self.page.screenshot(path=f"{folder}/{what}-{self.shots}.png", full_page=True)
+
+    def choose_password(self, code: str) -> Page:
+        """Come in by a code: that of a child's card, or a recovery code."""
+        page = self.page
+        page.goto(f"{self.home.url}#/back")
+        french = self.language == "fr"
+        page.get_by_label("Adresse" if french else "Address").fill(f"{self.name}@{DOMAIN}")
+        page.get_by_label("Code de secours" if french else "Recovery code").fill(code)
+        page.get_by_label("Un nouveau mot de passe" if french else "A new password").fill(PASSWORD)
+        page.get_by_role("button", name="Choisir ce mot de passe" if french else "Choose this password").click()
+        page.locator(".code code").wait_for()
+        page.get_by_role("button", name="Je l’ai gardé" if french else "I have kept it").click()
+        page.get_by_text(f"{self.name}@{DOMAIN}").first.wait_for()
+        return page
 
     def enter(self) -> Page:
         """Sign in."""

@@ -6,21 +6,29 @@ import time
 
 import pytest
 from playwright.sync_api import Dialog
-from tests.browser.conftest import Home, Visit
-from tests.live_stack import DOMAIN
+from tests.browser.conftest import Home, Visit, Visitor
+from tests.live_stack import DOMAIN, PASSWORD
 
 WORDS = {
     "en": {
         "family": "Family", "deliver": "Deliver, and always from now on", "done": "Done.", "answer": "Answer", "letter": "Your letter",
         "sky": "Sky", "send": "Send it!", "off": "Off it goes!", "new": "I would like to write to somebody new", "ask": "Ask my parents",
         "asked": "Your parents have been asked", "approve": "Approve", "write": "Write", "to": "To", "subject": "Subject", "message": "Message",
-        "sendOut": "Send", "sent": "Sent.",
+        "sendOut": "Send", "sent": "Sent.", "mail": "Mail", "openAccount": "Open an account", "name": "Your name",
+        "wanted": "The address you would like", "password": "A password", "again": "The same password once more", "make": "Open my account",
+        "free": "This address is free.", "kept": "I have kept it", "openChild": "Open an account for a child", "childName": "What is the child called?",
+        "childWanted": "The child’s address", "month": "Month of birth", "year": "Year of birth", "makeChild": "Open the account",
+        "taken": "Somebody has this address",
     },
     "fr": {
         "family": "Famille", "deliver": "Remettre, et toujours désormais", "done": "C’est fait.", "answer": "Répondre", "letter": "Ta lettre",
         "sky": "Ciel", "send": "Envoie !", "off": "C’est parti !", "new": "Je voudrais écrire à quelqu’un de nouveau",
         "ask": "Demander à mes parents", "asked": "Tes parents ont reçu ta demande", "approve": "Approuver", "write": "Écrire", "to": "À",
-        "subject": "Objet", "message": "Message", "sendOut": "Envoyer", "sent": "Envoyé.",
+        "subject": "Objet", "message": "Message", "sendOut": "Envoyer", "sent": "Envoyé.", "mail": "Courrier", "openAccount": "Ouvrir un compte",
+        "name": "Votre nom", "wanted": "L’adresse que vous aimeriez", "password": "Un mot de passe", "again": "Le même mot de passe encore une fois",
+        "make": "Ouvrir mon compte", "free": "Cette adresse est libre.", "kept": "Je l’ai gardé", "openChild": "Ouvrir un compte pour un enfant",
+        "childName": "Comment s’appelle l’enfant ?", "childWanted": "L’adresse de l’enfant", "month": "Mois de naissance", "year": "Année de naissance",
+        "makeChild": "Ouvrir le compte", "taken": "Quelqu’un a cette adresse",
     },
 }  # fmt: skip
 
@@ -35,26 +43,72 @@ def _arrived(home: Home, subject: str) -> bytes:
     raise AssertionError(f"{subject} did not leave")
 
 
+def _opens_an_account(home: Home, parent: Visitor, words: dict[str, str]) -> None:
+    """Sign up: a name that is taken is said at once, and the code is shown before the mailbox."""
+    page = parent.page
+    page.goto(home.url)
+    page.get_by_role("link", name=words["openAccount"]).click()
+    page.get_by_label(words["name"]).fill("Camille Martin")
+    page.get_by_label(words["wanted"]).fill("a1ice")
+    page.get_by_label(words["password"], exact=True).fill(PASSWORD)
+    page.get_by_text(words["taken"]).wait_for()
+    page.get_by_label(words["wanted"]).fill(parent.name)
+    page.get_by_label(words["again"]).fill(PASSWORD)
+    page.get_by_text(words["free"]).wait_for()
+    parent.shoot("open")
+    page.get_by_role("button", name=words["make"]).click()
+    page.locator(".code code").wait_for()
+    page.get_by_role("button", name=words["kept"]).click()
+    page.get_by_text(f"{parent.name}@{DOMAIN}").first.wait_for()
+
+
+def _opens_a_childs_account(parent: Visitor, child: str, words: dict[str, str]) -> str:
+    """Open the account; the code of the card."""
+    page = parent.page
+    page.get_by_role("link", name=words["family"]).click()
+    page.get_by_role("link", name=words["openChild"]).click()
+    page.get_by_label(words["childName"]).fill(child.title())
+    page.get_by_label(words["childWanted"]).fill(child)
+    page.get_by_label(words["month"]).select_option("5")
+    page.get_by_label(words["year"]).fill("2017")
+    page.get_by_text(words["free"]).wait_for()
+    parent.shoot("open-child")
+    page.get_by_role("button", name=words["makeChild"]).click()
+    page.locator(".code code").wait_for()
+    parent.shoot("card")
+    return page.locator(".code code").inner_text()
+
+
 @pytest.mark.parametrize(("language", "phone"), [("fr", True), ("en", False)], ids=["fr-phone", "en-desktop"])
 def test_a_letter_waits_is_let_in_read_and_answered(home: Home, visit: Visit, language: str, phone: bool) -> None:
     words = WORDS[language]
     sender, subject = f"gran-{language}@else.example", f"Cookies {language}"
-    alice = visit("alice", language=language, phone=phone)
-    page = alice.enter()
-    page.get_by_role("link", name=words["family"]).click()
-    page.get_by_role("heading", name="Zoe").wait_for()
-    home.stranger_writes("zoe", sender, subject)
+    alice = visit(f"camille.{language}", language=language, phone=phone)
+    page = alice.page
+    _opens_an_account(home, alice, words)
+    child = f"lou.{language}"
+    card = _opens_a_childs_account(alice, child, words)
+    page.get_by_role("link", name=words["family"]).first.click()
+    page.get_by_role("heading", name=child.title()).wait_for()
+    zoe = visit(child, language=language, phone=phone, dark=phone)
+    zoe.choose_password(card)
+    home.stranger_writes(child, sender, subject)
     # the page says so by itself
     page.get_by_text(sender).first.wait_for()
     alice.shoot("family")
     content = page.content()
     assert subject not in content
     assert "How are you" not in content
+    # and in her inbox, without a reload: who, and nothing that was written
+    page.get_by_role("link", name=words["mail"]).click()
+    page.locator(".list .row").first.click()
+    page.frame_locator("iframe").get_by_text(sender).wait_for()
+    alice.shoot("alert")
+    assert subject not in page.frame_locator("iframe").locator("body").inner_text()
+    page.get_by_role("link", name=words["family"]).first.click()
     page.get_by_role("button", name=f"{words['deliver']} ({sender})").click()
     page.get_by_text(words["done"]).wait_for()
-
-    zoe = visit("zoe", language=language, phone=phone, dark=phone)
-    page = zoe.enter()
+    page = zoe.page
     page.get_by_text(subject).wait_for()
     zoe.shoot("child")
     page.get_by_role("button", name=subject).click()

@@ -24,10 +24,12 @@ def _signed_in(visit: Visit, name: str, link: str = "", **how: Any) -> Visitor:
     return one
 
 
+DOORS = {"sign-in": "", "open": "#/open", "back": "#/back"}
 PAGES = {
     "mail": ("alice", "Mail", ""),
     "write": ("alice", "Mail", "Write"),
     "family": ("alice", "Family", ""),
+    "open-child": ("alice", "Family", "Open an account for a child"),
     "child": ("zoe", "", ""),
     "letter": ("zoe", "", "Write a letter"),
 }
@@ -40,14 +42,17 @@ def _axe(page: Page) -> list[str]:
 
 
 def _shown(visit: Visit, which: str, **how: Any) -> Page:
-    if which == "sign-in":
+    if which in DOORS:
         page = visit("alice", **how).page
-        page.goto(visit("alice").home.url)
+        page.goto(visit("alice").home.url + DOORS[which])
         page.get_by_role("heading", level=1).wait_for()
         return page
     name, link, button = PAGES[which]
     page = _signed_in(visit, name, link, **how).page
-    if button:
+    if which == "open-child":
+        page.get_by_role("link", name=button).click()
+        page.get_by_role("heading", level=1, name=button).wait_for()
+    elif button:
         page.get_by_role("button", name=button).first.click()
         page.get_by_role("dialog").wait_for()
     return page
@@ -60,7 +65,7 @@ def someone_waits(home: Home) -> None:
 
 @pytest.mark.usefixtures("someone_waits")
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("which", ["sign-in", *PAGES])
+@pytest.mark.parametrize("which", [*DOORS, *PAGES])
 def test_axe_finds_no_violation(visit: Visit, which: str, dark: bool) -> None:
     if not AXE.is_file():
         pytest.skip("PEER MISSING: web/node_modules has no axe-core")
@@ -68,7 +73,7 @@ def test_axe_finds_no_violation(visit: Visit, which: str, dark: bool) -> None:
 
 
 @pytest.mark.usefixtures("someone_waits")
-@pytest.mark.parametrize("which", ["sign-in", *PAGES])
+@pytest.mark.parametrize("which", [*DOORS, *PAGES])
 def test_a_page_fits_in_320_pixels(visit: Visit, which: str) -> None:
     page = _shown(visit, which, phone=True)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 320

@@ -11,13 +11,30 @@ import { SignIn } from './pages/SignIn'
 // A child loads what it sees, and no console of its guardians.
 const ChildPage = lazy(() => import('./pages/ChildPage'))
 const MailPage = lazy(() => import('./pages/MailPage'))
+const OpenChildPage = lazy(() => import('./pages/OpenChildPage'))
+const RecoverPage = lazy(() => import('./pages/RecoverPage'))
+const SignUpPage = lazy(() => import('./pages/SignUpPage'))
 const FamilyPage = lazy(() => import('./pages/FamilyPage'))
 
 export function App() {
   const { t } = useSpoken()
   const session = useQuery({ queryKey: ['session'], queryFn: readSession, staleTime: Number.POSITIVE_INFINITY })
   if (session.isPending) return <p role="status">{t.loading}</p>
-  if (!session.data) return <SignIn failed={session.isError} />
+  if (!session.data) {
+    return (
+      <Router hook={useHashLocation}>
+        <Suspense fallback={<p role="status">{t.loading}</p>}>
+          <Switch>
+            <Route path="/open" component={SignUpPage} />
+            <Route path="/back" component={RecoverPage} />
+            <Route>
+              <SignIn failed={session.isError} />
+            </Route>
+          </Switch>
+        </Suspense>
+      </Router>
+    )
+  }
   return (
     <SessionContext value={session.data}>
       <Router hook={useHashLocation}>
@@ -51,6 +68,7 @@ function Signed({ session }: { session: Session }) {
             <Switch>
               <Route path="/mail/:box?/:letter?" component={MailPage} />
               <Route path="/family" component={FamilyPage} />
+              <Route path="/family/open" component={OpenChildPage} />
               <Route>
                 <Redirect to="/mail" />
               </Route>

@@ -22,7 +22,7 @@ const en = {
   yourFriends: 'Your friends', askFriend: 'I would like to write to somebody new', askSend: 'Ask my parents', asked: 'Your parents have been asked. They will look soon.',
   childWaits: 'waits for your parents', paper: 'Choose your paper', papers: ['White', 'Sky', 'Meadow', 'Sunset'], letterText: 'Your letter', sendIt: 'Send it!',
   whatWaits: 'Letters from people whom your parents do not know yet wait until one of them has looked. Nobody reads your letters with your friends.',
-  notAFriend: 'You cannot write to this person yet. Ask your parents first.', childSent: 'Off it goes!', close: 'Close', you: 'you', system: 'rule',
+  notAFriend: 'You cannot write to this person yet. Ask your parents first.', childSent: 'Off it goes!', openAccount: 'Open an account', haveCode: 'I have a code', openChild: 'Open an account for a child', close: 'Close', you: 'you', system: 'rule',
 } // prettier-ignore
 
 type Texts = typeof en
@@ -48,7 +48,7 @@ const fr: Texts = {
   yourFriends: 'Tes amis', askFriend: 'Je voudrais écrire à quelqu’un de nouveau', askSend: 'Demander à mes parents', asked: 'Tes parents ont reçu ta demande. Ils vont regarder bientôt.',
   childWaits: 'attend tes parents', paper: 'Choisis ton papier', papers: ['Blanc', 'Ciel', 'Prairie', 'Coucher de soleil'], letterText: 'Ta lettre', sendIt: 'Envoie !',
   whatWaits: 'Les lettres de gens que tes parents ne connaissent pas encore attendent que l’un d’eux ait regardé. Personne ne lit tes lettres avec tes amis.',
-  notAFriend: 'Tu ne peux pas encore écrire à cette personne. Demande d’abord à tes parents.', childSent: 'C’est parti !', close: 'Fermer', you: 'vous', system: 'règle',
+  notAFriend: 'Tu ne peux pas encore écrire à cette personne. Demande d’abord à tes parents.', childSent: 'C’est parti !', openAccount: 'Ouvrir un compte', haveCode: 'J’ai un code', openChild: 'Ouvrir un compte pour un enfant', close: 'Fermer', you: 'vous', system: 'règle',
 } // prettier-ignore
 
 export type Language = 'en' | 'fr'

@@ -1,5 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
+import { Link } from 'wouter'
 import * as family from '../family'
 import { useSpoken } from '../i18n'
 import { Refused } from '../jmap'
@@ -17,6 +18,9 @@ export default function FamilyPage() {
       <h1>{t.familyTitle}</h1>
       {children.isError ? <p role="alert">{t.failed}</p> : null}
       {children.data?.length === 0 ? <p>{t.noChildren}</p> : null}
+      <p className="tools">
+        <Link href="/family/open">{t.openChild}</Link>
+      </p>
       {children.data?.map((child) => (
         <ChildSection key={child.id} child={child} />
       ))}

@@ -1,5 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
+import { Link } from 'wouter'
 import { useSpoken } from '../i18n'
 import { Refused, signIn } from '../jmap'
 import { Field } from '../parts/Field'
@@ -42,6 +43,10 @@ export function SignIn({ failed }: { failed: boolean }) {
           {t.signIn}
         </button>
       </form>
+      <p className="tools">
+        <Link href="/open">{t.openAccount}</Link>
+        <Link href="/back">{t.haveCode}</Link>
+      </p>
       <button type="button" onClick={change} lang={language === 'en' ? 'fr' : 'en'}>
         {t.language}
       </button>

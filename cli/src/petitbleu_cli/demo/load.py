@@ -34,6 +34,7 @@ async def load(office: Office, smtp: str) -> None:
     stub = accounts_pb2_grpc.AdminServiceStub(office.peer("accounts").channel)
     await _unless_there(office, stub.CreateTenant, accounts_pb2.CreateTenantRequest(name=TENANT))
     await _unless_there(office, stub.CreateDomain, accounts_pb2.CreateDomainRequest(tenant=TENANT, name=DOMAIN))
+    await office.call("accounts", stub.SetSignUp, accounts_pb2.SetSignUpRequest(domain=DOMAIN, open=True))
     made = await _people(office, stub)
     sent = await _mail(office, stub, smtp)
     app_password = await _app_password(office, stub)
