@@ -128,12 +128,12 @@ function Places() {
   )
 }
 
-/** How many letters wait for all children, looked at every few seconds while the page is seen. */
+/** How many letters wait for all children, told by push, and looked at now and then in case that was missed. */
 function useWaitingCount(): number {
   const session = useSession()
   const found = useQuery({
     queryKey: ['waiting-count'],
-    refetchInterval: 3000,
+    refetchInterval: 60_000,
     queryFn: async () => {
       const all = await family.children(session)
       const each = await Promise.all(all.map((child) => family.waiting(session, child.id)))

@@ -147,7 +147,7 @@ def test_rfc8620_7_3_event_ids_of_others_have_seen_nothing(text: str) -> None:
 def test_rfc8620_7_3_event_ids_from_before_there_were_identities_still_hold() -> None:
     assert seen_state(7, f"{account_id_text(7)}.12.3") == AccountState(12, 3, 0)
     assert seen_state(7, f"{account_id_text(7)}.12.3.4.5") == AccountState(12, 3, 4, 5)
-    assert seen_state(7, f"{account_id_text(7)}.12.3.4.5.6.7.8") == NOTHING_SEEN
+    assert seen_state(7, f"{account_id_text(7)}.12.3.4.5.6.7.8.9") == NOTHING_SEEN
 
 
 def test_rfc8620_7_1_rules_have_states_of_their_own() -> None:
@@ -159,6 +159,14 @@ def test_rfc8620_7_1_rules_have_states_of_their_own() -> None:
     assert after.beyond(before)
     assert not before.beyond(after)
     assert told_state(told_message(after)) == after
+
+
+def test_what_a_family_sees_is_pushed_to_whom_it_is_told() -> None:
+    before, after = AccountState(5, 2), AccountState(5, 2, family=7)
+    changed = dict.fromkeys(("GuardedChild", "WaitingSender", "Correspondent"), "7")
+    assert state_change(7, TYPES, before, after) == {"@type": "StateChange", "changed": {account_id_text(7): changed}}
+    assert state_change(7, TYPES - changed.keys(), before, after) is None
+    assert state_change(7, TYPES, after, before) is None
 
 
 def test_rfc8620_7_1_identities_have_a_state_of_their_own() -> None:

@@ -133,8 +133,13 @@ class Scene:
         self.store = Verifier("store", folder)
         self.records = FakeRecords()
         self.held = FakeHeldMail()
-        self.guard = Guard(self.records, self.held, Seal(bytes(32)), Signer("junior-guard", key), 300)
+        self.guard = Guard(self.records, self.held, Seal(bytes(32)), Signer("junior-guard", key), 300, self)
+        self.rung: list[tuple[list[int], bool]] = []
         self.families = Families(self.records, Seal(bytes(32)))
+
+    def ring(self, account_ids: Sequence[int], *, child: bool) -> None:
+        """Note who is told."""
+        self.rung += [(list(account_ids), child)] if account_ids else []
 
 
 @pytest.fixture
@@ -150,6 +155,8 @@ async def test_a_token_says_whom_which_and_what_and_only_to_store(scene: Scene, 
     await scene.families.register_child(7, 1, {3: "Mum@Home.test"})
     (good, token, _), (bad, other, _) = await scene.guard.check([mail(1), mail(2, "x@y.test")])
     assert (good, bad) == (Verdict.DELIVER, Verdict.HOLD)
+    # a page is told of what waits, and the child of nothing
+    assert [child for _, child in scene.rung] == [False]
     claims = scene.store.verify(token, issuer="junior-guard", use="decision")
     assert verdict_in(claims, 7, mail(1).accepted_id) == "deliver"
     assert (verdict_in(claims, 8, mail(1).accepted_id), verdict_in(claims, 7, mail(3).accepted_id)) == ("", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -120,12 +120,15 @@ class Histories(RuleBasedStateMachine):
         self.store = HeldMail()
         signer = Signer("junior-guard", Ed25519PrivateKey.generate())
         self.families = Families(PostgresFamilies(pool), seal)
-        self.guard = Guard(PostgresRecords(pool), self.store, seal, signer, 300, self.clock)
+        self.guard = Guard(PostgresRecords(pool), self.store, seal, signer, 300, self, self.clock)
         self.persons = Guardianship(
             PostgresGuardianship(pool), PostgresCorrespondents(pool), PostgresGroups(pool), seal, self.clock
         )
         self.room = WaitingRoom(PostgresWaiting(pool), self.guard, seal, self.clock)
         self.registers(set(GUARDIANS))
+
+    def ring(self, _account_ids: Sequence[int], *, child: bool) -> None:
+        """Be nobody's page."""
 
     def clock(self) -> datetime:
         return self.now

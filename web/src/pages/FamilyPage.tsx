@@ -53,7 +53,7 @@ function Door({ child }: { child: family.Child }) {
   const [said, setSaid] = useState('')
   // who looks like somebody known is let in for good by a second tap, that says so
   const [sure, setSure] = useState('')
-  const found = useQuery({ queryKey: ['waiting', child.id], queryFn: () => family.waiting(session, child.id), refetchInterval: 3000 })
+  const found = useQuery({ queryKey: ['waiting', child.id], queryFn: () => family.waiting(session, child.id), refetchInterval: 60_000 })
   const deciding = useMutation({
     mutationFn: ({ sender, action }: { sender: family.WaitingSender; action: family.Decision }) =>
       family.decide(session, child.id, sender, action, sure === sender.id),

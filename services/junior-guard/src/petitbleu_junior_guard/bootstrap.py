@@ -10,6 +10,7 @@ import asyncpg
 
 from petitbleu.junior_guard.v1 import family_pb2_grpc, junior_guard_pb2_grpc
 from petitbleu_junior_guard.adapters.alert_mail import AlertMail
+from petitbleu_junior_guard.adapters.bell import Bell
 from petitbleu_junior_guard.adapters.correspondents import PostgresCorrespondents
 from petitbleu_junior_guard.adapters.families import PostgresFamilies
 from petitbleu_junior_guard.adapters.groups import PostgresGroups
@@ -97,9 +98,10 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     # what a check reads and records: few statements, planned once
     hot = await wait_for_pool(settings.pg_dsn, SCHEMA, settings.pg_pool_size, settings=HOT_SETTINGS)
     store = Peer(settings.target("store"), "store", signer)
+    bell = Bell(settings, pool)
     guard = Guard(
         PostgresRecords(hot), StoreHeldMail(store, settings.junior_guard_store_seconds), seal, signer,
-        settings.junior_guard_token_seconds,
+        settings.junior_guard_token_seconds, bell,
     )  # fmt: skip
     families = Families(PostgresFamilies(pool), seal)
     guardianship = Guardianship(PostgresGuardianship(pool), PostgresCorrespondents(pool), PostgresGroups(pool), seal)
@@ -115,8 +117,8 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     junior_guard_pb2_grpc.add_GuardServiceServicer_to_server(GuardServicer(guard, families), server)
     junior_guard_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(guard, families), server)
 
-    family_pb2_grpc.add_FamilyServiceServicer_to_server(FamilyServicer(guardianship, room), server)
-    family_pb2_grpc.add_ChildServiceServicer_to_server(ChildServicer(guardianship), server)
+    family_pb2_grpc.add_FamilyServiceServicer_to_server(FamilyServicer(guardianship, room, bell), server)
+    family_pb2_grpc.add_ChildServiceServicer_to_server(ChildServicer(guardianship, bell), server)
 
     async def database_answers() -> bool:
         return await answers(pool)
@@ -130,6 +132,7 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     except (OSError, RuntimeError) as error:
         raise StartupError(f"cannot bind its doors ({type(error).__name__})") from None
     async with background(
+        bell.run(),
         forever("junior-guard.carry-out", settings.junior_guard_upkeep_seconds, room.complete),
         forever("junior-guard.alerts", settings.junior_guard_alert_seconds, alerts.run),
         forever("junior-guard.expire", settings.junior_guard_upkeep_seconds, room.expire),

@@ -13,7 +13,7 @@ from petitbleu_junior_guard.domain.voices import Circle
 from petitbleu_junior_guard.domain.waiting import SenderAction
 from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.grpc_answers import Context, answered
-from petitbleu_junior_guard.ports import Actor
+from petitbleu_junior_guard.ports import Actor, Bell
 from petitbleu_junior_guard.service.guardianship import Guardianship
 from petitbleu_junior_guard.service.waiting import WaitingRoom
 from petitbleu_kit.rpc import caller
@@ -106,9 +106,10 @@ def _correspondent(one: Correspondent) -> pb.Correspondent:
 class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
     """Answers guardians."""
 
-    def __init__(self, guardianship: Guardianship, room: WaitingRoom) -> None:
+    def __init__(self, guardianship: Guardianship, room: WaitingRoom, bell: Bell) -> None:
         self._guardianship = guardianship
         self._room = room
+        self._bell = bell
 
     @answered
     async def ListChildren(self, _request: pb.ListChildrenRequest, _context: Context) -> pb.ListChildrenResponse:
@@ -127,6 +128,7 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
     async def MoveLevel(self, request: pb.MoveLevelRequest, _context: Context) -> pb.MoveLevelResponse:
         """Move a child's level."""
         await self._guardianship.move_level(request.account_id, request.level, guardian())
+        self._bell.ring([request.account_id], child=True)
         return pb.MoveLevelResponse()
 
     @answered
@@ -144,6 +146,7 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
             request.account_id, request.address, guardian(), _action(request.action), time_of(request.ends_at_ms),
             although_alike=request.although_alike,
         )  # fmt: skip
+        self._bell.ring([request.account_id], child=True)
         return pb.SetVoiceResponse(correspondent=_correspondent(stands))
 
     @answered
@@ -167,6 +170,7 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
             request.account_id, group.group_id, _kind(group.kind), group.name, group.addresses, guardian(),
             time_of(request.ends_at_ms),
         )  # fmt: skip
+        self._bell.ring([request.account_id], child=True)
         return pb.PutGroupResponse(group_id=made)
 
     @answered
@@ -175,6 +179,7 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
         await self._guardianship.set_group_voice(
             request.account_id, request.group_id, guardian(), _action(request.action), time_of(request.ends_at_ms)
         )
+        self._bell.ring([request.account_id], child=True)
         return pb.SetGroupVoiceResponse()
 
     @answered
@@ -204,6 +209,7 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
             authenticated=request.authentication == _CONFIRMED, ends_at=time_of(request.ends_at_ms),
             although_alike=request.although_alike,
         )  # fmt: skip
+        self._bell.ring([request.account_id], child=True)
         stands = pb.SenderAction.ValueType(int(done.action or 0))
         return pb.DecideSenderResponse(messages=done.messages, decided_by=done.decided_by, decided_action=stands)
 
@@ -226,8 +232,9 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
 class ChildServicer(family_pb2_grpc.ChildServiceServicer):
     """Answers children, each about itself."""
 
-    def __init__(self, guardianship: Guardianship) -> None:
+    def __init__(self, guardianship: Guardianship, bell: Bell) -> None:
         self._guardianship = guardianship
+        self._bell = bell
 
     @answered
     async def GetMine(self, _request: pb.GetMineRequest, _context: Context) -> pb.GetMineResponse:
@@ -238,4 +245,6 @@ class ChildServicer(family_pb2_grpc.ChildServiceServicer):
     @answered
     async def AskFor(self, request: pb.AskForRequest, _context: Context) -> pb.AskForResponse:
         """Ask for a correspondent."""
-        return pb.AskForResponse(correspondent=_correspondent(await self._guardianship.ask(child(), request.address)))
+        asked = await self._guardianship.ask(child(), request.address)
+        self._bell.ring([child().party], child=True)
+        return pb.AskForResponse(correspondent=_correspondent(asked))

@@ -216,6 +216,14 @@ class Records(Protocol):
         ...
 
 
+class Bell(Protocol):
+    """Tells pages that are open that something changed."""
+
+    def ring(self, account_ids: Sequence[int], *, child: bool) -> None:
+        """Say that the affairs of children changed, as guardians see them; with `child`, as they see them themselves as well."""
+        ...
+
+
 class Waiting(Protocol):
     """What waits for children. Each call raises `GuardError`: DATABASE_AWAY, and NOT_YOURS where there is an actor."""
 

@@ -32,19 +32,20 @@ ROOM_OCTETS = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a service does on the bus: streams that it pulls from by its durable consumer, subjects that it listens to."""
+    """What a service does on the bus: streams that it pulls from by its durable consumer, subjects that it listens to, and those that no stream keeps."""
 
     pulls: tuple[str, ...] = ()
     listens: tuple[str, ...] = ()
+    says: tuple[str, ...] = ()
 
 
 ACCESS = {
     "ingest": Access(listens=("accounts.>",)),
     "store": Access(pulls=("ACCOUNTS",)),
     "delivery": Access(pulls=("MAIL", "ACCOUNTS"), listens=("accounts.>",)),
-    "junior-guard": Access(pulls=("MAIL", "ACCOUNTS")),
+    "junior-guard": Access(pulls=("MAIL", "ACCOUNTS"), says=("junior.>",)),
     "accounts": Access(pulls=("MAIL",), listens=("accounts.>",)),
-    "gateway": Access(listens=("accounts.>", "mail.>", "delivery.>")),
+    "gateway": Access(listens=("accounts.>", "mail.>", "delivery.>", "junior.>")),
 }
 
 MEMORY_LIMIT = "192MiB"
@@ -66,7 +67,7 @@ def permissions(service: str) -> dict[str, list[str]]:
     """Subjects that a service may publish to and subscribe to (NATS authorization, JetStream wire API)."""
     access = ACCESS[service]
     owned = [stream for stream, owner in STREAM_OWNERS.items() if owner == service]
-    publish = ["$JS.API.INFO", "$JS.API.STREAM.NAMES", *(STREAM_SUBJECTS[stream] for stream in owned)]
+    publish = ["$JS.API.INFO", "$JS.API.STREAM.NAMES", *(STREAM_SUBJECTS[stream] for stream in owned), *access.says]
     for stream in sorted({*owned, *access.pulls}):
         # Whoever comes first after the bus was wiped makes the stream again.
         publish += [f"$JS.API.STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE")]

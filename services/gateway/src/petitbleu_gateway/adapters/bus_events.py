@@ -7,7 +7,7 @@ nothing that could be stale.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -30,6 +30,7 @@ _CHANGED = "mail.account.changed.v1.*"
 _IDENTITY = "accounts.identity.changed.v1.*"
 _SUBMISSION = "delivery.submission.changed.v1.*"
 _RULES = "delivery.rules.changed.v1.*"
+_FAMILY = "junior.family.changed.v1.*"
 _SUBSCRIBED = "accounts.push.changed.v1.*"
 _SHARES = "mail.share.changed.v1.*"
 
@@ -37,42 +38,50 @@ _SHARES = "mail.share.changed.v1.*"
 Handler = Callable[[Msg], Awaitable[None]]
 
 
-def _filed(data: bytes) -> tuple[int, AccountState]:
+Heard = Sequence[tuple[int, AccountState]]
+
+
+def _filed(data: bytes) -> Heard:
     event = events_pb2.MessageFiled.FromString(data)
-    return event.account_id, AccountState(event.modseq, max(event.message_ids, default=0))
+    return [(event.account_id, AccountState(event.modseq, max(event.message_ids, default=0)))]
 
 
-def _changed(data: bytes) -> tuple[int, AccountState]:
+def _changed(data: bytes) -> Heard:
     event = events_pb2.AccountChanged.FromString(data)
-    return event.account_id, AccountState(event.modseq, event.last_id)
+    return [(event.account_id, AccountState(event.modseq, event.last_id))]
 
 
-def _identity(data: bytes) -> tuple[int, AccountState]:
+def _identity(data: bytes) -> Heard:
     event = events_pb2.IdentityChanged.FromString(data)
-    return event.account_id, AccountState(0, 0, event.modseq)
+    return [(event.account_id, AccountState(0, 0, event.modseq))]
 
 
-def _submission(data: bytes) -> tuple[int, AccountState]:
+def _submission(data: bytes) -> Heard:
     event = events_pb2.SubmissionChanged.FromString(data)
-    return event.account_id, AccountState(0, 0, submissions=event.modseq)
+    return [(event.account_id, AccountState(0, 0, submissions=event.modseq))]
 
 
-def _rules(data: bytes) -> tuple[int, AccountState]:
+def _rules(data: bytes) -> Heard:
     event = events_pb2.RulesChanged.FromString(data)
-    return event.account_id, AccountState(0, 0, scripts=event.modseq, vacation=event.vacation_modseq)
+    return [(event.account_id, AccountState(0, 0, scripts=event.modseq, vacation=event.vacation_modseq))]
+
+
+def _family(data: bytes) -> Heard:
+    event = events_pb2.FamilyChanged.FromString(data)
+    return [(account_id, AccountState(0, 0, family=event.at_us)) for account_id in event.account_ids]
 
 
 def _pushed(push: PushHub, sender: PushSender | None, upkeep: PushUpkeep) -> list[tuple[str, Handler]]:
     """Return what listens for changes of which people are told, by subject; while nobody is, nothing is read."""
 
-    def listener(read: Callable[[bytes], tuple[int, AccountState]]) -> Handler:
+    def listener(read: Callable[[bytes], Heard]) -> Handler:
         async def heard(message: Msg) -> None:
             if not push.streams and (sender is None or not sender.accounts):
                 return
-            account_id, state = read(message.data)
-            push.heard(account_id, state)
-            if sender is not None:
-                sender.heard(account_id)
+            for account_id, state in read(message.data):
+                push.heard(account_id, state)
+                if sender is not None:
+                    sender.heard(account_id)
 
         return heard
 
@@ -85,6 +94,7 @@ def _pushed(push: PushHub, sender: PushSender | None, upkeep: PushUpkeep) -> lis
 
     readers = (
         (_FILED, _filed), (_CHANGED, _changed), (_IDENTITY, _identity), (_SUBMISSION, _submission), (_RULES, _rules),
+        (_FAMILY, _family),
     )  # fmt: skip
     return [*((subject, listener(read)) for subject, read in readers), (_SUBSCRIBED, subscribed), (_SHARES, shares)]
 

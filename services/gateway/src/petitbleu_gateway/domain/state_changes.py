@@ -14,12 +14,14 @@ _IDENTITY: Final = "Identity"
 _SUBMISSION: Final = "EmailSubmission"
 _SCRIPT: Final = "SieveScript"
 _VACATION: Final = "VacationResponse"
-TYPES: Final = frozenset({*_LOGGED, _DELIVERY, _IDENTITY, _SUBMISSION, _SCRIPT, _VACATION})
+# of the extension of ADR 34: told to whom listens just then, and known from nobody afterwards
+_FAMILY: Final = ("GuardedChild", "WaitingSender", "Correspondent")
+TYPES: Final = frozenset({*_LOGGED, _DELIVERY, _IDENTITY, _SUBMISSION, _SCRIPT, _VACATION, *_FAMILY})
 """Types whose changes are pushed; RFC 8621 §1.5 adds `EmailDelivery`, which changes only when a message was added."""
 SHARED_TYPES: Final = frozenset({"Email", "Mailbox", "Thread"})
 """Types that accounts of others have for those with whom they share."""
-_SEEN: Final = re.compile(r"(a[a-z2-7]{1,13})\.([0-9]{1,18})\.([0-9]{1,18})((?:\.[0-9]{1,18}){0,4})")
-"""Up to four numbers may follow the first two: older texts end earlier."""
+_SEEN: Final = re.compile(r"(a[a-z2-7]{1,13})\.([0-9]{1,18})\.([0-9]{1,18})((?:\.[0-9]{1,18}){0,5})")
+"""Up to five numbers may follow the first two: older texts end earlier."""
 
 
 class AccountState(NamedTuple):
@@ -32,6 +34,7 @@ class AccountState(NamedTuple):
         submissions: State of its submissions.
         scripts: State of its Sieve scripts.
         vacation: State of its answer while away.
+        family: When what it sees of its family changed last, as far as it was heard (Unix microseconds).
     """
 
     modseq: int
@@ -40,6 +43,7 @@ class AccountState(NamedTuple):
     submissions: int = 0
     scripts: int = 0
     vacation: int = 0
+    family: int = 0
 
     def later(self, other: AccountState) -> AccountState:
         """Return the later of both; events may come out of their order."""
@@ -69,6 +73,7 @@ def state_change(
         (_SUBMISSION, seen.submissions, now.submissions),
         (_SCRIPT, seen.scripts, now.scripts),
         (_VACATION, seen.vacation, now.vacation),
+        *((name, seen.family, now.family) for name in _FAMILY),
     ):
         if after > before and name in types:
             changed[name] = ids.state_text(after)

@@ -22,7 +22,7 @@ from petitbleu_junior_guard.domain.rules import (
 )
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.errors import Fault, GuardError
-from petitbleu_junior_guard.ports import Asked, HeldMail, Records, Ruling
+from petitbleu_junior_guard.ports import Asked, Bell, HeldMail, Records, Ruling
 from petitbleu_kit.decisions import tokens_of
 from petitbleu_kit.identity import Signer
 from petitbleu_kit.logs import get_logger
@@ -77,12 +77,15 @@ class Guard:
         seal: Hashes and seals addresses.
         signer: Signs decisions for store.
         token_seconds: How long store accepts one.
+        bell: Tells guardians' pages of what waits.
         clock: The time by which approvals end.
     """
 
     def __init__(
-        self, records: Records, held: HeldMail, seal: Seal, signer: Signer, token_seconds: int, clock: Clock = utc_now
-    ) -> None:
+        self, records: Records, held: HeldMail, seal: Seal, signer: Signer, token_seconds: int, bell: Bell,
+        clock: Clock = utc_now,
+    ) -> None:  # fmt: skip
+        self._bell = bell
         self._clock = clock
         self._records = records
         self._held = held
@@ -122,6 +125,7 @@ class Guard:
         if newcomers:
             await self._records.newcomers(newcomers, self._clock())
         await asyncio.gather(*(hold(account_id, indices) for account_id, indices in waiting.items()))
+        self._bell.ring(list(waiting), child=False)
         for one in rulings:
             _checked_of(one.verdict, one.reason).inc()
             if one.reason is Reason.NOT_A_CHILD:

@@ -467,3 +467,33 @@ class RulesChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RulesChanged: _TypeAlias = RulesChanged  # noqa: Y015
+
+@_typing.final
+class FamilyChanged(_message.Message):
+    """Something changed that guardians, or a child, see of its guard: look again. No fact: who did not hear it looks by itself now and then.
+    Subject: junior.family.changed.v1.<partition of the child>. Published by junior-guard, to whoever listens just then.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    AT_US_FIELD_NUMBER: _builtins.int
+    at_us: _builtins.int
+    """Unix microseconds: a later change has a later time."""
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The accounts of those who see it."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.int] | None = ...,
+        at_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids", "at_us", b"at_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FamilyChanged: _TypeAlias = FamilyChanged  # noqa: Y015
