@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import grpc
@@ -21,8 +22,12 @@ class Hands:
     def __init__(self, world: DeliveryWorld) -> None:
         self._world = world
 
-    def principal(self, account_id: int, *, guarded: bool = False, tenant_id: int = 0) -> str:
-        who = Principal(account_id, tenant_id or self._world._tenants[account_id], ("person",), 0, guarded)
+    def principal(self, account_id: int, *, guarded: bool = False, tenant_id: int = 0, cooling: float = 0) -> str:
+        """A principal; with `cooling`, of whom it is not sure for so many seconds that it is the person."""
+        until = int(time.time() + cooling) if cooling else 0
+        who = Principal(
+            account_id, tenant_id or self._world._tenants[account_id], ("person",), 0, guarded, cooling_until=until
+        )
         return self._world.signer("accounts").sign("petitbleu", principal_claims(who), 60)
 
     async def ask(self, account_id: int, method: str, request: Any, *, caller: str = "gateway", **who: Any) -> Any:

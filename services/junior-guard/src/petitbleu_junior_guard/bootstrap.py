@@ -17,6 +17,7 @@ from petitbleu_junior_guard.adapters.groups import PostgresGroups
 from petitbleu_junior_guard.adapters.guardianship import PostgresGuardianship
 from petitbleu_junior_guard.adapters.key_file import read_key
 from petitbleu_junior_guard.adapters.news import PostgresNews
+from petitbleu_junior_guard.adapters.pending import PostgresPending
 from petitbleu_junior_guard.adapters.records import PostgresRecords
 from petitbleu_junior_guard.adapters.store import StoreHeldMail
 from petitbleu_junior_guard.adapters.waiting import PostgresWaiting
@@ -25,6 +26,7 @@ from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.grpc_api import ALLOWED, PERSON_METHODS, AdminServicer, GuardServicer
 from petitbleu_junior_guard.grpc_family import ChildServicer, FamilyServicer
 from petitbleu_junior_guard.service.alerts import Alerts
+from petitbleu_junior_guard.service.changes import Changes
 from petitbleu_junior_guard.service.families import Families
 from petitbleu_junior_guard.service.guard import Guard
 from petitbleu_junior_guard.service.guardianship import Guardianship
@@ -106,6 +108,7 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     families = Families(PostgresFamilies(pool), seal)
     guardianship = Guardianship(PostgresGuardianship(pool), PostgresCorrespondents(pool), PostgresGroups(pool), seal)
     room = WaitingRoom(PostgresWaiting(pool), guard, seal)
+    changes = Changes(guardianship, room, PostgresPending(pool), seal)
     accounts = Peer(settings.target("accounts"), "accounts", signer)
     alerts = Alerts(PostgresNews(pool), AlertMail(accounts, store, settings.junior_guard_store_seconds), seal)
     server = make_server(
@@ -117,7 +120,7 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     junior_guard_pb2_grpc.add_GuardServiceServicer_to_server(GuardServicer(guard, families), server)
     junior_guard_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(guard, families), server)
 
-    family_pb2_grpc.add_FamilyServiceServicer_to_server(FamilyServicer(guardianship, room, bell), server)
+    family_pb2_grpc.add_FamilyServiceServicer_to_server(FamilyServicer(guardianship, room, changes, bell), server)
     family_pb2_grpc.add_ChildServiceServicer_to_server(ChildServicer(guardianship, bell), server)
 
     async def database_answers() -> bool:
@@ -134,6 +137,7 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     async with background(
         bell.run(),
         forever("junior-guard.carry-out", settings.junior_guard_upkeep_seconds, room.complete),
+        forever("junior-guard.changes", settings.junior_guard_upkeep_seconds, changes.run),
         forever("junior-guard.alerts", settings.junior_guard_alert_seconds, alerts.run),
         forever("junior-guard.expire", settings.junior_guard_upkeep_seconds, room.expire),
     ):

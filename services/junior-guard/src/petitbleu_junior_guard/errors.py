@@ -16,6 +16,7 @@ class Fault(Enum):
     NO_GROUP = "no such group"
     TOO_MANY = "no more of these are kept for one child"
     LOOKS_ALIKE = "the address looks like another one that is a correspondent"
+    NO_CHANGE = "no such change waits"
     NO_SENDER = "nothing ever waited from such a sender"
     REFUSED_BY_OTHERS = "another guardian refuses the sender"
     NOT_HELD = "no such message is held for this account"

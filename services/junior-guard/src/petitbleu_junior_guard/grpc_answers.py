@@ -23,6 +23,7 @@ _CODES: Final = {
     Fault.NOT_A_CHILD: grpc.StatusCode.FAILED_PRECONDITION,
     Fault.NOT_YOURS: grpc.StatusCode.NOT_FOUND,
     Fault.NO_GROUP: grpc.StatusCode.NOT_FOUND,
+    Fault.NO_CHANGE: grpc.StatusCode.NOT_FOUND,
     Fault.NO_SENDER: grpc.StatusCode.NOT_FOUND,
     Fault.REFUSED_BY_OTHERS: grpc.StatusCode.FAILED_PRECONDITION,
     Fault.TOO_MANY: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -8,12 +8,14 @@ from typing import Final
 
 from petitbleu.junior_guard.v1 import family_pb2 as pb
 from petitbleu.junior_guard.v1 import family_pb2_grpc
+from petitbleu_junior_guard.domain.changes import DecideSender, MoveLevel, PutGroup, SetGroupVoice, SetVoice
 from petitbleu_junior_guard.domain.correspondents import Action, Correspondent, Spoken
 from petitbleu_junior_guard.domain.voices import Circle
 from petitbleu_junior_guard.domain.waiting import SenderAction
 from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.grpc_answers import Context, answered
 from petitbleu_junior_guard.ports import Actor, Bell
+from petitbleu_junior_guard.service.changes import Changes
 from petitbleu_junior_guard.service.guardianship import Guardianship
 from petitbleu_junior_guard.service.waiting import WaitingRoom
 from petitbleu_kit.rpc import caller
@@ -34,7 +36,7 @@ def guardian() -> Actor:
     principal = caller().principal
     if principal is None or principal.guarded:
         raise GuardError(Fault.NOT_YOURS)
-    return Actor(principal.account_id, principal.tenant_id)
+    return Actor(principal.account_id, principal.tenant_id, principal.cooling_until)
 
 
 def child() -> Actor:
@@ -106,9 +108,10 @@ def _correspondent(one: Correspondent) -> pb.Correspondent:
 class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
     """Answers guardians."""
 
-    def __init__(self, guardianship: Guardianship, room: WaitingRoom, bell: Bell) -> None:
+    def __init__(self, guardianship: Guardianship, room: WaitingRoom, changes: Changes, bell: Bell) -> None:
         self._guardianship = guardianship
         self._room = room
+        self._changes = changes
         self._bell = bell
 
     @answered
@@ -127,9 +130,9 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
     @answered
     async def MoveLevel(self, request: pb.MoveLevelRequest, _context: Context) -> pb.MoveLevelResponse:
         """Move a child's level."""
-        await self._guardianship.move_level(request.account_id, request.level, guardian())
+        made = await self._changes.make(request.account_id, guardian(), MoveLevel(request.level))
         self._bell.ring([request.account_id], child=True)
-        return pb.MoveLevelResponse()
+        return pb.MoveLevelResponse(waits_until_ms=milliseconds(made.waits_until))
 
     @answered
     async def ListCorrespondents(
@@ -142,12 +145,13 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
     @answered
     async def SetVoice(self, request: pb.SetVoiceRequest, _context: Context) -> pb.SetVoiceResponse:
         """Say something of a correspondent."""
-        stands = await self._guardianship.set_voice(
-            request.account_id, request.address, guardian(), _action(request.action), time_of(request.ends_at_ms),
-            although_alike=request.although_alike,
-        )  # fmt: skip
+        change = SetVoice(request.address, _action(request.action), time_of(request.ends_at_ms), request.although_alike)
+        made = await self._changes.make(request.account_id, guardian(), change)
         self._bell.ring([request.account_id], child=True)
-        return pb.SetVoiceResponse(correspondent=_correspondent(stands))
+        return pb.SetVoiceResponse(
+            correspondent=None if made.waits_until else _correspondent(made.result),
+            waits_until_ms=milliseconds(made.waits_until),
+        )
 
     @answered
     async def ListGroups(self, request: pb.ListGroupsRequest, _context: Context) -> pb.ListGroupsResponse:
@@ -166,21 +170,20 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
     async def PutGroup(self, request: pb.PutGroupRequest, _context: Context) -> pb.PutGroupResponse:
         """Make or replace a group."""
         group = request.group
-        made = await self._guardianship.put_group(
-            request.account_id, group.group_id, _kind(group.kind), group.name, group.addresses, guardian(),
-            time_of(request.ends_at_ms),
-        )  # fmt: skip
+        change = PutGroup(
+            group.group_id, _kind(group.kind), group.name, list(group.addresses), time_of(request.ends_at_ms)
+        )
+        made = await self._changes.make(request.account_id, guardian(), change)
         self._bell.ring([request.account_id], child=True)
-        return pb.PutGroupResponse(group_id=made)
+        return pb.PutGroupResponse(group_id=made.result or 0, waits_until_ms=milliseconds(made.waits_until))
 
     @answered
     async def SetGroupVoice(self, request: pb.SetGroupVoiceRequest, _context: Context) -> pb.SetGroupVoiceResponse:
         """Say something of a group."""
-        await self._guardianship.set_group_voice(
-            request.account_id, request.group_id, guardian(), _action(request.action), time_of(request.ends_at_ms)
-        )
+        change = SetGroupVoice(request.group_id, _action(request.action), time_of(request.ends_at_ms))
+        made = await self._changes.make(request.account_id, guardian(), change)
         self._bell.ring([request.account_id], child=True)
-        return pb.SetGroupVoiceResponse()
+        return pb.SetGroupVoiceResponse(waits_until_ms=milliseconds(made.waits_until))
 
     @answered
     async def ListWaiting(self, request: pb.ListWaitingRequest, _context: Context) -> pb.ListWaitingResponse:
@@ -204,14 +207,42 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
         """Decide on all that waits from a sender."""
         if request.authentication not in {_CONFIRMED, _UNCONFIRMED}:
             raise GuardError(Fault.BAD_REQUEST)
-        done = await self._room.decide(
-            request.account_id, request.sender_id, guardian(), _sender_action(request.action),
-            authenticated=request.authentication == _CONFIRMED, ends_at=time_of(request.ends_at_ms),
-            although_alike=request.although_alike,
+        change = DecideSender(
+            request.sender_id, request.authentication == _CONFIRMED, _sender_action(request.action),
+            time_of(request.ends_at_ms), request.although_alike,
         )  # fmt: skip
+        made = await self._changes.make(request.account_id, guardian(), change)
         self._bell.ring([request.account_id], child=True)
-        stands = pb.SenderAction.ValueType(int(done.action or 0))
-        return pb.DecideSenderResponse(messages=done.messages, decided_by=done.decided_by, decided_action=stands)
+        if made.waits_until:
+            return pb.DecideSenderResponse(waits_until_ms=milliseconds(made.waits_until))
+        stands = pb.SenderAction.ValueType(int(made.result.action or 0))
+        return pb.DecideSenderResponse(
+            messages=made.result.messages, decided_by=made.result.decided_by, decided_action=stands
+        )
+
+    @answered
+    async def ListPendingChanges(
+        self, request: pb.ListPendingChangesRequest, _context: Context
+    ) -> pb.ListPendingChangesResponse:
+        """Give the changes that wait."""
+        return pb.ListPendingChangesResponse(
+            changes=[
+                pb.PendingChange(
+                    change_id=one.change_id, guardian_account_id=one.guardian_id, kind=one.kind, about=one.about,
+                    asked_at_ms=milliseconds(one.asked_at), due_at_ms=milliseconds(one.due_at),
+                )
+                for one in await self._changes.waiting(request.account_id, guardian())
+            ]
+        )  # fmt: skip
+
+    @answered
+    async def CancelPendingChange(
+        self, request: pb.CancelPendingChangeRequest, _context: Context
+    ) -> pb.CancelPendingChangeResponse:
+        """Cancel a change that waits."""
+        await self._changes.cancel(request.account_id, guardian(), request.change_id)
+        self._bell.ring([request.account_id], child=False)
+        return pb.CancelPendingChangeResponse()
 
     @answered
     async def ListAudit(self, request: pb.ListAuditRequest, _context: Context) -> pb.ListAuditResponse:

@@ -36,10 +36,14 @@ class Registration(msgspec.Struct, frozen=True):
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who changes something: a person's account with its tenant, or the operator (`NOBODY`)."""
+    """Who changes something: a person's account with its tenant, or the operator (`NOBODY`).
+
+    Until `cooling_until` (Unix seconds) it may be somebody else who took the person's place.
+    """
 
     party: int
     tenant_id: int = 0
+    cooling_until: int = 0
 
     @property
     def name(self) -> str:
@@ -213,6 +217,49 @@ class Records(Protocol):
 
     async def carried(self, account_id: int, accepted_id: bytes) -> None:
         """Note that store carried a decision out."""
+        ...
+
+
+class PendingRow(msgspec.Struct, frozen=True):
+    """A change that waits: whose, what it is about (keyed hashes), what it is (sealed), since when and until when."""
+
+    change_id: int
+    guardian_id: int
+    tenant_id: int
+    kind: str
+    subject: bytes
+    digest: bytes
+    sealed: bytes
+    sealed_about: bytes
+    asked_at: datetime
+    due_at: datetime
+
+
+class PendingChanges(Protocol):
+    """Keeps changes that wait."""
+
+    async def keep(self, account_id: int, actor: Actor, row: PendingRow) -> datetime:
+        """Keep a change, tell the guardians of it, and say when it will be done; a repeat is the same change. NOT_YOURS, TOO_MANY."""
+        ...
+
+    async def list_for(self, account_id: int, actor: Actor) -> list[PendingRow]:
+        """Give what waits for a child, the next first. NOT_YOURS."""
+        ...
+
+    async def cancel(self, account_id: int, actor: Actor, change_id: int) -> None:
+        """Forget a change that waits, as a guardian. NOT_YOURS, NO_CHANGE."""
+        ...
+
+    async def settle(self, account_id: int, subject: bytes, party: int | None) -> None:
+        """Forget what waits about a subject, of one guardian or (None) of all."""
+        ...
+
+    async def due(self, now: datetime, most: int) -> list[tuple[int, PendingRow]]:
+        """Lease changes that have waited long enough, with their children."""
+        ...
+
+    async def done(self, account_id: int, change_id: int, *, void: bool) -> None:
+        """Forget a change that was done, or came to nothing."""
         ...
 
 

@@ -22,6 +22,7 @@ class NewsKind(IntEnum):
     ADDED = 3
     ASKED = 4
     WAITS_STILL = 5
+    PENDING = 6
 
 
 COUNTED: Final = frozenset({NewsKind.WAITS, NewsKind.WAITS_STILL})
@@ -65,6 +66,7 @@ _ENGLISH: Final = _Texts(
         NewsKind.NEWCOMER: "is new, and was delivered",
         NewsKind.ADDED: "was added by your child",
         NewsKind.ASKED: "is whom your child would like to write with",
+        NewsKind.PENDING: "is to be let in (a number: the level that is to be set), asked for from a new device or with a new password: it is done within 24 hours unless a guardian cancels it",
     },
     confirmed="it does come from this address",
     unconfirmed="nothing shows that it comes from this address",
@@ -85,6 +87,7 @@ _FRENCH: Final = _Texts(
         NewsKind.NEWCOMER: "écrit pour la première fois, et a été remis",
         NewsKind.ADDED: "a été ajouté par votre enfant",
         NewsKind.ASKED: "est la personne à qui votre enfant aimerait écrire",
+        NewsKind.PENDING: "doit pouvoir entrer (un nombre : le niveau voulu), demandé d'un nouvel appareil ou avec un nouveau mot de passe : ce sera fait dans les 24 heures si aucun parent ne l'annule",
     },
     confirmed="cela vient bien de cette adresse",
     unconfirmed="rien ne montre que cela vient de cette adresse",

@@ -366,6 +366,142 @@ Global___MoveLevelRequest: _TypeAlias = MoveLevelRequest  # noqa: Y015
 
 @_typing.final
 class MoveLevelResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAITS_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    waits_until_ms: _builtins.int
+    """Unix milliseconds at which it will be done; 0 when it is."""
+    def __init__(
+        self,
+        *,
+        waits_until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["waits_until_ms", b"waits_until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveLevelResponse: _TypeAlias = MoveLevelResponse  # noqa: Y015
+
+@_typing.final
+class ListPendingChangesRequest(_message.Message):
+    """Whose changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The child's account."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPendingChangesRequest: _TypeAlias = ListPendingChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListPendingChangesResponse(_message.Message):
+    """Changes that wait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PendingChange]:
+        """At most 50, the next first."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___PendingChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPendingChangesResponse: _TypeAlias = ListPendingChangesResponse  # noqa: Y015
+
+@_typing.final
+class PendingChange(_message.Message):
+    """A change that waits, asked for while the guardian's password was new or the device was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    GUARDIAN_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ABOUT_FIELD_NUMBER: _builtins.int
+    ASKED_AT_MS_FIELD_NUMBER: _builtins.int
+    DUE_AT_MS_FIELD_NUMBER: _builtins.int
+    change_id: _builtins.int
+    """Its id."""
+    guardian_account_id: _builtins.int
+    """Who asked for it."""
+    kind: _builtins.str
+    """What it is: "voice", "level", "group", "group-voice" or "sender"."""
+    about: _builtins.str
+    """What it is about: an address, a level's number or a group's name."""
+    asked_at_ms: _builtins.int
+    """Unix milliseconds when it was asked for."""
+    due_at_ms: _builtins.int
+    """Unix milliseconds at which it will be done."""
+    def __init__(
+        self,
+        *,
+        change_id: _builtins.int = ...,
+        guardian_account_id: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        about: _builtins.str = ...,
+        asked_at_ms: _builtins.int = ...,
+        due_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "asked_at_ms", b"asked_at_ms", "change_id", b"change_id", "due_at_ms", b"due_at_ms", "guardian_account_id", b"guardian_account_id", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PendingChange: _TypeAlias = PendingChange  # noqa: Y015
+
+@_typing.final
+class CancelPendingChangeRequest(_message.Message):
+    """Cancel a change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The child's account."""
+    change_id: _builtins.int
+    """The change."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+        change_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "change_id", b"change_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelPendingChangeRequest: _TypeAlias = CancelPendingChangeRequest  # noqa: Y015
+
+@_typing.final
+class CancelPendingChangeResponse(_message.Message):
     """Nothing to say."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -379,7 +515,7 @@ class MoveLevelResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___MoveLevelResponse: _TypeAlias = MoveLevelResponse  # noqa: Y015
+Global___CancelPendingChangeResponse: _TypeAlias = CancelPendingChangeResponse  # noqa: Y015
 
 @_typing.final
 class ListCorrespondentsRequest(_message.Message):
@@ -508,18 +644,22 @@ class SetVoiceResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CORRESPONDENT_FIELD_NUMBER: _builtins.int
+    WAITS_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    waits_until_ms: _builtins.int
+    """Unix milliseconds at which it will be done; 0 when it is."""
     @_builtins.property
     def correspondent(self) -> Global___Correspondent:
-        """The correspondent."""
+        """The correspondent; unset when the change waits."""
 
     def __init__(
         self,
         *,
         correspondent: Global___Correspondent | None = ...,
+        waits_until_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["correspondent", b"correspondent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["correspondent", b"correspondent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["correspondent", b"correspondent", "waits_until_ms", b"waits_until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -656,16 +796,20 @@ class PutGroupResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     GROUP_ID_FIELD_NUMBER: _builtins.int
+    WAITS_UNTIL_MS_FIELD_NUMBER: _builtins.int
     group_id: _builtins.int
     """Its id."""
+    waits_until_ms: _builtins.int
+    """Unix milliseconds at which it will be done; 0 when it is."""
     def __init__(
         self,
         *,
         group_id: _builtins.int = ...,
+        waits_until_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_id", b"group_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_id", b"group_id", "waits_until_ms", b"waits_until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -707,16 +851,21 @@ Global___SetGroupVoiceRequest: _TypeAlias = SetGroupVoiceRequest  # noqa: Y015
 
 @_typing.final
 class SetGroupVoiceResponse(_message.Message):
-    """Nothing to say."""
+    """What became of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    WAITS_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    waits_until_ms: _builtins.int
+    """Unix milliseconds at which it will be done; 0 when it is."""
     def __init__(
         self,
+        *,
+        waits_until_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["waits_until_ms", b"waits_until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -877,22 +1026,26 @@ class DecideSenderResponse(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     DECIDED_BY_FIELD_NUMBER: _builtins.int
     DECIDED_ACTION_FIELD_NUMBER: _builtins.int
+    WAITS_UNTIL_MS_FIELD_NUMBER: _builtins.int
     messages: _builtins.int
     """How many messages this decision was on; 0 when nothing waited any more."""
     decided_by: _builtins.int
     """The guardian whose decision stands on what waited last: the principal's own, or whose was first."""
     decided_action: Global___SenderAction.ValueType
     """What that decision is."""
+    waits_until_ms: _builtins.int
+    """Unix milliseconds at which it will be done; 0 when it is."""
     def __init__(
         self,
         *,
         messages: _builtins.int = ...,
         decided_by: _builtins.int = ...,
         decided_action: Global___SenderAction.ValueType = ...,
+        waits_until_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_action", b"decided_action", "decided_by", b"decided_by", "messages", b"messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_action", b"decided_action", "decided_by", b"decided_by", "messages", b"messages", "waits_until_ms", b"waits_until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -81,6 +81,16 @@ class FamilyServiceStub:
                 request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderResponse.FromString,
                 _registered_method=True)
+        self.ListPendingChanges = channel.unary_unary(
+                '/petitbleu.junior_guard.v1.FamilyService/ListPendingChanges',
+                request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListPendingChangesRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListPendingChangesResponse.FromString,
+                _registered_method=True)
+        self.CancelPendingChange = channel.unary_unary(
+                '/petitbleu.junior_guard.v1.FamilyService/CancelPendingChange',
+                request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeResponse.FromString,
+                _registered_method=True)
         self.ListAudit = channel.unary_unary(
                 '/petitbleu.junior_guard.v1.FamilyService/ListAudit',
                 request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListAuditRequest.SerializeToString,
@@ -159,6 +169,20 @@ class FamilyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPendingChanges(self, request, context):
+        """ListPendingChanges gives the changes that wait because it is not sure that the guardian asked for them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelPendingChange(self, request, context):
+        """CancelPendingChange forgets one, whoever asked for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAudit(self, request, context):
         """ListAudit gives who did what for a child, the latest first.
         """
@@ -213,6 +237,16 @@ def add_FamilyServiceServicer_to_server(servicer, server):
                     servicer.DecideSender,
                     request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderRequest.FromString,
                     response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderResponse.SerializeToString,
+            ),
+            'ListPendingChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPendingChanges,
+                    request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListPendingChangesRequest.FromString,
+                    response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListPendingChangesResponse.SerializeToString,
+            ),
+            'CancelPendingChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelPendingChange,
+                    request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeRequest.FromString,
+                    response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeResponse.SerializeToString,
             ),
             'ListAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAudit,
@@ -465,6 +499,60 @@ class FamilyService:
             '/petitbleu.junior_guard.v1.FamilyService/DecideSender',
             petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderRequest.SerializeToString,
             petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.DecideSenderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPendingChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.junior_guard.v1.FamilyService/ListPendingChanges',
+            petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListPendingChangesRequest.SerializeToString,
+            petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListPendingChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelPendingChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.junior_guard.v1.FamilyService/CancelPendingChange',
+            petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeRequest.SerializeToString,
+            petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,10 @@ class FamilyServiceStub:
     FAILED_PRECONDITION when it is to be delivered and a party refuses the sender, or when it is to be approved and looks like another
     correspondent without although_alike.
     """
+    ListPendingChanges: _grpc.UnaryUnaryMultiCallable[_family_pb2.ListPendingChangesRequest, _family_pb2.ListPendingChangesResponse]
+    """ListPendingChanges gives the changes that wait because it is not sure that the guardian asked for them."""
+    CancelPendingChange: _grpc.UnaryUnaryMultiCallable[_family_pb2.CancelPendingChangeRequest, _family_pb2.CancelPendingChangeResponse]
+    """CancelPendingChange forgets one, whoever asked for it."""
     ListAudit: _grpc.UnaryUnaryMultiCallable[_family_pb2.ListAuditRequest, _family_pb2.ListAuditResponse]
     """ListAudit gives who did what for a child, the latest first."""
 
@@ -91,6 +95,10 @@ class FamilyServiceAsyncStub(FamilyServiceStub):
     FAILED_PRECONDITION when it is to be delivered and a party refuses the sender, or when it is to be approved and looks like another
     correspondent without although_alike.
     """
+    ListPendingChanges: _aio.UnaryUnaryMultiCallable[_family_pb2.ListPendingChangesRequest, _family_pb2.ListPendingChangesResponse]  # type: ignore[assignment]
+    """ListPendingChanges gives the changes that wait because it is not sure that the guardian asked for them."""
+    CancelPendingChange: _aio.UnaryUnaryMultiCallable[_family_pb2.CancelPendingChangeRequest, _family_pb2.CancelPendingChangeResponse]  # type: ignore[assignment]
+    """CancelPendingChange forgets one, whoever asked for it."""
     ListAudit: _aio.UnaryUnaryMultiCallable[_family_pb2.ListAuditRequest, _family_pb2.ListAuditResponse]  # type: ignore[assignment]
     """ListAudit gives who did what for a child, the latest first."""
 
@@ -175,6 +183,22 @@ class FamilyServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION when it is to be delivered and a party refuses the sender, or when it is to be approved and looks like another
         correspondent without although_alike.
         """
+
+    @_abc_1.abstractmethod
+    def ListPendingChanges(
+        self,
+        request: _family_pb2.ListPendingChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_family_pb2.ListPendingChangesResponse, _abc.Awaitable[_family_pb2.ListPendingChangesResponse]]:
+        """ListPendingChanges gives the changes that wait because it is not sure that the guardian asked for them."""
+
+    @_abc_1.abstractmethod
+    def CancelPendingChange(
+        self,
+        request: _family_pb2.CancelPendingChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_family_pb2.CancelPendingChangeResponse, _abc.Awaitable[_family_pb2.CancelPendingChangeResponse]]:
+        """CancelPendingChange forgets one, whoever asked for it."""
 
     @_abc_1.abstractmethod
     def ListAudit(
