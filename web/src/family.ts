@@ -37,6 +37,17 @@ export interface Entry {
   address: string | null
 }
 
+export interface Pending {
+  id: string
+  by: string
+  kind: 'voice' | 'level' | 'group' | 'group-voice' | 'sender'
+  about: string
+  dueAt: string
+}
+
+/** When what was asked for will be done; null when it is. */
+export type Waits = string | null
+
 export type Decision = 'deliverAndApprove' | 'deliverOnce' | 'refuse' | 'block'
 export type Voice = 'approve' | 'refuse' | 'block' | 'takeBack' | 'undo'
 
@@ -50,6 +61,15 @@ export async function waiting(session: Session, childId: string): Promise<Waitin
   return found
 }
 
+export async function pending(session: Session, childId: string): Promise<Pending[]> {
+  const [found] = await call<[{ list: Pending[] }]>(session, [['PendingChange/get', { childId }]])
+  return found.list
+}
+
+export async function cancel(session: Session, childId: string, id: string): Promise<void> {
+  await call(session, [['PendingChange/cancel', { childId, id }]])
+}
+
 /** Decide on all that waits from a sender; how many letters that moved, 0 when somebody else was first. */
 export async function decide(
   session: Session,
@@ -57,10 +77,10 @@ export async function decide(
   sender: WaitingSender,
   action: Decision,
   althoughAlike: boolean,
-): Promise<number> {
+): Promise<{ messages: number; waitsUntil: Waits }> {
   const given = { childId, id: sender.id, action, althoughAlike }
-  const [done] = await call<[{ messages: number }]>(session, [['WaitingSender/decide', given]])
-  return done.messages
+  const [done] = await call<[{ messages: number; waitsUntil: Waits }]>(session, [['WaitingSender/decide', given]])
+  return done
 }
 
 export async function correspondents(session: Session, childId: string): Promise<{ level?: number; list: Correspondent[] }> {

@@ -22,7 +22,8 @@ const en = {
   yourFriends: 'Your friends', askFriend: 'I would like to write to somebody new', askSend: 'Ask my parents', asked: 'Your parents have been asked. They will look soon.',
   childWaits: 'waits for your parents', paper: 'Choose your paper', papers: ['White', 'Sky', 'Meadow', 'Sunset'], letterText: 'Your letter', sendIt: 'Send it!',
   whatWaits: 'Letters from people whom your parents do not know yet wait until one of them has looked. Nobody reads your letters with your friends.',
-  notAFriend: 'You cannot write to this person yet. Ask your parents first.', childSent: 'Off it goes!', openAccount: 'Open an account', haveCode: 'I have a code', openChild: 'Open an account for a child', close: 'Close', you: 'you', system: 'rule',
+  notAFriend: 'You cannot write to this person yet. Ask your parents first.', childSent: 'Off it goes!', putOff: (when: string) => `This is done at ${when}, because this device or the password is new. Any guardian can stop it.`, putOffTitle: 'Waits for a day',
+  putOffWhy: 'Asked for from a new device or with a new password. If it was not one of you, stop it and change your password.', stop: 'Stop it', openAccount: 'Open an account', haveCode: 'I have a code', openChild: 'Open an account for a child', close: 'Close', you: 'you', system: 'rule',
 } // prettier-ignore
 
 type Texts = typeof en
@@ -48,7 +49,8 @@ const fr: Texts = {
   yourFriends: 'Tes amis', askFriend: 'Je voudrais écrire à quelqu’un de nouveau', askSend: 'Demander à mes parents', asked: 'Tes parents ont reçu ta demande. Ils vont regarder bientôt.',
   childWaits: 'attend tes parents', paper: 'Choisis ton papier', papers: ['Blanc', 'Ciel', 'Prairie', 'Coucher de soleil'], letterText: 'Ta lettre', sendIt: 'Envoie !',
   whatWaits: 'Les lettres de gens que tes parents ne connaissent pas encore attendent que l’un d’eux ait regardé. Personne ne lit tes lettres avec tes amis.',
-  notAFriend: 'Tu ne peux pas encore écrire à cette personne. Demande d’abord à tes parents.', childSent: 'C’est parti !', openAccount: 'Ouvrir un compte', haveCode: 'J’ai un code', openChild: 'Ouvrir un compte pour un enfant', close: 'Fermer', you: 'vous', system: 'règle',
+  notAFriend: 'Tu ne peux pas encore écrire à cette personne. Demande d’abord à tes parents.', childSent: 'C’est parti !', putOff: (when: string) => `Ce sera fait à ${when}, car cet appareil ou le mot de passe est nouveau. Chaque parent peut l’arrêter.`, putOffTitle: 'Attend un jour',
+  putOffWhy: 'Demandé d’un nouvel appareil ou avec un nouveau mot de passe. Si ce n’était aucun de vous, arrêtez-le et changez de mot de passe.', stop: 'Arrêter', openAccount: 'Ouvrir un compte', haveCode: 'J’ai un code', openChild: 'Ouvrir un compte pour un enfant', close: 'Fermer', you: 'vous', system: 'règle',
 } // prettier-ignore
 
 export type Language = 'en' | 'fr'

@@ -29,7 +29,7 @@ class FakeAccounts:
             raise RefusedError
         return Identity(7, 1, credential.login, "", (), 0, f"principal {self.asked}", int(self.now + self.life))
 
-    async def create_session(self, principal: str, label: str, client_ip: str) -> NewSession:
+    async def create_session(self, principal: str, label: str, client_ip: str, device: bytes = b"") -> NewSession:
         raise NotImplementedError
 
     async def revoke_session(self, principal: str, session_id: int) -> None:

@@ -36,7 +36,7 @@ class People:
             raise RefusedError
         return identity()
 
-    async def create_session(self, principal: str, label: str, client_ip: str) -> NewSession:
+    async def create_session(self, principal: str, label: str, client_ip: str, device: bytes = b"") -> NewSession:
         raise NotImplementedError
 
     async def revoke_session(self, principal: str, session_id: int) -> None:

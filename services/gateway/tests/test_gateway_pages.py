@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from pathlib import Path
@@ -26,6 +27,7 @@ WHO = Identity(7, 1, "a@x.test", "A", (1,), 5, "principal", 1 << 40)
 
 class Accounts:
     def __init__(self) -> None:
+        self.devices: list[bytes] = []
         self.revoked: list[int] = []
 
     async def authenticate(self, credential: Credential, _client_ip: str) -> Identity:
@@ -35,7 +37,8 @@ class Accounts:
             return Identity(7, 1, "a@x.test", "A", (1,), 0, "principal", 1 << 40)
         raise RefusedError
 
-    async def create_session(self, _principal: str, _label: str, _client_ip: str) -> NewSession:
+    async def create_session(self, _principal: str, _label: str, _client_ip: str, device: bytes = b"") -> NewSession:
+        self.devices.append(device)
         return NewSession(TOKEN, 5, 1 << 40)
 
     async def revoke_session(self, _principal: str, session_id: int) -> None:
@@ -78,6 +81,26 @@ class Served:
 
 
 BASIC = "Basic YUB4LnRlc3Q6cmlnaHQ="
+
+
+async def test_a_browser_is_known_again_by_what_it_keeps_and_a_program_by_nothing() -> None:
+    served = Served()
+    device = base64.urlsafe_b64encode(b"d" * 16).decode().rstrip("=")
+    for cookie in (f"__Host-petitbleu-device={device}", f"a=b; __Host-petitbleu-device={device}; c=d"):
+        await served.ask("POST", "/api/session", b'{"cookie": true}', authorization=BASIC, cookie=cookie)
+        assert served.accounts.devices[-1] == b"d" * 16
+    for cookie in (
+        "",
+        "__Host-petitbleu-device=",
+        "__Host-petitbleu-device=%%",
+        f"__Host-petitbleu-device={device}AAAA",
+        "x",
+    ):
+        await served.ask("POST", "/api/session", b'{"cookie": true}', authorization=BASIC, cookie=cookie)
+        assert len(served.accounts.devices[-1]) == 16
+        assert served.accounts.devices[-1] not in {b"d" * 16, *served.accounts.devices[:-1]}
+    await served.ask("POST", "/api/session", authorization=BASIC)
+    assert served.accounts.devices[-1] == b""
 
 
 async def test_rfc6265_the_token_is_in_a_cookie_that_no_script_reads_and_nowhere_else() -> None:

@@ -93,7 +93,7 @@ class _Accounts:
             raise RefusedError
         return person(7)
 
-    async def create_session(self, principal: str, label: str, client_ip: str) -> NewSession:
+    async def create_session(self, principal: str, label: str, client_ip: str, device: bytes = b"") -> NewSession:
         raise NotImplementedError
 
     async def revoke_session(self, principal: str, session_id: int) -> None:

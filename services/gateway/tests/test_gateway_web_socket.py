@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Close, Frame, Opcode
 
@@ -172,6 +172,7 @@ async def test_rfc6455_5_what_breaks_the_protocol_ends_the_connection(octets: by
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20))
+@example([b"\x81\x82\x00\x80\x00\x00\x00\x00\x00\x00"])  # no text, and behind it what ends the connection by itself
 @settings(deadline=None)
 def test_whatever_comes_ends_or_waits_and_what_was_held_is_given_back(pieces: list[bytes]) -> None:
     async def feed() -> None:

@@ -50,7 +50,9 @@ async def test_nothing_that_opens_a_door_is_done_before_the_day_is_over(
     await hands.say(mother, child, FRIEND, "REFUSE")
     await hands.ask(mother, "MoveLevel", pb.MoveLevelRequest(account_id=child, level=1))
     made = await hands.ask(
-        mother, "PutGroup", pb.PutGroupRequest(account_id=child, group=pb.Group(kind=1, name="Old", addresses=[THIEF]))
+        mother,
+        "PutGroup",
+        pb.PutGroupRequest(account_id=child, group=pb.Group(kind=pb.GROUP_KIND_FAMILY, name="Old", addresses=[THIEF])),
     )
     refuse = pb.SetGroupVoiceRequest(account_id=child, group_id=made.group_id, action=pb.VOICE_ACTION_REFUSE)
     await hands.ask(mother, "SetGroupVoice", refuse)

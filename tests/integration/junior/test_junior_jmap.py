@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx
 import pytest
-from tests.conformance.jmap_client import CORE, JmapClient
+from tests.conformance.jmap_client import CORE, JmapClient, basic
 from tests.integration.delivery_world import ONLY, PASSWORD, DeliveryWorld, prepared_stack, world_of
 from tests.integration.junior.conftest import Family
 from tests.ports import offset_of
@@ -38,7 +39,11 @@ class Person:
     """Somebody at the gateway."""
 
     def __init__(self, stack: Stack, address: str) -> None:
-        self.client = JmapClient(f"http://127.0.0.1:{stack.port('http')}", address, PASSWORD)
+        url = f"http://127.0.0.1:{stack.port('http')}"
+        self.client = JmapClient(url, address, PASSWORD)
+        # from a device of its own: a password alone opens no door
+        made = httpx.post(f"{url}/api/session", headers=basic(address, PASSWORD), json={}, timeout=30).json()
+        self.client.http.headers["Authorization"] = f"Bearer {made['token']}"
         self.id = self.client.account
 
     def answer(self, method: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
@@ -112,6 +117,38 @@ async def test_a_guardian_decides_and_the_child_has_the_mail(
     }  # fmt: skip
 
 
+async def test_who_comes_from_a_new_device_waits_and_the_other_stops_it(
+    served: Stack, person: People, family: Family
+) -> None:
+    mother, father, child = [await person(one) for one in (family.mother, family.father, family.child)]
+    url = f"http://127.0.0.1:{served.port('http')}"
+    thief = await person(family.mother)  # a second device
+    approve = {"childId": child.id, "address": PAL, "action": "approve"}
+    said = await thief.call("Correspondent/say", **approve)
+    assert said["correspondent"] is None
+    assert said["waitsUntil"] > "2026"
+    level = await thief.call("GuardedChild/setLevel", childId=child.id, level=4)
+    assert (level["level"], level["waitsUntil"] is None) == (None, False)
+    waits = (await father.call("PendingChange/get", childId=child.id))["list"]
+    assert {(one["by"], one["kind"], one["about"]) for one in waits} == {
+        (mother.id, "voice", PAL),
+        (mother.id, "level", "4"),
+    }
+    # neither does the password alone open a door
+    bare = JmapClient(url, family.mother, PASSWORD)
+    call = ["Correspondent/say", {"accountId": mother.id, **approve}, "c"]
+    assert bare.responses(call, using=(CORE, FAMILY))[0][1]["waitsUntil"] is not None
+    bare.http.close()
+    for one in waits:
+        await father.call("PendingChange/cancel", childId=child.id, id=one["id"])
+        assert await father.fails("PendingChange/cancel", childId=child.id, id=one["id"]) == "invalidArguments"
+    for wrong in ("", "x", "-1", "9" * 19, "9" * 30, "²"):
+        assert await father.fails("PendingChange/cancel", childId=child.id, id=wrong) == "invalidArguments"
+    assert await child.fails("PendingChange/get", childId=child.id) == "invalidArguments"
+    assert (await mother.call("PendingChange/get", childId=child.id))["list"] == []
+    assert (await mother.call("Correspondent/say", **approve))["correspondent"]["letIn"] is True
+
+
 async def test_a_child_asks_and_guardians_say(person: People, family: Family) -> None:
     mother, father, child = [await person(one) for one in (family.mother, family.father, family.child)]
     asked = await child.call("Correspondent/ask", address=PAL)
@@ -159,6 +196,8 @@ async def test_nobody_else_hears_or_decides_anything(world: DeliveryWorld, perso
         "WaitingSender/decide": {"id": "cAAAA", "action": "deliverOnce"},
         "Correspondent/say": {"address": EVE, "action": "approve"},
         "GuardAudit/get": {},
+        "PendingChange/get": {},
+        "PendingChange/cancel": {"id": "1"},
     }
     for who in (stranger, child):
         for method, arguments in calls.items():

@@ -1,4 +1,4 @@
-"""Each rule that an attack attacks is switched off, and the attack comes through: the attacks of `test_junior_attacks` are no sham (`make soak`)."""
+"""Each rule that an attack attacks is switched off, and the attack comes through: the attacks of `test_junior_attacks` and `test_junior_cooling` are no sham (`make soak`)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pytest
 from tests.integration.junior.test_junior_attacks import FORGED, WITHOUT
 
 ATTACKS = Path(__file__).with_name("test_junior_attacks.py")
+COOLING = Path(__file__).with_name("test_junior_cooling.py")
+OPENINGS = ("approve", "take-back", "level", "group", "group-voice", "deliver", "deliver-once")
 GUARD, JUDGING, HEAD = (
     "petitbleu_junior_guard.domain.rules",
     "petitbleu_ingest.judging",
@@ -50,6 +52,7 @@ class Rule(NamedTuple):
 
     changes: dict[str, list[tuple[str, str]]]
     attacks: frozenset[str]
+    file: Path = ATTACKS
 
 
 def forged(*names: str) -> frozenset[str]:
@@ -88,13 +91,33 @@ RULES = {
         },
         frozenset({"test_a_grown_up_who_sends_all_on_is_no_way_round"}),
     ),
+    "who may be somebody else opens no door": Rule(
+        {"petitbleu_junior_guard.service.changes": [("if due > now and opening:", "if False:")]},
+        frozenset(f"test_nothing_that_opens_a_door_is_done_before_the_day_is_over[{one}]" for one in OPENINGS),
+        COOLING,
+    ),
+    "a refusal ends what waits": Rule(
+        {"petitbleu_junior_guard.service.changes": [("await self._rows.settle(account_id, subject, actor.party if opening else None)", "pass")]},
+        frozenset(f"test_a_refusal_ends_what_waits_whoever_asked_for_it[{one}]" for one in ("herself", "the other")),
+        COOLING,
+    ),
+    "a refusal outweighs every approval": Rule(
+        {
+            "petitbleu_junior_guard.domain.voices": [
+                ("    if any(voice.kind in AGAINST for voice in said):\n", "    if False:\n"),
+                ("    refused = any(voice.kind in AGAINST for voice in voices)", "    refused = False"),
+            ]
+        },
+        frozenset({"test_a_dispute_stays_closed_whatever_the_one_parent_tries"}),
+        COOLING,
+    ),
 }  # fmt: skip
 
 
 def test_each_attack_is_on_a_rule_that_is_switched_off() -> None:
     text = ATTACKS.read_text(encoding="utf-8")
     tests = set(re.findall(r"async def (test_\w+)\(", text)) - {"test_a_friends_own_mail_comes"}
-    attacked = {one for rule in RULES.values() for one in rule.attacks}
+    attacked = {one for rule in RULES.values() for one in rule.attacks if rule.file == ATTACKS}
     assert tests == {one.partition("[")[0] for one in attacked}
     assert set(FORGED) - {one.partition("[")[2].removesuffix("]") for one in attacked} <= UNATTACKED
 
@@ -113,7 +136,7 @@ def test_without_a_rule_its_attacks_come_through(name: str) -> None:
     for worker in ("PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "PYTEST_ADDOPTS"):
         environment.pop(worker, None)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-rfE", "--tb=no", str(ATTACKS)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-rfE", "--tb=no", str(rule.file)],
         env=environment, capture_output=True, text=True, check=False, timeout=900, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     failed = set(re.findall(r"^FAILED \S*::(test_\w+(?:\[.*?\])?)(?: - .*)?$", done.stdout, re.MULTILINE))

@@ -39,6 +39,7 @@ function ChildSection({ child }: { child: family.Child }) {
       <h2 id={id}>{nameOf(child)}</h2>
       <p className="quiet">{child.address}</p>
       <Door child={child} />
+      <PutOff child={child} />
       <Friends child={child} />
       <Level child={child} />
       <Diary child={child} />
@@ -57,8 +58,8 @@ function Door({ child }: { child: family.Child }) {
   const deciding = useMutation({
     mutationFn: ({ sender, action }: { sender: family.WaitingSender; action: family.Decision }) =>
       family.decide(session, child.id, sender, action, sure === sender.id),
-    onSuccess: (moved) => {
-      setSaid(moved ? t.decided : t.tooLate)
+    onSuccess: ({ messages, waitsUntil }) => {
+      setSaid(waitsUntil ? t.putOff(date(waitsUntil)) : messages ? t.decided : t.tooLate)
       void client.invalidateQueries()
     },
     onError: (error, { sender, action }) => {
@@ -113,6 +114,41 @@ function Door({ child }: { child: family.Child }) {
         ))}
       </ul>
       {found.data?.unannounced ? <p className="quiet">{t.unannounced(found.data.unannounced)}</p> : null}
+    </div>
+  )
+}
+
+/** What was asked for by a new password or from a new device: any guardian stops it. */
+function PutOff({ child }: { child: family.Child }) {
+  const { t, date } = useSpoken()
+  const session = useSession()
+  const client = useQueryClient()
+  const found = useQuery({ queryKey: ['pending', child.id], queryFn: () => family.pending(session, child.id) })
+  const stopping = useMutation({
+    mutationFn: (id: string) => family.cancel(session, child.id, id),
+    onSettled: () => client.invalidateQueries({ queryKey: ['pending', child.id] }),
+  })
+  if (!found.data?.length) return null
+  return (
+    <div>
+      <h3>{t.putOffTitle}</h3>
+      <p>{t.putOffWhy}</p>
+      <ul className="plain">
+        {found.data.map((one) => (
+          <li key={one.id} className="friend">
+            <span>
+              {one.kind === 'level' ? `${t.level}: ` : ''}
+              <Shown text={one.about} /> · <time dateTime={one.dueAt}>{date(one.dueAt)}</time>
+            </span>
+            <span className="tools">
+              <Say text={t.stop} of={one.about} onSay={() => stopping.mutate(one.id)} />
+            </span>
+          </li>
+        ))}
+      </ul>
+      <p role="alert" className="wrong">
+        {stopping.isError ? t.failed : ''}
+      </p>
     </div>
   )
 }

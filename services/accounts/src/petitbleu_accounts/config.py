@@ -38,6 +38,12 @@ class Settings(ServiceSettings):
     session_idle_seconds: int = Field(14 * 86_400, ge=60, description="A session unused for so long ends.")
     session_seconds: int = Field(90 * 86_400, ge=60, description="A session ends after so long, used or not.")
 
+    cooling_seconds: int = Field(
+        86_400,
+        ge=0,
+        description="How long a new device or a new password opens no door of a child's, and takes nobody in.",
+    )
+
     login_window_seconds: int = Field(900, ge=1, description="Window in which failed logins are counted.")
     login_failures_per_account: int = Field(
         50, ge=1, description="Failed logins a window for one login, from anywhere."

@@ -110,8 +110,8 @@ class Accounts(Protocol):
     async def authenticate(self, credential: Credential, client_ip: str) -> Identity:
         """Check a credential."""
 
-    async def create_session(self, principal: str, label: str, client_ip: str) -> NewSession:
-        """Make a bearer session for a person."""
+    async def create_session(self, principal: str, label: str, client_ip: str, device: bytes = b"") -> NewSession:
+        """Make a bearer session for a person, on a device that is known by 16 octets, or by nothing."""
 
     async def revoke_session(self, principal: str, session_id: int) -> None:
         """End a bearer session of a person."""

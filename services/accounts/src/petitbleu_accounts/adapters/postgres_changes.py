@@ -42,6 +42,9 @@ _END_PUSH_OF_PASSWORD: Final = f"""{_END_PUSH} AND credential_id NOT IN (
     SELECT app_password_id FROM app_password WHERE partition = $1 AND account_id = $2)"""
 _END_SESSION: Final = """/* cold:accounts.end_session */
 DELETE FROM session WHERE partition = $1 AND account_id = $2 AND session_id = $3 RETURNING true"""
+_FORGET_DEVICES: Final = (
+    "/* cold:accounts.forget_devices */ DELETE FROM device WHERE partition = $1 AND account_id = $2"
+)
 _END_APP_PASSWORDS: Final = """/* cold:accounts.end_app_passwords */
 DELETE FROM app_password WHERE partition = $1 AND account_id = $2"""
 _FORGET_SALT: Final = """/* cold:accounts.forget_scram_salt */
@@ -237,6 +240,7 @@ class PostgresChanges:
             await connection.execute(_FORGET_PERSON, key.partition, key.account_id)
             await connection.execute(_END_SESSIONS, key.partition, key.account_id)
             await connection.execute(_END_APP_PASSWORDS, key.partition, key.account_id)
+            await connection.execute(_FORGET_DEVICES, key.partition, key.account_id)
             await connection.execute(_FORGET_SALT, key.partition, key.account_id)
             await connection.execute(_END_PUSH, key.partition, key.account_id)
             await connection.execute(_FORGET_IDENTITIES, key.partition, key.account_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from petitbleu_accounts.adapters.database import Pool
@@ -13,7 +14,7 @@ WHERE a.address = $1"""
 _MAIN: Final = "/* reference:accounts.main_address */ SELECT address FROM address WHERE account_id = $1 AND main"
 _CREDENTIAL: Final = """/* hot:accounts.credential */
 SELECT p.password_hash, s.app_password_id, s.protocols, s.last_used_at < now() - interval '1 hour' AS stale,
-s.last_used_at IS NULL AS unused
+s.last_used_at IS NULL AS unused, floor(extract(epoch FROM greatest(s.created_at, p.credentials_changed_at)))::bigint AS since
 FROM person p LEFT JOIN app_password s ON s.partition = p.partition AND s.account_id = p.account_id AND s.digest = $3
 WHERE p.partition = $1 AND p.account_id = $2"""
 _STANDING: Final = """/* hot:accounts.standing */
@@ -33,14 +34,30 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
 _SESSION: Final = """/* hot:accounts.session */
 SELECT account_id, session_id, ends_at < now() OR idle_ends_at < now() AS over,
 used_at < now() - make_interval(secs => $3) AS stale,
-extract(epoch FROM least(ends_at, idle_ends_at))::bigint AS ends
+extract(epoch FROM least(ends_at, idle_ends_at))::bigint AS ends,
+coalesce(floor(extract(epoch FROM cooling_until))::bigint, 0) AS cooling
 FROM session WHERE partition = $1 AND digest = $2"""
 _TOUCH_SESSION: Final = """/* cold:accounts.touch_session */
 UPDATE session SET used_at = now(), idle_ends_at = least(ends_at, now() + make_interval(secs => $3))
 WHERE partition = $1 AND digest = $2"""
+# A device that was not seen before is written down, the account's first as its own at once. Who has nothing to be known by is written down
+# only where that is the first; afterwards it is always somebody new.
+_DEVICE: Final = """/* cold:accounts.device */
+WITH known AS (SELECT trusted_at FROM device WHERE partition = $1 AND account_id = $2 AND digest = $3),
+alone AS (SELECT NOT EXISTS (SELECT FROM device WHERE partition = $1 AND account_id = $2) AS it),
+fresh AS (
+    INSERT INTO device (partition, account_id, digest, trusted_at)
+    SELECT $1, $2, coalesce($3, $4), CASE WHEN it THEN now() ELSE now() + make_interval(secs => $5) END FROM alone
+    WHERE ($3 IS NOT NULL OR it) AND NOT EXISTS (SELECT FROM known)
+    ON CONFLICT (partition, account_id, digest) DO NOTHING RETURNING trusted_at
+)
+SELECT CASE WHEN (SELECT trusted_at FROM known) <= now() THEN NULL ELSE greatest(
+    coalesce((SELECT trusted_at FROM known), (SELECT trusted_at FROM fresh), now() + make_interval(secs => $5)),
+    (SELECT credentials_changed_at FROM person WHERE partition = $1 AND account_id = $2) + make_interval(secs => $5)
+) END"""
 _NEW_SESSION: Final = """/* cold:accounts.new_session */
-INSERT INTO session (partition, account_id, session_id, digest, label, idle_ends_at, ends_at)
-VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), now() + make_interval(secs => $7))
+INSERT INTO session (partition, account_id, session_id, digest, label, idle_ends_at, ends_at, cooling_until)
+VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), now() + make_interval(secs => $7), $8)
 RETURNING extract(epoch FROM least(ends_at, idle_ends_at))::bigint"""
 _PRUNE: Final = "/* cold:accounts.prune_sessions */ DELETE FROM session WHERE idle_ends_at < now() - interval '1 day'"
 
@@ -61,6 +78,7 @@ class CredentialRow(NamedTuple):
     app_password_id: int | None
     protocols: list[str] | None
     stale: bool
+    since: int
 
 
 class SessionRow(NamedTuple):
@@ -71,6 +89,7 @@ class SessionRow(NamedTuple):
     over: bool
     stale: bool
     ends: int
+    cooling: int
 
 
 class PostgresCredentials:
@@ -88,10 +107,11 @@ class PostgresCredentials:
         """What the account's password is compared with; empty when there is no such account."""
         row = await self._pool.fetchrow(_CREDENTIAL, partition, account_id, app_digest)
         if row is None:
-            return CredentialRow(None, None, None, False)
+            return CredentialRow(None, None, None, False, 0)
         return CredentialRow(
-            row["password_hash"], row["app_password_id"], row["protocols"], bool(row["stale"] or row["unused"])
-        )
+            row["password_hash"], row["app_password_id"], row["protocols"], bool(row["stale"] or row["unused"]),
+            row["since"] or 0,
+        )  # fmt: skip
 
     async def standing(
         self, partition: int, account_id: int, app_password_id: int, session_id: int
@@ -128,6 +148,23 @@ class PostgresCredentials:
         """Move a session's sliding end on."""
         await self._pool.execute(_TOUCH_SESSION, partition, digest, idle_seconds)
 
+    async def device(
+        self, partition: int, account_id: int, digest: bytes | None, instead: bytes, seconds: int
+    ) -> datetime | None:
+        """Know a device again, or write it down; return until when a session from it may be somebody else's.
+
+        Args:
+            partition: Of the account.
+            account_id: The account.
+            digest: Of what the device keeps, None when it keeps nothing.
+            instead: Takes its place where it is the account's first.
+            seconds: How long a new device, or a new password, is not sure to be the person's.
+        """
+        until: datetime | None = await self._pool.fetchval(
+            _DEVICE, partition, account_id, digest, instead, float(seconds)
+        )
+        return until
+
     async def new_session(
         self,
         partition: int,
@@ -137,10 +174,11 @@ class PostgresCredentials:
         label: str,
         idle_seconds: int,
         seconds: int,
+        cooling_until: datetime | None,
     ) -> int:
         """Keep a new session; return the Unix second at which it ends by itself."""
         ends: int = await self._pool.fetchval(
-            _NEW_SESSION, partition, account_id, session_id, digest, label, idle_seconds, seconds
+            _NEW_SESSION, partition, account_id, session_id, digest, label, idle_seconds, seconds, cooling_until
         )
         return ends
 

@@ -81,7 +81,9 @@ class AuthenticationApi(accounts_pb2_grpc.AuthenticationServiceServicer):
         self, request: accounts_pb2.CreateSessionRequest, _context: Any
     ) -> accounts_pb2.CreateSessionResponse:
         """Turn a principal into a bearer session."""
-        token, session_id, ends = await self._authentication.open_session(person(), request.label, request.client_ip)
+        token, session_id, ends = await self._authentication.open_session(
+            person(), request.label, request.client_ip, request.device
+        )
         return accounts_pb2.CreateSessionResponse(token=token, session_id=session_id, expires_at=ends)
 
     @answered

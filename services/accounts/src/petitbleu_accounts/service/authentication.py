@@ -5,6 +5,7 @@ Every refusal is the same answer after the same work: an unknown login costs a h
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass, replace
 from typing import Final
@@ -22,7 +23,7 @@ from petitbleu_accounts.domain.secrets import app_password_digest, new_token, op
 from petitbleu_accounts.domain.standing import Standing, decode, mark_of
 from petitbleu_accounts.errors import AccountsError, Fault, wrong_credential
 from petitbleu_accounts.service.limits import LoginLimits
-from petitbleu_accounts.service.memory import CredentialMemory, Known
+from petitbleu_accounts.service.memory import ALWAYS, CredentialMemory, Known
 from petitbleu_accounts.service.scram import Scram
 from petitbleu_kit.identity import Principal, Signer, principal_claims
 from petitbleu_kit.ids import new_row_id, partition_of_account
@@ -32,6 +33,7 @@ _checked = Counter("petitbleu_accounts_logins_total", "Credentials checked", ["k
 # Read with the account so that an unknown login asks the same of the database as a known one.
 _NOBODY: Final = LoginRow(0, 0, State.CLOSING, main=False)
 _NO_DIGEST: Final = b""
+_DEVICE_OCTETS: Final = 16
 # A session's last use is written down once in so many seconds.
 _TOUCH_SECONDS: Final = 600.0
 # A principal is signed again when less than this share of its life is left.
@@ -112,7 +114,9 @@ class Authentication:
             raise wrong_credential()
         if row.app_password_id is not None and row.stale:
             await self._credentials.touch_app_password(login.partition, login.account_id, row.app_password_id)
-        return Known(await self._account(login.account_id), credential_id=used, mark=mark)
+        # a password that is shown from nowhere in particular may always be a thief's
+        cooling = row.since + self._settings.cooling_seconds if used else ALWAYS
+        return Known(await self._account(login.account_id), 0, used, cooling, mark)
 
     async def _check_main(self, login: LoginRow, row: CredentialRow, password: str) -> bytes:
         """Return the mark of the hash that is kept for a password that is right, nothing for a wrong one."""
@@ -128,7 +132,8 @@ class Authentication:
 
     async def signed_in(self, account_id: int, password_hash: str) -> str:
         """Return a principal for somebody who has just set a password, of which this is the hash kept."""
-        return self._signed(Known(await self._account(account_id), mark=mark_of(password_hash))).principal
+        account = await self._account(account_id)
+        return self._signed(Known(account, cooling_until=ALWAYS, mark=mark_of(password_hash))).principal
 
     async def standing(self, octets: bytes) -> AccountInfo:
         """Return the account of a login that still stands, as it is now. Raises `AccountsError` WRONG_CREDENTIAL."""
@@ -156,7 +161,7 @@ class Authentication:
         if by is None or not self._scram.renews(standing, renewal):
             raise wrong_credential()
         account = await self.standing(standing)
-        return self._signed(Known(account, credential_id=by.app_password_id))
+        return self._signed(Known(account, credential_id=by.app_password_id, cooling_until=ALWAYS))
 
     async def by_proof(self, login: str, message: bytes, proof: bytes, protocol: str, client_ip: str) -> Authenticated:
         """Check the proof of an app password (RFC 5802).
@@ -168,7 +173,9 @@ class Authentication:
         taken = await self._limits.take(want.address if want is not None and want.domain else login[:320], client_ip)
         try:
             proved = await self._scram.check(login, message, proof, protocol)
-            known = Known(await self._account(proved.account_id), credential_id=proved.app_password_id)
+            known = Known(
+                await self._account(proved.account_id), credential_id=proved.app_password_id, cooling_until=ALWAYS
+            )
         except AccountsError as error:
             if error.fault is Fault.WRONG_CREDENTIAL:
                 self._note_failure("scram", client_ip, protocol)
@@ -215,7 +222,7 @@ class Authentication:
             return None
         if session.stale:
             await self._credentials.touch_session(*opened, self._settings.session_idle_seconds)
-        return Known(account, session.session_id, session.session_id)
+        return Known(account, session.session_id, session.session_id, session.cooling)
 
     async def _account(self, account_id: int) -> AccountInfo:
         found = await self._accounts.get([account_id])
@@ -231,9 +238,10 @@ class Authentication:
         seconds = self._settings.principal_seconds
         if kept is None or kept[0] is not known or kept[2] - now < seconds * _FRESH_SHARE:
             account = known.account
+            cooling = now + self._settings.cooling_seconds if known.cooling_until == ALWAYS else known.cooling_until
             principal = Principal(
                 account.account_id, account.tenant_id, tuple(role.claim for role in account.roles), known.session_id,
-                account.guarded, known.credential_id,
+                account.guarded, known.credential_id, cooling if cooling > now else 0,
             )  # fmt: skip
             kept = (known, self._signer.sign("petitbleu", principal_claims(principal), seconds), now + seconds)
             if len(self._principals) >= self._settings.remembered:
@@ -243,8 +251,10 @@ class Authentication:
         standing = Standing(known.account.account_id, known.session_id, app_password_id, known.mark).encode()
         return Authenticated(kept[1], known.account, known.session_id, kept[2], standing)
 
-    async def open_session(self, who: Principal, label: str, client_ip: str) -> tuple[str, int, int]:
-        """Make a session for a principal; return its token, id and end (Unix seconds)."""
+    async def open_session(
+        self, who: Principal, label: str, client_ip: str, device: bytes = b""
+    ) -> tuple[str, int, int]:
+        """Make a session for a principal, on a device that keeps 16 octets to be known by; return its token, id and end (Unix seconds)."""
         if who.session_id:
             raise AccountsError(Fault.REFUSED, "a session cannot open another")
         account = await self._account(who.account_id)
@@ -257,9 +267,13 @@ class Authentication:
             raise AssertionError("a token of ours always opens")
         session_id = new_row_id()
         shown = "".join(character for character in label[:200] if character.isprintable())
+        digest = hashlib.sha256(b"device" + device).digest() if len(device) == _DEVICE_OCTETS else None
+        cooling = await self._credentials.device(
+            partition, who.account_id, digest, opened[1], self._settings.cooling_seconds
+        )
         ends = await self._credentials.new_session(
             partition, who.account_id, session_id, opened[1], shown, self._settings.session_idle_seconds,
-            self._settings.session_seconds,
+            self._settings.session_seconds, cooling,
         )  # fmt: skip
         security_logger().info(
             "session opened", account_id=who.account_id, session_id=session_id, **self._ip(client_ip)

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from prometheus_client import Counter
 
@@ -22,6 +23,9 @@ _looked_up = Counter(
 )
 
 
+ALWAYS: Final = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """Somebody whose credential was right; `credential_id` is that of the session or app password, 0 for the main password."""
@@ -29,6 +33,8 @@ class Known:
     account: AccountInfo
     session_id: int = 0
     credential_id: int = 0
+    cooling_until: int = 0
+    """Unix seconds until which it may be somebody else; `ALWAYS` for a password that is shown from nowhere in particular."""
     mark: bytes = bytes(16)
     """Of the main password's hash, where it was that (`domain.standing`)."""
 

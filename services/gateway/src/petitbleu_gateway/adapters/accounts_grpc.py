@@ -66,9 +66,9 @@ class GrpcAccounts:
             raise AwayError
         return _identity(found)
 
-    async def create_session(self, principal: str, label: str, client_ip: str) -> NewSession:
+    async def create_session(self, principal: str, label: str, client_ip: str, device: bytes = b"") -> NewSession:
         """Make a bearer session for a person."""
-        request = pb.CreateSessionRequest(label=label, client_ip=client_ip)
+        request = pb.CreateSessionRequest(label=label, client_ip=client_ip, device=device)
         try:
             made = await self._peer.call(self._stub.CreateSession, request, timeout=self._seconds, principal=principal)
         except grpc.aio.AioRpcError as error:

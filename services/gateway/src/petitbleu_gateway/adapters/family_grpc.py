@@ -57,6 +57,18 @@ class GrpcFamily:
         """Say something of a correspondent."""
         return await self._peer.call(self._guardians.SetVoice, request, timeout=self._seconds, principal=who.principal)
 
+    async def pending(self, who: Identity, request: pb.ListPendingChangesRequest) -> pb.ListPendingChangesResponse:
+        """Give the changes that wait for a child."""
+        return await self._peer.call(
+            self._guardians.ListPendingChanges, request, timeout=self._seconds, principal=who.principal
+        )
+
+    async def cancel(self, who: Identity, request: pb.CancelPendingChangeRequest) -> pb.CancelPendingChangeResponse:
+        """Cancel one."""
+        return await self._peer.call(
+            self._guardians.CancelPendingChange, request, timeout=self._seconds, principal=who.principal
+        )
+
     async def audit(self, who: Identity, request: pb.ListAuditRequest) -> pb.ListAuditResponse:
         """Give who did what for a child."""
         return await self._peer.call(self._guardians.ListAudit, request, timeout=self._seconds, principal=who.principal)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
+import secrets
 from typing import Final
 
 from petitbleu_gateway.errors import Problem
@@ -24,6 +26,27 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{1,1024}=*")
 
 COOKIE: Final = "__Host-petitbleu"
 """Name of the web app's cookie: this host's alone, over HTTPS (or this machine) only (RFC 6265bis §4.1.3.2)."""
+
+
+DEVICE: Final = "__Host-petitbleu-device"
+"""Name of the cookie by which a browser is known again: 16 random octets that open nothing."""
+_DEVICE_OCTETS: Final = 16
+_DEVICE_SECONDS: Final = 400 * 86_400  # the longest that browsers keep one (RFC 6265bis §5.5)
+
+
+def device_of(exchange: Exchange) -> tuple[bytes, tuple[bytes, bytes]]:
+    """Return by what a browser is known, what it kept or something new, and the header that lets it keep that."""
+    device = b""
+    for pair in exchange.header(b"cookie").split(";"):
+        name, _, text = pair.strip().partition("=")
+        if name == DEVICE:
+            with contextlib.suppress(binascii.Error, ValueError):
+                device = base64.urlsafe_b64decode(text[:64] + "==")
+    if len(device) != _DEVICE_OCTETS:
+        device = secrets.token_bytes(_DEVICE_OCTETS)
+    text = base64.urlsafe_b64encode(device).decode().rstrip("=")
+    value = f"{DEVICE}={text}; Path=/; Max-Age={_DEVICE_SECONDS}; Secure; HttpOnly; SameSite=Strict"
+    return device, (b"set-cookie", value.encode("ascii"))
 
 
 def session_cookie(token: str, seconds: int) -> tuple[bytes, bytes]:

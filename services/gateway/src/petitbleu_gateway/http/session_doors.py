@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from petitbleu_gateway.errors import Problem
-from petitbleu_gateway.http.credentials import check_page, identify, session_cookie
+from petitbleu_gateway.http.credentials import check_page, device_of, identify, session_cookie
 from petitbleu_gateway.http.exchange import NO_STORE, Exchange, OctetBudget, encode_json
 from petitbleu_gateway.jmap import ijson
 from petitbleu_gateway.jmap.session import SessionLimits, session_object
@@ -37,8 +37,9 @@ async def give_session(
     Raises:
         Problem: 403, 429, 503.
     """
+    device, kept = device_of(exchange) if in_cookie else (b"", None)
     try:
-        made = await accounts.create_session(principal, label, exchange.client_ip)
+        made = await accounts.create_session(principal, label, exchange.client_ip, device)
     except RefusedError:
         raise Problem(403, detail="The account may not have sessions.") from None
     except LimitedError:
@@ -51,7 +52,7 @@ async def give_session(
         await exchange.answer(201, encode_json(body), headers=(NO_STORE,))
         return
     cookie = session_cookie(made.token, max(1, made.expires_at - int(time.time())))
-    await exchange.answer(201, encode_json(body), headers=(NO_STORE, cookie))
+    await exchange.answer(201, encode_json(body), headers=(NO_STORE, *([kept] if kept else []), cookie))
 
 
 class SessionDoors:

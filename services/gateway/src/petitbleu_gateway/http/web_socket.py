@@ -238,7 +238,7 @@ class WebSocket:
 
     async def send(self, text: bytes) -> None:
         """Send a text message, and wait until the peer has read enough of it."""
-        if self._closing or self._connection.closing:
+        if self._closing or self._connection.closing or self._frames.state is not OPEN:
             return
         self._frames.send_text(text)
         self._flush()
@@ -250,7 +250,8 @@ class WebSocket:
         if self._closing or self._connection.closing:
             return
         self._closing = True
-        self._frames.send_close(code)
+        if self._frames.state is OPEN:  # what came after may have ended it already: then its own Close says why
+            self._frames.send_close(code)
         self._flush()
         asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._connection.cut, "no end")
         self._connection.pause_reading(paused=False)

@@ -25,6 +25,8 @@ from petitbleu_gateway.ports import AwayError, Directory, Identity, Profile
 
 Arguments = TypeVar("Arguments")
 _MOST_PROFILES: Final = 1000
+_MOST_DIGITS: Final = 19
+_LAST_ID: Final = (1 << 63) - 1
 _STATES: Final = {
     pb.CORRESPONDENT_STATE_ASKED: "asked", pb.CORRESPONDENT_STATE_ADDED: "added", pb.CORRESPONDENT_STATE_APPROVED: "approved",
     pb.CORRESPONDENT_STATE_GROUPED: "grouped", pb.CORRESPONDENT_STATE_FAMILY: "family",
@@ -88,6 +90,12 @@ class CorrespondentAsk(AccountArguments, kw_only=True):
     address: str
 
 
+class PendingCancel(ChildArguments, kw_only=True):
+    """Arguments of PendingChange/cancel."""
+
+    id: str
+
+
 class AuditGet(ChildArguments, kw_only=True):
     """Arguments of GuardAudit/get."""
 
@@ -112,6 +120,14 @@ class Family(Protocol):
 
     async def decide(self, who: Identity, request: pb.DecideSenderRequest) -> pb.DecideSenderResponse:
         """Decide on a sender."""
+        ...
+
+    async def pending(self, who: Identity, request: pb.ListPendingChangesRequest) -> pb.ListPendingChangesResponse:
+        """Give the changes that wait for a child."""
+        ...
+
+    async def cancel(self, who: Identity, request: pb.CancelPendingChangeRequest) -> pb.CancelPendingChangeResponse:
+        """Cancel one."""
         ...
 
     async def correspondents(
@@ -199,8 +215,44 @@ class FamilyMethods:
     async def set_level(self, context: Context, arguments: LevelSet) -> dict[str, Any]:
         """GuardedChild/setLevel."""
         request = pb.MoveLevelRequest(account_id=_child(arguments), level=arguments.level)
-        await self._family.move_level(context.person, request)
-        return {"accountId": arguments.account_id, "childId": arguments.child_id, "level": arguments.level}
+        done = await self._family.move_level(context.person, request)
+        return {
+            "accountId": arguments.account_id,
+            "childId": arguments.child_id,
+            "level": None if done.waits_until_ms else arguments.level,
+            "waitsUntil": _date(done.waits_until_ms),
+        }
+
+    @_told
+    async def pending(self, context: Context, arguments: ChildArguments) -> dict[str, Any]:
+        """PendingChange/get: what waits because it is not sure that the guardian asked for it."""
+        request = pb.ListPendingChangesRequest(account_id=_child(arguments))
+        found = await self._family.pending(context.person, request)
+        return {
+            "accountId": arguments.account_id,
+            "childId": arguments.child_id,
+            "list": [
+                {
+                    "id": str(one.change_id),
+                    "by": ids.account_id_text(one.guardian_account_id),
+                    "kind": one.kind,
+                    "about": one.about,
+                    "askedAt": _date(one.asked_at_ms),
+                    "dueAt": _date(one.due_at_ms),
+                }
+                for one in found.changes
+            ],
+        }
+
+    @_told
+    async def cancel(self, context: Context, arguments: PendingCancel) -> dict[str, Any]:
+        """PendingChange/cancel: as any guardian."""
+        text = arguments.id
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) <= _LAST_ID):
+            raise MethodError(Fault.INVALID_ARGUMENTS, "no such change waits")
+        request = pb.CancelPendingChangeRequest(account_id=_child(arguments), change_id=int(arguments.id))
+        await self._family.cancel(context.person, request)
+        return {"accountId": arguments.account_id, "childId": arguments.child_id, "id": arguments.id}
 
     @_told
     async def waiting(self, context: Context, arguments: ChildArguments) -> dict[str, Any]:
@@ -241,6 +293,7 @@ class FamilyMethods:
             "messages": done.messages,
             "decidedBy": ids.account_id_text(done.decided_by) if done.decided_by else None,
             "decidedAction": _DECIDED.get(done.decided_action),
+            "waitsUntil": _date(done.waits_until_ms),
         }
 
     @_told
@@ -272,7 +325,8 @@ class FamilyMethods:
         return {
             "accountId": arguments.account_id,
             "childId": arguments.child_id,
-            "correspondent": _shown(done.correspondent),
+            "correspondent": None if done.waits_until_ms else _shown(done.correspondent),
+            "waitsUntil": _date(done.waits_until_ms),
         }
 
     @_told

@@ -61,6 +61,7 @@ from petitbleu_gateway.methods.family import (
     CorrespondentAsk,
     FamilyMethods,
     LevelSet,
+    PendingCancel,
     SenderDecision,
     VoiceSet,
 )
@@ -175,6 +176,8 @@ def build_registry(
                 "Correspondent/get": Method(FAMILY, ChildArguments, family.correspondents),
                 "Correspondent/say": Method(FAMILY, VoiceSet, family.say),
                 "Correspondent/ask": Method(FAMILY, CorrespondentAsk, family.ask),
+                "PendingChange/get": Method(FAMILY, ChildArguments, family.pending),
+                "PendingChange/cancel": Method(FAMILY, PendingCancel, family.cancel),
                 "GuardAudit/get": Method(FAMILY, AuditGet, family.audit),
             }
         )

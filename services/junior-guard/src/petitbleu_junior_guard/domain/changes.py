@@ -57,7 +57,7 @@ class DecideSender(msgspec.Struct, frozen=True, tag="sender"):
 
 
 Change: TypeAlias = SetVoice | MoveLevel | PutGroup | SetGroupVoice | DecideSender
-_DECODER: Final = msgspec.json.Decoder(Change)
+_DECODER: Final[msgspec.json.Decoder[Change]] = msgspec.json.Decoder(Change)
 _OPENING: Final = frozenset({Action.APPROVE, Action.TAKE_BACK})
 
 

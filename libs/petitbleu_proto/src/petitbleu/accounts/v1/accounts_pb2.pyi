@@ -701,19 +701,23 @@ class CreateSessionRequest(_message.Message):
 
     LABEL_FIELD_NUMBER: _builtins.int
     CLIENT_IP_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
     label: _builtins.str
     """What the person will recognise in the list of sessions, for instance a browser's name."""
     client_ip: _builtins.str
     """Client address, for the security log only."""
+    device: _builtins.bytes
+    """What the browser keeps to be known again, 16 random octets; empty for none."""
     def __init__(
         self,
         *,
         label: _builtins.str = ...,
         client_ip: _builtins.str = ...,
+        device: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_ip", b"client_ip", "label", b"label"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_ip", b"client_ip", "device", b"device", "label", b"label"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
