@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 # Tests wait much: two workers take one file after the other, the long ones first.
 WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Folders with Python in them; an empty one would be an error to mypy.
-CHECKED = conftest.py $(foreach folder,libs services cli deploy/dev deploy/images tests bench tools,$(if $(shell find $(folder) -name '*.py' -print -quit 2>/dev/null),$(folder)))
+CHECKED = conftest.py $(foreach folder,libs services cli deploy/dev deploy/images deploy/helm tests bench tools,$(if $(shell find $(folder) -name '*.py' -print -quit 2>/dev/null),$(folder)))
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
