@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import boxes
+import families
 import growth
 import guard
 import judging
@@ -40,9 +41,23 @@ from ours import Ours
 RESULTS = Path(__file__).parent / "results"
 MAIN = [Load(8192, 20, kept=True), Load(8192, 20, kept=False)]
 OTHERS = [Load(8192, 1, True), Load(8192, 1, False), Load(61440, 20, True), Load(61440, 20, False), Load(61440, 1, True), Load(61440, 1, False)]  # fmt: skip
-CELLS = ("idle", "push", "lone", "mail", "boxes", "reads", "judging", "search", "accounts", "outbound", "guard")
+CELLS = (
+    "idle",
+    "push",
+    "lone",
+    "mail",
+    "boxes",
+    "reads",
+    "judging",
+    "search",
+    "accounts",
+    "outbound",
+    "guard",
+    "alerts",
+    "signups",
+)
 # Measured on stacks of their own.
-APART = {"accounts", "search", "outbound", "guard"}
+APART = {"accounts", "search", "outbound", "guard", "alerts", "signups"}
 PAIRED = {"lone", "mail", "boxes"}
 BOXES = [1000, 10_000, 100_000]
 # From the ports of the first stack to those of the second, in steps that meet none of its ports.
@@ -106,6 +121,8 @@ class Bench:
                 ("accounts", self._accounts),
                 ("outbound", self._outbound),
                 ("guard", self._guard),
+                ("alerts", self._alerts),
+                ("signups", self._sign_ups),
             ):
                 if name in wanted:
                     self._cell(name, work)
@@ -264,6 +281,19 @@ class Bench:
         sizes, batches = ((200, 2000), 100) if self.quick else ((1000, 100_000), 600)
         _say(f"\nchecks of children's mail, batches of {guard.BATCH}, {guard.CORRESPONDENTS} correspondents a child")
         self.result["guard"] = guard.guard(self.root, self.offset, sizes, batches, _say)
+
+    def _alerts(self) -> None:
+        tries = 20 if self.quick else 200
+        _say(f"\nmail that waits, until a guardian's page shows who wrote it, {tries} tries")
+        found = self.result["alerts"] = families.alerts(self.root, self.offset + SECOND, tries)
+        _say("  " + ", ".join(f"{name} {value:.0f} ms" for name, value in found["shown_ms"].items()))
+
+    def _sign_ups(self) -> None:
+        seconds = 30 if self.quick else 600
+        _say(f"\n{families.SIGN_UPS_A_SECOND} sign-ups/s for {seconds} s beside {families.MAILS_A_SECOND} mails/s")
+        found = self.result["signups"] = families.sign_ups(self.root, self.offset + THIRD, seconds, _say)
+        for name, value in found.items():
+            _say(f"  {name}: {value}")
 
 
 def _compared(table: dict[str, Any]) -> None:

@@ -100,6 +100,9 @@ PROMISES: Final = (
     Promise("CPU of a check of a child's mail", lambda found: max(row["cpu_ms"] for row in found["guard"]), 0.15, True, " ms"),
     Promise("CPU of a check, 100,000 / 1,000 children",
             lambda found: _growth(found, "guard", "children", (1000, 100_000)), 1.2, True),
+    Promise("p99 until a page shows that mail waits", lambda found: found["alerts"]["shown_ms"]["p99"], 1000, True, " ms"),
+    Promise("failures in a wave of sign-ups, and of mail", lambda found: found["signups"]["failed"] + len(found["signups"]["mail_failed"]), 0, True),
+    Promise("p99 of mail, beside a wave / alone", lambda found: max(found["signups"]["ratio"], found["signups"]["accept_ratio"]), 2.0, True),
     Promise("PSS, idle", lambda found: found["idle"]["pss_mib"], 1536, True, " MiB"),
     Promise("CPU, idle", lambda found: found["idle"]["core_percent"], 5, True, " % of a core"),
 )  # fmt: skip
