@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -104,8 +105,14 @@ def test_a_letter_waits_is_let_in_read_and_answered(home: Home, visit: Visit, la
     page.locator(".list .row").first.click()
     page.frame_locator("iframe").get_by_text(sender).wait_for()
     alice.shoot("alert")
-    assert subject not in page.frame_locator("iframe").locator("body").inner_text()
-    page.get_by_role("link", name=words["family"]).first.click()
+    told = page.frame_locator("iframe").locator("body").inner_text()
+    assert subject not in told
+    # its link leads to the child's door, once
+    link = re.search(r"http://localhost:\d+/(#/family/at/\S+)", told)
+    assert link is not None
+    page.evaluate(f"location.hash = '{link[1]}'")
+    page.get_by_role("heading", name=child.title()).wait_for()
+    assert "/family/of/" in page.url
     page.get_by_role("button", name=f"{words['deliver']} ({sender})").click()
     page.get_by_text(words["done"]).wait_for()
     page = zoe.page

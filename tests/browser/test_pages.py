@@ -29,6 +29,7 @@ PAGES = {
     "mail": ("alice", "Mail", ""),
     "write": ("alice", "Mail", "Write"),
     "family": ("alice", "Family", ""),
+    "used-link": ("alice", "Family", "#/family/at/AAAAAAAAAAAAAAAAAAAAAA"),
     "open-child": ("alice", "Family", "Open an account for a child"),
     "child": ("zoe", "", ""),
     "letter": ("zoe", "", "Write a letter"),
@@ -49,7 +50,10 @@ def _shown(visit: Visit, which: str, **how: Any) -> Page:
         return page
     name, link, button = PAGES[which]
     page = _signed_in(visit, name, link, **how).page
-    if which == "open-child":
+    if button.startswith("#"):
+        page.evaluate(f"location.hash = '{button}'")
+        page.get_by_text("This link was used already").wait_for()
+    elif which == "open-child":
         page.get_by_role("link", name=button).click()
         page.get_by_role("heading", level=1, name=button).wait_for()
     elif button:

@@ -11,6 +11,7 @@ import { SignIn } from './pages/SignIn'
 // A child loads what it sees, and no console of its guardians.
 const ChildPage = lazy(() => import('./pages/ChildPage'))
 const MailPage = lazy(() => import('./pages/MailPage'))
+const AlertPage = lazy(() => import('./pages/AlertPage'))
 const OpenChildPage = lazy(() => import('./pages/OpenChildPage'))
 const RecoverPage = lazy(() => import('./pages/RecoverPage'))
 const SignUpPage = lazy(() => import('./pages/SignUpPage'))
@@ -68,6 +69,8 @@ function Signed({ session }: { session: Session }) {
             <Switch>
               <Route path="/mail/:box?/:letter?" component={MailPage} />
               <Route path="/family" component={FamilyPage} />
+              <Route path="/family/at/:token" component={AlertPage} />
+              <Route path="/family/of/:child" component={FamilyPage} />
               <Route path="/family/open" component={OpenChildPage} />
               <Route>
                 <Redirect to="/mail" />

@@ -61,6 +61,12 @@ export async function waiting(session: Session, childId: string): Promise<Waitin
   return found
 }
 
+/** Use a link of an alert up; the child that it leads to. */
+export async function openLink(session: Session, token: string): Promise<string> {
+  const [found] = await call<[{ childId: string }]>(session, [['AlertLink/open', { token }]])
+  return found.childId
+}
+
 export async function pending(session: Session, childId: string): Promise<Pending[]> {
   const [found] = await call<[{ list: Pending[] }]>(session, [['PendingChange/get', { childId }]])
   return found.list

@@ -1,4 +1,4 @@
-"""Each rule that an attack attacks is switched off, and the attack comes through: the attacks of `test_junior_attacks` and `test_junior_cooling` are no sham (`make soak`)."""
+"""Each rule that an attack attacks is switched off, and the attack comes through: the attacks of `test_junior_attacks`, `test_junior_cooling` and `test_junior_links` are no sham (`make soak`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.integration.junior.test_junior_attacks import FORGED, WITHOUT
 
 ATTACKS = Path(__file__).with_name("test_junior_attacks.py")
 COOLING = Path(__file__).with_name("test_junior_cooling.py")
+LINKS = Path(__file__).with_name("test_junior_links.py")
 OPENINGS = ("approve", "take-back", "level", "group", "group-voice", "deliver", "deliver-once")
 GUARD, JUDGING, HEAD = (
     "petitbleu_junior_guard.domain.rules",
@@ -100,6 +101,26 @@ RULES = {
         {"petitbleu_junior_guard.service.changes": [("await self._rows.settle(account_id, subject, actor.party if opening else None)", "pass")]},
         frozenset(f"test_a_refusal_ends_what_waits_whoever_asked_for_it[{one}]" for one in ("herself", "the other")),
         COOLING,
+    ),
+    "a link is good once": Rule(
+        {"petitbleu_junior_guard.adapters.links": [("AND l.used_at IS NULL AND l.ends_at > $4", "AND l.ends_at > $4")]},
+        frozenset(
+            {"test_a_link_leads_its_guardian_to_the_child_once_and_decides_nothing", "test_of_many_at_once_one_opens_it"}
+        ),
+        LINKS,
+    ),
+    "a link is its guardian's": Rule(
+        {
+            "petitbleu_junior_guard.adapters.links": [
+                (
+                    "WHERE l.partition = $1 AND l.guardian_account_id = $2 AND l.digest = $3",
+                    "WHERE $1::smallint IS NOT NULL AND $2::bigint IS NOT NULL AND l.digest = $3",
+                ),
+                ("return account_id if still else None", "return account_id"),
+            ]
+        },
+        frozenset({"test_a_link_is_nobody_elses", "test_a_link_ends_and_ends_with_the_guardianship"}),
+        LINKS,
     ),
     "a refusal outweighs every approval": Rule(
         {

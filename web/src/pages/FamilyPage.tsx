@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
-import { Link } from 'wouter'
+import { Link, useParams } from 'wouter'
 import * as family from '../family'
 import { useSpoken } from '../i18n'
 import { Refused } from '../jmap'
@@ -12,7 +12,10 @@ import { useSession } from '../session'
 export default function FamilyPage() {
   const { t } = useSpoken()
   const session = useSession()
+  // a link of an alert leads to one of them
+  const { child: only } = useParams<{ child?: string }>()
   const children = useQuery({ queryKey: ['children'], queryFn: () => family.children(session) })
+  const shown = children.data?.filter((child) => !only || child.id === only)
   return (
     <div className="family">
       <h1>{t.familyTitle}</h1>
@@ -21,7 +24,12 @@ export default function FamilyPage() {
       <p className="tools">
         <Link href="/family/open">{t.openChild}</Link>
       </p>
-      {children.data?.map((child) => (
+      {only ? (
+        <p>
+          <Link href="/family">{t.everyone}</Link>
+        </p>
+      ) : null}
+      {shown?.map((child) => (
         <ChildSection key={child.id} child={child} />
       ))}
     </div>

@@ -118,6 +118,8 @@ def environment(context: Context, service: str) -> dict[str, str]:
         if WEB_ROOT.is_dir():
             told["PETITBLEU_WEB_ROOT"] = str(WEB_ROOT)
         told["PETITBLEU_VAPID_KEY"] = str(credentials.application_server_key(layout.keys / "vapid.pem"))
+    if service == "junior-guard":
+        told.setdefault("PETITBLEU_PUBLIC_URL", f"http://localhost:{context.ports.of('http')}")
     if service in KEY_FILES:
         told[KEY_VARIABLES[service]] = str(layout.keys / KEY_FILES[service])
     return told

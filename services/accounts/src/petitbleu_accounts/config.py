@@ -19,7 +19,7 @@ class Settings(ServiceSettings):
 
     migrations_dir: Path = Field(default_factory=_migrations, description="Folder of the schema's migrations.")
 
-    # Two passes over 19 MiB with one lane (OWASP, Password Storage), salt of 128 bits, tag of 256; ADR 57 says why not more.
+    # Two passes over 19 MiB with one lane (OWASP, Password Storage), salt of 128 bits, tag of 256; ADR 51 says why not more.
     argon2_passes: int = Field(2, ge=1, description="Passes over the memory (RFC 9106 §4).")
     argon2_memory_kib: int = Field(19_456, ge=8, description="Memory of one hash in KiB (RFC 9106 §4).")
     argon2_lanes: int = Field(1, ge=1, description="Lanes of one hash (RFC 9106 §4).")
@@ -64,7 +64,7 @@ class Settings(ServiceSettings):
     sign_up_challenge_seconds: int = Field(600, ge=10, description="A challenge is over after so long.")
     sign_up_network_hour: int = Field(100, ge=1, description="Accounts opened an hour from one network.")
     sign_up_quota_octets: int = Field(
-        1 << 30, ge=0, description="Quota of an account that a person opens; 0: no limit."
+        1 << 30, ge=0, description="Quota of an account that a person opens; 0: as `default_quota_octets`."
     )
     open_child_hour: int = Field(10, ge=1, description="Children's accounts that a guardian opens in an hour.")
 

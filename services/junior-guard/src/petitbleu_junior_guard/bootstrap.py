@@ -7,15 +7,18 @@ import hmac
 from typing import Final
 
 import asyncpg
+import grpc.aio
 
-from petitbleu.junior_guard.v1 import family_pb2_grpc, junior_guard_pb2_grpc
+from petitbleu.junior_guard.v1 import family_pb2_grpc, guardians_pb2_grpc, junior_guard_pb2_grpc
 from petitbleu_junior_guard.adapters.alert_mail import AlertMail
 from petitbleu_junior_guard.adapters.bell import Bell
 from petitbleu_junior_guard.adapters.correspondents import PostgresCorrespondents
 from petitbleu_junior_guard.adapters.families import PostgresFamilies
 from petitbleu_junior_guard.adapters.groups import PostgresGroups
+from petitbleu_junior_guard.adapters.guardians import PostgresGuardians
 from petitbleu_junior_guard.adapters.guardianship import PostgresGuardianship
 from petitbleu_junior_guard.adapters.key_file import read_key
+from petitbleu_junior_guard.adapters.links import PostgresLinks
 from petitbleu_junior_guard.adapters.news import PostgresNews
 from petitbleu_junior_guard.adapters.pending import PostgresPending
 from petitbleu_junior_guard.adapters.records import PostgresRecords
@@ -25,11 +28,14 @@ from petitbleu_junior_guard.config import JuniorGuardSettings
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.grpc_api import ALLOWED, PERSON_METHODS, AdminServicer, GuardServicer
 from petitbleu_junior_guard.grpc_family import ChildServicer, FamilyServicer
+from petitbleu_junior_guard.grpc_guardians import GuardiansServicer
 from petitbleu_junior_guard.service.alerts import Alerts
 from petitbleu_junior_guard.service.changes import Changes
 from petitbleu_junior_guard.service.families import Families
 from petitbleu_junior_guard.service.guard import Guard
+from petitbleu_junior_guard.service.guardians import Guardianships
 from petitbleu_junior_guard.service.guardianship import Guardianship
+from petitbleu_junior_guard.service.links import Links
 from petitbleu_junior_guard.service.waiting import WaitingRoom
 from petitbleu_kit.health import HealthServer
 from petitbleu_kit.identity import OperatorToken, PrincipalVerifier, Signer, Verifier
@@ -79,6 +85,14 @@ async def pool_or_stop(settings: JuniorGuardSettings, stop: asyncio.Event) -> as
     return None
 
 
+async def _open_doors(server: grpc.aio.Server, address: str, health: HealthServer) -> None:
+    try:
+        server.add_insecure_port(address)
+        await health.start()
+    except (OSError, RuntimeError) as error:
+        raise StartupError(f"cannot bind its doors ({type(error).__name__})") from None
+
+
 async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set.
 
@@ -108,9 +122,12 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     families = Families(PostgresFamilies(pool), seal)
     guardianship = Guardianship(PostgresGuardianship(pool), PostgresCorrespondents(pool), PostgresGroups(pool), seal)
     room = WaitingRoom(PostgresWaiting(pool), guard, seal)
-    changes = Changes(guardianship, room, PostgresPending(pool), seal)
     accounts = Peer(settings.target("accounts"), "accounts", signer)
-    alerts = Alerts(PostgresNews(pool), AlertMail(accounts, store, settings.junior_guard_store_seconds), seal)
+    post = AlertMail(accounts, store, settings.junior_guard_store_seconds)
+    guardians = Guardianships(PostgresGuardians(pool), post, seal)
+    changes = Changes(guardianship, room, guardians, PostgresPending(pool), seal)
+    links = Links(PostgresLinks(pool), seal, settings.public_url)
+    alerts = Alerts(PostgresNews(pool), post, seal, links)
     server = make_server(
         IdentityInterceptor(
             NAME, Verifier(NAME, settings.identity_dir), PrincipalVerifier(settings.identity_dir),
@@ -120,25 +137,23 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     junior_guard_pb2_grpc.add_GuardServiceServicer_to_server(GuardServicer(guard, families), server)
     junior_guard_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(guard, families), server)
 
-    family_pb2_grpc.add_FamilyServiceServicer_to_server(FamilyServicer(guardianship, room, changes, bell), server)
+    family_pb2_grpc.add_FamilyServiceServicer_to_server(
+        FamilyServicer(guardianship, room, changes, links, bell), server
+    )
+    guardians_pb2_grpc.add_GuardiansServiceServicer_to_server(GuardiansServicer(guardians, changes, bell), server)
     family_pb2_grpc.add_ChildServiceServicer_to_server(ChildServicer(guardianship, bell), server)
 
-    async def database_answers() -> bool:
-        return await answers(pool)
-
-    health = HealthServer({"postgresql": database_answers}, settings.health_host, settings.health_port)
+    health = HealthServer({"postgresql": lambda: answers(pool)}, settings.health_host, settings.health_port)
     address = settings.listen_address(NAME)
     remove_stale_socket(address)
-    try:
-        server.add_insecure_port(address)
-        await health.start()
-    except (OSError, RuntimeError) as error:
-        raise StartupError(f"cannot bind its doors ({type(error).__name__})") from None
+    await _open_doors(server, address, health)
     async with background(
         bell.run(),
         forever("junior-guard.carry-out", settings.junior_guard_upkeep_seconds, room.complete),
         forever("junior-guard.changes", settings.junior_guard_upkeep_seconds, changes.run),
         forever("junior-guard.alerts", settings.junior_guard_alert_seconds, alerts.run),
+        forever("junior-guard.invitations", 3600, guardians.prune),
+        forever("junior-guard.links", 3600, links.prune),
         forever("junior-guard.expire", settings.junior_guard_upkeep_seconds, room.expire),
     ):
         await server.start()

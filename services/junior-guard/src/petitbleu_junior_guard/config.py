@@ -34,6 +34,10 @@ class JuniorGuardSettings(ServiceSettings):
         gt=0,
         description="How often it is looked whether guardians are to be told something; each is written to once an hour at most.",
     )
+    public_url: str = Field(
+        "",
+        description="Origin of the web app, as https://mail.example.org; alerts have links to it. Without, they have none.",
+    )
     migrations_dir: Path = Field(
         _SOURCE_TREE if _SOURCE_TREE.is_dir() else _PACKAGE, description="Where the migrations are."
     )

@@ -14,7 +14,11 @@ from petitbleu_junior_guard.service.guard import Guard
 from petitbleu_kit.rpc import OPERATOR, caller
 
 _GUARD: Final = "/petitbleu.junior_guard.v1.GuardService/"
-_PERSONS: Final = ("/petitbleu.junior_guard.v1.FamilyService/", "/petitbleu.junior_guard.v1.ChildService/")
+_PERSONS: Final = (
+    "/petitbleu.junior_guard.v1.FamilyService/",
+    "/petitbleu.junior_guard.v1.ChildService/",
+    "/petitbleu.junior_guard.v1.GuardiansService/",
+)
 ALLOWED: Final = {
     _GUARD + "Check": frozenset({"delivery", "ingest", "gateway"}),
     _GUARD + "CheckOutgoing": frozenset({"delivery"}),

@@ -17,6 +17,7 @@ from petitbleu_junior_guard.grpc_answers import Context, answered
 from petitbleu_junior_guard.ports import Actor, Bell
 from petitbleu_junior_guard.service.changes import Changes
 from petitbleu_junior_guard.service.guardianship import Guardianship
+from petitbleu_junior_guard.service.links import Links
 from petitbleu_junior_guard.service.waiting import WaitingRoom
 from petitbleu_kit.rpc import caller
 
@@ -108,10 +109,13 @@ def _correspondent(one: Correspondent) -> pb.Correspondent:
 class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
     """Answers guardians."""
 
-    def __init__(self, guardianship: Guardianship, room: WaitingRoom, changes: Changes, bell: Bell) -> None:
+    def __init__(
+        self, guardianship: Guardianship, room: WaitingRoom, changes: Changes, links: Links, bell: Bell
+    ) -> None:
         self._guardianship = guardianship
         self._room = room
         self._changes = changes
+        self._links = links
         self._bell = bell
 
     @answered
@@ -243,6 +247,13 @@ class FamilyServicer(family_pb2_grpc.FamilyServiceServicer):
         await self._changes.cancel(request.account_id, guardian(), request.change_id)
         self._bell.ring([request.account_id], child=False)
         return pb.CancelPendingChangeResponse()
+
+    @answered
+    async def OpenAlertLink(
+        self, request: pb.OpenAlertLinkRequest, _context: Context
+    ) -> pb.OpenAlertLinkResponse:  # fmt: skip
+        """Say where a link of an alert leads its guardian."""
+        return pb.OpenAlertLinkResponse(account_id=await self._links.open(guardian(), request.token))
 
     @answered
     async def ListAudit(self, request: pb.ListAuditRequest, _context: Context) -> pb.ListAuditResponse:

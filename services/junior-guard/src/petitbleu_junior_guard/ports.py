@@ -395,6 +395,80 @@ class News(Protocol):
         ...
 
 
+class Invitation(msgspec.Struct, frozen=True):
+    """Somebody is invited to be a guardian of a child; `sealed` is the address, under the child's seal."""
+
+    account_id: int
+    invitation_id: int
+    invited_by: int
+    sealed: bytes
+    ends_at: datetime
+
+
+class Guardians(Protocol):
+    """Keeps invitations and agreements. Each call raises `GuardError`: DATABASE_AWAY."""
+
+    async def invite(
+        self, account_id: int, actor: Actor, invitee_hash: bytes, sealed: bytes, ends_at: datetime
+    ) -> None:
+        """Invite somebody as a guardian; a repeat is the same invitation, that ends later. NOT_YOURS, TOO_MANY."""
+        ...
+
+    async def mine(self, actor: Actor, invitee_hash: bytes, now: datetime) -> list[Invitation]:
+        """Give the invitations of somebody."""
+        ...
+
+    async def of_child(
+        self, account_id: int, actor: Actor, now: datetime
+    ) -> tuple[list[Invitation], list[tuple[int, int]]]:
+        """Give a child's open invitations, and who agrees to whose leaving (guardian, by whom). NOT_YOURS."""
+        ...
+
+    async def accept(
+        self, account_id: int, invitation_id: int, actor: Actor, invitee_hash: bytes, own: Correspondent, now: datetime
+    ) -> None:
+        """Become a guardian by an invitation, which is used up. NO_INVITATION, TOO_MANY."""
+        ...
+
+    async def decline(
+        self, account_id: int, invitation_id: int, actor: Actor, invitee_hash: bytes, now: datetime
+    ) -> None:
+        """Use an invitation up without becoming anything. NO_INVITATION."""
+        ...
+
+    async def withdraw(self, account_id: int, invitation_id: int, actor: Actor) -> None:
+        """Take an invitation back, as any guardian. NOT_YOURS, NO_INVITATION."""
+        ...
+
+    async def leave(self, account_id: int, guardian_id: int, actor: Actor, now: datetime) -> bool:
+        """Agree that a guardian is one no more; whether that is done: the guardian and one other agree. NOT_YOURS, LAST_GUARDIAN."""
+        ...
+
+    async def stay(self, account_id: int, guardian_id: int, actor: Actor) -> None:
+        """Forget who agreed that a guardian is one no more, as any guardian. NOT_YOURS."""
+        ...
+
+    async def prune(self, now: datetime) -> None:
+        """Forget invitations that are over."""
+        ...
+
+
+class Links(Protocol):
+    """Keeps the links of alerts. Each call raises `GuardError`: DATABASE_AWAY."""
+
+    async def keep(self, guardian_id: int, digest: bytes, account_id: int, ends_at: datetime) -> None:
+        """Keep a link; a repeat changes nothing, one that was used stays used."""
+        ...
+
+    async def use(self, actor: Actor, digest: bytes, now: datetime) -> int | None:
+        """Use a guardian's link up; the child, None when there is no such link, or none any more."""
+        ...
+
+    async def prune(self, now: datetime) -> None:
+        """Forget links that are over."""
+        ...
+
+
 class Post(Protocol):
     """accounts and store, as alerts need them. Each call raises `GuardError`: PEER_AWAY."""
 

@@ -69,6 +69,12 @@ class GrpcFamily:
             self._guardians.CancelPendingChange, request, timeout=self._seconds, principal=who.principal
         )
 
+    async def open_link(self, who: Identity, request: pb.OpenAlertLinkRequest) -> pb.OpenAlertLinkResponse:
+        """Use a link of an alert up."""
+        return await self._peer.call(
+            self._guardians.OpenAlertLink, request, timeout=self._seconds, principal=who.principal
+        )
+
     async def audit(self, who: Identity, request: pb.ListAuditRequest) -> pb.ListAuditResponse:
         """Give who did what for a child."""
         return await self._peer.call(self._guardians.ListAudit, request, timeout=self._seconds, principal=who.principal)

@@ -96,6 +96,12 @@ class PendingCancel(ChildArguments, kw_only=True):
     id: str
 
 
+class LinkOpen(AccountArguments, kw_only=True):
+    """Arguments of AlertLink/open."""
+
+    token: Annotated[str, Meta(max_length=64)]
+
+
 class AuditGet(ChildArguments, kw_only=True):
     """Arguments of GuardAudit/get."""
 
@@ -128,6 +134,10 @@ class Family(Protocol):
 
     async def cancel(self, who: Identity, request: pb.CancelPendingChangeRequest) -> pb.CancelPendingChangeResponse:
         """Cancel one."""
+        ...
+
+    async def open_link(self, who: Identity, request: pb.OpenAlertLinkRequest) -> pb.OpenAlertLinkResponse:
+        """Use a link of an alert up."""
         ...
 
     async def correspondents(
@@ -334,6 +344,12 @@ class FamilyMethods:
         """Correspondent/ask: a child asks for one, and from level 3 on adds it."""
         done = await self._family.ask(context.person, pb.AskForRequest(address=arguments.address))
         return {"accountId": arguments.account_id, "correspondent": _shown(done.correspondent)}
+
+    @_told
+    async def open_link(self, context: Context, arguments: LinkOpen) -> dict[str, Any]:
+        """AlertLink/open: where a link of an alert leads, once."""
+        found = await self._family.open_link(context.person, pb.OpenAlertLinkRequest(token=arguments.token))
+        return {"accountId": arguments.account_id, "childId": ids.account_id_text(found.account_id)}
 
     @_told
     async def audit(self, context: Context, arguments: AuditGet) -> dict[str, Any]:

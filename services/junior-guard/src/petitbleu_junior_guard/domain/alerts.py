@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -109,7 +109,10 @@ def plain(address: str) -> str:
     return "".join(["?" if unicodedata.category(c)[0] in "CZ" else c for c in address])
 
 
-def alert(told: Sequence[Told], language: str, to: str, sender: str, message_id: str, now: datetime) -> bytes:
+def alert(
+    told: Sequence[Told], language: str, to: str, sender: str, message_id: str, now: datetime,
+    links: Mapping[str, str] | None = None,
+) -> bytes:  # fmt: skip
     """Return the mail, CRLF ended.
 
     Args:
@@ -119,6 +122,7 @@ def alert(told: Sequence[Told], language: str, to: str, sender: str, message_id:
         sender: The address that it comes from.
         message_id: Without angle brackets.
         now: Its date.
+        links: Where each child's page is, by its address.
     """
     texts = texts_of(language)
     children = list(dict.fromkeys(plain(one.child) for one in told))
@@ -133,6 +137,7 @@ def alert(told: Sequence[Told], language: str, to: str, sender: str, message_id:
     for child in children:
         lines += [texts.for_child.format(child=child), ""]
         lines += [_line(one, texts) for one in told if plain(one.child) == child]
+        lines += [f"  {link}" for link in [(links or {}).get(child, "")] if link]
         lines.append("")
     mail.set_content("\n".join([*lines, texts.end, ""]), cte="quoted-printable")
     return mail.as_bytes()

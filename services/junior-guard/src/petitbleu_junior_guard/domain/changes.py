@@ -56,7 +56,19 @@ class DecideSender(msgspec.Struct, frozen=True, tag="sender"):
     although_alike: bool = False
 
 
-Change: TypeAlias = SetVoice | MoveLevel | PutGroup | SetGroupVoice | DecideSender
+class Invite(msgspec.Struct, frozen=True, tag="invitation"):
+    """Somebody is invited to be a guardian."""
+
+    address: str
+
+
+class Leave(msgspec.Struct, frozen=True, tag="leaving"):
+    """It is agreed that a guardian is one no more."""
+
+    guardian_id: int
+
+
+Change: TypeAlias = SetVoice | MoveLevel | PutGroup | SetGroupVoice | DecideSender | Invite | Leave
 _DECODER: Final[msgspec.json.Decoder[Change]] = msgspec.json.Decoder(Change)
 _OPENING: Final = frozenset({Action.APPROVE, Action.TAKE_BACK})
 
@@ -70,7 +82,7 @@ def opens(change: Change, level: Level) -> bool:
             return wanted > level
         case DecideSender(action=action):
             return action in DELIVERS
-        case PutGroup():
+        case PutGroup() | Invite() | Leave():  # who guards decides who comes
             return True
 
 

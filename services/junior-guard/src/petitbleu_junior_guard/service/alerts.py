@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from prometheus_client import Counter
 
-from petitbleu_junior_guard.domain.alerts import Told, alert
+from petitbleu_junior_guard.domain.alerts import Told, alert, plain
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.errors import GuardError
 from petitbleu_junior_guard.ports import Letter, News, Post
 from petitbleu_junior_guard.service.guard import Clock, utc_now
+from petitbleu_junior_guard.service.links import Links
 from petitbleu_kit.logs import get_logger
 
 _log = get_logger(__name__)
@@ -22,10 +23,12 @@ class Alerts:
         news: What is to be told.
         post: Who is told, and the way there.
         seal: Reads addresses.
+        links: Makes the links to where it is decided.
         clock: The time.
     """
 
-    def __init__(self, news: News, post: Post, seal: Seal, clock: Clock = utc_now) -> None:
+    def __init__(self, news: News, post: Post, seal: Seal, links: Links, clock: Clock = utc_now) -> None:
+        self._links = links
         self._news = news
         self._post = post
         self._seal = seal
@@ -58,9 +61,14 @@ class Alerts:
         if guardian is None or not told:
             return 0
         domain = guardian.address.rpartition("@")[2]
+        links = {
+            plain(people[account_id].address): await self._links.make(letter.number, letter.guardian_id, account_id)
+            for account_id in dict.fromkeys(row.account_id for row in letter.rows)
+            if account_id in people
+        }
         body = alert(
             told, guardian.language, guardian.address, f"postmaster@{domain}", f"{letter.number:x}.guard@{domain}",
-            self._clock(),
+            self._clock(), links,
         )  # fmt: skip
         await self._post.send(letter, guardian, body)
         _sent.inc()

@@ -7,6 +7,7 @@ anybody refused meanwhile stays refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from prometheus_client import Counter
 from petitbleu_junior_guard.domain.changes import (
     Change,
     DecideSender,
+    Invite,
+    Leave,
     MoveLevel,
     PutGroup,
     SetGroupVoice,
@@ -30,6 +33,7 @@ from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.ports import Actor, PendingChanges, PendingRow
 from petitbleu_junior_guard.service.families import level_of
 from petitbleu_junior_guard.service.guard import Clock, utc_now
+from petitbleu_junior_guard.service.guardians import Guardianships
 from petitbleu_junior_guard.service.guardianship import Guardianship
 from petitbleu_junior_guard.service.waiting import WaitingRoom
 from petitbleu_kit.logs import get_logger
@@ -64,14 +68,17 @@ class Changes:
     Args:
         guardianship: Does what concerns correspondents, groups and levels.
         room: Does what concerns mail that waits.
+        guardians: Does what concerns who guards.
         rows: Keeps what waits.
         seal: Seals it.
         clock: The time.
     """
 
     def __init__(
-        self, guardianship: Guardianship, room: WaitingRoom, rows: PendingChanges, seal: Seal, clock: Clock = utc_now
-    ) -> None:
+        self, guardianship: Guardianship, room: WaitingRoom, guardians: Guardianships, rows: PendingChanges, seal: Seal,
+        clock: Clock = utc_now,
+    ) -> None:  # fmt: skip
+        self._guardians = guardians
         self._guardianship = guardianship
         self._room = room
         self._rows = rows
@@ -108,11 +115,13 @@ class Changes:
 
     def _subject(self, account_id: int, change: Change) -> bytes:
         match change:
-            case SetVoice(address=address):
+            case SetVoice(address=address) | Invite(address=address):
                 known = canonical(address)
                 if known is None:
                     raise GuardError(Fault.BAD_ADDRESS)
-                return self._seal.hash(account_id, known)
+                return self._seal.hash(account_id, known if isinstance(change, SetVoice) else f"invitation:{known}")
+            case Leave(guardian_id=guardian_id):
+                return b"leaving" + guardian_id.to_bytes(8, "big", signed=True)
             case DecideSender(sender_id=sender_id):
                 return sender_id
             case MoveLevel(level=level):
@@ -123,31 +132,25 @@ class Changes:
 
     async def _about(self, account_id: int, actor: Actor, change: Change) -> str:
         match change:
-            case SetVoice(address=address):
+            case SetVoice(address=address) | Invite(address=address):
                 return canonical(address) or ""
-            case MoveLevel(level=level):
-                return str(level)
+            case MoveLevel(level=number) | Leave(guardian_id=number):
+                return str(number)
             case PutGroup(name=name):
                 return name[:100]
             case SetGroupVoice(group_id=group_id):
-                for group in await self._guardianship.groups(account_id, actor):
-                    if group.group_id == group_id:
-                        return group.name
-                raise GuardError(Fault.NO_GROUP)
+                groups = await self._guardianship.groups(account_id, actor)
+                return _first((group.name for group in groups if group.group_id == group_id), Fault.NO_GROUP)
             case DecideSender(sender_id=sender_id):
-                for sender in (await self._room.waiting(account_id, actor)).senders:
-                    if sender.row.sender_hash == sender_id:
-                        return sender.address
-                raise GuardError(Fault.NO_SENDER)
+                senders = (await self._room.waiting(account_id, actor)).senders
+                return _first(
+                    (one.address for one in senders if one.row.sender_hash == sender_id), Fault.NO_SENDER
+                )  # fmt: skip
 
     async def _do(self, account_id: int, actor: Actor, change: Change) -> Any:
         match change:
-            case SetVoice():
-                return await self._guardianship.set_voice(
-                    account_id, change.address, actor, change.action, change.ends_at, although_alike=change.although_alike
-                )  # fmt: skip
-            case MoveLevel(level=level):
-                return await self._guardianship.move_level(account_id, level, actor)
+            case SetVoice() | MoveLevel() | DecideSender():
+                return await self._do_of_sender(account_id, actor, change)
             case PutGroup():
                 return await self._guardianship.put_group(
                     account_id, change.group_id, change.kind, change.name, change.addresses, actor, change.ends_at
@@ -156,6 +159,19 @@ class Changes:
                 return await self._guardianship.set_group_voice(
                     account_id, change.group_id, actor, change.action, change.ends_at
                 )
+            case Invite(address=address):
+                return await self._guardians.invite(account_id, address, actor)
+            case Leave(guardian_id=guardian_id):
+                return await self._guardians.leave(account_id, guardian_id, actor)
+
+    async def _do_of_sender(self, account_id: int, actor: Actor, change: SetVoice | MoveLevel | DecideSender) -> Any:
+        match change:
+            case SetVoice():
+                return await self._guardianship.set_voice(
+                    account_id, change.address, actor, change.action, change.ends_at, although_alike=change.although_alike
+                )  # fmt: skip
+            case MoveLevel(level=level):
+                return await self._guardianship.move_level(account_id, level, actor)
             case DecideSender():
                 return await self._room.decide(
                     account_id, change.sender_id, actor, change.action, authenticated=change.authenticated,
@@ -194,6 +210,13 @@ class Changes:
             await self._rows.done(account_id, row.change_id, void=outcome == "void")
             _kept.labels(kind=row.kind, outcome=outcome).inc()
         return len(rows)
+
+
+def _first(found: Iterable[str], fault: Fault) -> str:
+    """Return the first; raises `GuardError` when there is none."""
+    for one in found:
+        return one
+    raise GuardError(fault)
 
 
 def _kind(change: Change) -> str:

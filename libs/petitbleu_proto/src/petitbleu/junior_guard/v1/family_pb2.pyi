@@ -1052,6 +1052,50 @@ class DecideSenderResponse(_message.Message):
 Global___DecideSenderResponse: _TypeAlias = DecideSenderResponse  # noqa: Y015
 
 @_typing.final
+class OpenAlertLinkRequest(_message.Message):
+    """A link."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """What the link ends in."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenAlertLinkRequest: _TypeAlias = OpenAlertLinkRequest  # noqa: Y015
+
+@_typing.final
+class OpenAlertLinkResponse(_message.Message):
+    """Where it leads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    """The child's account."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenAlertLinkResponse: _TypeAlias = OpenAlertLinkResponse  # noqa: Y015
+
+@_typing.final
 class ListAuditRequest(_message.Message):
     """Which entries."""
 

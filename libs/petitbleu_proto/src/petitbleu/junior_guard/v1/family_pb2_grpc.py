@@ -91,6 +91,11 @@ class FamilyServiceStub:
                 request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeRequest.SerializeToString,
                 response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeResponse.FromString,
                 _registered_method=True)
+        self.OpenAlertLink = channel.unary_unary(
+                '/petitbleu.junior_guard.v1.FamilyService/OpenAlertLink',
+                request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.OpenAlertLinkRequest.SerializeToString,
+                response_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.OpenAlertLinkResponse.FromString,
+                _registered_method=True)
         self.ListAudit = channel.unary_unary(
                 '/petitbleu.junior_guard.v1.FamilyService/ListAudit',
                 request_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.ListAuditRequest.SerializeToString,
@@ -183,6 +188,14 @@ class FamilyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenAlertLink(self, request, context):
+        """OpenAlertLink uses a link of an alert up and says which child it leads to. It decides nothing. NOT_FOUND for one that is made up, another
+        guardian's, used or over, all alike.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAudit(self, request, context):
         """ListAudit gives who did what for a child, the latest first.
         """
@@ -247,6 +260,11 @@ def add_FamilyServiceServicer_to_server(servicer, server):
                     servicer.CancelPendingChange,
                     request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeRequest.FromString,
                     response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeResponse.SerializeToString,
+            ),
+            'OpenAlertLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenAlertLink,
+                    request_deserializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.OpenAlertLinkRequest.FromString,
+                    response_serializer=petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.OpenAlertLinkResponse.SerializeToString,
             ),
             'ListAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAudit,
@@ -553,6 +571,33 @@ class FamilyService:
             '/petitbleu.junior_guard.v1.FamilyService/CancelPendingChange',
             petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeRequest.SerializeToString,
             petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.CancelPendingChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenAlertLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petitbleu.junior_guard.v1.FamilyService/OpenAlertLink',
+            petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.OpenAlertLinkRequest.SerializeToString,
+            petitbleu_dot_junior__guard_dot_v1_dot_family__pb2.OpenAlertLinkResponse.FromString,
             options,
             channel_credentials,
             insecure,

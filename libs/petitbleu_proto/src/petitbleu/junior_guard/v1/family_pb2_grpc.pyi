@@ -62,6 +62,10 @@ class FamilyServiceStub:
     """ListPendingChanges gives the changes that wait because it is not sure that the guardian asked for them."""
     CancelPendingChange: _grpc.UnaryUnaryMultiCallable[_family_pb2.CancelPendingChangeRequest, _family_pb2.CancelPendingChangeResponse]
     """CancelPendingChange forgets one, whoever asked for it."""
+    OpenAlertLink: _grpc.UnaryUnaryMultiCallable[_family_pb2.OpenAlertLinkRequest, _family_pb2.OpenAlertLinkResponse]
+    """OpenAlertLink uses a link of an alert up and says which child it leads to. It decides nothing. NOT_FOUND for one that is made up, another
+    guardian's, used or over, all alike.
+    """
     ListAudit: _grpc.UnaryUnaryMultiCallable[_family_pb2.ListAuditRequest, _family_pb2.ListAuditResponse]
     """ListAudit gives who did what for a child, the latest first."""
 
@@ -99,6 +103,10 @@ class FamilyServiceAsyncStub(FamilyServiceStub):
     """ListPendingChanges gives the changes that wait because it is not sure that the guardian asked for them."""
     CancelPendingChange: _aio.UnaryUnaryMultiCallable[_family_pb2.CancelPendingChangeRequest, _family_pb2.CancelPendingChangeResponse]  # type: ignore[assignment]
     """CancelPendingChange forgets one, whoever asked for it."""
+    OpenAlertLink: _aio.UnaryUnaryMultiCallable[_family_pb2.OpenAlertLinkRequest, _family_pb2.OpenAlertLinkResponse]  # type: ignore[assignment]
+    """OpenAlertLink uses a link of an alert up and says which child it leads to. It decides nothing. NOT_FOUND for one that is made up, another
+    guardian's, used or over, all alike.
+    """
     ListAudit: _aio.UnaryUnaryMultiCallable[_family_pb2.ListAuditRequest, _family_pb2.ListAuditResponse]  # type: ignore[assignment]
     """ListAudit gives who did what for a child, the latest first."""
 
@@ -199,6 +207,16 @@ class FamilyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_family_pb2.CancelPendingChangeResponse, _abc.Awaitable[_family_pb2.CancelPendingChangeResponse]]:
         """CancelPendingChange forgets one, whoever asked for it."""
+
+    @_abc_1.abstractmethod
+    def OpenAlertLink(
+        self,
+        request: _family_pb2.OpenAlertLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_family_pb2.OpenAlertLinkResponse, _abc.Awaitable[_family_pb2.OpenAlertLinkResponse]]:
+        """OpenAlertLink uses a link of an alert up and says which child it leads to. It decides nothing. NOT_FOUND for one that is made up, another
+        guardian's, used or over, all alike.
+        """
 
     @_abc_1.abstractmethod
     def ListAudit(
