@@ -21,7 +21,7 @@ from petitbleu_gateway.jmap.envelope import CAPABILITIES, WEBSOCKET
 from petitbleu_gateway.methods.registry import build_registry
 
 ROUNDS: Final = 100 if os.environ.get("PETITBLEU_SOAK") else 25
-REGISTRY: Final = build_registry(MagicMock(), MagicMock(), 1_000_000, MagicMock(), MagicMock())
+REGISTRY: Final = build_registry(MagicMock(), MagicMock(), 1_000_000, MagicMock(), MagicMock(), guardians=MagicMock())
 USING: Final = tuple(sorted(CAPABILITIES - {WEBSOCKET}))
 # What stands in objects of the standards, and in none: a name is taken at random.
 NAMES: Final = [

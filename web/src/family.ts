@@ -6,6 +6,7 @@ export interface Child {
   name: string | null
   address: string | null
   level: number
+  guardianIds: string[]
 }
 
 export interface WaitingSender {
@@ -65,6 +66,52 @@ export async function waiting(session: Session, childId: string): Promise<Waitin
 export async function openLink(session: Session, token: string): Promise<string> {
   const [found] = await call<[{ childId: string }]>(session, [['AlertLink/open', { token }]])
   return found.childId
+}
+
+export interface Invitation {
+  id: string
+  childId: string
+  invitedBy: string
+  address?: string
+  endsAt: string
+}
+
+export interface Leaving {
+  guardianId: string
+  agreedBy: string
+}
+
+/** Who is invited to guard a child, and who agrees to whose leaving. */
+export async function guardians(session: Session, childId: string): Promise<{ invitations: Invitation[]; leavings: Leaving[] }> {
+  const [found] = await call<[{ invitations: Invitation[]; leavings: Leaving[] }]>(session, [['Guardian/get', { childId }]])
+  return found
+}
+
+export async function invite(session: Session, childId: string, address: string): Promise<Waits> {
+  const [done] = await call<[{ waitsUntil: Waits }]>(session, [['Guardian/invite', { childId, address }]])
+  return done.waitsUntil
+}
+
+export async function withdraw(session: Session, childId: string, id: string): Promise<void> {
+  await call(session, [['Guardian/withdraw', { childId, id }]])
+}
+
+export async function agreeToLeaving(session: Session, childId: string, guardianId: string): Promise<Waits> {
+  const [done] = await call<[{ waitsUntil: Waits }]>(session, [['Guardian/agreeToLeaving', { childId, guardianId }]])
+  return done.waitsUntil
+}
+
+export async function forgetLeaving(session: Session, childId: string, guardianId: string): Promise<void> {
+  await call(session, [['Guardian/forgetLeaving', { childId, guardianId }]])
+}
+
+export async function invitations(session: Session): Promise<Invitation[]> {
+  const [found] = await call<[{ list: Invitation[] }]>(session, [['GuardianInvitation/get', {}]])
+  return found.list
+}
+
+export async function answerInvitation(session: Session, { childId, id }: Invitation, accept: boolean): Promise<void> {
+  await call(session, [['GuardianInvitation/answer', { childId, id, accept }]])
 }
 
 export async function pending(session: Session, childId: string): Promise<Pending[]> {

@@ -23,7 +23,9 @@ const en = {
   childWaits: 'waits for your parents', paper: 'Choose your paper', papers: ['White', 'Sky', 'Meadow', 'Sunset'], letterText: 'Your letter', sendIt: 'Send it!',
   whatWaits: 'Letters from people whom your parents do not know yet wait until one of them has looked. Nobody reads your letters with your friends.',
   notAFriend: 'You cannot write to this person yet. Ask your parents first.', childSent: 'Off it goes!', putOff: (when: string) => `This is done at ${when}, because this device or the password is new. Any guardian can stop it.`, putOffTitle: 'Waits for a day',
-  putOffWhy: 'Asked for from a new device or with a new password. If it was not one of you, stop it and change your password.', stop: 'Stop it', linkUsed: 'This link was used already, or is not yours. What waits is on the page of your family.', everyone: 'All your children', openAccount: 'Open an account', haveCode: 'I have a code', openChild: 'Open an account for a child', close: 'Close', you: 'you', system: 'rule',
+  putOffWhy: 'Asked for from a new device or with a new password. If it was not one of you, stop it and change your password.', guardians: (n: number) => `Guardians: ${n}`, guardianNumber: (n: number) => `Guardian ${n}`, leaving: 'is to be a guardian no more, once both agree',
+  agreeLeaving: 'Agree that they leave', stays: 'They stay', invitedOne: 'Invited:', invite: 'Invite a second guardian (an address here)', inviteIt: 'Invite', invited: 'You are invited to guard a child',
+  invitedWhy: 'You decide who writes to the child, and never read its letters.', accept: 'I accept', decline: 'No, thank you', stop: 'Stop it', linkUsed: 'This link was used already, or is not yours. What waits is on the page of your family.', everyone: 'All your children', openAccount: 'Open an account', haveCode: 'I have a code', openChild: 'Open an account for a child', close: 'Close', you: 'you', system: 'rule',
 } // prettier-ignore
 
 type Texts = typeof en
@@ -50,7 +52,9 @@ const fr: Texts = {
   childWaits: 'attend tes parents', paper: 'Choisis ton papier', papers: ['Blanc', 'Ciel', 'Prairie', 'Coucher de soleil'], letterText: 'Ta lettre', sendIt: 'Envoie !',
   whatWaits: 'Les lettres de gens que tes parents ne connaissent pas encore attendent que l’un d’eux ait regardé. Personne ne lit tes lettres avec tes amis.',
   notAFriend: 'Tu ne peux pas encore écrire à cette personne. Demande d’abord à tes parents.', childSent: 'C’est parti !', putOff: (when: string) => `Ce sera fait à ${when}, car cet appareil ou le mot de passe est nouveau. Chaque parent peut l’arrêter.`, putOffTitle: 'Attend un jour',
-  putOffWhy: 'Demandé d’un nouvel appareil ou avec un nouveau mot de passe. Si ce n’était aucun de vous, arrêtez-le et changez de mot de passe.', stop: 'Arrêter', linkUsed: 'Ce lien a déjà servi, ou n’est pas à vous. Ce qui attend est sur la page de votre famille.', everyone: 'Tous vos enfants', openAccount: 'Ouvrir un compte', haveCode: 'J’ai un code', openChild: 'Ouvrir un compte pour un enfant', close: 'Fermer', you: 'vous', system: 'règle',
+  putOffWhy: 'Demandé d’un nouvel appareil ou avec un nouveau mot de passe. Si ce n’était aucun de vous, arrêtez-le et changez de mot de passe.', guardians: (n: number) => `Parents gardiens : ${n}`, guardianNumber: (n: number) => `Parent ${n}`, leaving: 'ne sera plus gardien, une fois les deux d’accord',
+  agreeLeaving: 'D’accord pour son départ', stays: 'Il reste', invitedOne: 'Invité :', invite: 'Inviter un second parent (une adresse d’ici)', inviteIt: 'Inviter', invited: 'Vous êtes invité à veiller sur un enfant',
+  invitedWhy: 'Vous décidez qui écrit à l’enfant, et ne lisez jamais ses lettres.', accept: 'J’accepte', decline: 'Non, merci', stop: 'Arrêter', linkUsed: 'Ce lien a déjà servi, ou n’est pas à vous. Ce qui attend est sur la page de votre famille.', everyone: 'Tous vos enfants', openAccount: 'Ouvrir un compte', haveCode: 'J’ai un code', openChild: 'Ouvrir un compte pour un enfant', close: 'Fermer', you: 'vous', system: 'règle',
 } // prettier-ignore
 
 export type Language = 'en' | 'fr'

@@ -38,6 +38,8 @@ from petitbleu_cli.options import make_parser
 from petitbleu_dev.stack import Stack
 from petitbleu_gateway.jmap.envelope import CAPABILITIES
 from petitbleu_gateway.methods.family import FamilyMethods
+from petitbleu_gateway.methods.filter_rules import FilterRulesMethods
+from petitbleu_gateway.methods.guardians import GuardianMethods
 from petitbleu_gateway.methods.listed_sender import ListedSenderMethods
 from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
@@ -50,7 +52,8 @@ LETTER = (
 ).encode()
 NOBODY: Any = None
 REGISTRY = build_registry(
-    PushSubscriptionMethods(NOBODY, NOBODY, b"", lambda _account: None), NOBODY, 0, FamilyMethods(NOBODY, NOBODY), ListedSenderMethods(NOBODY)
+    PushSubscriptionMethods(NOBODY, NOBODY, b"", lambda _account: None), NOBODY, 0, FamilyMethods(NOBODY, NOBODY), ListedSenderMethods(NOBODY),
+    FilterRulesMethods(NOBODY), GuardianMethods(NOBODY),
 )  # fmt: skip
 
 

@@ -149,6 +149,36 @@ async def test_who_comes_from_a_new_device_waits_and_the_other_stops_it(
     assert (await mother.call("Correspondent/say", **approve))["correspondent"]["letIn"] is True
 
 
+async def test_a_second_guardian_comes_by_invitation_and_goes_by_agreement(
+    world: DeliveryWorld, person: People, family: Family
+) -> None:
+    mother, father, child = [await person(one) for one in (family.mother, family.father, family.child)]
+    address, _ = await world.person("aunt")
+    aunt = await person(address)
+    assert (await mother.call("Guardian/invite", childId=child.id, address=address))["waitsUntil"] is None
+    (mine,) = (await aunt.call("GuardianInvitation/get"))["list"]
+    assert (mine["childId"], mine["invitedBy"]) == (child.id, mother.id)
+    assert "address" not in mine
+    (seen,) = (await father.call("Guardian/get", childId=child.id))["invitations"]
+    assert (seen["id"], seen["address"]) == (mine["id"], address)
+    for wrong in ("", "-1", "9" * 30):
+        answer = {"childId": child.id, "id": wrong, "accept": True}
+        assert await aunt.fails("GuardianInvitation/answer", **answer) == "invalidArguments"
+    await aunt.call("GuardianInvitation/answer", childId=child.id, id=mine["id"], accept=True)
+    (guarded,) = (await aunt.call("GuardedChild/get"))["list"]
+    assert set(guarded["guardianIds"]) == {mother.id, father.id, aunt.id}
+    leaving = {"childId": child.id, "guardianId": aunt.id}
+    assert (await mother.call("Guardian/agreeToLeaving", **leaving))["isDone"] is False
+    assert (await father.call("Guardian/get", childId=child.id))["leavings"] == [
+        {"guardianId": aunt.id, "agreedBy": mother.id}
+    ]
+    await father.call("Guardian/forgetLeaving", **leaving)
+    await mother.call("Guardian/agreeToLeaving", **leaving)
+    assert (await aunt.call("Guardian/agreeToLeaving", **leaving))["isDone"] is True
+    assert (await aunt.call("GuardedChild/get"))["list"] == []
+    assert await mother.fails("Guardian/invite", childId=child.id, address="no address") == "invalidArguments"
+
+
 async def test_a_child_asks_and_guardians_say(person: People, family: Family) -> None:
     mother, father, child = [await person(one) for one in (family.mother, family.father, family.child)]
     asked = await child.call("Correspondent/ask", address=PAL)
@@ -198,6 +228,12 @@ async def test_nobody_else_hears_or_decides_anything(world: DeliveryWorld, perso
         "GuardAudit/get": {},
         "PendingChange/get": {},
         "PendingChange/cancel": {"id": "1"},
+        "Guardian/get": {},
+        "Guardian/invite": {"address": EVE},
+        "Guardian/withdraw": {"id": "1"},
+        "Guardian/agreeToLeaving": {"guardianId": child.id},
+        "Guardian/forgetLeaving": {"guardianId": child.id},
+        "GuardianInvitation/answer": {"id": "1", "accept": True},
     }
     for who in (stranger, child):
         for method, arguments in calls.items():

@@ -24,6 +24,7 @@ export default function FamilyPage() {
       <p className="tools">
         <Link href="/family/open">{t.openChild}</Link>
       </p>
+      <Invitations />
       {only ? (
         <p>
           <Link href="/family">{t.everyone}</Link>
@@ -50,6 +51,7 @@ function ChildSection({ child }: { child: family.Child }) {
       <PutOff child={child} />
       <Friends child={child} />
       <Level child={child} />
+      <Guardians child={child} />
       <Diary child={child} />
     </section>
   )
@@ -238,6 +240,107 @@ function Level({ child }: { child: family.Child }) {
         </label>
       ))}
     </fieldset>
+  )
+}
+
+/** One's own invitations to guard a child. */
+function Invitations() {
+  const { t } = useSpoken()
+  const session = useSession()
+  const client = useQueryClient()
+  const found = useQuery({ queryKey: ['invitations'], queryFn: () => family.invitations(session) })
+  const answering = useMutation({
+    mutationFn: ({ one, accept }: { one: family.Invitation; accept: boolean }) => family.answerInvitation(session, one, accept),
+    onSettled: () => client.invalidateQueries(),
+  })
+  if (!found.data?.length) return null
+  return (
+    <section className="card" aria-labelledby="invitations">
+      <h2 id="invitations">{t.invited}</h2>
+      <p>{t.invitedWhy}</p>
+      {found.data.map((one) => (
+        <p key={one.id} className="tools">
+          <button type="button" className="first" onClick={() => answering.mutate({ one, accept: true })}>
+            {t.accept}
+          </button>
+          <button type="button" onClick={() => answering.mutate({ one, accept: false })}>
+            {t.decline}
+          </button>
+        </p>
+      ))}
+      <p role="alert" className="wrong">
+        {answering.isError ? t.failed : ''}
+      </p>
+    </section>
+  )
+}
+
+function Guardians({ child }: { child: family.Child }) {
+  const { t, date } = useSpoken()
+  const session = useSession()
+  const client = useQueryClient()
+  const [said, setSaid] = useState('')
+  const found = useQuery({ queryKey: ['guardians', child.id], queryFn: () => family.guardians(session, child.id) })
+  const changing = useMutation({
+    mutationFn: (work: () => Promise<family.Waits | undefined>) => work(),
+    onSuccess: (waits) => {
+      setSaid(waits ? t.putOff(date(waits)) : t.decided)
+      void client.invalidateQueries()
+    },
+    onError: () => setSaid(t.failed),
+  })
+  const leavings = found.data?.leavings ?? []
+  return (
+    <details>
+      <summary>{t.guardians(child.guardianIds.length)}</summary>
+      <p role="status" className="said">
+        {said}
+      </p>
+      <ul className="plain">
+        {child.guardianIds.map((guardian, at) => {
+          const agreed = leavings.filter((one) => one.guardianId === guardian)
+          const name = guardian === session.accountId ? t.you : t.guardianNumber(at + 1)
+          return (
+            <li key={guardian} className="friend">
+              <span>{name}</span>
+              {agreed.length ? <span className="bad">{t.leaving}</span> : null}
+              {child.guardianIds.length > 1 ? (
+                <span className="tools">
+                  {agreed.some((one) => one.agreedBy === session.accountId) ? null : (
+                    <Say text={t.agreeLeaving} of={name} onSay={() => changing.mutate(() => family.agreeToLeaving(session, child.id, guardian))} />
+                  )}
+                  {agreed.length ? (
+                    <Say text={t.stays} of={name} onSay={() => changing.mutate(() => family.forgetLeaving(session, child.id, guardian).then(() => undefined))} />
+                  ) : null}
+                </span>
+              ) : null}
+            </li>
+          )
+        })}
+        {found.data?.invitations.map((one) => (
+          <li key={one.id} className="friend">
+            <span>
+              {t.invitedOne} <Shown text={one.address} />
+            </span>
+            <span className="tools">
+              <Say text={t.takeBack} of={one.address ?? ''} onSay={() => changing.mutate(() => family.withdraw(session, child.id, one.id).then(() => undefined))} />
+            </span>
+          </li>
+        ))}
+      </ul>
+      <form
+        className="line"
+        onSubmit={(event) => {
+          event.preventDefault()
+          const form = event.currentTarget
+          const address = String(new FormData(form).get('address'))
+          changing.mutate(() => family.invite(session, child.id, address), { onSuccess: () => form.reset() })
+        }}
+      >
+        <Field label={t.invite} name="address" type="email" required autoComplete="off" />
+        <button type="submit">{t.inviteIt}</button>
+      </form>
+    </details>
   )
 }
 

@@ -15,6 +15,7 @@ from petitbleu_gateway.adapters.accounts_grpc import GrpcAccounts
 from petitbleu_gateway.adapters.bus_events import BusEvents
 from petitbleu_gateway.adapters.family_grpc import GrpcFamily
 from petitbleu_gateway.adapters.filters_grpc import GrpcFilters
+from petitbleu_gateway.adapters.guardians_grpc import GrpcGuardians
 from petitbleu_gateway.adapters.identities_grpc import GrpcIdentities
 from petitbleu_gateway.adapters.policies_grpc import GrpcPolicies
 from petitbleu_gateway.adapters.probes import backend_answers, service_ready
@@ -65,6 +66,7 @@ from petitbleu_gateway.managesieve.session import ManageSieve
 from petitbleu_gateway.methods.email_submission import Submissions
 from petitbleu_gateway.methods.family import Family, FamilyMethods
 from petitbleu_gateway.methods.filter_rules import FilterRulesMethods, Filters
+from petitbleu_gateway.methods.guardians import GuardianMethods, Guardians
 from petitbleu_gateway.methods.listed_sender import ListedSenderMethods, Senders
 from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
@@ -112,7 +114,7 @@ def build_application(
     settings: GatewaySettings, accounts: Accounts, store: MailStore, people: People, authentication: Authentication,
     readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush, proxies: Sequence[Network],
     shared: SharedAccounts, policies: PolicyDoor, submissions: Submissions, family: Family, directory: Directory,
-    senders: Senders, filters: Filters, pages: PageDoor, sign_up: SignUp,
+    senders: Senders, filters: Filters, pages: PageDoor, sign_up: SignUp, guardians: Guardians,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight, settings.http_octets_account)
@@ -134,7 +136,7 @@ def build_application(
     jmap = JmapDoors(
         authentication, store, people, build_registry(
             web_push.methods, submissions, settings.jmap_max_submission_octets, FamilyMethods(family, directory),
-            ListedSenderMethods(senders), FilterRulesMethods(filters),
+            ListedSenderMethods(senders), FilterRulesMethods(filters), GuardianMethods(guardians),
         ),
         limits, method_limits,
         settings.http_body_seconds, budget,
@@ -379,6 +381,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         GrpcFilters(delivery_peer, settings.rpc_seconds),
         PageDoor(pages_of(settings.web_root)),
         GrpcSignUp(accounts_peer, settings.rpc_seconds),
+        GrpcGuardians(guard_peer, settings.rpc_seconds),
     )
     doors, certificates = _doors(settings, application, proxies)
     managesieve = _managesieve(settings, authentication, accounts, scripts, certificates)

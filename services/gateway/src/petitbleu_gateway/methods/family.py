@@ -24,6 +24,7 @@ from petitbleu_gateway.jmap.calls import AccountArguments, Context
 from petitbleu_gateway.ports import AwayError, Directory, Identity, Profile
 
 Arguments = TypeVar("Arguments")
+Methods = TypeVar("Methods")
 _MOST_PROFILES: Final = 1000
 _MOST_DIGITS: Final = 19
 _LAST_ID: Final = (1 << 63) - 1
@@ -163,13 +164,13 @@ class Family(Protocol):
         ...
 
 
-def _told(
-    method: Callable[[FamilyMethods, Context, Arguments], Coroutine[Any, Any, dict[str, Any]]],
-) -> Callable[[FamilyMethods, Context, Arguments], Awaitable[dict[str, Any]]]:
+def told(
+    method: Callable[[Methods, Context, Arguments], Coroutine[Any, Any, dict[str, Any]]],
+) -> Callable[[Methods, Context, Arguments], Awaitable[dict[str, Any]]]:
     """Tell what junior-guard refuses as method errors, with its sentence."""
 
     @wraps(method)
-    async def run(self: FamilyMethods, context: Context, arguments: Arguments) -> dict[str, Any]:
+    async def run(self: Methods, context: Context, arguments: Arguments) -> dict[str, Any]:
         try:
             return await method(self, context, arguments)
         except grpc.aio.AioRpcError as error:
@@ -199,7 +200,7 @@ class FamilyMethods:
         except AwayError:
             return {}
 
-    @_told
+    @told
     async def children(self, context: Context, arguments: AccountArguments) -> dict[str, Any]:
         """GuardedChild/get: the children that the person guards."""
         found = await self._family.children(context.person)
@@ -221,10 +222,10 @@ class FamilyMethods:
             ],
         }
 
-    @_told
+    @told
     async def set_level(self, context: Context, arguments: LevelSet) -> dict[str, Any]:
         """GuardedChild/setLevel."""
-        request = pb.MoveLevelRequest(account_id=_child(arguments), level=arguments.level)
+        request = pb.MoveLevelRequest(account_id=child_of(arguments), level=arguments.level)
         done = await self._family.move_level(context.person, request)
         return {
             "accountId": arguments.account_id,
@@ -233,10 +234,10 @@ class FamilyMethods:
             "waitsUntil": _date(done.waits_until_ms),
         }
 
-    @_told
+    @told
     async def pending(self, context: Context, arguments: ChildArguments) -> dict[str, Any]:
         """PendingChange/get: what waits because it is not sure that the guardian asked for it."""
-        request = pb.ListPendingChangesRequest(account_id=_child(arguments))
+        request = pb.ListPendingChangesRequest(account_id=child_of(arguments))
         found = await self._family.pending(context.person, request)
         return {
             "accountId": arguments.account_id,
@@ -254,20 +255,18 @@ class FamilyMethods:
             ],
         }
 
-    @_told
+    @told
     async def cancel(self, context: Context, arguments: PendingCancel) -> dict[str, Any]:
         """PendingChange/cancel: as any guardian."""
-        text = arguments.id
-        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) <= _LAST_ID):
-            raise MethodError(Fault.INVALID_ARGUMENTS, "no such change waits")
-        request = pb.CancelPendingChangeRequest(account_id=_child(arguments), change_id=int(arguments.id))
+        change_id = row_number(arguments.id, "no such change waits")
+        request = pb.CancelPendingChangeRequest(account_id=child_of(arguments), change_id=change_id)
         await self._family.cancel(context.person, request)
         return {"accountId": arguments.account_id, "childId": arguments.child_id, "id": arguments.id}
 
-    @_told
+    @told
     async def waiting(self, context: Context, arguments: ChildArguments) -> dict[str, Any]:
         """WaitingSender/get: senders whose mail waits for a child, and numbers of what else there was."""
-        found = await self._family.waiting(context.person, pb.ListWaitingRequest(account_id=_child(arguments)))
+        found = await self._family.waiting(context.person, pb.ListWaitingRequest(account_id=child_of(arguments)))
         return {
             "accountId": arguments.account_id,
             "childId": arguments.child_id,
@@ -288,12 +287,12 @@ class FamilyMethods:
             "expired": found.expired,
         }
 
-    @_told
+    @told
     async def decide(self, context: Context, arguments: SenderDecision) -> dict[str, Any]:
         """WaitingSender/decide: on all that waits from a sender."""
         sender_id, authentication = _sender(arguments.id)
         request = pb.DecideSenderRequest(
-            account_id=_child(arguments), sender_id=sender_id, authentication=authentication,
+            account_id=child_of(arguments), sender_id=sender_id, authentication=authentication,
             action=_DECISIONS[arguments.action], ends_at_ms=_end(arguments.ends_at), although_alike=arguments.although_alike,
         )  # fmt: skip
         done = await self._family.decide(context.person, request)
@@ -306,7 +305,7 @@ class FamilyMethods:
             "waitsUntil": _date(done.waits_until_ms),
         }
 
-    @_told
+    @told
     async def correspondents(self, context: Context, arguments: ChildArguments) -> dict[str, Any]:
         """Correspondent/get: a child's, for its guardians; its own for the child itself, with its level."""
         if arguments.child_id == ids.account_id_text(context.person.account_id):
@@ -314,7 +313,7 @@ class FamilyMethods:
             level: int | None = mine.level
             found = mine.correspondents
         else:
-            request = pb.ListCorrespondentsRequest(account_id=_child(arguments))
+            request = pb.ListCorrespondentsRequest(account_id=child_of(arguments))
             level, found = None, (await self._family.correspondents(context.person, request)).correspondents
         more = {} if level is None else {"level": level}
         return {
@@ -324,11 +323,11 @@ class FamilyMethods:
             "list": [_shown(one) for one in found],
         }
 
-    @_told
+    @told
     async def say(self, context: Context, arguments: VoiceSet) -> dict[str, Any]:
         """Correspondent/say: what a guardian thinks of one."""
         request = pb.SetVoiceRequest(
-            account_id=_child(arguments), address=arguments.address, action=_VOICES[arguments.action],
+            account_id=child_of(arguments), address=arguments.address, action=_VOICES[arguments.action],
             ends_at_ms=_end(arguments.ends_at), although_alike=arguments.although_alike,
         )  # fmt: skip
         done = await self._family.say(context.person, request)
@@ -339,23 +338,23 @@ class FamilyMethods:
             "waitsUntil": _date(done.waits_until_ms),
         }
 
-    @_told
+    @told
     async def ask(self, context: Context, arguments: CorrespondentAsk) -> dict[str, Any]:
         """Correspondent/ask: a child asks for one, and from level 3 on adds it."""
         done = await self._family.ask(context.person, pb.AskForRequest(address=arguments.address))
         return {"accountId": arguments.account_id, "correspondent": _shown(done.correspondent)}
 
-    @_told
+    @told
     async def open_link(self, context: Context, arguments: LinkOpen) -> dict[str, Any]:
         """AlertLink/open: where a link of an alert leads, once."""
         found = await self._family.open_link(context.person, pb.OpenAlertLinkRequest(token=arguments.token))
         return {"accountId": arguments.account_id, "childId": ids.account_id_text(found.account_id)}
 
-    @_told
+    @told
     async def audit(self, context: Context, arguments: AuditGet) -> dict[str, Any]:
         """GuardAudit/get: who did what for a child, the latest first."""
         request = pb.ListAuditRequest(
-            account_id=_child(arguments), limit=min(arguments.limit, 501), before_ms=_end(arguments.before)
+            account_id=child_of(arguments), limit=min(arguments.limit, 501), before_ms=_end(arguments.before)
         )
         found = await self._family.audit(context.person, request)
         return {
@@ -374,7 +373,15 @@ class FamilyMethods:
         }
 
 
-def _child(arguments: ChildArguments) -> int:
+def row_number(text: str, why: str) -> int:
+    """Return the number of a row's id; raises `MethodError` with `why` for what is none."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) <= _LAST_ID):
+        raise MethodError(Fault.INVALID_ARGUMENTS, why)
+    return int(text)
+
+
+def child_of(arguments: ChildArguments) -> int:
+    """Return the child that a call is about; raises `MethodError` for what is no account's id."""
     number = ids.account_number(arguments.child_id)
     if number is None:
         raise MethodError(Fault.INVALID_ARGUMENTS, "no such child of this person's")

@@ -67,6 +67,13 @@ from petitbleu_gateway.methods.family import (
     VoiceSet,
 )
 from petitbleu_gateway.methods.filter_rules import FilterRulesMethods, FilterRulesSet
+from petitbleu_gateway.methods.guardians import (
+    GuardianInvite,
+    GuardianMethods,
+    GuardianOf,
+    InvitationAnswer,
+    InvitationOf,
+)
 from petitbleu_gateway.methods.listed_sender import ListedSenderMethods, SenderSay
 from petitbleu_gateway.methods.push_subscription import (
     PushSubscriptionGet,
@@ -88,9 +95,9 @@ _SHARED: Final = frozenset(
 def build_registry(
     push: PushSubscriptionMethods | None = None, submissions: Submissions | None = None, most_octets: int = 0,
     family: FamilyMethods | None = None, senders: ListedSenderMethods | None = None,
-    filters: FilterRulesMethods | None = None,
+    filters: FilterRulesMethods | None = None, guardians: GuardianMethods | None = None,
 ) -> Registry:  # fmt: skip
-    """Return method name → method; those of push subscriptions, of submissions, of families, of listed senders and of filter rules when there is who keeps them."""
+    """Return method name → method; those of push subscriptions, of submissions, of families, of who guards, of listed senders and of filter rules when there is who keeps them."""
     methods: dict[str, Method[Any]] = {
         "Core/echo": Method(CORE, dict, core.echo),
         "Mailbox/get": Method(MAIL, mailbox.MailboxGet, mailbox.mailbox_get),
@@ -181,6 +188,18 @@ def build_registry(
                 "PendingChange/get": Method(FAMILY, ChildArguments, family.pending),
                 "PendingChange/cancel": Method(FAMILY, PendingCancel, family.cancel),
                 "GuardAudit/get": Method(FAMILY, AuditGet, family.audit),
+            }
+        )
+    if guardians is not None:
+        methods.update(
+            {
+                "Guardian/get": Method(FAMILY, ChildArguments, guardians.get),
+                "Guardian/invite": Method(FAMILY, GuardianInvite, guardians.invite),
+                "Guardian/withdraw": Method(FAMILY, InvitationOf, guardians.withdraw),
+                "Guardian/agreeToLeaving": Method(FAMILY, GuardianOf, guardians.agree),
+                "Guardian/forgetLeaving": Method(FAMILY, GuardianOf, guardians.forget),
+                "GuardianInvitation/get": Method(FAMILY, AccountArguments, guardians.mine),
+                "GuardianInvitation/answer": Method(FAMILY, InvitationAnswer, guardians.answer),
             }
         )
     if senders is not None:
