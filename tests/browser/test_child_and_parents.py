@@ -73,6 +73,9 @@ def _opens_a_childs_account(parent: Visitor, child: str, words: dict[str, str]) 
     page.get_by_label(words["month"]).select_option("5")
     page.get_by_label(words["year"]).fill("2017")
     page.get_by_text(words["free"]).wait_for()
+    page.get_by_role(
+        "heading", level=1
+    ).click()  # a picture of the whole page while a number is being typed loses the next click
     parent.shoot("open-child")
     page.get_by_role("button", name=words["makeChild"]).click()
     page.locator(".code code").wait_for()

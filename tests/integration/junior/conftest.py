@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
@@ -26,11 +28,26 @@ class Family(NamedTuple):
     father_id: int
 
 
+WITHOUT = "PETITBLEU_TEST_WITHOUT"
+_CHANGED = ("store", "junior-guard", "delivery", "ingest")
+
+
+def switch_off(stack: Stack) -> None:
+    """Start services anew without a rule, where `test_junior_without` asks for it."""
+    changes = os.environ.get(WITHOUT)
+    environment = {WITHOUT: changes or "", "PYTHONPATH": str(Path(__file__).with_name("without"))}
+    for service in _CHANGED if changes else ():
+        if service in stack.status()["processes"]:
+            stack.stop_process(service)
+            stack.start_process(service, environment=environment)
+
+
 @pytest.fixture(scope="package")
 def junior_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with prepared_stack(
         tmp_path_factory.mktemp("junior") / "data", offset_of(592), {"PETITBLEU_JUNIOR_GUARD_UPKEEP_SECONDS": "0.5"}
     ) as stack:
+        switch_off(stack)
         yield stack
 
 

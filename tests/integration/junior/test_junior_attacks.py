@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 from services.ingest.tests.judging_world import signed
 from tests.conformance.smtp.wire_client import Client
 from tests.integration.delivery_world import DOMAIN, DeliveryWorld, prepared_stack, world_of
 from tests.integration.judging_names import Names, quoted, zone
-from tests.integration.junior.conftest import Family
+from tests.integration.junior.conftest import Family, switch_off
 from tests.ports import offset_of
 
 from petitbleu.delivery.v1 import scripts_pb2, scripts_pb2_grpc
@@ -26,8 +24,6 @@ BOB = "bob@lax.example"  # approved; sends from elsewhere, and has no DMARC reco
 EVE = "eve@evil.example"  # a stranger; sends from here
 TWIN_DOMAIN = canonical_domain("g\u043e\u043ed.example")  # the letters o are Cyrillic
 TWINS = (f"ann@{TWIN_DOMAIN}", "ann@go0d.example", "a\u043dn@good.example")
-WITHOUT = "PETITBLEU_TEST_WITHOUT"
-CHANGED = ("store", "junior-guard", "delivery", "ingest")
 _numbers = itertools.count(1)
 
 
@@ -43,12 +39,6 @@ def names() -> dict[str, list[str]]:
     }
 
 
-def without() -> dict[str, str]:
-    """What has the services do without a rule, where `test_junior_without` asks for it."""
-    changes = os.environ.get(WITHOUT)
-    return {WITHOUT: changes, "PYTHONPATH": str(Path(__file__).with_name("without"))} if changes else {}
-
-
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Names(names()) as server:
@@ -56,10 +46,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         only = "backends,store,accounts,delivery,junior-guard,ingest"
         data = tmp_path_factory.mktemp("attacked") / "data"
         with prepared_stack(data, offset_of(503), environment, only) as stack:
-            changes = without()
-            for service in CHANGED if changes else ():
-                stack.stop_process(service)
-                stack.start_process(service, environment=changes)
+            switch_off(stack)
             yield stack
 
 

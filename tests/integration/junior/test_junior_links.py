@@ -12,7 +12,7 @@ import asyncpg
 import grpc
 import pytest
 from tests.integration.delivery_world import DeliveryWorld, prepared_stack
-from tests.integration.junior.conftest import Family
+from tests.integration.junior.conftest import Family, switch_off
 from tests.integration.junior.hands import Hands, refused
 from tests.integration.junior.test_junior_waiting import PASSES, STRANGER, listed, settled
 from tests.ports import offset_of
@@ -28,6 +28,7 @@ LINK = re.compile(rb"http://localhost:\d+/#/family/at/([A-Za-z0-9_-]{22})\r\n")
 @pytest.fixture(scope="module")
 def junior_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with prepared_stack(tmp_path_factory.mktemp("links") / "data", offset_of(501), QUICK) as stack:
+        switch_off(stack)
         yield stack
 
 

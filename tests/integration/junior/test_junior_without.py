@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.integration.junior.test_junior_attacks import FORGED, WITHOUT
+from tests.integration.junior.conftest import WITHOUT
+from tests.integration.junior.test_junior_attacks import FORGED
 
 ATTACKS = Path(__file__).with_name("test_junior_attacks.py")
 COOLING = Path(__file__).with_name("test_junior_cooling.py")
