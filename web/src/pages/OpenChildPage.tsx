@@ -35,7 +35,7 @@ export default function OpenChildPage() {
       <div className="family">
         <h1>{w.childReady(making.data.displayName)}</h1>
         {making.data.pending ? <p>{w.childPending}</p> : null}
-        <CodeCard title={w.code} address={making.data.address} code={making.data.code} lead={w.card} print={w.print} />
+        <CodeCard address={making.data.address} code={making.data.code} lead={w.card} />
         <p className="no-print">
           <Link href="/family">{t.family}</Link>
         </p>

@@ -1,10 +1,10 @@
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useMutation, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import { Link, useLocation } from 'wouter'
+import { Link } from 'wouter'
 import { useSpoken } from '../i18n'
 import { Refused } from '../jmap'
 import * as opening from '../opening'
-import { CodeCard } from '../parts/CodeCard'
+import { KeepCode } from '../parts/CodeCard'
 import { Field } from '../parts/Field'
 import { OPENING } from './Opening.texts'
 
@@ -12,8 +12,6 @@ import { OPENING } from './Opening.texts'
 export default function RecoverPage() {
   const { t, language } = useSpoken()
   const w = OPENING[language]
-  const client = useQueryClient()
-  const [, go] = useLocation()
   const how = useQuery({ queryKey: ['sign-up'], queryFn: opening.how, staleTime: 60_000 })
   const [wrong, setWrong] = useState('')
   const coming = useMutation({
@@ -27,22 +25,7 @@ export default function RecoverPage() {
     },
   })
   if (coming.data) {
-    return (
-      <main className="door">
-        <h1>{w.code}</h1>
-        <CodeCard title={w.code} address={coming.data.address} code={coming.data.code} lead={w.nextCode} print={w.print} />
-        <button
-          type="button"
-          className="first no-print"
-          onClick={() => {
-            go('/mail')
-            void client.invalidateQueries()
-          }}
-        >
-          {w.enter}
-        </button>
-      </main>
-    )
+    return <KeepCode title={w.code} address={coming.data.address} code={coming.data.code} lead={w.nextCode} />
   }
   return (
     <main className="door">

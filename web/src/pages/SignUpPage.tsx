@@ -1,10 +1,10 @@
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useMutation, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import { Link, useLocation } from 'wouter'
+import { Link } from 'wouter'
 import { useSpoken } from '../i18n'
 import { Refused } from '../jmap'
 import * as opening from '../opening'
-import { CodeCard } from '../parts/CodeCard'
+import { KeepCode } from '../parts/CodeCard'
 import { Field } from '../parts/Field'
 import { NameField } from '../parts/NameField'
 import { OPENING } from './Opening.texts'
@@ -13,8 +13,6 @@ import { OPENING } from './Opening.texts'
 export default function SignUpPage() {
   const { t, language } = useSpoken()
   const w = OPENING[language]
-  const client = useQueryClient()
-  const [, go] = useLocation()
   const how = useQuery({ queryKey: ['sign-up'], queryFn: opening.how, staleTime: 60_000 })
   const [wrong, setWrong] = useState('')
   const making = useMutation({
@@ -25,22 +23,7 @@ export default function SignUpPage() {
     },
   })
   if (making.data) {
-    return (
-      <main className="door">
-        <h1>{w.ready(making.data.address)}</h1>
-        <CodeCard title={w.code} address={making.data.address} code={making.data.recoveryCode} lead={w.codeLead} print={w.print} />
-        <button
-          type="button"
-          className="first no-print"
-          onClick={() => {
-            go('/mail')
-            void client.invalidateQueries()
-          }}
-        >
-          {w.enter}
-        </button>
-      </main>
-    )
+    return <KeepCode title={w.ready(making.data.address)} address={making.data.address} code={making.data.recoveryCode} lead={w.codeLead} />
   }
   return (
     <main className="door">

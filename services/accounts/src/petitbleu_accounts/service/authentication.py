@@ -22,7 +22,7 @@ from petitbleu_accounts.domain.people import AccountInfo, State
 from petitbleu_accounts.domain.secrets import app_password_digest, new_token, open_token, prepare_password
 from petitbleu_accounts.domain.standing import Standing, decode, mark_of
 from petitbleu_accounts.errors import AccountsError, Fault, wrong_credential
-from petitbleu_accounts.service.limits import LoginLimits
+from petitbleu_accounts.service.limits import LoginLimits, logged_ip
 from petitbleu_accounts.service.memory import ALWAYS, CredentialMemory, Known
 from petitbleu_accounts.service.scram import Scram
 from petitbleu_kit.identity import Principal, Signer, principal_claims
@@ -276,7 +276,7 @@ class Authentication:
             self._settings.session_seconds, cooling,
         )  # fmt: skip
         security_logger().info(
-            "session opened", account_id=who.account_id, session_id=session_id, **self._ip(client_ip)
+            "session opened", account_id=who.account_id, session_id=session_id, **logged_ip(self._settings, client_ip)
         )
         return token, session_id, ends
 
@@ -287,10 +287,9 @@ class Authentication:
             raise AccountsError(Fault.NOT_FOUND, "no such session")
         self._memory.forget([who.account_id])
 
-    def _ip(self, client_ip: str) -> dict[str, str]:
-        return {"client_ip": client_ip} if client_ip and self._settings.security_log_ips else {}
-
     def _note_failure(self, kind: str, client_ip: str, protocol: str) -> None:
         """Write a failed login to the security log, without its login."""
         _checked.labels(kind=kind, outcome="wrong").inc()
-        security_logger().warning("login failed", kind=kind, protocol=protocol[:16], **self._ip(client_ip))
+        security_logger().warning(
+            "login failed", kind=kind, protocol=protocol[:16], **logged_ip(self._settings, client_ip)
+        )

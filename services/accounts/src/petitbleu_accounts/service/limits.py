@@ -32,6 +32,11 @@ def network_of(client_ip: str) -> str:
     return str(address)
 
 
+def logged_ip(settings: Settings, client_ip: str) -> dict[str, str]:
+    """Return a client's address as the security log has it: nothing where the operator wants none there."""
+    return {"client_ip": client_ip} if client_ip and settings.security_log_ips else {}
+
+
 class LoginLimits:
     """Counts tries before they are checked, so that many at once do not slip through; a right one is uncounted."""
 

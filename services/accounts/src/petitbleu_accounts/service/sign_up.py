@@ -31,7 +31,7 @@ from petitbleu_accounts.errors import AccountsError, Fault, limited, wrong_crede
 from petitbleu_accounts.ports import Windows
 from petitbleu_accounts.service.authentication import Authentication
 from petitbleu_accounts.service.creation import Creation
-from petitbleu_accounts.service.limits import LoginLimits, network_of
+from petitbleu_accounts.service.limits import LoginLimits, logged_ip, network_of
 from petitbleu_accounts.service.memory import CredentialMemory
 from petitbleu_kit.identity import Principal
 from petitbleu_kit.logs import security_logger
@@ -195,7 +195,9 @@ class SignUp:
         )  # fmt: skip
         if made.account is None:
             return Opened(_CREATION_FAULTS.get(made.error, SignUpFault.BAD_PERSON))
-        security_logger().info("account opened", account_id=made.account.account_id, **self._ip(client_ip))
+        security_logger().info(
+            "account opened", account_id=made.account.account_id, **logged_ip(self._settings, client_ip)
+        )
         principal = await self._authentication.signed_in(made.account.account_id, made.password_hash)
         return Opened(address=made.account.address, code=code, principal=principal)
 
@@ -242,9 +244,6 @@ class SignUp:
         security_logger().info("child's account opened", account_id=who.account_id)
         return Opened(address=f"{name}@{found.name}", code=code, pending=made.account is None)
 
-    def _ip(self, client_ip: str) -> dict[str, str]:
-        return {"client_ip": client_ip} if client_ip and self._settings.security_log_ips else {}
-
 
 class Recovering:
     """Lets people back in by their recovery code."""
@@ -287,17 +286,14 @@ class Recovering:
             or not await self._changes.recover(key, password_hash, digest, next_digest)
         ):
             _recovered.labels(outcome="wrong").inc()
-            security_logger().warning("recovery failed", **self._ip(client_ip))
+            security_logger().warning("recovery failed", **logged_ip(self._settings, client_ip))
             raise wrong_credential()
         await self._limits.give_back(taken)
         self._memory.forget([key.account_id])
         _recovered.labels(outcome="right").inc()
-        security_logger().info("recovered", account_id=key.account_id, **self._ip(client_ip))
+        security_logger().info("recovered", account_id=key.account_id, **logged_ip(self._settings, client_ip))
         principal = await self._authentication.signed_in(key.account_id, password_hash)
         return Opened(address=known, code=next_code, principal=principal)
-
-    def _ip(self, client_ip: str) -> dict[str, str]:
-        return {"client_ip": client_ip} if client_ip and self._settings.security_log_ips else {}
 
 
 def _key(what: str, client_ip: str) -> str:
