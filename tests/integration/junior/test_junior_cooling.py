@@ -157,6 +157,21 @@ async def test_what_waits_of_who_is_a_guardian_no_more_comes_to_nothing(
     assert father
 
 
+async def test_what_cannot_be_read_keeps_nothing_else_waiting(
+    hands: Hands, family: Family, own: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    child, mother = family.child_id, family.mother_id
+    await hands.ask(mother, "SetVoice", voice(child, THIEF, "APPROVE"), cooling=DAY)
+    await hands.ask(mother, "SetVoice", voice(child, FRIEND, "APPROVE"), cooling=DAY)
+    first = await own.fetchval(
+        "SELECT change_id FROM pending_change WHERE account_id = $1 ORDER BY asked_at LIMIT 1", child
+    )
+    await own.execute("UPDATE pending_change SET sealed = 'damaged' WHERE change_id = $1", first)
+    await become_due(own, child)
+    await gone(own, child)
+    assert [await hands.passes(child, one) for one in (THIEF, FRIEND)] == [False, True]
+
+
 async def test_only_guardians_of_the_child_see_and_cancel_what_waits(
     world: DeliveryWorld, hands: Hands, family: Family
 ) -> None:

@@ -28,7 +28,7 @@ from petitbleu_junior_guard.domain.changes import (
     opens,
 )
 from petitbleu_junior_guard.domain.rules import Level, canonical
-from petitbleu_junior_guard.domain.seal import Seal
+from petitbleu_junior_guard.domain.seal import Seal, SealError
 from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.ports import Actor, PendingChanges, PendingRow
 from petitbleu_junior_guard.service.families import level_of
@@ -207,6 +207,11 @@ class Changes:
                 # its guardian is one no more, or somebody refuses what it was about
                 outcome = "void"
                 _log.info("a change that waited is void", account_id=account_id, why=error.fault.name)
+            except (SealError, msgspec.MsgspecError) as error:  # damage: those behind it must not wait for it
+                outcome = "void"
+                _log.error(
+                    "a change that waited cannot be read", account_id=account_id, error_type=type(error).__qualname__
+                )
             await self._rows.done(account_id, row.change_id, void=outcome == "void")
             _kept.labels(kind=row.kind, outcome=outcome).inc()
         return len(rows)
