@@ -215,7 +215,9 @@ def sign_ups(root: Path, offset: int, seconds: float, say: Callable[[str], None]
         cpu_alone = (processes.usage(ours.pids()).cpu - before) / calm
         say(f"  mail alone: {alone}")
         results: Any = multiprocessing.get_context("spawn").Queue()
-        wave = multiprocessing.get_context("spawn").Process(target=_wave, args=(ours.http_port, seconds, results))
+        wave = multiprocessing.get_context("spawn").Process(
+            target=_wave, args=(ours.http_port, seconds, results), daemon=True
+        )
         before = processes.usage(ours.pids()).cpu
         wave.start()
         mail.run(seconds)

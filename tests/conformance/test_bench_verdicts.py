@@ -58,6 +58,8 @@ def _results(cost: float, speed: float) -> dict[str, Any]:
             ],
             "hanging": {"ours": {"ratio": 1.2 * cost}},
         },
+        "alerts": {"shown_ms": {"p99": 1000 * cost}},
+        "signups": {"failed": 1 if cost > 1 else 0, "mail_failed": [], "ratio": 2.0 * cost, "accept_ratio": 1.0},
         "idle": {"pss_mib": 1536 * cost, "core_percent": 5 * cost},
     }  # fmt: skip
 

@@ -162,6 +162,9 @@ async def test_nobody_else_decides_for_a_child(world: DeliveryWorld, hands: Hand
             action=pb.SENDER_ACTION_DELIVER_AND_APPROVE,
         ),
         "ListAudit": pb.ListAuditRequest(account_id=child),
+        "ListPendingChanges": pb.ListPendingChangesRequest(account_id=child),
+        "CancelPendingChange": pb.CancelPendingChangeRequest(account_id=child, change_id=1),
+        "OpenAlertLink": pb.OpenAlertLinkRequest(token="A" * 22),
     }
     methods = set(pb.DESCRIPTOR.services_by_name["FamilyService"].methods_by_name)
     assert set(requests) >= methods - {"ListChildren"}

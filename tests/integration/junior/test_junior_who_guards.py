@@ -106,6 +106,32 @@ async def test_an_invitation_is_for_who_is_invited_alone(
     assert await children(hands, aunt) == []
 
 
+async def test_nobody_else_says_who_guards(world: DeliveryWorld, hands: Hands, family: Family) -> None:
+    child, mother = family.child_id, family.mother_id
+    _, stranger = await world.person("stranger")
+    requests = {
+        "InviteGuardian": pb.InviteGuardianRequest(account_id=child, address="a@b.test"),
+        "ListGuardians": pb.ListGuardiansRequest(account_id=child),
+        "WithdrawInvitation": pb.WithdrawInvitationRequest(account_id=child, invitation_id=1),
+        "AnswerInvitation": pb.AnswerInvitationRequest(account_id=child, invitation_id=1, accept=True),
+        "AgreeToLeaving": pb.AgreeToLeavingRequest(account_id=child, guardian_account_id=mother),
+        "ForgetLeaving": pb.ForgetLeavingRequest(account_id=child, guardian_account_id=mother),
+    }
+    assert set(requests) == set(pb.DESCRIPTOR.services_by_name["GuardiansService"].methods_by_name) - {
+        "ListMyInvitations"
+    }
+    persons: tuple[tuple[int, dict[str, Any]], ...] = (
+        (stranger, {}), (child, {"guarded": True}), (child, {}), (mother, {"tenant_id": 1}), (mother, {"guarded": True}),
+    )  # fmt: skip
+    for method, request in requests.items():
+        for who, more in persons:
+            assert await refused(ask(world, hands, who, method, request, **more)) is NOT_FOUND, (method, who)
+        for caller in ("delivery", "operator", "ingest"):
+            stub = guardians_pb2_grpc.GuardiansServiceStub
+            denied = world.call("junior-guard", caller, stub, method, request, hands.principal(mother))
+            assert await refused(denied) is grpc.StatusCode.PERMISSION_DENIED, (method, caller)
+
+
 async def test_who_may_be_somebody_else_invites_nobody_for_a_day(
     world: DeliveryWorld, hands: Hands, family: Family
 ) -> None:
