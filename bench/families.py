@@ -31,6 +31,7 @@ MAILS_A_SECOND: Final = 20
 SIGN_UPS_A_SECOND: Final = 20
 _PROBES_A_SECOND: Final = 2
 _READERS: Final = 20
+_MAILS_A_SESSION: Final = 1000
 _LOWEST: Final = {
     "PETITBLEU_SIGN_UP_LOWEST_BITS": "1", "PETITBLEU_SIGN_UP_HIGHEST_BITS": "1", "PETITBLEU_SIGN_UP_NETWORK_HOUR": "1000000",
     # all come from one address
@@ -128,6 +129,9 @@ class _Mail:
     def _flow(self) -> None:
         sender = Sender(self._ours.smtp_port)
         for number in self._paced(MAILS_A_SECOND - _PROBES_A_SECOND):
+            if number % _MAILS_A_SESSION == _MAILS_A_SESSION - 1:  # ours ends a session of very many
+                sender.close()
+                sender = Sender(self._ours.smtp_port)
             to = f"reader{number % _READERS}@demo.test"
             self.accept.append(sender.send(to, message(number, _OCTETS, to)))
         sender.close()
