@@ -24,7 +24,14 @@ def _signed_in(visit: Visit, name: str, link: str = "", **how: Any) -> Visitor:
     return one
 
 
-DOORS = {"sign-in": "", "open": "#/open", "back": "#/back"}
+LEAVE = "#/leave/https%3A%2F%2Fxn--chool-g2e.example%2Fa%3Fto%3Dhttps%3A%2F%2Fevil.example%2F" + "a" * 200
+DOORS = {
+    "sign-in": "",
+    "open": "#/open",
+    "back": "#/back",
+    "leave": LEAVE,
+    "leave-refused": "#/leave/javascript%3Aalert(1)",
+}
 PAGES = {
     "mail": ("alice", "Mail", ""),
     "write": ("alice", "Mail", "Write"),

@@ -12,12 +12,24 @@ import { SignIn } from './pages/SignIn'
 const ChildPage = lazy(() => import('./pages/ChildPage'))
 const MailPage = lazy(() => import('./pages/MailPage'))
 const AlertPage = lazy(() => import('./pages/AlertPage'))
+const LeavePage = lazy(() => import('./pages/LeavePage'))
 const OpenChildPage = lazy(() => import('./pages/OpenChildPage'))
 const RecoverPage = lazy(() => import('./pages/RecoverPage'))
 const SignUpPage = lazy(() => import('./pages/SignUpPage'))
 const FamilyPage = lazy(() => import('./pages/FamilyPage'))
 
 export function App() {
+  const { t } = useSpoken()
+  const [place] = useHashLocation()
+  if (!place.startsWith('/leave/')) return <Doors />
+  return (
+    <Suspense fallback={<p role="status">{t.loading}</p>}>
+      <LeavePage />
+    </Suspense>
+  )
+}
+
+function Doors() {
   const { t } = useSpoken()
   const session = useQuery({ queryKey: ['session'], queryFn: readSession, staleTime: Number.POSITIVE_INFINITY })
   if (session.isPending) return <p role="status">{t.loading}</p>

@@ -52,6 +52,14 @@ async def test_one_process_renders_message_after_message(pool: RenderingPool) ->
     assert pool.replaced == 0
 
 
+async def test_a_childs_links_are_rendered_where_nothing_can_be_loaded(pool: RenderingPool) -> None:
+    asked = job(HEAD + b"Content-Type: text/plain; charset=utf-8\r\n\r\nhttps://\xd1\x95chool.example/")
+    asked.leave = "https://mail.example/#/leave/"
+    found = await pool.render(asked)
+    assert found is not None
+    assert 'href="https://mail.example/#/leave/https%3A%2F%2Fxn--chool-g2e.example%2F"' in found.html
+
+
 async def test_processor_time_is_bounded_and_the_next_message_is_rendered(pool: RenderingPool) -> None:
     pool.limits = RenderingLimits(cpu_seconds=1)
     with pytest.raises(UnreadableError):

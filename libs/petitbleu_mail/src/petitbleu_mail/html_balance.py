@@ -55,8 +55,8 @@ class Balancer:
         """Write text whose character references are as they were."""
         self.out.append(raw if "<" not in raw else raw.replace("<", "&lt;"))
 
-    def start(self, name: str, attributes: str = "") -> None:
-        """Write a start tag with its attributes, which begin with a blank; unless it cannot stand here."""
+    def start(self, name: str, attributes: str = "", inside: str = "") -> None:
+        """Write a start tag with its attributes, which begin with a blank, and balanced HTML behind it; unless it cannot stand here."""
         if name in BLOCKS:
             self._end(_PARAGRAPH, _SCOPE)
         rule = _ENDED_BY.get(name)
@@ -73,7 +73,7 @@ class Balancer:
         else:
             self._open.append(name)
             self._count[name] = self._count.get(name, 0) + 1
-            self.out.append(f"<{name}{attributes}>")
+            self.out.append(f"<{name}{attributes}>{inside}")
 
     def end(self, name: str) -> None:
         """Write an end tag and those of what is open within; unless nothing of this name is open here."""

@@ -8,6 +8,9 @@ What is written for the page's script to find: `data-remote-src` and `data-remot
 was not loaded, `data-cid` the Content-ID of a part that is not shown. Style attributes are reduced (`safe_css`). Style sheets
 are left out, and with them `class` and `id`, unless the caller names the class of the box that the message will stand in
 (`safe_sheet`).
+
+For a child's eyes (`leave`) links lead to a page of ours that says where they go, and stand beside their whole address; what was not
+loaded is not named, and no image lies within its address unless `inline` gave it.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import nh3
 
 from petitbleu_mail.html_balance import Balancer
 from petitbleu_mail.html_tokens import Sheet, Tag, Text, tokens_and_sheets
+from petitbleu_mail.leaving import LeavePage
 from petitbleu_mail.mail_urls import content_id_of
 from petitbleu_mail.safe_css import safe_style
 from petitbleu_mail.safe_sheet import MAX_SHEETS, class_names, id_name, safe_sheet
@@ -105,23 +109,27 @@ class SafeHtml(msgspec.Struct, frozen=True):
 
 
 def render_html(
-    text: str, *, inline: Inline | None = None, proxy: Proxy | None = None, scope: str | None = None
-) -> SafeHtml:
+    text: str, *, inline: Inline | None = None, proxy: Proxy | None = None, scope: str | None = None,
+    leave: LeavePage | None = None,
+) -> SafeHtml:  # fmt: skip
     """Return the safe rendering of the HTML of a part.
 
     `scope` is the class of the element that the caller puts it in; without it style sheets are left out.
 
     Without `inline` images that are parts of the message are not shown; without `proxy` those from elsewhere are held back.
-    Links keep http, https and mailto only, open elsewhere and tell nobody where they come from.
+    Links keep http, https and mailto only, open elsewhere and tell nobody where they come from. With `leave` they all lead to that
+    page, and none from elsewhere is proxied.
     """
-    renderer = _Renderer(inline, proxy, scope)
+    renderer = _Renderer(inline, None if leave is not None else proxy, scope, leave)
     html = renderer.render(_LONE_SURROGATE.sub("\ufffd", text[:MAX_HTML]))
     return SafeHtml(html, "".join(renderer.css), renderer.remote, frozenset(renderer.cids), len(text) > MAX_HTML)
 
 
 class _Renderer:
-    def __init__(self, inline: Inline | None, proxy: Proxy | None, scope: str | None) -> None:
+    def __init__(self, inline: Inline | None, proxy: Proxy | None, scope: str | None, leave: LeavePage | None) -> None:
         self.scope = scope
+        self.leave = leave
+        self.left_by: set[str] = set()  # addresses of the page to leave by
         self.css: list[str] = []
         self.room = MAX_SHEETS
         self.inline = inline
@@ -147,6 +155,8 @@ class _Renderer:
                 continue
             if token.is_end:
                 balancer.end(name)
+            elif name == "a" and self.leave is not None:
+                balancer.start(name, *self._led_away(self.leave, token))
             else:
                 balancer.start(name, self._attributes(name, token) if token.raw else "")
         # The cleaner is made for each document: its filter knows this document's addresses.
@@ -160,6 +170,16 @@ class _Renderer:
             link_rel="noopener noreferrer nofollow",
             set_tag_attribute_values={"a": {"target": "_blank"}},
         )
+
+    def _led_away(self, leave: LeavePage, tag: Tag) -> tuple[str, str]:
+        """Return the attributes of a link that leads to the page to leave by, and what shows where it goes from there."""
+        found = leave.link(_bare(tag.attributes().get("href", "")))
+        attributes = self._attributes("a", tag)
+        if found is None:
+            return attributes, ""
+        self.left_by.add(found[0])
+        # the words begin behind it, so that a box that is too small hides them first
+        return f'{attributes} href="{escape(found[0])}"', f"{found[1]} "
 
     def _attributes(self, name: str, tag: Tag) -> str:
         """Return the attributes of a start tag as they are written, each behind a blank."""
@@ -176,7 +196,7 @@ class _Renderer:
             if attribute in _REMOTE:
                 written = self._image(attribute, value, name)
             elif attribute == "href":
-                written = (attribute, safe_link(value))
+                written = (attribute, "" if self.leave is not None else safe_link(value))
             elif attribute == "style":
                 written = (attribute, self._style(value))
             elif attribute == "role" and value.lower() not in _ROLES:
@@ -204,7 +224,9 @@ class _Renderer:
     def _image(self, attribute: str, value: str, element: str) -> tuple[str, str]:
         """Return the attribute by which an image is shown, and its value: empty for none."""
         if element == "img" and value[:5].lower() == "data:":
-            return attribute, value if len(value) <= MAX_DATA and _DATA.fullmatch(value) else ""
+            # nobody looked at its octets
+            shows = self.leave is None and len(value) <= MAX_DATA and _DATA.fullmatch(value)
+            return attribute, value if shows else ""
         url = _bare(value)
         shown = self.inline(url) if self.inline is not None and url else None
         cid = content_id_of(url)
@@ -220,7 +242,7 @@ class _Renderer:
             return attribute, ""
         self.remote += 1
         if self.proxy is None:
-            return _REMOTE[attribute], url
+            return _REMOTE[attribute], url if self.leave is None else ""
         return attribute, self._note(self.proxy(url))
 
     def _note(self, address: str) -> str:
@@ -230,11 +252,12 @@ class _Renderer:
     def _check(self, _tag: str, attribute: str, value: str) -> str | None:
         """Look at an attribute as the result would have it; None takes it out."""
         if attribute == "href":
-            return value if safe_link(value) == value else None
+            allowed = value in self.left_by if self.leave is not None else safe_link(value) == value
+            return value if allowed else None
         if attribute in _REMOTE:
-            return value if value in self.addresses or _DATA.fullmatch(value) else None
+            return value if value in self.addresses or (self.leave is None and _DATA.fullmatch(value)) else None
         if attribute in _WRITTEN:
-            return value if _WEB.match(value) else None
+            return value if self.leave is None and _WEB.match(value) else None
         if attribute == "style":
             return value if self._is_safe(value) else None
         if attribute == "class":

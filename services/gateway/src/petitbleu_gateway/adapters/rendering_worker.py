@@ -29,7 +29,7 @@ RENDERED, NO_MESSAGE, FAILED, TOO_LARGE = 1, 2, 3, 4
 _PIECE: Final = 1 << 20
 _SAMPLE: Final = (
     b"From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n"
-    b"<p>caf&eacute;<a href='http://x.example'><img src='cid:c'><img src='//x.example/i'>\r\n--b\r\nContent-ID: <c>\r\n"
+    b"<p>caf&eacute;<a href='http://&eacute;.example'><img src='cid:c'><img src='//x.example/i'>\r\n--b\r\nContent-ID: <c>\r\n"
     b"Content-Type: image/gif\r\nContent-Transfer-Encoding: base64\r\n\r\nR0lGODlh\r\n--b--\r\n"
 )
 
@@ -40,7 +40,10 @@ def main() -> int:
     for codec in set(aliases.values()):
         with contextlib.suppress(LookupError, ImportError):
             codecs.lookup(codec)  # none can be loaded by a child
-    msgspec.json.encode(render(RenderingJob("B1", "B1", "/", 0, b"", [(0, _SAMPLE)], embed=True)))  # nor anything else
+    codecs.lookup("punycode")  # which has no aliases
+    for leave in ("", "/"):
+        job = RenderingJob("B1", "B1", "/", 0, b"", [(0, _SAMPLE)], embed=True, leave=leave)
+        msgspec.json.encode(render(job))  # nor anything else
     while True:
         request = _take(REQUEST.size)
         if len(request) < REQUEST.size:

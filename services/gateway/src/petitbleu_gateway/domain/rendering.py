@@ -20,6 +20,7 @@ from petitbleu_mail.address_list import as_addresses
 from petitbleu_mail.autocrypt import read_autocrypt
 from petitbleu_mail.header_values import as_date, as_text, format_date
 from petitbleu_mail.headers import MAX_VALUE, Blob, Headers, scan_headers
+from petitbleu_mail.leaving import LeavePage
 from petitbleu_mail.mime import Part, part_content
 from petitbleu_mail.recognition import Finding, Kind, recognise
 from petitbleu_mail.structure import ParsedMessage, decode_meta, parse_message
@@ -41,6 +42,7 @@ class RenderingJob(msgspec.Struct, array_like=True):
         pieces: Octets of the message and where they begin.
         embed: Whether pictures of the message are put into the page.
         images: Signs addresses of images from elsewhere; without it they are held back.
+        leave: What addresses of the page begin with that links lead to, for a child; empty for an adult.
     """
 
     blob_id: str
@@ -51,6 +53,7 @@ class RenderingJob(msgspec.Struct, array_like=True):
     pieces: list[tuple[int, bytes]]
     embed: bool
     images: ImageSigner | None = None
+    leave: str = ""
 
 
 class PartView(msgspec.Struct, rename="camel"):
@@ -143,7 +146,8 @@ class _Renderer:
         files, text, html = self._tnef()
         proxy = None if self.job.images is None else self.job.images.url
         pictures = own_pictures(self.blob, self.choice, [content for _, _, content in files] if self.job.embed else [])
-        writer = BodyWriter(self.blob, self.choice, pictures, proxy, self.meta.message_id)
+        leave = LeavePage(self.job.leave) if self.job.leave else None
+        writer = BodyWriter(self.blob, self.choice, pictures, proxy, self.meta.message_id, leave)
         writer.write(text, html)
         found.html, found.css, found.text = "".join(writer.html), "\n".join(writer.css), "\n".join(writer.text)
         found.kind = writer.kind or _kind_of(claims, found)

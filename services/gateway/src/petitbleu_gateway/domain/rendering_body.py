@@ -13,6 +13,7 @@ from petitbleu_mail.flowed import is_flowed, paragraphs
 from petitbleu_mail.headers import Blob
 from petitbleu_mail.html_text import text_of_html
 from petitbleu_mail.image_types import HEAD, picture_type
+from petitbleu_mail.leaving import LeavePage
 from petitbleu_mail.mail_urls import content_id_of, message_id_of
 from petitbleu_mail.mime import Part, part_content
 from petitbleu_mail.rtf_text import body_of_rtf
@@ -79,6 +80,7 @@ class BodyWriter:
         pictures: Its own pictures.
         proxy: Gives the address by which an image from elsewhere is fetched; None to hold these back.
         message_ids: Those of the message, for mid: addresses.
+        leave: The page that links lead to, for a child; None where they lead to where they say.
 
     Attributes:
         kind: How the body is written: html, flowed, plain or rtf; None when there is none.
@@ -89,7 +91,7 @@ class BodyWriter:
 
     def __init__(
         self, blob: Blob, choice: Choice, pictures: Pictures, proxy: Callable[[str], str] | None,
-        message_ids: list[str] | None,
+        message_ids: list[str] | None, leave: LeavePage | None = None,
     ) -> None:  # fmt: skip
         self.html: list[str] = []
         self.css: list[str] = []
@@ -102,6 +104,7 @@ class BodyWriter:
         self._choice = choice
         self._pictures = pictures
         self._proxy = proxy
+        self._leave = leave
         self._message_ids = frozenset(message_ids or ())
         self._named: set[str] = set()  # Content-IDs that the HTML names
         self._shown: set[str] = set()  # pictures that stand in it
@@ -179,7 +182,7 @@ class BodyWriter:
     def _write_html(self, html: str) -> None:
         html = self._within_bounds(html)
         scope = f"mail-{len(self.html) + 1}"
-        found = render_html(html, inline=self._inline, proxy=self._proxy, scope=scope)
+        found = render_html(html, inline=self._inline, proxy=self._proxy, scope=scope, leave=self._leave)
         if found.css:
             self.css.append(found.css)
             self.html.append(f'<div class="{scope}">{found.html}</div>')
@@ -190,7 +193,7 @@ class BodyWriter:
         self.kind = "html"
 
     def _write_plain(self, text: str, params: Mapping[str, str] | None) -> None:
-        self.html.append(html_of_text(self._within_bounds(text), params)[0])
+        self.html.append(html_of_text(self._within_bounds(text), params, self._leave)[0])
         self.kind = self.kind or ("flowed" if is_flowed(params) else "plain")
 
     def _inline(self, url: str) -> str | None:

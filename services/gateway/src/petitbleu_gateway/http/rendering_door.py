@@ -24,6 +24,8 @@ from petitbleu_gateway.ports import Identity, MailStore
 from petitbleu_gateway.service.authentication import Authentication
 
 MESSAGES_PATH: Final = "/api/messages/"
+# Of the web app; what follows the hash stays in the browser.
+LEAVE_PAGE: Final = "/#/leave/"
 SANDBOX: Final = "allow-popups allow-popups-to-escape-sandbox"
 _CHOICES: Final = {"images": ("ask", "proxy"), "inline": ("data", "none"), "as": ("json", "document")}
 _STYLE: Final = "body{margin:8px;overflow-wrap:anywhere}img{max-width:100%}blockquote{margin:0 0 0 .8ex;border-left:1px solid #ccc;padding-left:1ex}"
@@ -112,7 +114,8 @@ class RenderingDoor:
         with self._places.take(who.account_id, _busy):
             found = await self._rendered(
                 who, RenderingJob(
-                    blob_id, blob_id, f"{origin}{DOWNLOAD_PATH}{account}/", 0, b"", [], choices["inline"] == "data", signer
+                    blob_id, blob_id, f"{origin}{DOWNLOAD_PATH}{account}/", 0, b"", [], choices["inline"] == "data", signer,
+                    "" if who.is_adult else f"{origin}{LEAVE_PAGE}",
                 ),
             )  # fmt: skip
         policy = content_security_policy(origin, images=signer is not None)

@@ -1,1 +1,0 @@
-import{z as e}from"./index-DJVutMQw.js";var t=e(),n=/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;function r(e){return e.replace(n,``)}function i({text:e}){return(0,t.jsx)(`bdi`,{children:r(e??``)})}export{r as n,i as t};

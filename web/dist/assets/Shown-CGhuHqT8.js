@@ -1,0 +1,1 @@
+import{r as e}from"./i18n-B7T4wuHD.js";var t=e(),n=/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;function r(e){return e.replace(n,``)}function i({text:e}){return(0,t.jsx)(`bdi`,{children:r(e??``)})}export{r as n,i as t};
