@@ -15,7 +15,7 @@ from petitbleu_cli.failure import Failure
 from petitbleu_cli.office import Office
 from petitbleu_cli.options import Commands, count, octets
 
-_ROLES: Final = {"tenant-admin": accounts_pb2.ROLE_TENANT_ADMIN}
+_ROLES: Final = {"teacher": accounts_pb2.ROLE_TEACHER, "tenant-admin": accounts_pb2.ROLE_TENANT_ADMIN}
 _PROTOCOLS: Final = ("jmap", "smtp", "imap", "dav", "sieve")
 # A call with passwords waits for its hashes (a tenth of a second each), so it is short.
 _BATCH: Final = 1_000

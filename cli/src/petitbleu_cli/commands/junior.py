@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from petitbleu.accounts.v1 import accounts_pb2, accounts_pb2_grpc
 from petitbleu.junior_guard.v1 import junior_guard_pb2, junior_guard_pb2_grpc
+from petitbleu_cli.commands import classes
 from petitbleu_cli.failure import Failure
 from petitbleu_cli.office import Office
 from petitbleu_cli.options import Commands, traced_message
@@ -66,3 +67,4 @@ def add_to(commands: Commands) -> None:
         help="1: the family alone; 2: also whom guardians approved; 3: also approved groups and whom the child adds; "
         "4: also newcomers that are authenticated",
     )  # fmt: skip
+    classes.add_to_junior(junior)

@@ -24,6 +24,7 @@ from petitbleu_junior_guard.adapters.pending import PostgresPending
 from petitbleu_junior_guard.adapters.records import PostgresRecords
 from petitbleu_junior_guard.adapters.store import StoreHeldMail
 from petitbleu_junior_guard.adapters.waiting import PostgresWaiting
+from petitbleu_junior_guard.bootstrap_schools import add_schools
 from petitbleu_junior_guard.config import JuniorGuardSettings
 from petitbleu_junior_guard.domain.seal import Seal
 from petitbleu_junior_guard.grpc_api import ALLOWED, PERSON_METHODS, AdminServicer, GuardServicer
@@ -143,6 +144,7 @@ async def run(settings: JuniorGuardSettings, stop: asyncio.Event) -> None:
     guardians_pb2_grpc.add_GuardiansServiceServicer_to_server(GuardiansServicer(guardians, changes, bell), server)
     family_pb2_grpc.add_ChildServiceServicer_to_server(ChildServicer(guardianship, bell), server)
 
+    add_schools(server, pool, accounts, settings.junior_guard_store_seconds, seal)
     health = HealthServer({"postgresql": lambda: answers(pool)}, settings.health_host, settings.health_port)
     address = settings.listen_address(NAME)
     remove_stale_socket(address)

@@ -19,14 +19,17 @@ _PERSONS: Final = (
     "/petitbleu.junior_guard.v1.ChildService/",
     "/petitbleu.junior_guard.v1.GuardiansService/",
 )
+_SCHOOLS: Final = "/petitbleu.junior_guard.v1.SchoolService/"
 ALLOWED: Final = {
     _GUARD + "Check": frozenset({"delivery", "ingest", "gateway"}),
     _GUARD + "CheckOutgoing": frozenset({"delivery"}),
     _GUARD + "RegisterChild": frozenset({"accounts"}),
     "/petitbleu.junior_guard.v1.AdminService/": frozenset({OPERATOR}),
     **dict.fromkeys(_PERSONS, frozenset({"gateway"})),
+    _SCHOOLS: frozenset({OPERATOR, "gateway"}),
+    _SCHOOLS + "ListClassesOfChild": frozenset({"gateway"}),
 }
-PERSON_METHODS: Final = frozenset(_PERSONS)
+PERSON_METHODS: Final = frozenset({*_PERSONS, _SCHOOLS + "ListClassesOfChild"})
 _VERDICTS: Final = {
     Verdict.DELIVER: pb.VERDICT_DELIVER,
     Verdict.HOLD: pb.VERDICT_HOLD,
@@ -47,7 +50,7 @@ class GuardServicer(junior_guard_pb2_grpc.GuardServiceServicer):
         items = [
             Item(
                 item.account_id, item.accepted_id, item.mail_from, item.header_from, item.authenticated,
-                item.junk, item.dmarc_failed, item.size,
+                item.junk, item.dmarc_failed, item.size, item.local,
             )
             for item in request.items
         ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,9 @@ from petitbleu_junior_guard.domain.correspondents import Action, Known, Spoken
 from petitbleu_junior_guard.domain.rules import Item, Knowledge, Level, Reason, Verdict
 from petitbleu_junior_guard.domain.voices import Circle
 from petitbleu_junior_guard.domain.waiting import SenderAction
+
+if TYPE_CHECKING:
+    from petitbleu_junior_guard.ports_schools import Copier
 
 
 class Correspondent(msgspec.Struct, frozen=True):
@@ -138,6 +141,8 @@ class KnownGroup(msgspec.Struct, frozen=True):
     sealed_name: bytes
     members: Sequence[bytes]
     spoken: Sequence[Spoken]
+    school_ends_at: datetime | None = None
+    """Of a school's class."""
 
 
 class ChildRow(msgspec.Struct, frozen=True):
@@ -365,9 +370,10 @@ class Groups(Protocol):
         ...
 
     async def set_voice(
-        self, account_id: int, group_id: int, actor: Actor, action: Action, ends_at: datetime | None
-    ) -> None:
-        """Say something of a group; idempotent."""
+        self, account_id: int, group_id: int, actor: Actor, action: Action, ends_at: datetime | None, copier: Copier,
+        now: datetime,
+    ) -> None:  # fmt: skip
+        """Say something of a group; idempotent. A school's class has members while it is approved, and no approval beyond its year."""
         ...
 
     async def list_for(self, account_id: int, actor: Actor) -> list[KnownGroup]:

@@ -24,6 +24,7 @@ class Role(IntEnum):
     CHILD = 2
     GUARDIAN = 3
     TENANT_ADMIN = 4
+    TEACHER = 5
 
     @property
     def claim(self) -> str:

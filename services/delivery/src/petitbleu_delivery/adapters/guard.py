@@ -7,6 +7,7 @@ from typing import Final
 
 from petitbleu.junior_guard.v1 import junior_guard_pb2 as pb
 from petitbleu.junior_guard.v1 import junior_guard_pb2_grpc
+from petitbleu.store.v1 import accept_pb2
 from petitbleu_delivery.adapters.calls import ask, same_length
 from petitbleu_delivery.domain.model import Placement
 from petitbleu_delivery.errors import Peer
@@ -43,6 +44,7 @@ class JuniorGuard:
                 junk=placement.recipient.junk,
                 dmarc_failed=message.dmarc_failed,
                 size=message.size,
+                local=message.origin == accept_pb2.ORIGIN_SUBMITTED,
             )
         response = await ask(self._channel, Peer.GUARD, self._stub.Check, request, self._call_seconds)
         same_length(Peer.GUARD, len(placements), len(response.decisions))

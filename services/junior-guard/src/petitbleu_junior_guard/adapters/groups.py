@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Final
 
-from petitbleu_junior_guard.adapters import voices
+from petitbleu_junior_guard.adapters import class_circles, voices
 from petitbleu_junior_guard.adapters.connection import Connection, Pool, audit, or_away
 from petitbleu_junior_guard.adapters.correspondents import MAX_ADDRESSES, guarded_by, speak, spoken
 from petitbleu_junior_guard.adapters.voices import subject_of
@@ -14,13 +14,14 @@ from petitbleu_junior_guard.domain.correspondents import Action
 from petitbleu_junior_guard.domain.voices import Circle
 from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.ports import Actor, GroupRow, KnownGroup
+from petitbleu_junior_guard.ports_schools import Copier
 from petitbleu_kit.ids import new_row_id, partition_of_account
 from petitbleu_kit.postgres import in_transaction
 
 MAX_GROUPS: Final = 20
 
 _GROUPS: Final = """/* cold:junior-guard.circles */
-SELECT circle_id, kind, sealed_name FROM circle WHERE partition = $1 AND account_id = $2 ORDER BY circle_id"""
+SELECT circle_id, kind, sealed_name, school_ends_at FROM circle WHERE partition = $1 AND account_id = $2 ORDER BY circle_id"""
 
 _MEMBERS: Final = """/* cold:junior-guard.members */
 SELECT m.circle_id, m.address_hash, a.sealed FROM circle_member m
@@ -31,7 +32,8 @@ _MAKE: Final = """/* cold:junior-guard.circle_make */
 INSERT INTO circle (partition, account_id, circle_id, kind, sealed_name) VALUES ($1, $2, $3, $4, $5)"""
 
 _NAME: Final = """/* cold:junior-guard.circle_name */
-UPDATE circle SET sealed_name = $5 WHERE partition = $1 AND account_id = $2 AND circle_id = $3 AND kind = $4 RETURNING true"""
+UPDATE circle SET sealed_name = $5 WHERE partition = $1 AND account_id = $2 AND circle_id = $3 AND kind = $4
+    AND school_ends_at IS NULL RETURNING true"""
 
 _CLEAR: Final = """/* cold:junior-guard.members_gone */
 DELETE FROM circle_member WHERE partition = $1 AND account_id = $2 AND circle_id = $3 RETURNING address_hash"""
@@ -84,18 +86,28 @@ class PostgresGroups:
 
     @or_away
     async def set_voice(
-        self, account_id: int, group_id: int, actor: Actor, action: Action, ends_at: datetime | None
-    ) -> None:
+        self, account_id: int, group_id: int, actor: Actor, action: Action, ends_at: datetime | None, copier: Copier,
+        now: datetime,
+    ) -> None:  # fmt: skip
         """Say something of a group."""
 
         async def work(connection: Connection) -> None:
             await guarded_by(connection, account_id, actor)
             found = {
-                row["circle_id"]
+                row["circle_id"]: row["school_ends_at"]
                 for row in await connection.fetch(_GROUPS, partition_of_account(account_id), account_id)
             }
             if group_id not in found:
                 raise GuardError(Fault.NO_GROUP)
+            school_ends_at = found[group_id]
+            if school_ends_at is not None:
+                if school_ends_at <= now:
+                    raise GuardError(Fault.NO_GROUP)
+                # A longer year is asked about anew: an approval is for the end that the guardian saw.
+                until = min(ends_at or school_ends_at, school_ends_at) if action is Action.APPROVE else None
+                await speak(connection, account_id, subject_of(group_id), actor, action, until)
+                await class_circles.fill(connection, account_id, group_id, copier, now)
+                return
             await speak(connection, account_id, subject_of(group_id), actor, action, ends_at)
             rows = await connection.fetch(_MEMBERS, partition_of_account(account_id), account_id)
             await voices.stand(
@@ -118,7 +130,7 @@ class PostgresGroups:
             return [
                 KnownGroup(
                     row["circle_id"], Circle(row["kind"]), row["sealed_name"], members[row["circle_id"]],
-                    said.get(subject_of(row["circle_id"]), []),
+                    said.get(subject_of(row["circle_id"]), []), row["school_ends_at"],
                 )
                 for row in await connection.fetch(_GROUPS, partition, account_id)
             ]  # fmt: skip

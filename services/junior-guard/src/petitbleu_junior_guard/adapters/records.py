@@ -30,7 +30,8 @@ SELECT c.level, coalesce(s.approved_until > $6, false) AS approved, coalesce(s.f
     coalesce(s.grouped_until > $6, false) AS grouped, coalesce(s.is_added, false) AS added, coalesce(s.is_refused, false) AS refused,
     EXISTS (SELECT 1 FROM standing t WHERE t.partition = i.partition AND t.account_id + 0 = i.account_id
         AND t.skeleton_hash = i.skeleton_hash AND t.address_hash <> i.address_hash AND NOT t.is_refused
-        AND (t.is_added OR greatest(t.approved_until, t.family_until, t.grouped_until) > $6)) AS alike, d.verdict AS final
+        AND (t.is_added OR greatest(t.approved_until, t.family_until, t.grouped_until) > $6)) AS alike, d.verdict AS final,
+    coalesce(s.taught_until > $6 AND s.grouped_until > $6, false) AS teacher
 FROM unnest($1::smallint[], $2::bigint[], $3::uuid[], $4::bytea[], $5::bytea[]) WITH ORDINALITY
     AS i (partition, account_id, accepted_id, address_hash, skeleton_hash, no)
 LEFT JOIN LATERAL (SELECT level FROM child WHERE partition = i.partition AND account_id = i.account_id LIMIT 1) c ON true
@@ -188,9 +189,9 @@ async def _knowledge(reader: Connection | Pool, asked: Sequence[Asked], now: dat
     return [
         Knowledge(
             None if level is None else Level(level), approved, family, grouped, added, refused, alike,
-            None if final is None else Verdict(final),
+            None if final is None else Verdict(final), teacher,
         )
-        for level, approved, family, grouped, added, refused, alike, final in rows
+        for level, approved, family, grouped, added, refused, alike, final, teacher in rows
     ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from petitbleu_junior_guard.adapters.connection import Connection
-from petitbleu_junior_guard.domain.voices import Circle, Kind, Membership, Standing, Voice, standing
+from petitbleu_junior_guard.domain.voices import NO_END, Circle, Kind, Membership, Standing, Voice, standing
 from petitbleu_junior_guard.ports import Correspondent
 from petitbleu_kit.ids import partition_of_account
 
@@ -31,7 +31,7 @@ SELECT subject, party, kind, ends_at FROM voice WHERE partition = $1 AND account
 ORDER BY subject, party"""
 
 _CIRCLES: Final = """/* cold:junior-guard.circles_of */
-SELECT m.address_hash, c.circle_id, c.kind FROM circle_member m
+SELECT m.address_hash, m.is_teacher, c.circle_id, c.kind, c.school_ends_at FROM circle_member m
 JOIN circle c ON c.partition = m.partition AND c.account_id = m.account_id AND c.circle_id = m.circle_id AND c.partition = $1
 WHERE m.partition = $1 AND m.account_id = $2 AND m.address_hash = ANY($3::bytea[])"""
 
@@ -39,14 +39,16 @@ _GUARDIANS: Final = """/* cold:junior-guard.guardians */
 SELECT guardian_account_id, address_hash FROM guardian WHERE partition = $1 AND account_id = $2"""
 
 _STAND: Final = """/* cold:junior-guard.stand */
-INSERT INTO standing (partition, account_id, address_hash, skeleton_hash, family_until, approved_until, grouped_until, is_added, is_refused)
-SELECT $1, $2, i.hash, a.skeleton_hash, i.family, i.approved, i.grouped, i.added, i.refused
-FROM unnest($3::bytea[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[], $7::boolean[], $8::boolean[])
-    AS i (hash, family, approved, grouped, added, refused)
+INSERT INTO standing (partition, account_id, address_hash, skeleton_hash, family_until, approved_until, grouped_until, is_added, is_refused,
+    taught_until)
+SELECT $1, $2, i.hash, a.skeleton_hash, i.family, i.approved, i.grouped, i.added, i.refused, i.taught
+FROM unnest($3::bytea[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[], $7::boolean[], $8::boolean[], $9::timestamptz[])
+    AS i (hash, family, approved, grouped, added, refused, taught)
 JOIN address a ON a.partition = $1 AND a.account_id = $2 AND a.address_hash = i.hash ORDER BY i.hash
 ON CONFLICT (partition, account_id, address_hash) DO UPDATE SET
     skeleton_hash = excluded.skeleton_hash, family_until = excluded.family_until, approved_until = excluded.approved_until,
-    grouped_until = excluded.grouped_until, is_added = excluded.is_added, is_refused = excluded.is_refused"""
+    grouped_until = excluded.grouped_until, is_added = excluded.is_added, is_refused = excluded.is_refused,
+    taught_until = excluded.taught_until"""
 
 
 def subject_of(circle_id: int) -> bytes:
@@ -101,8 +103,11 @@ async def standings(connection: Connection, account_id: int, hashes: Collection[
     memberships: dict[bytes, list[Membership]] = defaultdict(list)
     for row in circles:
         memberships[row["address_hash"]].append(
-            Membership(Circle(row["kind"]), voices.get(subject_of(row["circle_id"]), []))
-        )
+            Membership(
+                Circle(row["kind"]), voices.get(subject_of(row["circle_id"]), []), row["school_ends_at"] or NO_END,
+                row["is_teacher"],
+            )
+        )  # fmt: skip
     family = set((await guardians(connection, account_id)).values())
     return {
         one: standing(voices.get(one, []), memberships.get(one, []), is_guardian=one in family)
@@ -117,5 +122,5 @@ async def stand(connection: Connection, account_id: int, hashes: Collection[byte
         _STAND, partition_of_account(account_id), account_id, list(found),
         [one.family_until for one in found.values()], [one.approved_until for one in found.values()],
         [one.grouped_until for one in found.values()], [one.is_added for one in found.values()],
-        [one.is_refused for one in found.values()],
+        [one.is_refused for one in found.values()], [one.taught_until for one in found.values()],
     )  # fmt: skip

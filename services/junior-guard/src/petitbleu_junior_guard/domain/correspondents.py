@@ -72,7 +72,7 @@ def knowledge(level: Level, known: Standing, now: datetime) -> Knowledge:
 
     return Knowledge(
         level, holds(known.approved_until), holds(known.family_until), holds(known.grouped_until), known.is_added,
-        known.is_refused,
+        known.is_refused, is_teacher=holds(known.taught_until) and holds(known.grouped_until),
     )  # fmt: skip
 
 

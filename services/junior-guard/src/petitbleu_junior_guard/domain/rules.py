@@ -43,6 +43,7 @@ class Reason(StrEnum):
     """Why a verdict was given: codes for guardians and operators."""
 
     APPROVED = "approved"
+    ANNOUNCEMENT = "announcement"
     NOT_A_CHILD = "not-a-child"
     NULL_SENDER = "null-sender"
     NO_FROM = "no-from"
@@ -75,12 +76,15 @@ class Item(msgspec.Struct, frozen=True):
     junk: bool = False
     dmarc_failed: bool = False
     size: int = 0
+    local: bool = False
+    """Whether somebody here sent it, having logged in."""
 
 
 class Knowledge(msgspec.Struct, frozen=True):
     """What is known of an item: the child's level, None when the account is no child's, and what its correspondent is to it.
 
-    `looks_alike` says that the correspondent may be taken for another one, who is known. `final` is what a person decided.
+    `looks_alike` says that the correspondent may be taken for another one, who is known; `is_teacher` that it teaches in an approved class.
+    `final` is what a person decided.
     """
 
     level: Level | None
@@ -91,6 +95,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     is_refused: bool = False
     looks_alike: bool = False
     final: Verdict | None = None
+    is_teacher: bool = False
 
     def is_let_in(self) -> bool:
         """Whether the level lets this correspondent write and be written to."""
@@ -100,6 +105,16 @@ class Knowledge(msgspec.Struct, frozen=True):
             self.is_family
             or (self.level >= Level.CORRESPONDENTS and self.is_approved)
             or (self.level >= Level.GROUPS and (self.is_grouped or self.is_added))
+        )
+
+    def hears(self, item: Item) -> bool:
+        """Whether a message tells a class something: from a teacher of an approved one, who wrote it here. It lets nobody be written to."""
+        return (
+            self.level is not None
+            and self.level >= Level.CORRESPONDENTS
+            and self.is_teacher
+            and item.local
+            and not self.is_refused
         )
 
 
@@ -139,13 +154,15 @@ def judge(item: Item, known: Knowledge, sender: str | None) -> tuple[Verdict, Re
     for applies, reason in holds:
         if applies:
             return Verdict.HOLD, reason
-    if known.is_let_in():
-        return Verdict.DELIVER, Reason.APPROVED
-    if known.looks_alike:
-        return Verdict.HOLD, Reason.LOOK_ALIKE
-    if known.level is Level.NEWCOMERS:
-        return Verdict.DELIVER, Reason.NEWCOMER
-    return Verdict.HOLD, Reason.NOT_APPROVED
+    ends = (
+        (known.is_let_in(), Verdict.DELIVER, Reason.APPROVED),
+        (known.hears(item), Verdict.DELIVER, Reason.ANNOUNCEMENT),
+        (known.looks_alike, Verdict.HOLD, Reason.LOOK_ALIKE),
+        (known.level is Level.NEWCOMERS, Verdict.DELIVER, Reason.NEWCOMER),
+    )
+    return next(
+        ((verdict, reason) for applies, verdict, reason in ends if applies), (Verdict.HOLD, Reason.NOT_APPROVED)
+    )
 
 
 def judge_outgoing(known: Knowledge, recipient: str | None) -> tuple[Verdict, Reason]:

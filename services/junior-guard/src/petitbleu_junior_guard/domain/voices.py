@@ -52,10 +52,12 @@ class Voice(msgspec.Struct, frozen=True):
 
 
 class Membership(msgspec.Struct, frozen=True):
-    """A group that an address is in, and what is said of the group."""
+    """A group that an address is in, and what is said of the group. A school's class ends at `ends_at`, whatever is said of it."""
 
     kind: Circle
     voices: Sequence[Voice]
+    ends_at: datetime = NO_END
+    is_teacher: bool = False
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -66,6 +68,8 @@ class Standing(msgspec.Struct, frozen=True):
     grouped_until: datetime | None = None
     is_added: bool = False
     is_refused: bool = False
+    taught_until: datetime | None = None
+    """Until when it is a teacher of an approved class; `grouped_until` is never before it."""
 
 
 def approval(voices: Iterable[Voice]) -> datetime | None:
@@ -84,14 +88,18 @@ def standing(voices: Sequence[Voice], memberships: Sequence[Membership] = (), *,
     refused = any(voice.kind in AGAINST for voice in voices)
     family = is_guardian or any(voice.kind is Kind.FAMILY for voice in voices)
     ends: dict[Circle, datetime] = {}
+    taught: list[datetime] = []
     for membership in memberships:
         until = approval(membership.voices)
         if until is not None:
+            until = min(until, membership.ends_at)
             ends[membership.kind] = max(until, ends.get(membership.kind, until))
+            taught += [until] * membership.is_teacher
     return Standing(
         family_until=NO_END if family else ends.get(Circle.FAMILY),
         approved_until=approval(voices),
         grouped_until=ends.get(Circle.CLASS),
         is_added=any(voice.kind is Kind.ADDED for voice in voices),
         is_refused=refused,
+        taught_until=max(taught, default=None),
     )

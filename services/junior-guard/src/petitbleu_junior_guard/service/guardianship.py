@@ -15,6 +15,7 @@ from petitbleu_junior_guard.domain.voices import Circle, Kind, approval
 from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.ports import Actor, ChildRow, Correspondents, Entry, GroupRow, Groups
 from petitbleu_junior_guard.ports import Guardianship as Rows
+from petitbleu_junior_guard.service.class_copies import SealedCopies
 from petitbleu_junior_guard.service.families import correspondent, level_of
 from petitbleu_junior_guard.service.guard import Clock, utc_now
 
@@ -121,6 +122,8 @@ class Guardianship:
         now = self._clock()
         found = []
         for one in await self._groups.list_for(account_id, actor):
+            if one.school_ends_at is not None and one.school_ends_at <= now:
+                continue
             until = approval(spoken.voice for spoken in one.spoken)
             found.append(
                 Group(
@@ -150,7 +153,9 @@ class Guardianship:
         """Say something of a group; also BAD_REQUEST, NO_GROUP."""
         if action is Action.UNDO or (ends_at is not None and action is not Action.APPROVE):
             raise GuardError(Fault.BAD_REQUEST)
-        await self._groups.set_voice(account_id, group_id, actor, action, self._end(ends_at))
+        await self._groups.set_voice(
+            account_id, group_id, actor, action, self._end(ends_at), SealedCopies(self._seal), self._clock()
+        )
 
     async def ask(self, child: Actor, address: str) -> Correspondent:
         """Ask for a correspondent as the child, or add it; NOT_A_CHILD, BAD_ADDRESS, TOO_MANY."""

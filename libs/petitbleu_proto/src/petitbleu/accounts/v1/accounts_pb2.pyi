@@ -95,6 +95,8 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     """A guardian of at least one child."""
     ROLE_TENANT_ADMIN: _Role.ValueType  # 4
     """Administers the tenant."""
+    ROLE_TEACHER: _Role.ValueType  # 5
+    """Teaches in classes of the tenant; reads no child's mail."""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
     """What a person may do beyond owning a mailbox."""
@@ -109,6 +111,8 @@ ROLE_GUARDIAN: Role.ValueType  # 3
 """A guardian of at least one child."""
 ROLE_TENANT_ADMIN: Role.ValueType  # 4
 """Administers the tenant."""
+ROLE_TEACHER: Role.ValueType  # 5
+"""Teaches in classes of the tenant; reads no child's mail."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
 class _IdentityStatus:

@@ -24,47 +24,47 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,petitbleu/junior_guard/v1/junior_guard.proto\x12\x19petitbleu.junior_guard.v1\"C\n\x0c\x43heckRequest\x12\x33\n\x05items\x18\x01 \x03(\x0b\x32$.petitbleu.junior_guard.v1.CheckItem\"\xa5\x01\n\tCheckItem\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\x12\x11\n\tmail_from\x18\x03 \x01(\t\x12\x13\n\x0bheader_from\x18\x04 \x01(\t\x12\x15\n\rauthenticated\x18\x05 \x01(\x08\x12\x0c\n\x04junk\x18\x06 \x01(\x08\x12\x14\n\x0c\x64marc_failed\x18\x07 \x01(\x08\x12\x0c\n\x04size\x18\x08 \x01(\x03\"G\n\rCheckResponse\x12\x36\n\tdecisions\x18\x01 \x03(\x0b\x32#.petitbleu.junior_guard.v1.Decision\"`\n\x08\x44\x65\x63ision\x12\x33\n\x07verdict\x18\x01 \x01(\x0e\x32\".petitbleu.junior_guard.v1.Verdict\x12\r\n\x05token\x18\x02 \x01(\t\x12\x10\n\x08newcomer\x18\x03 \x01(\x08\"N\n\x14\x43heckOutgoingRequest\x12\x36\n\x05items\x18\x01 \x03(\x0b\x32\'.petitbleu.junior_guard.v1.OutgoingItem\"H\n\x0cOutgoingItem\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\"M\n\x15\x43heckOutgoingResponse\x12\x34\n\x08verdicts\x18\x01 \x03(\x0e\x32\".petitbleu.junior_guard.v1.Verdict\"\xc1\x01\n\x14RegisterChildRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x1c\n\x14guardian_account_ids\x18\x03 \x03(\x03\x12\x1a\n\x12guardian_addresses\x18\x04 \x03(\t\x12\r\n\x05level\x18\x05 \x01(\x05\x12\x10\n\x08language\x18\x06 \x01(\t\x12\x12\n\nbirth_year\x18\x07 \x01(\x05\x12\x13\n\x0b\x62irth_month\x18\x08 \x01(\x05\"\x17\n\x15RegisterChildResponse\"5\n\x0e\x41pproveRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\x11\n\x0f\x41pproveResponse\"4\n\x0fSetLevelRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\r\n\x05level\x18\x02 \x01(\x05\"\x12\n\x10SetLevelResponse\"I\n\rDecideRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\x12\x0f\n\x07\x64\x65liver\x18\x03 \x01(\x08\"\x10\n\x0e\x44\x65\x63ideResponse*[\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_DELIVER\x10\x01\x12\x10\n\x0cVERDICT_HOLD\x10\x02\x12\x10\n\x0cVERDICT_DROP\x10\x03\x32\xd2\x02\n\x0cGuardService\x12Z\n\x05\x43heck\x12\'.petitbleu.junior_guard.v1.CheckRequest\x1a(.petitbleu.junior_guard.v1.CheckResponse\x12r\n\rCheckOutgoing\x12/.petitbleu.junior_guard.v1.CheckOutgoingRequest\x1a\x30.petitbleu.junior_guard.v1.CheckOutgoingResponse\x12r\n\rRegisterChild\x12/.petitbleu.junior_guard.v1.RegisterChildRequest\x1a\x30.petitbleu.junior_guard.v1.RegisterChildResponse2\xb4\x02\n\x0c\x41\x64minService\x12`\n\x07\x41pprove\x12).petitbleu.junior_guard.v1.ApproveRequest\x1a*.petitbleu.junior_guard.v1.ApproveResponse\x12\x63\n\x08SetLevel\x12*.petitbleu.junior_guard.v1.SetLevelRequest\x1a+.petitbleu.junior_guard.v1.SetLevelResponse\x12]\n\x06\x44\x65\x63ide\x12(.petitbleu.junior_guard.v1.DecideRequest\x1a).petitbleu.junior_guard.v1.DecideResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,petitbleu/junior_guard/v1/junior_guard.proto\x12\x19petitbleu.junior_guard.v1\"C\n\x0c\x43heckRequest\x12\x33\n\x05items\x18\x01 \x03(\x0b\x32$.petitbleu.junior_guard.v1.CheckItem\"\xb4\x01\n\tCheckItem\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\x12\x11\n\tmail_from\x18\x03 \x01(\t\x12\x13\n\x0bheader_from\x18\x04 \x01(\t\x12\x15\n\rauthenticated\x18\x05 \x01(\x08\x12\x0c\n\x04junk\x18\x06 \x01(\x08\x12\x14\n\x0c\x64marc_failed\x18\x07 \x01(\x08\x12\x0c\n\x04size\x18\x08 \x01(\x03\x12\r\n\x05local\x18\t \x01(\x08\"G\n\rCheckResponse\x12\x36\n\tdecisions\x18\x01 \x03(\x0b\x32#.petitbleu.junior_guard.v1.Decision\"`\n\x08\x44\x65\x63ision\x12\x33\n\x07verdict\x18\x01 \x01(\x0e\x32\".petitbleu.junior_guard.v1.Verdict\x12\r\n\x05token\x18\x02 \x01(\t\x12\x10\n\x08newcomer\x18\x03 \x01(\x08\"N\n\x14\x43heckOutgoingRequest\x12\x36\n\x05items\x18\x01 \x03(\x0b\x32\'.petitbleu.junior_guard.v1.OutgoingItem\"H\n\x0cOutgoingItem\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\"M\n\x15\x43heckOutgoingResponse\x12\x34\n\x08verdicts\x18\x01 \x03(\x0e\x32\".petitbleu.junior_guard.v1.Verdict\"\xc1\x01\n\x14RegisterChildRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x11\n\ttenant_id\x18\x02 \x01(\x03\x12\x1c\n\x14guardian_account_ids\x18\x03 \x03(\x03\x12\x1a\n\x12guardian_addresses\x18\x04 \x03(\t\x12\r\n\x05level\x18\x05 \x01(\x05\x12\x10\n\x08language\x18\x06 \x01(\t\x12\x12\n\nbirth_year\x18\x07 \x01(\x05\x12\x13\n\x0b\x62irth_month\x18\x08 \x01(\x05\"\x17\n\x15RegisterChildResponse\"5\n\x0e\x41pproveRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\x11\n\x0f\x41pproveResponse\"4\n\x0fSetLevelRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\r\n\x05level\x18\x02 \x01(\x05\"\x12\n\x10SetLevelResponse\"I\n\rDecideRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_id\x18\x02 \x01(\x0c\x12\x0f\n\x07\x64\x65liver\x18\x03 \x01(\x08\"\x10\n\x0e\x44\x65\x63ideResponse*[\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_DELIVER\x10\x01\x12\x10\n\x0cVERDICT_HOLD\x10\x02\x12\x10\n\x0cVERDICT_DROP\x10\x03\x32\xd2\x02\n\x0cGuardService\x12Z\n\x05\x43heck\x12\'.petitbleu.junior_guard.v1.CheckRequest\x1a(.petitbleu.junior_guard.v1.CheckResponse\x12r\n\rCheckOutgoing\x12/.petitbleu.junior_guard.v1.CheckOutgoingRequest\x1a\x30.petitbleu.junior_guard.v1.CheckOutgoingResponse\x12r\n\rRegisterChild\x12/.petitbleu.junior_guard.v1.RegisterChildRequest\x1a\x30.petitbleu.junior_guard.v1.RegisterChildResponse2\xb4\x02\n\x0c\x41\x64minService\x12`\n\x07\x41pprove\x12).petitbleu.junior_guard.v1.ApproveRequest\x1a*.petitbleu.junior_guard.v1.ApproveResponse\x12\x63\n\x08SetLevel\x12*.petitbleu.junior_guard.v1.SetLevelRequest\x1a+.petitbleu.junior_guard.v1.SetLevelResponse\x12]\n\x06\x44\x65\x63ide\x12(.petitbleu.junior_guard.v1.DecideRequest\x1a).petitbleu.junior_guard.v1.DecideResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petitbleu.junior_guard.v1.junior_guard_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERDICT']._serialized_start=1178
-  _globals['_VERDICT']._serialized_end=1269
+  _globals['_VERDICT']._serialized_start=1193
+  _globals['_VERDICT']._serialized_end=1284
   _globals['_CHECKREQUEST']._serialized_start=75
   _globals['_CHECKREQUEST']._serialized_end=142
   _globals['_CHECKITEM']._serialized_start=145
-  _globals['_CHECKITEM']._serialized_end=310
-  _globals['_CHECKRESPONSE']._serialized_start=312
-  _globals['_CHECKRESPONSE']._serialized_end=383
-  _globals['_DECISION']._serialized_start=385
-  _globals['_DECISION']._serialized_end=481
-  _globals['_CHECKOUTGOINGREQUEST']._serialized_start=483
-  _globals['_CHECKOUTGOINGREQUEST']._serialized_end=561
-  _globals['_OUTGOINGITEM']._serialized_start=563
-  _globals['_OUTGOINGITEM']._serialized_end=635
-  _globals['_CHECKOUTGOINGRESPONSE']._serialized_start=637
-  _globals['_CHECKOUTGOINGRESPONSE']._serialized_end=714
-  _globals['_REGISTERCHILDREQUEST']._serialized_start=717
-  _globals['_REGISTERCHILDREQUEST']._serialized_end=910
-  _globals['_REGISTERCHILDRESPONSE']._serialized_start=912
-  _globals['_REGISTERCHILDRESPONSE']._serialized_end=935
-  _globals['_APPROVEREQUEST']._serialized_start=937
-  _globals['_APPROVEREQUEST']._serialized_end=990
-  _globals['_APPROVERESPONSE']._serialized_start=992
-  _globals['_APPROVERESPONSE']._serialized_end=1009
-  _globals['_SETLEVELREQUEST']._serialized_start=1011
-  _globals['_SETLEVELREQUEST']._serialized_end=1063
-  _globals['_SETLEVELRESPONSE']._serialized_start=1065
-  _globals['_SETLEVELRESPONSE']._serialized_end=1083
-  _globals['_DECIDEREQUEST']._serialized_start=1085
-  _globals['_DECIDEREQUEST']._serialized_end=1158
-  _globals['_DECIDERESPONSE']._serialized_start=1160
-  _globals['_DECIDERESPONSE']._serialized_end=1176
-  _globals['_GUARDSERVICE']._serialized_start=1272
-  _globals['_GUARDSERVICE']._serialized_end=1610
-  _globals['_ADMINSERVICE']._serialized_start=1613
-  _globals['_ADMINSERVICE']._serialized_end=1921
+  _globals['_CHECKITEM']._serialized_end=325
+  _globals['_CHECKRESPONSE']._serialized_start=327
+  _globals['_CHECKRESPONSE']._serialized_end=398
+  _globals['_DECISION']._serialized_start=400
+  _globals['_DECISION']._serialized_end=496
+  _globals['_CHECKOUTGOINGREQUEST']._serialized_start=498
+  _globals['_CHECKOUTGOINGREQUEST']._serialized_end=576
+  _globals['_OUTGOINGITEM']._serialized_start=578
+  _globals['_OUTGOINGITEM']._serialized_end=650
+  _globals['_CHECKOUTGOINGRESPONSE']._serialized_start=652
+  _globals['_CHECKOUTGOINGRESPONSE']._serialized_end=729
+  _globals['_REGISTERCHILDREQUEST']._serialized_start=732
+  _globals['_REGISTERCHILDREQUEST']._serialized_end=925
+  _globals['_REGISTERCHILDRESPONSE']._serialized_start=927
+  _globals['_REGISTERCHILDRESPONSE']._serialized_end=950
+  _globals['_APPROVEREQUEST']._serialized_start=952
+  _globals['_APPROVEREQUEST']._serialized_end=1005
+  _globals['_APPROVERESPONSE']._serialized_start=1007
+  _globals['_APPROVERESPONSE']._serialized_end=1024
+  _globals['_SETLEVELREQUEST']._serialized_start=1026
+  _globals['_SETLEVELREQUEST']._serialized_end=1078
+  _globals['_SETLEVELRESPONSE']._serialized_start=1080
+  _globals['_SETLEVELRESPONSE']._serialized_end=1098
+  _globals['_DECIDEREQUEST']._serialized_start=1100
+  _globals['_DECIDEREQUEST']._serialized_end=1173
+  _globals['_DECIDERESPONSE']._serialized_start=1175
+  _globals['_DECIDERESPONSE']._serialized_end=1191
+  _globals['_GUARDSERVICE']._serialized_start=1287
+  _globals['_GUARDSERVICE']._serialized_end=1625
+  _globals['_ADMINSERVICE']._serialized_start=1628
+  _globals['_ADMINSERVICE']._serialized_end=1936
 # @@protoc_insertion_point(module_scope)

@@ -85,6 +85,7 @@ class CheckItem(_message.Message):
     JUNK_FIELD_NUMBER: _builtins.int
     DMARC_FAILED_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
+    LOCAL_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The guarded account."""
     accepted_id: _builtins.bytes
@@ -101,6 +102,8 @@ class CheckItem(_message.Message):
     """True when the DMARC check of header_from failed (RFC 9989)."""
     size: _builtins.int
     """Octets of the message."""
+    local: _builtins.bool
+    """True when a person here sent it, having logged in: not when it came from outside, whatever was found out about it."""
     def __init__(
         self,
         *,
@@ -112,10 +115,11 @@ class CheckItem(_message.Message):
         junk: _builtins.bool = ...,
         dmarc_failed: _builtins.bool = ...,
         size: _builtins.int = ...,
+        local: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "account_id", b"account_id", "authenticated", b"authenticated", "dmarc_failed", b"dmarc_failed", "header_from", b"header_from", "junk", b"junk", "mail_from", b"mail_from", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_id", b"accepted_id", "account_id", b"account_id", "authenticated", b"authenticated", "dmarc_failed", b"dmarc_failed", "header_from", b"header_from", "junk", b"junk", "local", b"local", "mail_from", b"mail_from", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
