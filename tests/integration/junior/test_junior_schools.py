@@ -466,14 +466,14 @@ async def test_an_operator_makes_a_class_and_fills_it_from_a_file(
     file.write_text(f"{rows};stranger@else.test;child\r\n", "utf-8-sig")
     status, said = await petitbleu("roster", number, str(file))
     assert (status, "line 4" in said["error"]) == (1, True)
-    assert await petitbleu("roster", number) == (0, [])  # nothing of it
+    assert await petitbleu("members", number) == (0, [])  # nothing of it
     file.write_text(rows + ";nobody;child\r\n", "utf-8-sig")
     status, said = await petitbleu("roster", number, str(file))
     assert (status, "line 4: not a mail address" in said["error"]) == (1, True)
     file.write_text(rows, "utf-8-sig")
     assert await petitbleu("roster", number, str(file)) == (0, {"class_id": made["class_id"], "members": 2})
     found = [{"address": family.child, "role": "child"}, {"address": teacher.address, "role": "teacher"}]
-    assert await petitbleu("roster", number) == (0, found)
+    assert await petitbleu("members", number) == (0, found)
     listed = {one["class_id"]: one for one in (await petitbleu("list"))[1]}
     assert (listed[made["class_id"]]["name"], listed[made["class_id"]]["children"]) == ("CE1 Émeraude", 1)
     assert (await petitbleu("delete", number))[0] == 0

@@ -75,16 +75,14 @@ async def _delete(office: Office, options: Namespace) -> None:
     office.answer({"class_id": options.class_id}, ["the class is no more"])
 
 
+async def _members(office: Office, options: Namespace) -> None:
+    request = pb.ListRosterRequest(tenant_id=await _tenant(office, options.tenant), class_id=options.class_id)
+    found = await office.call("junior-guard", _stub(office).ListRoster, request)
+    rows = [{"address": one.address, "role": _WORDS[one.role]} for one in found.members]
+    office.table(rows, ["address", "role"])
+
+
 async def _roster(office: Office, options: Namespace) -> None:
-    tenant_id = await _tenant(office, options.tenant)
-    if options.file is None:
-        listed = await office.call(
-            "junior-guard", _stub(office).ListRoster,
-            pb.ListRosterRequest(tenant_id=tenant_id, class_id=options.class_id),
-        )  # fmt: skip
-        rows = [{"address": one.address, "role": _WORDS[one.role]} for one in listed.members]
-        office.table(rows, ["address", "role"])
-        return
     try:
         members = parse_roster(await asyncio.to_thread(_read, options.file))
     except OSError as error:
@@ -92,7 +90,7 @@ async def _roster(office: Office, options: Namespace) -> None:
     except RosterError as error:
         raise Failure(f"nothing was changed: {error}") from None
     request = pb.PutRosterRequest(
-        tenant_id=tenant_id, class_id=options.class_id,
+        tenant_id=await _tenant(office, options.tenant), class_id=options.class_id,
         members=[pb.ClassMember(address=one.address, role=_ROLES[one.role]) for one in members],
     )  # fmt: skip
     done = await office.call("junior-guard", _stub(office).PutRoster, request)
@@ -123,8 +121,9 @@ def add_to_junior(junior: Commands) -> None:
     _of_tenant(put)
     _of_tenant(classes.add("list", "list the classes that are not over", _list))
     delete = classes.add("delete", "end a class at once and forget it", _delete)
-    roster = classes.add("roster", "list the members of a class, or replace them by those of a file", _roster)
-    for parser in (delete, roster):
+    listed = classes.add("members", "list the members of a class", _members)
+    roster = classes.add("roster", "replace the members of a class by those of a file", _roster)
+    for parser in (delete, listed, roster):
         parser.add_argument("class_id", type=int, metavar="class", help="the class's number")
         _of_tenant(parser)
-    roster.add_argument("file", type=Path, nargs="?", help="CSV (UTF-8): address,role or name,address,role")
+    roster.add_argument("file", type=Path, help="CSV (UTF-8): address,role or name,address,role")
