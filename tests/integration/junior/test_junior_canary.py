@@ -1,8 +1,8 @@
 """Whoever is not the child reads nothing of its mail: every method and command there is is called, and no canary comes back.
 
-The lists are the registry's, the descriptors' and the parser's own: a new method or command is tried without a word here. Guardians and an
-administrator of the tenant come through the gateway, and with their principals to the services behind it; the platform's administrator has
-the operator's token and the command line. There are no teachers yet.
+The lists are the registry's, the descriptors' and the parser's own: a new method or command is tried without a word here. Guardians, an
+administrator of the tenant and a teacher of the child's class, which is approved, come through the gateway, and with their principals to the
+services behind it; the platform's administrator has the operator's token and the command line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import io
 import json
 import os
 import pkgutil
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,7 @@ from tests.ports import offset_of
 
 import petitbleu
 from petitbleu.accounts.v1 import accounts_pb2
+from petitbleu.junior_guard.v1 import family_pb2, family_pb2_grpc, schools_pb2, schools_pb2_grpc
 from petitbleu.store.v1 import accept_pb2
 from petitbleu_cli.__main__ import _run
 from petitbleu_cli.options import make_parser
@@ -43,6 +45,8 @@ from petitbleu_gateway.methods.guardians import GuardianMethods
 from petitbleu_gateway.methods.listed_sender import ListedSenderMethods
 from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
+from petitbleu_gateway.methods.schools import SchoolMethods
+from petitbleu_kit.identity import Principal, principal_claims
 
 CANARY = "Kanarienvogel"
 LETTER = (
@@ -53,7 +57,7 @@ LETTER = (
 NOBODY: Any = None
 REGISTRY = build_registry(
     PushSubscriptionMethods(NOBODY, NOBODY, b"", lambda _account: None), NOBODY, 0, FamilyMethods(NOBODY, NOBODY), ListedSenderMethods(NOBODY),
-    FilterRulesMethods(NOBODY), GuardianMethods(NOBODY),
+    FilterRulesMethods(NOBODY), GuardianMethods(NOBODY), SchoolMethods(NOBODY),
 )  # fmt: skip
 
 
@@ -119,14 +123,49 @@ def _admin(name: str, **fields: Any) -> Message:
     return made
 
 
-async def _administrator(world: DeliveryWorld) -> tuple[str, int]:
-    wanted = accounts_pb2.NewAccount(
-        address=f"head@{DOMAIN}", password=PASSWORD, roles=[accounts_pb2.ROLE_TENANT_ADMIN]
-    )
+ROLES = {"head": accounts_pb2.ROLE_TENANT_ADMIN, "teacher": accounts_pb2.ROLE_TEACHER}
+
+
+async def _known(world: DeliveryWorld, name: str) -> tuple[str, int]:
+    """An administrator of the tenant, or a teacher; made once."""
+    found = await world.admin("ListAccounts", accounts_pb2.ListAccountsRequest(domain=DOMAIN))
+    for one in found.accounts:
+        if one.address == f"{name}@{DOMAIN}":
+            world._tenants[one.account_id] = one.tenant_id
+            return one.address, one.account_id
+    wanted = accounts_pb2.NewAccount(address=f"{name}@{DOMAIN}", password=PASSWORD, roles=[ROLES[name]])
     made = await world.admin("CreateAccounts", accounts_pb2.CreateAccountsRequest(accounts=[wanted]))
     account = made.results[0].account
     world._tenants[account.account_id] = account.tenant_id
     return account.address, account.account_id
+
+
+async def _teacher(world: DeliveryWorld, secrets: Secrets) -> tuple[str, int]:
+    """A teacher of a class that the child is in, and that its mother approved."""
+    address, account = await _known(world, "teacher")
+    ends = int(time.time() * 1000) + 86_400_000
+    members = [
+        schools_pb2.ClassMember(address=address, role=schools_pb2.CLASS_ROLE_TEACHER),
+        schools_pb2.ClassMember(address=secrets.family.child, role=schools_pb2.CLASS_ROLE_CHILD),
+    ]
+    stub = schools_pb2_grpc.SchoolServiceStub
+    school_class = schools_pb2.SchoolClass(name="CM2", ends_at_ms=ends)
+    put = schools_pb2.PutClassRequest(tenant_id=secrets.tenant_id, school_class=school_class)
+    class_id = (await world.call("junior-guard", "operator", stub, "PutClass", put)).class_id
+    roster = schools_pb2.PutRosterRequest(tenant_id=secrets.tenant_id, class_id=class_id, members=members)
+    assert not (await world.call("junior-guard", "operator", stub, "PutRoster", roster)).bad_rows
+    approve = family_pb2.SetGroupVoiceRequest(
+        account_id=secrets.family.child_id, group_id=class_id, action=family_pb2.VOICE_ACTION_APPROVE
+    )
+    mother = world.principal(secrets.family.mother_id)
+    await world.call("junior-guard", "gateway", family_pb2_grpc.FamilyServiceStub, "SetGroupVoice", approve, mother)
+    return address, account
+
+
+def _principal(world: DeliveryWorld, account: int, *roles: str) -> str:
+    """A principal with all the roles that its person has."""
+    who = Principal(account, world._tenants[account], ("person", *roles), 0)
+    return world.signer("accounts").sign("petitbleu", principal_claims(who), 60)
 
 
 def _calls(secrets: Secrets, account: str) -> Iterator[list[Any]]:
@@ -178,8 +217,9 @@ def _shown_to_the_child(url: str, secrets: Secrets) -> int:
 
 async def test_no_jmap_method_and_no_door_shows_it(world: DeliveryWorld, served: Stack, secrets: Secrets) -> None:
     url = f"http://127.0.0.1:{served.port('http')}"
-    head, _ = await _administrator(world)
-    for address in (secrets.family.mother, head):
+    head, _ = await _known(world, "head")
+    teacher, _ = await _teacher(world, secrets)
+    for address in (secrets.family.mother, head, teacher):
         assert await asyncio.to_thread(_through_the_gateway, url, address, secrets) >= len(REGISTRY)
     assert await asyncio.to_thread(_shown_to_the_child, url, secrets) > 1
 
@@ -272,32 +312,24 @@ async def test_no_grpc_method_shows_it_to_the_operator_or_to_other_peoples_princ
         for method in service.methods
     ]
     assert len(methods) > 100
-    _, head = await _administrator_known(world)
+    _, head = await _known(world, "head")
+    _, teacher = await _teacher(world, secrets)
     homes = {"accounts": "accounts", "delivery": "delivery", "junior_guard": "junior-guard", "store": "store"}
-    people, child = [secrets.family.mother_id, head], world.principal(secrets.family.child_id)
+    people = [(secrets.family.mother_id, "guardian"), (head, "tenant-admin"), (teacher, "teacher")]
+    child = world.principal(secrets.family.child_id)
     shown = 0
     for name, method in sorted(methods, key=lambda one: one[1].name in ENDS):
         home = homes[name.split(".")[1]]
         request = _filled(method.input_type, secrets)
         askers = [("operator", "")]
         if method.name not in ENDS:
-            askers += [("gateway", world.principal(one)) for one in people]
+            askers += [("gateway", _principal(world, *one)) for one in people]
             own = await _asked(world.peer(home, "gateway"), f"/{name}/{method.name}", method, request, child)
             shown += CANARY.encode() in own
         for caller, principal in askers:
             found = await _asked(world.peer(home, caller), f"/{name}/{method.name}", method, request, principal)
             assert CANARY.encode() not in found, (name, method.name, caller)
     assert shown  # the same questions show it to the child itself
-
-
-async def _administrator_known(world: DeliveryWorld) -> tuple[str, int]:
-    request = accounts_pb2.ListAccountsRequest(domain=DOMAIN)
-    found = await world.admin("ListAccounts", request)
-    for one in found.accounts:
-        if one.address == f"head@{DOMAIN}":
-            world._tenants[one.account_id] = one.tenant_id
-            return one.address, one.account_id
-    return await _administrator(world)
 
 
 def _commands(

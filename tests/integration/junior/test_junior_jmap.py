@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
 from tests.conformance.jmap_client import CORE, JmapClient, basic
-from tests.integration.delivery_world import ONLY, PASSWORD, DeliveryWorld, prepared_stack, world_of
+from tests.integration.delivery_world import DOMAIN, ONLY, PASSWORD, DeliveryWorld, prepared_stack, world_of
 from tests.integration.junior.conftest import Family
 from tests.ports import offset_of
 
+from petitbleu.accounts.v1 import accounts_pb2
+from petitbleu.junior_guard.v1 import schools_pb2, schools_pb2_grpc
 from petitbleu.store.v1 import accept_pb2
 from petitbleu_dev.stack import Stack
 
@@ -249,3 +252,47 @@ async def test_nobody_else_hears_or_decides_anything(world: DeliveryWorld, perso
         decision = {"childId": child.id, "id": sender, "action": "refuse"}
         assert await mother.fails("WaitingSender/decide", **decision) == "invalidArguments"
     assert await world.messages(family.child_id) == []
+
+
+async def test_a_class_over_jmap(person: People, world: DeliveryWorld, family: Family) -> None:
+    made = accounts_pb2.NewAccount(
+        address=f"teacher{family.child_id}@{DOMAIN}", password=PASSWORD, roles=[accounts_pb2.ROLE_TEACHER]
+    )
+    account = (
+        (await world.admin("CreateAccounts", accounts_pb2.CreateAccountsRequest(accounts=[made]))).results[0].account
+    )
+    stub, tenant = schools_pb2_grpc.SchoolServiceStub, account.tenant_id
+    wanted = schools_pb2.SchoolClass(name="CM2", ends_at_ms=int(time.time() * 1000) + 86_400_000)
+    put = schools_pb2.PutClassRequest(tenant_id=tenant, school_class=wanted)
+    class_id = (await world.call("junior-guard", "operator", stub, "PutClass", put)).class_id
+    members = [
+        schools_pb2.ClassMember(address=account.address, role=schools_pb2.CLASS_ROLE_TEACHER),
+        schools_pb2.ClassMember(address=family.child, role=schools_pb2.CLASS_ROLE_CHILD),
+    ]
+    roster = schools_pb2.PutRosterRequest(tenant_id=tenant, class_id=class_id, members=members)
+    await world.call("junior-guard", "operator", stub, "PutRoster", roster)
+
+    teacher, mother = await person(account.address), await person(family.mother)
+    (one,) = (await teacher.call("SchoolClass/get"))["list"]
+    assert (one["id"], one["name"], one["children"], one["teachers"]) == (str(class_id), "CM2", 1, 1)
+    found = await teacher.call("SchoolClass/members", id=one["id"])
+    assert {(each["address"], each["role"]) for each in found["list"]} == {
+        (account.address, "teacher"), (family.child, "child"),
+    }  # fmt: skip
+    child = (await mother.call("GuardedChild/get"))["list"][0]["id"]
+    (offered,) = (await mother.call("SchoolClass/get", childId=child))["list"]
+    assert (offered["teacherAddresses"], offered["isApproved"]) == ([account.address], False)
+    done = await mother.call("SchoolClass/say", childId=child, id=one["id"], action="approve")
+    assert done["waitsUntil"] is None
+    assert (await mother.call("SchoolClass/get", childId=child))["list"][0]["isApproved"]
+    # the class is the guardians' to approve, its members its teachers' to see
+    assert await teacher.fails("SchoolClass/get", childId=child) == "invalidArguments"
+    assert await teacher.fails("SchoolClass/say", childId=child, id=one["id"], action="approve") == "invalidArguments"
+    assert await mother.fails("SchoolClass/get") == "invalidArguments"
+    assert await mother.fails("SchoolClass/members", id=one["id"]) == "invalidArguments"
+    assert await mother.fails("SchoolClass/say", childId=child, id="7", action="approve") == "invalidArguments"
+    pupil = await person(family.child)
+    for more in ({}, {"childId": child}):
+        assert await pupil.fails("SchoolClass/get", **more) == "invalidArguments"
+    assert await pupil.fails("SchoolClass/say", childId=child, id=one["id"], action="approve") == "invalidArguments"
+    assert await pupil.fails("SchoolClass/members", id=one["id"]) == "invalidArguments"

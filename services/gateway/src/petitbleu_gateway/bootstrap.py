@@ -22,6 +22,7 @@ from petitbleu_gateway.adapters.probes import backend_answers, service_ready
 from petitbleu_gateway.adapters.push_grpc import GrpcPush
 from petitbleu_gateway.adapters.push_post import PostLimits, PushPoster
 from petitbleu_gateway.adapters.rendering_pool import RenderingLimits, RenderingPool
+from petitbleu_gateway.adapters.schools_grpc import GrpcSchools
 from petitbleu_gateway.adapters.scripts_grpc import GrpcScripts
 from petitbleu_gateway.adapters.senders_grpc import GrpcSenders
 from petitbleu_gateway.adapters.sharing_grpc import GrpcDirectory, GrpcSharing
@@ -70,6 +71,7 @@ from petitbleu_gateway.methods.guardians import GuardianMethods, Guardians
 from petitbleu_gateway.methods.listed_sender import ListedSenderMethods, Senders
 from petitbleu_gateway.methods.push_subscription import PushSubscriptionMethods
 from petitbleu_gateway.methods.registry import build_registry
+from petitbleu_gateway.methods.schools import SchoolMethods, Schools
 from petitbleu_gateway.ports import Accounts, Directory, MailStore, People, Proofs, Scripts, SignUp
 from petitbleu_gateway.service.authentication import Authentication
 from petitbleu_gateway.service.fairness import Pace, Turns
@@ -115,6 +117,7 @@ def build_application(
     readiness: Readiness, opening: PushOpening, showing: Showing, web_push: WebPush, proxies: Sequence[Network],
     shared: SharedAccounts, policies: PolicyDoor, submissions: Submissions, family: Family, directory: Directory,
     senders: Senders, filters: Filters, pages: PageDoor, sign_up: SignUp, guardians: Guardians,
+    schools: Schools,
 ) -> Gateway:  # fmt: skip
     """Return the application with its doors, on whatever stands behind the ports."""
     budget = OctetBudget(settings.http_octets_in_flight, settings.http_octets_account)
@@ -137,6 +140,7 @@ def build_application(
         authentication, store, people, build_registry(
             web_push.methods, submissions, settings.jmap_max_submission_octets, FamilyMethods(family, directory),
             ListedSenderMethods(senders), FilterRulesMethods(filters), GuardianMethods(guardians),
+            SchoolMethods(schools),
         ),
         limits, method_limits,
         settings.http_body_seconds, budget,
@@ -382,6 +386,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
         PageDoor(pages_of(settings.web_root)),
         GrpcSignUp(accounts_peer, settings.rpc_seconds),
         GrpcGuardians(guard_peer, settings.rpc_seconds),
+        GrpcSchools(guard_peer, settings.rpc_seconds),
     )
     doors, certificates = _doors(settings, application, proxies)
     managesieve = _managesieve(settings, authentication, accounts, scripts, certificates)

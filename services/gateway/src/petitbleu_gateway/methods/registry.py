@@ -80,6 +80,7 @@ from petitbleu_gateway.methods.push_subscription import (
     PushSubscriptionMethods,
     PushSubscriptionSet,
 )
+from petitbleu_gateway.methods.schools import ClassGet, ClassOf, ClassSay, SchoolMethods
 from petitbleu_gateway.methods.small_get import SmallGet
 
 # What works on mailboxes that others share. Whatever is not named here knows nothing of other accounts, and is refused for them.
@@ -96,8 +97,9 @@ def build_registry(
     push: PushSubscriptionMethods | None = None, submissions: Submissions | None = None, most_octets: int = 0,
     family: FamilyMethods | None = None, senders: ListedSenderMethods | None = None,
     filters: FilterRulesMethods | None = None, guardians: GuardianMethods | None = None,
+    schools: SchoolMethods | None = None,
 ) -> Registry:  # fmt: skip
-    """Return method name → method; those of push subscriptions, of submissions, of families, of who guards, of listed senders and of filter rules when there is who keeps them."""
+    """Return method name → method; those of push subscriptions, of submissions, of families, of who guards, of schools, of listed senders and of filter rules when there is who keeps them."""
     methods: dict[str, Method[Any]] = {
         "Core/echo": Method(CORE, dict, core.echo),
         "Mailbox/get": Method(MAIL, mailbox.MailboxGet, mailbox.mailbox_get),
@@ -202,6 +204,10 @@ def build_registry(
                 "GuardianInvitation/answer": Method(FAMILY, InvitationAnswer, guardians.answer),
             }
         )
+    if schools is not None:
+        methods["SchoolClass/get"] = Method(FAMILY, ClassGet, schools.get)
+        methods["SchoolClass/members"] = Method(FAMILY, ClassOf, schools.members)
+        methods["SchoolClass/say"] = Method(FAMILY, ClassSay, schools.say)
     if senders is not None:
         methods["ListedSender/get"] = Method(SENDERS, AccountArguments, senders.get)
         methods["ListedSender/say"] = Method(SENDERS, SenderSay, senders.say)
