@@ -106,7 +106,10 @@ def test_roles_that_do_not_go_together_are_refused() -> None:
     assert roles_for(guarded=True, extra=(4,)) is None
     assert roles_for(guarded=False, extra=(2,)) is None
     assert roles_for(guarded=False, extra=(99,)) is None
+    assert roles_for(guarded=False, extra=(5,)) == (Role.PERSON, Role.TEACHER)
+    assert roles_for(guarded=True, extra=(5,)) is None  # a child teaches nobody
     assert Role.TENANT_ADMIN.claim == "tenant-admin"
+    assert Role.TEACHER.claim == "teacher"
 
 
 def test_names_and_languages() -> None:

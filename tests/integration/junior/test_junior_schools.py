@@ -227,11 +227,13 @@ async def test_when_the_school_year_is_over_so_is_the_class(
     ended = [
         ("standing", "grouped_until"), ("standing", "taught_until"), ("circle", "school_ends_at"), ("voice", "ends_at"),
     ]  # fmt: skip
-    for table, column in ended:  # as if it were that day: nothing else is done
+    for table, column in ended:  # as if it were the day after: nothing else is done, and what has no end has none
         await own.execute(
-            f"UPDATE {table} SET {column} = now() - interval '1 second' WHERE account_id = $1 AND {column} IS NOT NULL", child
+            f"UPDATE {table} SET {column} = {column} - interval '101 days' WHERE account_id = $1 AND {column} IS NOT NULL", child
         )  # fmt: skip
-    await own.execute("UPDATE school_class SET ends_at = now() WHERE class_id = $1", school.class_id)
+    await own.execute(
+        "UPDATE school_class SET ends_at = ends_at - interval '101 days' WHERE class_id = $1", school.class_id
+    )
     for address in (school.teacher.address, mate.child):
         assert not await school.passes(child, address)
         assert not await school.leaves(child, address)

@@ -1,4 +1,4 @@
-"""Each rule that an attack attacks is switched off, and the attack comes through: the attacks of `test_junior_attacks`, `test_junior_cooling` and `test_junior_links` are no sham (`make soak`)."""
+"""Each rule that an attack attacks is switched off, and the attack comes through: the attacks of `test_junior_attacks`, `test_junior_cooling`, `test_junior_links` and `test_junior_schools` are no sham (`make soak`)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.integration.junior.test_junior_attacks import FORGED
 ATTACKS = Path(__file__).with_name("test_junior_attacks.py")
 COOLING = Path(__file__).with_name("test_junior_cooling.py")
 LINKS = Path(__file__).with_name("test_junior_links.py")
+SCHOOLS = Path(__file__).with_name("test_junior_schools.py")
 OPENINGS = ("approve", "take-back", "level", "group", "group-voice", "deliver", "deliver-once")
 GUARD, JUDGING, HEAD = (
     "petitbleu_junior_guard.domain.rules",
@@ -132,6 +133,67 @@ RULES = {
         },
         frozenset({"test_a_dispute_stays_closed_whatever_the_one_parent_tries"}),
         COOLING,
+    ),
+    "a class waits for a guardian": Rule(
+        {
+            "petitbleu_junior_guard.domain.voices": [
+                ("until = approval(membership.voices)\n", "until = approval(membership.voices) or NO_END\n")
+            ],
+            "petitbleu_junior_guard.adapters.class_circles": [("approved = until is not None and until > now", "approved = True")],
+        },
+        frozenset(
+            {"test_a_class_opens_nothing_until_a_guardian_approves_it", "test_a_teacher_keeps_the_children_and_not_the_teachers"}
+        ),
+        SCHOOLS,
+    ),
+    "a class ends with the school year": Rule(
+        {
+            "petitbleu_junior_guard.domain.voices": [("until = min(until, membership.ends_at)", "pass")],
+            "petitbleu_junior_guard.adapters.groups": [("min(ends_at or school_ends_at, school_ends_at)", "ends_at")],
+        },
+        frozenset(
+            {"test_when_the_school_year_is_over_so_is_the_class", "test_an_approval_is_for_the_year_that_the_guardian_saw"}
+        ),
+        SCHOOLS,
+    ),
+    "an announcement is written here": Rule(
+        {GUARD: [("            and item.local\n", "")]},
+        frozenset(
+            {
+                "test_at_level_2_teachers_tell_a_class_something_and_nobody_writes_back",
+                "test_what_a_teacher_sends_is_filed_and_what_says_it_is_a_teachers_is_held",
+            }
+        ),
+        SCHOOLS,
+    ),
+    "a class has nobody but the tenant's children and teachers": Rule(
+        {
+            "petitbleu_junior_guard.domain.schools": [
+                ("one is None or one.tenant_id != tenant_id or not _fits(one, row.role)", "one is None")
+            ]
+        },
+        frozenset({"test_only_children_and_teachers_of_the_tenant_are_members"}),
+        SCHOOLS,
+    ),
+    "a class is its teachers' and its tenant's": Rule(
+        {
+            "petitbleu_junior_guard.adapters.schools": [
+                ('row is None or row["tenant_id"] != manager.actor.tenant_id', "row is None"),
+                ("if manager.rank is Rank.TEACHER and manager.actor.party not in _teachers(found):", "if False:"),
+            ]
+        },
+        frozenset({"test_nobody_else_has_a_hand_in_a_class"}),
+        SCHOOLS,
+    ),
+    "who teaches is no teacher's to say": Rule(
+        {"petitbleu_junior_guard.adapters.schools": [("if manager.rank is Rank.TEACHER and _teachers(members) != _teachers(before):", "if False:")]},
+        frozenset({"test_a_teacher_keeps_the_children_and_not_the_teachers"}),
+        SCHOOLS,
+    ),
+    "who may be somebody else changes no class": Rule(
+        {"petitbleu_junior_guard.service.schools": [("if manager.actor.cooling_until > self._clock().timestamp():", "if False:")]},
+        frozenset({"test_who_may_be_somebody_else_changes_no_class_but_ends_one"}),
+        SCHOOLS,
     ),
 }  # fmt: skip
 
