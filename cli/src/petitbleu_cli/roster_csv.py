@@ -43,7 +43,7 @@ def parse_roster(octets: bytes) -> list[RosterRow]:
     Raises:
         RosterError: anything is wrong with any line; nothing of it is to be used then.
     """
-    rows = list(_rows(_text(octets)))
+    rows = list(_rows(_text(octets)))  # RFC 4180 §2, with semicolons too
     if not rows:
         raise RosterError([(0, "the file is empty: its first line is to be address,role or name,address,role")])
     columns = [cell.strip().lower() for cell in rows[0][1]]
