@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import smtplib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.header import Header
 from hashlib import sha256
 from pathlib import Path
@@ -66,6 +68,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
                 "account", "create", f"{child}@{DOMAIN}", "--password", PASSWORD, "--name", child.title(), "--guarded",
                 "--guardian", f"alice@{DOMAIN}", "--guardian", f"bob@{DOMAIN}",
             )  # fmt: skip
+        put_in_a_class(stack, "zoe")
         yield Home(stack, sink)
     finally:
         stack.stop()
@@ -82,6 +85,19 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started
         started.close()
+
+
+def put_in_a_class(stack: LiveStack, child: str) -> None:
+    """A class with a teacher, that nobody let in yet."""
+    stack.cli("account", "create", f"miss@{DOMAIN}", "--password", PASSWORD, "--role", "teacher")
+    domain = next(one for one in json.loads(stack.cli("domain", "list", "--json")) if one["domain"] == DOMAIN)
+    tenants = json.loads(stack.cli("tenant", "list", "--json"))
+    tenant = next(one["tenant"] for one in tenants if one["tenant_id"] == domain["tenant_id"])
+    ends = (datetime.now(UTC) + timedelta(days=200)).date().isoformat()
+    made = stack.cli("junior", "class", "put", "CM2", "--ends", ends, "--tenant", tenant, "--json")
+    roster = stack.data / "roster.csv"
+    roster.write_text(f"address,role\nmiss@{DOMAIN},teacher\n{child}@{DOMAIN},child\n")
+    stack.cli("junior", "class", "roster", str(json.loads(made)["class_id"]), str(roster), "--tenant", tenant)
 
 
 class Visitor:

@@ -281,3 +281,23 @@ def test_what_was_written_is_thrown_away_on_purpose_only(visit: Visit) -> None:
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
     assert asked == ["Throw away what you wrote?"] * 2
+
+
+def test_a_parent_lets_a_class_in_and_the_child_hears_its_teacher(home: Home, visit: Visit) -> None:
+    page = visit("bob").enter()
+    page.get_by_role("link", name="Family").click()
+    child = page.get_by_role("region", name="Zoe")
+    child.get_by_text(f"miss@{DOMAIN}").wait_for()
+    child.get_by_text("not let in", exact=True).wait_for()
+    child.get_by_role("button", name="Let the class in (CM2)").click()
+    child.get_by_text("let in", exact=True).wait_for()
+    zoe = visit("zoe").enter()
+    teacher = visit("miss").enter()
+    teacher.get_by_role("button", name="Write").click()
+    teacher.get_by_label("To", exact=True).fill(f"zoe@{DOMAIN}")
+    teacher.get_by_label("Subject").fill("Tomorrow the museum")
+    teacher.get_by_label("Message").fill("Bring a coat.")
+    teacher.get_by_role("button", name="Send").click()
+    zoe.get_by_text("Tomorrow the museum").wait_for()
+    child.get_by_role("button", name="Refuse the class (CM2)").click()
+    child.get_by_text("refused", exact=True).first.wait_for()

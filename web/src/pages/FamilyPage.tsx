@@ -7,6 +7,7 @@ import { Refused } from '../jmap'
 import { Field } from '../parts/Field'
 import { Shown } from '../parts/Shown'
 import { useSession } from '../session'
+import { FamilyClasses } from './FamilyClasses'
 
 // Guardians look at the door, and at who may come in; never at a letter.
 export default function FamilyPage() {
@@ -50,6 +51,7 @@ function ChildSection({ child }: { child: family.Child }) {
       <Door child={child} />
       <PutOff child={child} />
       <Friends child={child} />
+      <FamilyClasses child={child} />
       <Level child={child} />
       <Guardians child={child} />
       <Diary child={child} />
