@@ -55,15 +55,15 @@ def parse_roster(octets: bytes) -> list[RosterRow]:
     faults: list[tuple[int, str]] = []
     seen: set[str] = set()
     for line, cells in rows[1:]:
-        why = _fault(columns, cells)
-        if why is None:
-            values = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
-            address = parse_mailbox(values["address"]).canonical().address
-            why = "the address is in an earlier line" if address in seen else None
-            seen.add(address)
-            found.append(RosterRow(line, values["address"], values["role"].lower()))
-        if why is not None:
-            faults.append((line, why))
+        try:
+            row, address = _row(line, columns, cells)
+        except ValueError as error:
+            faults.append((line, str(error)))
+            continue
+        if address in seen:
+            faults.append((line, "the address is in an earlier line"))
+        seen.add(address)
+        found.append(row)
     if faults:
         raise RosterError(faults)
     return found
@@ -100,16 +100,18 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
         before = reader.line_num
 
 
-def _fault(columns: Sequence[str], cells: Sequence[str]) -> str | None:
+def _row(line: int, columns: Sequence[str], cells: Sequence[str]) -> tuple[RosterRow, str]:
+    """Read a row; return it, and its address in the form that is the same for one mailbox. Raises `ValueError` with what is wrong."""
     if len(cells) != len(columns):
-        return f"it has {len(cells)} cells and not {len(columns)}"
+        raise ValueError(f"it has {len(cells)} cells and not {len(columns)}")
     if any(cell.lstrip(" ").startswith(_FORMULA) for cell in cells):
-        return "a cell begins as a formula does"
+        raise ValueError("a cell begins as a formula does")
     values = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
-    if values["role"].lower() not in ROLES:
-        return "the role is child or teacher"
+    role = values["role"].lower()
+    if role not in ROLES:
+        raise ValueError("the role is child or teacher")
     try:
-        parse_mailbox(values["address"]).canonical()
+        address = parse_mailbox(values["address"]).canonical().address
     except AddressError:
-        return "not a mail address"
-    return None
+        raise ValueError("not a mail address") from None
+    return RosterRow(line, values["address"], role), address

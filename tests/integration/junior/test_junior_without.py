@@ -139,7 +139,7 @@ RULES = {
             "petitbleu_junior_guard.domain.voices": [
                 ("until = approval(membership.voices)\n", "until = approval(membership.voices) or NO_END\n")
             ],
-            "petitbleu_junior_guard.adapters.class_circles": [("approved = until is not None and until > now", "approved = True")],
+            "petitbleu_junior_guard.adapters.class_circles": [("approved = holds(approval(said.get(subject_of(class_id), [])), now)", "approved = True")],
         },
         frozenset(
             {"test_a_class_opens_nothing_until_a_guardian_approves_it", "test_a_teacher_keeps_the_children_and_not_the_teachers"}

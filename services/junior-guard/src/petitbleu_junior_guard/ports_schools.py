@@ -21,7 +21,7 @@ class Manager(msgspec.Struct, frozen=True):
 
 
 class ClassRow(msgspec.Struct, frozen=True):
-    """A class as it is kept; `class_id` is 0 for a new one, the name is sealed under its own id."""
+    """A class as it is kept; the name is sealed under its own id."""
 
     class_id: int
     sealed_name: bytes
@@ -68,9 +68,7 @@ class Copier(Protocol):
 class Schools(Protocol):
     """Keeps classes, and each child's copy of them. Each call raises `GuardError`: DATABASE_AWAY, NO_CLASS."""
 
-    async def put_class(
-        self, manager: Manager, class_id: int, row: ClassRow, *, is_new: bool, copier: Copier, now: datetime
-    ) -> None:
+    async def put_class(self, manager: Manager, row: ClassRow, *, is_new: bool, copier: Copier, now: datetime) -> None:
         """Make a class, or change name and end of one. TOO_MANY."""
         ...
 

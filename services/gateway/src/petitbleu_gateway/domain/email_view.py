@@ -55,6 +55,11 @@ def utc_date(millis: int) -> str:
     return f"{text}.{rest:03}Z" if rest else f"{text}Z"
 
 
+def date_or_none(milliseconds: int) -> str | None:
+    """Return a UTCDate (RFC 8620 §1.4), None for no time."""
+    return utc_date(milliseconds) if milliseconds else None
+
+
 @dataclass(slots=True)
 class Reading:
     """A message being shown: its row, what was decoded of it once, and the octets that were read.

@@ -16,7 +16,7 @@ import grpc.aio
 from msgspec import Meta
 
 from petitbleu.junior_guard.v1 import family_pb2 as pb
-from petitbleu_gateway.domain.email_view import utc_date
+from petitbleu_gateway.domain.email_view import date_or_none
 from petitbleu_gateway.domain.filters import UnsignedInt, UTCDate, millis
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap import ids
@@ -37,7 +37,7 @@ _KINDS: Final = {
     pb.VOICE_KIND_APPROVED: "approved", pb.VOICE_KIND_REFUSED: "refused", pb.VOICE_KIND_BLOCKED: "blocked",
     pb.VOICE_KIND_ADDED: "added", pb.VOICE_KIND_ASKED: "asked", pb.VOICE_KIND_FAMILY: "family",
 }  # fmt: skip
-_VOICES: Final = {
+VOICES: Final = {
     "approve": pb.VOICE_ACTION_APPROVE, "refuse": pb.VOICE_ACTION_REFUSE, "block": pb.VOICE_ACTION_BLOCK,
     "takeBack": pb.VOICE_ACTION_TAKE_BACK, "undo": pb.VOICE_ACTION_UNDO,
 }  # fmt: skip
@@ -231,7 +231,7 @@ class FamilyMethods:
             "accountId": arguments.account_id,
             "childId": arguments.child_id,
             "level": None if done.waits_until_ms else arguments.level,
-            "waitsUntil": _date(done.waits_until_ms),
+            "waitsUntil": date_or_none(done.waits_until_ms),
         }
 
     @told
@@ -248,8 +248,8 @@ class FamilyMethods:
                     "by": ids.account_id_text(one.guardian_account_id),
                     "kind": one.kind,
                     "about": one.about,
-                    "askedAt": _date(one.asked_at_ms),
-                    "dueAt": _date(one.due_at_ms),
+                    "askedAt": date_or_none(one.asked_at_ms),
+                    "dueAt": date_or_none(one.due_at_ms),
                 }
                 for one in found.changes
             ],
@@ -276,8 +276,8 @@ class FamilyMethods:
                     "address": one.address,
                     "isConfirmed": one.authentication == pb.AUTHENTICATION_CONFIRMED,
                     "looksAlike": one.looks_alike,
-                    "firstAt": _date(one.first_at_ms),
-                    "lastAt": _date(one.last_at_ms),
+                    "firstAt": date_or_none(one.first_at_ms),
+                    "lastAt": date_or_none(one.last_at_ms),
                     "messages": one.messages,
                 }
                 for one in found.senders
@@ -302,7 +302,7 @@ class FamilyMethods:
             "messages": done.messages,
             "decidedBy": ids.account_id_text(done.decided_by) if done.decided_by else None,
             "decidedAction": _DECIDED.get(done.decided_action),
-            "waitsUntil": _date(done.waits_until_ms),
+            "waitsUntil": date_or_none(done.waits_until_ms),
         }
 
     @told
@@ -327,7 +327,7 @@ class FamilyMethods:
     async def say(self, context: Context, arguments: VoiceSet) -> dict[str, Any]:
         """Correspondent/say: what a guardian thinks of one."""
         request = pb.SetVoiceRequest(
-            account_id=child_of(arguments), address=arguments.address, action=_VOICES[arguments.action],
+            account_id=child_of(arguments), address=arguments.address, action=VOICES[arguments.action],
             ends_at_ms=_end(arguments.ends_at), although_alike=arguments.although_alike,
         )  # fmt: skip
         done = await self._family.say(context.person, request)
@@ -335,7 +335,7 @@ class FamilyMethods:
             "accountId": arguments.account_id,
             "childId": arguments.child_id,
             "correspondent": None if done.waits_until_ms else _shown(done.correspondent),
-            "waitsUntil": _date(done.waits_until_ms),
+            "waitsUntil": date_or_none(done.waits_until_ms),
         }
 
     @told
@@ -362,7 +362,7 @@ class FamilyMethods:
             "childId": arguments.child_id,
             "list": [
                 {
-                    "doneAt": _date(one.done_at_ms),
+                    "doneAt": date_or_none(one.done_at_ms),
                     "actor": ids.account_id_text(int(one.actor)) if one.actor.isdecimal() else one.actor,
                     "action": one.action,
                     "address": one.address or None,
@@ -382,7 +382,12 @@ def row_number(text: str, why: str) -> int:
 
 def child_of(arguments: ChildArguments) -> int:
     """Return the child that a call is about; raises `MethodError` for what is no account's id."""
-    number = ids.account_number(arguments.child_id)
+    return child_number(arguments.child_id)
+
+
+def child_number(text: str) -> int:
+    """Return the child of an id; raises `MethodError` for what is no account's."""
+    number = ids.account_number(text)
     if number is None:
         raise MethodError(Fault.INVALID_ARGUMENTS, "no such child of this person's")
     return number
@@ -390,11 +395,6 @@ def child_of(arguments: ChildArguments) -> int:
 
 def _end(date: str | None) -> int:
     return 0 if date is None else millis(date)
-
-
-def _date(milliseconds: int) -> str | None:
-    """Return a UTCDate (RFC 8620 §1.4), None for no time."""
-    return utc_date(milliseconds) if milliseconds else None
 
 
 def _sender_text(one: pb.WaitingSender) -> str:
@@ -420,8 +420,8 @@ def _shown(one: pb.Correspondent) -> dict[str, Any]:
             {
                 "by": ids.account_id_text(voice.party) if voice.party else None,
                 "says": _KINDS.get(voice.kind),
-                "endsAt": _date(voice.ends_at_ms),
-                "saidAt": _date(voice.said_at_ms),
+                "endsAt": date_or_none(voice.ends_at_ms),
+                "saidAt": date_or_none(voice.said_at_ms),
             }
             for voice in one.voices
         ],

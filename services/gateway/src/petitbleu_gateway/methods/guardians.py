@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Protocol
 from msgspec import Meta
 
 from petitbleu.junior_guard.v1 import guardians_pb2 as pb
-from petitbleu_gateway.domain.email_view import utc_date
+from petitbleu_gateway.domain.email_view import date_or_none
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap import ids
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
@@ -99,7 +99,7 @@ class GuardianMethods:
         """Guardian/invite: whoever has an address; the answer is the same whether anybody has."""
         request = pb.InviteGuardianRequest(account_id=child_of(arguments), address=arguments.address)
         done = await self._guardians.invite(context.person, request)
-        return {**_of(arguments), "waitsUntil": _date(done.waits_until_ms)}
+        return {**_of(arguments), "waitsUntil": date_or_none(done.waits_until_ms)}
 
     @told
     async def withdraw(self, context: Context, arguments: InvitationOf) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class GuardianMethods:
         """Guardian/agreeToLeaving: done once the guardian and one other agree."""
         request = pb.AgreeToLeavingRequest(account_id=child_of(arguments), guardian_account_id=_guardian(arguments))
         done = await self._guardians.agree(context.person, request)
-        return {**_of(arguments), "isDone": done.done, "waitsUntil": _date(done.waits_until_ms)}
+        return {**_of(arguments), "isDone": done.done, "waitsUntil": date_or_none(done.waits_until_ms)}
 
     @told
     async def forget(self, context: Context, arguments: GuardianOf) -> dict[str, Any]:
@@ -144,10 +144,6 @@ def _of(arguments: ChildArguments) -> dict[str, Any]:
     return {"accountId": arguments.account_id, "childId": arguments.child_id}
 
 
-def _date(milliseconds: int) -> str | None:
-    return utc_date(milliseconds) if milliseconds else None
-
-
 def _guardian(arguments: GuardianOf) -> int:
     number = ids.account_number(arguments.guardian_id)
     if number is None:
@@ -160,5 +156,5 @@ def _invitation(one: pb.GuardianInvitation) -> dict[str, Any]:
         "id": str(one.invitation_id),
         "childId": ids.account_id_text(one.account_id),
         "invitedBy": ids.account_id_text(one.invited_by),
-        "endsAt": _date(one.ends_at_ms),
+        "endsAt": date_or_none(one.ends_at_ms),
     }

@@ -9,7 +9,7 @@ import grpc.aio
 import msgspec
 
 from petitbleu.delivery.v1 import senders_pb2 as pb
-from petitbleu_gateway.domain.email_view import utc_date
+from petitbleu_gateway.domain.email_view import date_or_none
 from petitbleu_gateway.errors import Fault, MethodError
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
 from petitbleu_gateway.ports import Identity
@@ -75,5 +75,5 @@ def _shown(one: pb.ListedSender) -> dict[str, Any]:
     return {
         "sender": one.sender,
         "action": _ACTIONS.get(one.listing),
-        "listedAt": utc_date(one.listed_ms) if one.listed_ms else None,
+        "listedAt": date_or_none(one.listed_ms),
     }

@@ -6,18 +6,20 @@ from typing import Any, Final, Literal, Protocol
 
 from petitbleu.junior_guard.v1 import family_pb2
 from petitbleu.junior_guard.v1 import schools_pb2 as pb
-from petitbleu_gateway.domain.email_view import utc_date
+from petitbleu_gateway.domain.email_view import date_or_none, utc_date
 from petitbleu_gateway.jmap.calls import AccountArguments, Context
-from petitbleu_gateway.methods.family import ChildArguments, child_of, row_number, told
+from petitbleu_gateway.methods.family import (
+    VOICES,
+    ChildArguments,
+    child_number,
+    child_of,
+    row_number,
+    told,
+)
 from petitbleu_gateway.ports import Identity
 
 _NONE: Final = "no such class"
 _ROLES: Final = {pb.CLASS_ROLE_CHILD: "child", pb.CLASS_ROLE_TEACHER: "teacher"}
-_ACTIONS: Final = {
-    "approve": family_pb2.VOICE_ACTION_APPROVE,
-    "refuse": family_pb2.VOICE_ACTION_REFUSE,
-    "takeBack": family_pb2.VOICE_ACTION_TAKE_BACK,
-}
 
 
 class ClassGet(AccountArguments, kw_only=True):
@@ -75,8 +77,7 @@ class SchoolMethods:
         if arguments.child_id is None:
             found = await self._schools.classes(context.person)
             return {"accountId": arguments.account_id, "list": [_class(one) for one in found.classes]}
-        child = ChildArguments(account_id=arguments.account_id, child_id=arguments.child_id)
-        request = pb.ListClassesOfChildRequest(account_id=child_of(child))
+        request = pb.ListClassesOfChildRequest(account_id=child_number(arguments.child_id))
         offered = await self._schools.of_child(context.person, request)
         return {
             "accountId": arguments.account_id,
@@ -107,14 +108,14 @@ class SchoolMethods:
     async def say(self, context: Context, arguments: ClassSay) -> dict[str, Any]:
         """SchoolClass/say: a guardian's voice for one child; an approval ends with the school year."""
         request = family_pb2.SetGroupVoiceRequest(
-            account_id=child_of(arguments), group_id=row_number(arguments.id, _NONE), action=_ACTIONS[arguments.action]
+            account_id=child_of(arguments), group_id=row_number(arguments.id, _NONE), action=VOICES[arguments.action]
         )
         done = await self._schools.say(context.person, request)
         return {
             "accountId": arguments.account_id,
             "childId": arguments.child_id,
             "id": arguments.id,
-            "waitsUntil": utc_date(done.waits_until_ms) if done.waits_until_ms else None,
+            "waitsUntil": date_or_none(done.waits_until_ms),
         }
 
 

@@ -6,12 +6,12 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
-from petitbleu_junior_guard.adapters import voices
+from petitbleu_junior_guard.adapters import circle_members, voices
 from petitbleu_junior_guard.adapters.connection import Connection
 from petitbleu_junior_guard.adapters.correspondents import MAX_ADDRESSES
 from petitbleu_junior_guard.adapters.voices import subject_of
 from petitbleu_junior_guard.domain.schools import MAX_CLASSES_OF_CHILD
-from petitbleu_junior_guard.domain.voices import Circle, approval
+from petitbleu_junior_guard.domain.voices import Circle, approval, holds
 from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.ports_schools import ClassRow, Copier, MemberRow
 from petitbleu_kit.ids import partition_of_account
@@ -32,13 +32,6 @@ DELETE FROM circle WHERE partition = $1 AND account_id = $2 AND circle_id = $3 A
 
 _SILENCE: Final = """/* cold:junior-guard.class_silence */
 DELETE FROM voice WHERE partition = $1 AND account_id = $2 AND subject = $3"""
-
-_CLEAR: Final = """/* cold:junior-guard.class_copies_gone */
-DELETE FROM circle_member WHERE partition = $1 AND account_id = $2 AND circle_id = $3 RETURNING address_hash"""
-
-_FILL: Final = """/* cold:junior-guard.class_copies */
-INSERT INTO circle_member (partition, account_id, circle_id, address_hash, is_teacher)
-SELECT $1, $2, $3, hash, teacher FROM unnest($4::bytea[], $5::boolean[]) AS i (hash, teacher)"""
 
 _ADDRESSES: Final = """/* cold:junior-guard.class_room */
 SELECT count(*) FROM address WHERE partition = $1 AND account_id = $2 AND address_hash <> ALL($3::bytea[])"""
@@ -91,16 +84,13 @@ async def fill(connection: Connection, account_id: int, class_id: int, copier: C
     """
     partition = partition_of_account(account_id)
     said = await voices.said(connection, account_id, [subject_of(class_id)])
-    until = approval(said.get(subject_of(class_id), []))
-    approved = until is not None and until > now
+    approved = holds(approval(said.get(subject_of(class_id), [])), now)
     copies = copier.members(account_id, class_id, await members(connection, class_id)) if approved else []
     hashes = [copy.one.address_hash for copy in copies]
     if copies and await connection.fetchval(_ADDRESSES, partition, account_id, hashes) + len(hashes) > MAX_ADDRESSES:
         raise GuardError(Fault.TOO_MANY)
-    gone = {row["address_hash"] for row in await connection.fetch(_CLEAR, partition, account_id, class_id)}
-    await voices.know(connection, account_id, [copy.one for copy in copies])
-    await connection.execute(_FILL, partition, account_id, class_id, hashes, [copy.is_teacher for copy in copies])
-    await voices.stand(connection, account_id, {*gone, *hashes})
+    teachers = {copy.one.address_hash for copy in copies if copy.is_teacher}
+    gone = await circle_members.replace(connection, account_id, class_id, [copy.one for copy in copies], teachers)
     await _forget(connection, account_id, gone - set(hashes))
     return gone != set(hashes)
 
@@ -110,10 +100,8 @@ async def leave(connection: Connection, account_id: int, class_id: int) -> bool:
     partition = partition_of_account(account_id)
     if not await connection.fetchval(_LEAVE, partition, account_id, class_id):
         return False
-    gone = {row["address_hash"] for row in await connection.fetch(_CLEAR, partition, account_id, class_id)}
     await connection.execute(_SILENCE, partition, account_id, subject_of(class_id))
-    await voices.stand(connection, account_id, gone)
-    await _forget(connection, account_id, gone)
+    await _forget(connection, account_id, await circle_members.replace(connection, account_id, class_id, []))
     return True
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Final
 
-from petitbleu_junior_guard.adapters import class_circles, voices
+from petitbleu_junior_guard.adapters import circle_members, class_circles, voices
 from petitbleu_junior_guard.adapters.connection import Connection, Pool, audit, or_away
 from petitbleu_junior_guard.adapters.correspondents import MAX_ADDRESSES, guarded_by, speak, spoken
 from petitbleu_junior_guard.adapters.voices import subject_of
@@ -34,13 +34,6 @@ INSERT INTO circle (partition, account_id, circle_id, kind, sealed_name) VALUES 
 _NAME: Final = """/* cold:junior-guard.circle_name */
 UPDATE circle SET sealed_name = $5 WHERE partition = $1 AND account_id = $2 AND circle_id = $3 AND kind = $4
     AND school_ends_at IS NULL RETURNING true"""
-
-_CLEAR: Final = """/* cold:junior-guard.members_gone */
-DELETE FROM circle_member WHERE partition = $1 AND account_id = $2 AND circle_id = $3 RETURNING address_hash"""
-
-_FILL: Final = """/* cold:junior-guard.members_new */
-INSERT INTO circle_member (partition, account_id, circle_id, address_hash)
-SELECT $1, $2, $3, hash FROM unnest($4::bytea[]) AS i (hash)"""
 
 _COUNTS: Final = """/* cold:junior-guard.circle_counts */
 SELECT (SELECT count(*) FROM circle WHERE partition = $1 AND account_id = $2) AS circles,
@@ -72,13 +65,10 @@ class PostgresGroups:
                 await speak(connection, account_id, subject_of(group_id), actor, Action.APPROVE, ends_at)
             elif not await connection.fetchval(_NAME, *facts):
                 raise GuardError(Fault.NO_GROUP)
-            gone = [row["address_hash"] for row in await connection.fetch(_CLEAR, partition, account_id, group_id)]
-            await voices.know(connection, account_id, group.members)
-            await connection.execute(_FILL, partition, account_id, group_id, hashes)
-            await voices.stand(connection, account_id, {*gone, *hashes})
-            for one in sorted(set(hashes) - set(gone)):
+            gone = await circle_members.replace(connection, account_id, group_id, group.members)
+            for one in sorted(set(hashes) - gone):
                 await audit(connection, account_id, actor.name, "member-added", one.hex())
-            for one in sorted(set(gone) - set(hashes)):
+            for one in sorted(gone - set(hashes)):
                 await audit(connection, account_id, actor.name, "member-removed", one.hex())
             return group_id
 

@@ -96,11 +96,10 @@ class PostgresSchools:
         self._pool = pool
 
     @or_away
-    async def put_class(
-        self, manager: Manager, class_id: int, row: ClassRow, *, is_new: bool, copier: Copier, now: datetime
-    ) -> None:
+    async def put_class(self, manager: Manager, row: ClassRow, *, is_new: bool, copier: Copier, now: datetime) -> None:
         """Make a class, or change name and end of one."""
-        partition, tenant_id = partition_of_account(class_id), manager.actor.tenant_id
+        class_id, tenant_id = row.class_id, manager.actor.tenant_id
+        partition = partition_of_account(class_id)
 
         async def work(connection: Connection) -> None:
             await audit(connection, class_id, manager.actor.name, "class-put", str(class_id))

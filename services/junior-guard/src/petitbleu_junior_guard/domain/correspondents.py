@@ -9,7 +9,7 @@ from enum import IntEnum
 import msgspec
 
 from petitbleu_junior_guard.domain.rules import Knowledge, Level
-from petitbleu_junior_guard.domain.voices import Kind, Standing, Voice
+from petitbleu_junior_guard.domain.voices import Kind, Standing, Voice, holds
 
 
 class State(IntEnum):
@@ -66,13 +66,10 @@ class Correspondent(msgspec.Struct, frozen=True):
 
 def knowledge(level: Level, known: Standing, now: datetime) -> Knowledge:
     """Return what a check would know of an address with this standing."""
-
-    def holds(until: datetime | None) -> bool:
-        return until is not None and until > now
-
+    grouped = holds(known.grouped_until, now)
     return Knowledge(
-        level, holds(known.approved_until), holds(known.family_until), holds(known.grouped_until), known.is_added,
-        known.is_refused, is_teacher=holds(known.taught_until) and holds(known.grouped_until),
+        level, holds(known.approved_until, now), holds(known.family_until, now), grouped, known.is_added, known.is_refused,
+        is_teacher=grouped and holds(known.taught_until, now),
     )  # fmt: skip
 
 

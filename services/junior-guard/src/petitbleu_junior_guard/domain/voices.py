@@ -80,6 +80,11 @@ def approval(voices: Iterable[Voice]) -> datetime | None:
     return max((voice.ends_at or NO_END for voice in said if voice.kind is Kind.APPROVED), default=None)
 
 
+def holds(until: datetime | None, now: datetime) -> bool:
+    """Whether what lasts until then, None for what is not there, still does."""
+    return until is not None and until > now
+
+
 def standing(voices: Sequence[Voice], memberships: Sequence[Membership] = (), *, is_guardian: bool = False) -> Standing:
     """Return what follows from all that is said of an address and of the groups that it is in.
 
@@ -94,7 +99,8 @@ def standing(voices: Sequence[Voice], memberships: Sequence[Membership] = (), *,
         if until is not None:
             until = min(until, membership.ends_at)
             ends[membership.kind] = max(until, ends.get(membership.kind, until))
-            taught += [until] * membership.is_teacher
+            if membership.is_teacher:
+                taught.append(until)
     return Standing(
         family_until=NO_END if family else ends.get(Circle.FAMILY),
         approved_until=approval(voices),

@@ -11,7 +11,7 @@ import msgspec
 from petitbleu_junior_guard.domain.correspondents import Action, Correspondent, Known, Spoken, State, knowledge, state
 from petitbleu_junior_guard.domain.rules import Level
 from petitbleu_junior_guard.domain.seal import Seal
-from petitbleu_junior_guard.domain.voices import Circle, Kind, approval
+from petitbleu_junior_guard.domain.voices import Circle, Kind, approval, holds
 from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.ports import Actor, ChildRow, Correspondents, Entry, GroupRow, Groups
 from petitbleu_junior_guard.ports import Guardianship as Rows
@@ -124,12 +124,11 @@ class Guardianship:
         for one in await self._groups.list_for(account_id, actor):
             if one.school_ends_at is not None and one.school_ends_at <= now:
                 continue
-            until = approval(spoken.voice for spoken in one.spoken)
             found.append(
                 Group(
                     one.group_id, one.kind, self._seal.open(account_id, one.sealed_name),
                     [self._seal.open(account_id, sealed) for sealed in one.members], one.spoken,
-                    until is not None and until > now,
+                    holds(approval(spoken.voice for spoken in one.spoken), now),
                 )
             )  # fmt: skip
         return found

@@ -22,7 +22,7 @@ from petitbleu_junior_guard.domain.schools import (
     judge_roster,
 )
 from petitbleu_junior_guard.domain.seal import Seal
-from petitbleu_junior_guard.domain.voices import AGAINST, approval
+from petitbleu_junior_guard.domain.voices import AGAINST, approval, holds
 from petitbleu_junior_guard.errors import Fault, GuardError
 from petitbleu_junior_guard.ports import Actor
 from petitbleu_junior_guard.ports_schools import ClassRow, Manager, MemberRow, SchoolDirectory
@@ -94,7 +94,7 @@ class Schools:
         self._sure(manager)
         known = class_id or new_row_id()
         row = ClassRow(known, self._seal.seal(known, name), ends_at)
-        await self._rows.put_class(manager, known, row, is_new=not class_id, copier=self._copies, now=now)
+        await self._rows.put_class(manager, row, is_new=not class_id, copier=self._copies, now=now)
         return known
 
     async def classes(self, manager: Manager) -> list[SchoolClass]:
@@ -154,11 +154,10 @@ class Schools:
         found = []
         for one in await self._rows.of_child(account_id, actor, now):
             voices = [spoken.voice for spoken in one.spoken]
-            until = approval(voices)
             found.append(
                 Offered(
                     self._shown(one.row), sorted(self._seal.open(one.row.class_id, sealed) for sealed in one.teachers),
-                    until is not None and until > now, any(voice.kind in AGAINST for voice in voices),
+                    holds(approval(voices), now), any(voice.kind in AGAINST for voice in voices),
                 )
             )  # fmt: skip
         return found
